@@ -1,0 +1,94 @@
+"""Wishes, in the imperative: one struct per kind of line in `commands.jsonl`.
+
+Anyone who may write the file may append a line; the engine reads between steps and answers every
+line with `CommandAccepted` and `CommandDone`, or `CommandRejected`, carrying the line's `id`.
+"""
+
+import getpass
+import os
+import re
+import secrets
+import time
+
+import msgspec
+
+MAX_LINE_BYTES = 4096
+ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
+
+
+class Command(msgspec.Struct, tag_field="type", tag=str.lower, kw_only=True, frozen=True):
+    """What all wishes have in common: an id of the asker's choosing, when, and who asked."""
+
+    id: str
+    t: float = 0.0
+    source: str = ""
+
+
+class Pause(Command, kw_only=True):
+    """Hold at the next step boundary."""
+
+
+class Resume(Command, kw_only=True):
+    """Go on after a pause."""
+
+
+class Checkpoint(Command, kw_only=True):
+    """Save a checkpoint at the next step boundary and keep it."""
+
+
+class Stop(Command, kw_only=True):
+    """Save a checkpoint and end: at the next step boundary, or when the epoch is over."""
+
+    after_epoch: bool = False
+
+
+AnyCommand = Pause | Resume | Checkpoint | Stop
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyCommand)
+
+
+def new_id() -> str:
+    """A fresh id for a wish."""
+    return secrets.token_hex(6)
+
+
+def asker() -> str:
+    """Who is asking, for the event log: user and terminal, as in "ada@pts/3"."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    for descriptor in (0, 1, 2):
+        try:
+            return f"{user}@{os.ttyname(descriptor).removeprefix('/dev/')}"
+        except OSError:
+            continue
+    return user
+
+
+def wish(kind: type[Command], **fields: object) -> Command:
+    """A wish of `kind`, stamped with an id, the time and the asker."""
+    return kind(id=new_id(), t=time.time(), source=asker(), **fields)  # type: ignore[arg-type]
+
+
+def encode(command: Command) -> bytes:
+    """One line of the commands file, newline included."""
+    return _encoder.encode(command) + b"\n"
+
+
+def decode(line: bytes) -> AnyCommand:
+    """The wish on a line.
+
+    Raises:
+        ValueError: with the reason, for `CommandRejected`.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise ValueError(f"the line is longer than {MAX_LINE_BYTES} bytes")
+    try:
+        command = _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    if not re.match(ID_PATTERN, command.id):
+        raise ValueError("the id must be 1 to 64 letters, digits, '.', '_' or '-'")
+    return command

@@ -1,0 +1,290 @@
+"""What was asked: one frozen, nested value per run, written to and read from TOML.
+
+Every field is also a command-line option (`option_name`), made from the field itself, so that file
+and command line cannot drift apart. Defaults are sized for the bundled digits; recipes change them.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+import tomli_w
+from msgspec import Meta
+
+from darts_engine.run.errors import ConfigError
+
+MAX_BYTES = 1_000_000
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the TOML file."""
+
+
+class EngineSection(Section):
+    """The process: where and how exactly it computes."""
+
+    seed: Annotated[int, Meta(ge=0, description="Names every random stream of the run.")] = 2
+    device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:N or mps.")] = "auto"
+    threads: Annotated[int, Meta(ge=0, description="CPU threads of torch; 0 = cores - 1.")] = 0
+    amp: Annotated[bool, Meta(description="bfloat16 autocast for the network; alpha stays float32.")] = False
+    deterministic: Annotated[bool, Meta(description="Refuse nondeterministic GPU kernels.")] = False
+
+
+class DataSection(Section):
+    """The images."""
+
+    dataset: Annotated[str, Meta(description="digits, npz:FILE or folder:DIR.")] = "digits"
+    image_size: Annotated[int, Meta(ge=0, le=1024, description="Resize to N x N pixels; 0 = as they are.")] = 0
+    batch_size: Annotated[int, Meta(ge=1, description="Images per step.")] = 64
+    crop_padding: Annotated[int, Meta(ge=0, description="Random crop after padding by N pixels; 0 = off.")] = 1
+    flip: Annotated[bool, Meta(description="Random horizontal flip.")] = False
+    cutout: Annotated[int, Meta(ge=0, description="Side of the square cut out of each image; 0 = off.")] = 0
+
+
+class SpaceSection(Section):
+    """The search space and the size of its supernet."""
+
+    space: Annotated[str, Meta(description="Search space.")] = "darts"
+    channels: Annotated[int, Meta(ge=2, description="Channels of the first cell (even).")] = 8
+    layers: Annotated[int, Meta(ge=1, description="Cells in the supernet.")] = 4
+    nodes: Annotated[int, Meta(ge=1, le=12, description="Intermediate nodes per cell.")] = 4
+
+
+class SearchSection(Section):
+    """The search as a whole."""
+
+    method: Annotated[str, Meta(description="Search method.")] = "darts"
+    epochs: Annotated[int, Meta(ge=1, description="Epochs of the search.")] = 25
+    alpha_start_epoch: Annotated[int, Meta(ge=1, description="First epoch in which alpha moves.")] = 1
+
+
+class WeightsSection(Section):
+    """Stochastic gradient descent on the network's weights, cosine schedule."""
+
+    lr: Annotated[float, Meta(gt=0, description="Learning rate at the start.")] = 0.05
+    lr_min: Annotated[float, Meta(ge=0, description="Learning rate the cosine ends at.")] = 0.001
+    momentum: Annotated[float, Meta(ge=0, lt=1, description="Momentum.")] = 0.9
+    weight_decay: Annotated[float, Meta(ge=0, description="L2 added to the gradient.")] = 3e-4
+    grad_clip: Annotated[float, Meta(ge=0, description="Largest L2 norm of all weight gradients; 0 = off.")] = 5.0
+
+
+class AlphaSection(Section):
+    """Adam on alpha."""
+
+    lr: Annotated[float, Meta(gt=0, description="Learning rate of alpha.")] = 0.02
+    beta1: Annotated[float, Meta(ge=0, lt=1, description="Adam's first beta.")] = 0.5
+    beta2: Annotated[float, Meta(ge=0, lt=1, description="Adam's second beta.")] = 0.999
+    weight_decay: Annotated[float, Meta(ge=0, description="L2 added to alpha's gradient.")] = 1e-3
+    init_scale: Annotated[float, Meta(ge=0, description="Standard deviation alpha starts with.")] = 1e-3
+
+
+class NetworkSection(Section):
+    """The derived network that is trained."""
+
+    genotype: Annotated[str, Meta(description="run:NAME, a published name, a file or genotype text.")] = ""
+    channels: Annotated[int, Meta(ge=2, description="Channels of the first cell (even).")] = 16
+    layers: Annotated[int, Meta(ge=1, description="Cells in the network.")] = 5
+    stem: Annotated[str, Meta(description="cifar or imagenet.")] = "cifar"
+    auxiliary: Annotated[bool, Meta(description="Auxiliary head at two thirds of the depth.")] = True
+    auxiliary_weight: Annotated[float, Meta(ge=0, description="Weight of the auxiliary loss.")] = 0.4
+    drop_path: Annotated[float, Meta(ge=0, lt=1, description="Drop-path probability at the end of its ramp.")] = 0.1
+
+
+class TrainSection(Section):
+    """The training as a whole."""
+
+    epochs: Annotated[int, Meta(ge=1, description="Epochs of the training.")] = 30
+
+
+class CheckpointSection(Section):
+    """When the complete state is saved."""
+
+    checkpoint_every: Annotated[int, Meta(ge=1, description="Save every N epochs.")] = 1
+    checkpoint_seconds: Annotated[float, Meta(ge=0, description="Also save when this many seconds have passed; 0 = off.")] = 300.0
+    keep: Annotated[int, Meta(ge=1, description="Newest checkpoints to keep, beside asked-for and best ones.")] = 2
+
+
+class SearchConfig(Section, tag_field="kind", tag="search"):
+    """Everything that decides a search."""
+
+    engine: EngineSection = EngineSection()
+    data: DataSection = DataSection()
+    space: SpaceSection = SpaceSection()
+    search: SearchSection = SearchSection()
+    weights: WeightsSection = WeightsSection()
+    alpha: AlphaSection = AlphaSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run."""
+        return self.search.epochs
+
+
+class TrainConfig(Section, tag_field="kind", tag="train"):
+    """Everything that decides a training."""
+
+    engine: EngineSection = EngineSection()
+    data: DataSection = DataSection()
+    network: NetworkSection = NetworkSection()
+    train: TrainSection = TrainSection()
+    weights: WeightsSection = WeightsSection(lr=0.05, lr_min=0.0)
+    checkpoint: CheckpointSection = CheckpointSection()
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run."""
+        return self.train.epochs
+
+
+Config = SearchConfig | TrainConfig
+KINDS: dict[str, type[SearchConfig] | type[TrainConfig]] = {
+    "search": SearchConfig,
+    "train": TrainConfig,
+}
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One field as an option: where it lives, its type, default and one-line description."""
+
+    section: str
+    field: str
+    type: type
+    default: Any
+    description: str
+
+    @property
+    def key(self) -> str:
+        """The dotted TOML key."""
+        return f"{self.section}.{self.field}"
+
+    @property
+    def option_name(self) -> str:
+        """The command-line option; alpha's fields carry its name, all others stand alone."""
+        prefix = "alpha-" if self.section == "alpha" else ""
+        return f"--{prefix}{self.field.replace('_', '-')}"
+
+
+def settings(kind: str) -> list[Setting]:
+    """Every setting of a kind of run, in the file's order."""
+    out = []
+    config = KINDS[kind]()
+    for section in config.__struct_fields__:
+        table = getattr(config, section)
+        hints = get_type_hints(type(table), include_extras=True)
+        for field in table.__struct_fields__:
+            hint = hints[field]
+            base, meta = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, Meta())
+            out.append(
+                Setting(section, field, base, getattr(table, field), meta.description or "")
+            )
+    return out
+
+
+def to_plain(config: Config) -> dict[str, Any]:
+    """Nested dictionaries, ready for JSON or TOML."""
+    plain: dict[str, Any] = msgspec.to_builtins(config)
+    return plain
+
+
+def to_toml(config: Config) -> str:
+    """The TOML text that `from_toml` turns back into an equal value."""
+    return tomli_w.dumps(to_plain(config))
+
+
+def from_plain(plain: dict[str, Any], *, where: str = "") -> Config:
+    """Check nested dictionaries and make the value.
+
+    Raises:
+        ConfigError: an unknown key (the nearest valid one is named) or a value that cannot be.
+    """
+    kind = plain.get("kind", "search")
+    if kind not in KINDS:
+        raise ConfigError(f"unknown kind of run {kind!r}", where=where, remedy="use search or train")
+    _refuse_unknown(plain, kind, where)
+    try:
+        config = msgspec.convert(plain, KINDS[kind])
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"a setting cannot be: {error}", where=where) from None
+    _refuse_nonsense(config, where)
+    return config
+
+
+def from_toml(text: str, *, where: str = "") -> Config:
+    """Read a config.
+
+    Raises:
+        ConfigError: as `from_plain`, or the text is not TOML.
+    """
+    if len(text) > MAX_BYTES:
+        raise ConfigError(f"the config is larger than {MAX_BYTES} bytes", where=where)
+    try:
+        plain = msgspec.toml.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ConfigError(f"the config is not valid TOML: {error}", where=where) from None
+    return from_plain(plain, where=where)
+
+
+def read(path: Path) -> Config:
+    """Read the config in a file.
+
+    Raises:
+        ConfigError: it cannot be read, or as `from_toml`.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the config cannot be read: {error}", where=str(path)) from None
+    return from_toml(text, where=str(path))
+
+
+def override(config: Config, changes: dict[str, Any]) -> Config:
+    """`config` with dotted keys replaced, checked again.
+
+    Raises:
+        ConfigError: as `from_plain`.
+    """
+    plain = to_plain(config)
+    for key, value in changes.items():
+        section, _, field = key.partition(".")
+        plain.setdefault(section, {})[field] = value
+    return from_plain(plain, where="command line")
+
+
+def _refuse_unknown(plain: dict[str, Any], kind: str, where: str) -> None:
+    known: dict[str, set[str]] = {"kind": set()}
+    for setting in settings(kind):
+        known.setdefault(setting.section, set()).add(setting.field)
+    keys = [f"{section}.{field}" for section in known for field in known[section]]
+    for section, table in plain.items():
+        if section not in known:
+            raise _unknown(section, list(known), keys, where)
+        for field in table if isinstance(table, dict) else ():
+            if field not in known[section]:
+                raise _unknown(f"{section}.{field}", keys, keys, where)
+
+
+def _unknown(key: str, candidates: list[str], everywhere: list[str], where: str) -> ConfigError:
+    near = difflib.get_close_matches(key, candidates, 1, 0.5)
+    if not near:
+        last = key.rpartition(".")[2]
+        near = [k for k in everywhere if k.rpartition(".")[2] == last]
+    remedy = f"did you mean {near[0]!r}?" if near else "'darts-tui search --help' lists every setting"
+    return ConfigError(f"unknown setting {key!r}", where=where, remedy=remedy)
+
+
+def _refuse_nonsense(config: Config, where: str) -> None:
+    size = config.space if isinstance(config, SearchConfig) else config.network
+    if size.channels % 2:
+        raise ConfigError(
+            f"channels must be even, not {size.channels}",
+            where=where,
+            remedy="a stride-2 skip connection halves them into two convolutions",
+        )
+    if config.weights.lr_min > config.weights.lr:
+        raise ConfigError("lr_min is larger than lr", where=where)
+    if isinstance(config, TrainConfig) and config.network.stem not in ("cifar", "imagenet"):
+        raise ConfigError(
+            f"unknown stem {config.network.stem!r}", where=where, remedy="use cifar or imagenet"
+        )

@@ -1,0 +1,95 @@
+"""Errors a user can cause, and the exit codes of every darts-tui process.
+
+    RunError                what happened / where / what to do next
+    |-- NotFoundError       no such run, file, genotype
+    |-- ConfigError         a setting that cannot be
+    |-- DataError           a data set that cannot be read
+    |-- GenotypeError       a genotype that cannot be read or built
+    |-- CheckpointError     a checkpoint that cannot be trusted
+    |-- BusyError           another engine holds the run
+    |-- NotFiniteError      a loss or alpha stopped being a number
+    `-- SpaceError          the disk is full
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a darts-tui process says with its exit status."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    BUSY = 3
+    REFUSED = 4
+    NOT_FOUND = 5
+    NOT_FINITE = 6
+    OUT_OF_MEMORY = 7
+    NO_SPACE = 8
+    REQUEUE = 75
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class RunError(Exception):
+    """A fault with a remedy, told in at most three lines and without a traceback.
+
+    Args:
+        what: what happened.
+        where: the file, line, key or argument it happened at.
+        remedy: what the user does next.
+    """
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        self.what, self.where, self.remedy = what, where, remedy
+        super().__init__("\n".join(line for line in (what, where, remedy) if line))
+
+
+class NotFoundError(RunError):
+    """Something named by the user does not exist."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class ConfigError(RunError):
+    """A setting is unknown, of the wrong type, or makes no sense."""
+
+    exit_code = ExitCode.USAGE
+
+
+class DataError(RunError):
+    """A data set is missing, unreadable or inconsistent."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class GenotypeError(RunError, ValueError):
+    """A genotype cannot be read, or names what the space does not have."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class CheckpointError(RunError):
+    """A checkpoint is damaged, foreign or of another run."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class BusyError(RunError):
+    """Another engine already runs in this folder."""
+
+    exit_code = ExitCode.BUSY
+
+
+class NotFiniteError(RunError):
+    """A loss, gradient or alpha is not a finite number."""
+
+    exit_code = ExitCode.NOT_FINITE
+
+
+class SpaceError(RunError):
+    """There is no room on the disk."""
+
+    exit_code = ExitCode.NO_SPACE

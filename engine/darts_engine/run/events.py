@@ -1,0 +1,347 @@
+"""Facts, in the past tense: one struct per kind of line in `events.jsonl`.
+
+Every line carries `v` (format version), `seq` (its place, from 1), `t` (Unix seconds) and `type`.
+Order is by `seq`; `t` is for people. Epochs and steps count from 1. Losses are natural-log cross
+entropies, accuracies are percent, durations are seconds unless a name says otherwise. A number
+that is not finite is written as null.
+
+`docs/events.md` describes each type; a test holds the two together.
+"""
+
+from typing import Any
+
+import msgspec
+
+from darts_engine.run.genotype import Genotype
+
+VERSION = 1
+
+Matrix = list[list[float | None]]
+
+
+def _type_name(class_name: str) -> str:
+    return "".join("_" + c.lower() if c.isupper() else c for c in class_name).lstrip("_")
+
+
+class Event(msgspec.Struct, tag_field="type", tag=_type_name, kw_only=True, frozen=True):
+    """What all facts have in common. `seq` and `t` are filled in by the log."""
+
+    seq: int = 0
+    t: float = 0.0
+    v: int = VERSION
+
+
+class CellLayout(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell type of a search space, as the heatmaps show it.
+
+    `edges[k]` is (source, target) of row k of the cell's alpha; states 0 and 1 are the cell's two
+    inputs. `operations[o]` names column o.
+    """
+
+    name: str
+    edges: list[tuple[int, int]]
+    operations: list[str]
+
+
+class ScheduleSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """One planned quantity: its value at the start of each epoch (length = epochs)."""
+
+    name: str
+    label: str
+    values: list[float]
+
+
+class RunStarted(Event, kw_only=True):
+    """An engine took the run up, for the first time or again (`resumed_at_step` is not null)."""
+
+    name: str
+    kind: str
+    config: dict[str, Any]
+    versions: dict[str, str]
+    device: str
+    threads: int
+    pid: int
+    host: str
+    parameters: int
+    alpha_parameters: int = 0
+    epochs: int
+    steps_per_epoch: int
+    method: str = ""
+    space: str = ""
+    dataset: str
+    classes: list[str]
+    images: dict[str, int]
+    image_shape: list[int]
+    cells: list[CellLayout] = []
+    schedules: list[ScheduleSpan] = []
+    genotype: Genotype | None = None
+    resumed_at_step: int | None = None
+
+
+class Rewound(Event, kw_only=True):
+    """Work after a checkpoint was lost and is being done again.
+
+    Facts with `global_step > to_step` and a smaller `seq` than this one are superseded.
+    """
+
+    to_step: int
+    to_epoch: int
+    checkpoint: str
+
+
+class EpochStarted(Event, kw_only=True):
+    """`schedules` maps each schedule's name to its value in this epoch."""
+
+    epoch: int
+    steps: int
+    schedules: dict[str, float]
+
+
+class StepFinished(Event, kw_only=True):
+    """Thinned to a few a second. Losses are means over the steps since the last such event."""
+
+    epoch: int
+    step: int
+    global_step: int
+    train_loss: float | None = None
+    train_top1: float | None = None
+    alpha_loss: float | None = None
+
+
+class AlphaSampled(Event, kw_only=True):
+    """`alphas[cell]` is the raw architecture matrix, `weights[cell]` what mixes the operations."""
+
+    epoch: int
+    step: int
+    global_step: int
+    alphas: dict[str, Matrix]
+    weights: dict[str, Matrix]
+
+
+class GenotypeChange(msgspec.Struct, frozen=True, kw_only=True):
+    """Edges that entered and left one node of one cell, as "operation(input)"."""
+
+    cell: str
+    node: int
+    removed: list[str]
+    added: list[str]
+
+
+class GenotypeDerived(Event, kw_only=True):
+    """What the alphas say now. `changed` compares with the genotype derived before."""
+
+    epoch: int
+    step: int
+    global_step: int
+    genotype: Genotype
+    text: str
+    changed: list[GenotypeChange] = []
+
+
+class EpochFinished(Event, kw_only=True):
+    """`valid_*` is the half that alpha learns from in a search, the test part in training."""
+
+    epoch: int
+    global_step: int
+    train_loss: float | None
+    train_top1: float | None
+    train_top5: float | None = None
+    valid_loss: float | None
+    valid_top1: float | None
+    valid_top5: float | None = None
+    auxiliary_loss: float | None = None
+    seconds: float
+    images_per_s: float
+    is_best: bool = False
+
+
+class HealthMeasured(Event, kw_only=True):
+    """Entropies are means over a cell's edges, in nats; gradient norms are of the last step."""
+
+    epoch: int
+    global_step: int
+    entropy: dict[str, float | None] = {}
+    skip_count: dict[str, int] = {}
+    kept_edges: dict[str, int] = {}
+    alpha_grad_norm: float | None = None
+    weight_grad_norm: float | None = None
+
+
+class GpuFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One GPU. Percent, bytes, watts, degrees Celsius."""
+
+    name: str
+    utilisation: float | None = None
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    power_w: float | None = None
+    temperature_c: float | None = None
+
+
+class SystemMeasured(Event, kw_only=True):
+    """The engine process and its machine. `cpu_percent` is of one core, so it may pass 100."""
+
+    global_step: int
+    images_per_s: float | None = None
+    step_ms: float | None = None
+    alpha_ms: float | None = None
+    weight_ms: float | None = None
+    data_ms: float | None = None
+    cpu_percent: float
+    cpu_count: int
+    rss_bytes: int
+    memory_total_bytes: int
+    disk_free_bytes: int | None = None
+    gpus: list[GpuFigures] = []
+
+
+class CheckpointSaved(Event, kw_only=True):
+    """Written after the file is durable. `path` is relative to the run folder."""
+
+    path: str
+    reason: str
+    epoch: int
+    step: int
+    global_step: int
+    size_bytes: int
+    seconds: float
+
+
+class CommandAccepted(Event, kw_only=True):
+    """A wish was read and will be carried out."""
+
+    id: str
+    command: str
+    source: str = ""
+
+
+class CommandDone(Event, kw_only=True):
+    """A wish was carried out, `seconds` after it was read."""
+
+    id: str
+    command: str
+    seconds: float
+
+
+class CommandRejected(Event, kw_only=True):
+    """A line of `commands.jsonl` was refused; the run is as before."""
+
+    id: str = ""
+    command: str = ""
+    reason: str
+
+
+class RunPaused(Event, kw_only=True):
+    """The engine holds at a step boundary. `reason` is "command" or what went wrong."""
+
+    epoch: int
+    step: int
+    global_step: int
+    reason: str
+
+
+class RunContinued(Event, kw_only=True):
+    """The engine left its pause."""
+
+    epoch: int
+    step: int
+    global_step: int
+
+
+class RunStopping(Event, kw_only=True):
+    """The engine will save a checkpoint and end."""
+
+    reason: str
+
+
+class RunStopped(Event, kw_only=True):
+    """The engine ended on a wish or signal; `darts-tui resume` goes on from here."""
+
+    epoch: int
+    step: int
+    global_step: int
+    reason: str
+
+
+class RunFinished(Event, kw_only=True):
+    """All epochs are done. A search has a genotype, a training its best test accuracy."""
+
+    seconds: float
+    genotype: Genotype | None = None
+    text: str = ""
+    train_top1: float | None = None
+    valid_top1: float | None = None
+    best_top1: float | None = None
+    best_epoch: int | None = None
+
+
+class RunFailed(Event, kw_only=True):
+    """The run ended by a fault. `message` has at most three lines; the traceback is in engine.log."""
+
+    message: str
+    exit_code: int
+
+
+class LogWritten(Event, kw_only=True):
+    """A line for people. `level` is info, warning or error."""
+
+    level: str
+    message: str
+
+
+class AlertRaised(Event, kw_only=True):
+    """Something a person should look at: `code` is stable, `message` is for reading."""
+
+    code: str
+    message: str
+    epoch: int
+    global_step: int
+
+
+class EventsDropped(Event, kw_only=True):
+    """`count` facts could not be written (a full disk) before this one."""
+
+    count: int
+
+
+AnyEvent = (
+    RunStarted
+    | Rewound
+    | EpochStarted
+    | StepFinished
+    | AlphaSampled
+    | GenotypeDerived
+    | EpochFinished
+    | HealthMeasured
+    | SystemMeasured
+    | CheckpointSaved
+    | CommandAccepted
+    | CommandDone
+    | CommandRejected
+    | RunPaused
+    | RunContinued
+    | RunStopping
+    | RunStopped
+    | RunFinished
+    | RunFailed
+    | LogWritten
+    | AlertRaised
+    | EventsDropped
+)
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyEvent)
+
+
+def encode(event: Event) -> bytes:
+    """One line of the log, newline included."""
+    return _encoder.encode(event) + b"\n"
+
+
+def decode(line: bytes) -> AnyEvent:
+    """The fact on a line.
+
+    Raises:
+        msgspec.MsgspecError: the line is not an event this version knows.
+    """
+    return _decoder.decode(line)

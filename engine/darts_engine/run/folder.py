@@ -1,0 +1,323 @@
+"""The run folder: every path inside it, who holds it, and how runs are found.
+
+    runs/NAME/            mode 0700, its files 0600
+      config.toml         what was asked
+      events.jsonl        what happened (the engine appends, others tail)
+      commands.jsonl      what is wished (anyone of the same user appends, the engine reads)
+      engine.json         pid, host, boot id, start; its mtime is the heartbeat
+      engine.lock         flock: one engine per run
+      engine.log          the process's own stdout and stderr
+      checkpoints/        the complete state
+      exports/            pictures and tables
+
+Nobody else joins paths of a run.
+"""
+
+import fcntl
+import os
+import re
+import socket
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from darts_engine.run import commands, config
+from darts_engine.run.errors import BusyError, NotFoundError, RunError
+
+NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
+LATEST = "latest"
+HEARTBEAT_S = 1.0
+STALLED_AFTER_S = 15.0
+
+
+class EngineRecord(msgspec.Struct, kw_only=True, frozen=True):
+    """`engine.json`: which process runs, or ran last, in the folder."""
+
+    pid: int
+    host: str
+    boot_id: str
+    started: float
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run. Making the value touches nothing on the disk."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name, which is its folder's."""
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """The resolved config."""
+        return self.path / "config.toml"
+
+    @property
+    def events(self) -> Path:
+        """The event log."""
+        return self.path / "events.jsonl"
+
+    @property
+    def torn_events(self) -> Path:
+        """Where half-written tails of the event log are moved to."""
+        return self.path / "events.torn"
+
+    @property
+    def commands(self) -> Path:
+        """The wishes."""
+        return self.path / "commands.jsonl"
+
+    @property
+    def engine(self) -> Path:
+        """Who runs here."""
+        return self.path / "engine.json"
+
+    @property
+    def lock(self) -> Path:
+        """The engine's lock."""
+        return self.path / "engine.lock"
+
+    @property
+    def engine_log(self) -> Path:
+        """The engine's stdout and stderr."""
+        return self.path / "engine.log"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints and their manifests."""
+        return self.path / "checkpoints"
+
+    @property
+    def exports(self) -> Path:
+        """Pictures and tables."""
+        return self.path / "exports"
+
+    def read_config(self) -> config.Config:
+        """The run's config; raises ConfigError where it is missing or wrong."""
+        return config.read(self.config)
+
+    def read_engine(self) -> EngineRecord | None:
+        """The record of the newest engine, or None before there is one."""
+        try:
+            return msgspec.json.decode(self.engine.read_bytes(), type=EngineRecord)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def write_engine(self) -> None:
+        """Record this process as the run's engine."""
+        record = EngineRecord(
+            pid=os.getpid(), host=socket.gethostname(), boot_id=boot_id(), started=time.time()
+        )
+        write_private(self.engine, msgspec.json.encode(record))
+
+    def beat(self) -> None:
+        """Say that the engine lives."""
+        os.utime(self.engine)
+
+    def heartbeat_age_s(self) -> float | None:
+        """Seconds since the engine last said that it lives; None before there is one."""
+        try:
+            return max(0.0, time.time() - self.engine.stat().st_mtime)
+        except OSError:
+            return None
+
+    def is_locked(self) -> bool:
+        """Whether an engine holds the run. Never blocks an engine that is starting for long."""
+        try:
+            descriptor = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        return False
+
+    def take_lock(self) -> int:
+        """Become the run's engine; the lock lives as long as the returned descriptor.
+
+        Raises:
+            BusyError: another engine holds it.
+        """
+        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + 0.5
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError:
+                # A watcher's probe holds the lock for microseconds: look again before giving up.
+                if time.monotonic() > deadline:
+                    os.close(descriptor)
+                    raise self._busy() from None
+                time.sleep(0.01)
+
+    def _busy(self) -> BusyError:
+        record = self.read_engine()
+        who = f"pid {record.pid} on {record.host}" if record else "another process"
+        return BusyError(
+            f"an engine already runs in {self.name} ({who})",
+            where=str(self.path),
+            remedy=f"watch it with 'darts-tui attach {self.name}', or stop it first",
+        )
+
+    def send(self, command: commands.Command) -> None:
+        """Append a wish for the engine.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        try:
+            descriptor = os.open(
+                self.commands, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+            try:
+                os.write(descriptor, commands.encode(command))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise RunError(f"the wish cannot be written: {error.strerror}", where=str(self.commands)) from None
+
+
+def boot_id() -> str:
+    """Names this boot of the machine, so that a pid of an earlier boot is not believed."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a small file whole, readable by its owner only, also across a power loss.
+
+    Raises:
+        OSError: the old file, if any, is still there unchanged.
+    """
+    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def create(runs: Path, name: str | None, configuration: config.Config) -> RunFolder:
+    """Make the folder of a new run with its config. Without a name, one is made from the time.
+
+    Raises:
+        RunError: the name is not allowed or taken, or the folder cannot be made.
+    """
+    if name is not None and (not NAME_PATTERN.match(name) or name == LATEST):
+        raise RunError(
+            f"{name!r} cannot name a run",
+            remedy="use 1 to 64 of a-z 0-9 . _ - and start with a letter or digit ('latest' is taken)",
+        )
+    kind = msgspec.to_builtins(configuration)["kind"]
+    wanted = name or f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, 100):
+            folder = RunFolder(runs / (wanted if attempt == 1 else f"{wanted}-{attempt}"))
+            try:
+                folder.path.mkdir(mode=0o700)
+                break
+            except FileExistsError:
+                if name is not None:
+                    raise RunError(
+                        f"a run named {name!r} already exists",
+                        where=str(folder.path),
+                        remedy=f"choose another --name, or go on with 'darts-tui resume {name}'",
+                    ) from None
+        folder.path.chmod(0o700)
+        folder.checkpoints.mkdir(mode=0o700)
+        folder.exports.mkdir(mode=0o700)
+        write_private(folder.config, config.to_toml(configuration).encode())
+    except OSError as error:
+        raise RunError(
+            f"the run folder cannot be made: {error.strerror}",
+            where=str(error.filename or runs),
+            remedy="choose a writable folder with --runs DIR or DARTS_TUI_RUNS",
+        ) from None
+    return folder
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder looks like a run that is ours to open.
+
+    A symbolic link or a folder of another user is not: its files could be swapped under us.
+    """
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return (
+        stat.S_ISDIR(status.st_mode)
+        and status.st_uid == os.getuid()
+        and (path / "config.toml").is_file()
+    )
+
+
+def list_runs(runs: Path) -> list[RunFolder]:
+    """All runs in a folder, the newest first."""
+    try:
+        found = [entry for entry in runs.iterdir() if is_run(entry)]
+    except OSError:
+        return []
+    return [RunFolder(path) for path in sorted(found, key=_started, reverse=True)]
+
+
+def _started(path: Path) -> tuple[float, str]:
+    try:
+        return (path / "config.toml").stat().st_mtime, path.name
+    except OSError:
+        return 0.0, path.name
+
+
+def find(runs: Path, reference: str | None) -> RunFolder:
+    """The run that a name, a path or "latest" (also None) means.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    reference = reference or LATEST
+    if reference == LATEST:
+        newest = list_runs(runs)
+        if not newest:
+            raise NotFoundError(
+                "there are no runs yet", where=str(runs), remedy="start one with 'darts-tui search'"
+            )
+        return newest[0]
+    for path in (runs / reference, Path(reference)) if NAME_PATTERN.match(reference) else (Path(reference),):
+        if is_run(path):
+            return RunFolder(path.resolve())
+    raise NotFoundError(
+        f"there is no run {reference!r}", where=str(runs), remedy="'darts-tui runs' lists them"
+    )

@@ -1,0 +1,43 @@
+"""Is the engine alive? Told from its lock, never from its silence.
+
+The log says what the engine meant to do; the lock says whether a process still does it. A lock that
+is held without a heartbeat means a process that was stopped or hangs; a free lock below a log that
+has not ended means one that was killed.
+"""
+
+import socket
+import time
+
+from darts_engine.run.folder import STALLED_AFTER_S, RunFolder, boot_id
+from darts_engine.run.state import RunState
+
+ENDED = ("finished", "stopped", "failed")
+STARTING_GRACE_S = 20.0
+
+
+def observe(folder: RunFolder, state: RunState) -> str:
+    """One of starting, running, paused, stopping, finished, stopped, failed, dead, stalled."""
+    if state.phase in ENDED and not folder.is_locked():
+        return state.phase
+    age = folder.heartbeat_age_s()
+    if folder.is_locked():
+        if state.phase in ENDED:
+            return "starting"
+        return "stalled" if age is not None and age > STALLED_AFTER_S else state.phase
+    if state.phase == "starting" and age is None:
+        # The launcher has made the folder; its engine needs a moment to take the lock.
+        return "starting" if _folder_age_s(folder) < STARTING_GRACE_S else "dead"
+    return "dead"
+
+
+def _folder_age_s(folder: RunFolder) -> float:
+    try:
+        return time.time() - folder.config.stat().st_mtime
+    except OSError:
+        return STARTING_GRACE_S
+
+
+def is_here(folder: RunFolder) -> bool:
+    """Whether the engine's pid means a process of this machine and boot."""
+    record = folder.read_engine()
+    return record is not None and (record.host, record.boot_id) == (socket.gethostname(), boot_id())

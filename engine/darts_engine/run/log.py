@@ -1,0 +1,223 @@
+"""The event log: append on one side, tail on the other.
+
+The writer makes one `write` call per event, so a kill leaves at most one torn line, at the end; the
+next engine moves it aside. The reader believes only whole lines: a short read is "not yet", a
+damaged line is counted and skipped, an event of a newer version is counted and ignored.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from darts_engine.run import events
+from darts_engine.run.events import AnyEvent, Event
+
+MAX_LINE_BYTES = 1 << 20
+READ_BYTES = 1 << 20
+
+
+class EventLog:
+    """The engine's end of the log. One process writes; a lock of the caller's guards threads.
+
+    A full disk never stops the run: what cannot be written is counted and said later.
+    """
+
+    def __init__(self, path: Path, torn: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._path, self._clock = path, clock
+        self.last_seq, self.repaired_bytes = _repair(path, torn)
+        self.dropped = 0
+        self._descriptor = os.open(
+            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        self._size = os.fstat(self._descriptor).st_size
+
+    def append(self, event: Event) -> bool:
+        """Number, stamp and write a fact. False when it had to be dropped (OSError)."""
+        if self.dropped:
+            notice = events.EventsDropped(count=self.dropped)
+            if not self._write(notice):
+                self.dropped += 1
+                return False
+            self.dropped = 0
+        if self._write(event):
+            return True
+        self.dropped += 1
+        return False
+
+    def _write(self, event: Event) -> bool:
+        seq = self.last_seq + 1
+        line = events.encode(msgspec.structs.replace(event, seq=seq, t=self._clock()))
+        try:
+            written = os.write(self._descriptor, line)
+            while written < len(line):
+                written += os.write(self._descriptor, line[written:])
+        except OSError:
+            # Half a line on a full disk would glue itself to the next one: cut it off again.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
+            return False
+        self._size += len(line)
+        self.last_seq = seq
+        return True
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        with contextlib.suppress(OSError):
+            os.fsync(self._descriptor)
+
+    def size_bytes(self) -> int:
+        """Length of the log."""
+        return self._size
+
+    def close(self) -> None:
+        """Make it durable and let go."""
+        self.sync()
+        os.close(self._descriptor)
+
+
+def _repair(path: Path, torn: Path) -> tuple[int, int]:
+    """Move a torn tail aside; return the last sequence number and how many bytes were moved."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0, 0
+    with os.fdopen(descriptor, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        end = _end_of_last_line(file.fileno(), size)
+        if end < size:
+            file.seek(end)
+            tail = file.read()
+            with contextlib.suppress(OSError), open(torn, "ab", opener=_private) as aside:
+                aside.write(tail + b"\n")
+            file.truncate(end)
+            os.fsync(file.fileno())
+        return _last_seq(file.fileno(), end), size - end
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _end_of_last_line(descriptor: int, size: int) -> int:
+    position = size
+    while position > 0:
+        start = max(0, position - READ_BYTES)
+        newline = os.pread(descriptor, position - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        position = start
+    return 0
+
+
+def _last_seq(descriptor: int, end: int) -> int:
+    """The largest `seq` in the last stretch of the log that holds a readable line."""
+    position, tail = end, b""
+    while position > 0:
+        start = max(0, position - READ_BYTES)
+        tail = os.pread(descriptor, position - start, start) + tail
+        lines = tail.split(b"\n")
+        seqs = [seq for line in lines[(1 if start else 0) :] if (seq := _seq(line))]
+        if seqs:
+            return max(seqs)
+        position, tail = start, lines[0]
+    return 0
+
+
+class _Head(msgspec.Struct):
+    seq: int
+    type: str
+    v: int
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
+
+
+def _seq(line: bytes) -> int:
+    try:
+        return _head_decoder.decode(line).seq
+    except msgspec.MsgspecError:
+        return 0
+
+
+class LogReader:
+    """A watcher's end of the log: call `read` now and then, at any pace.
+
+    Attributes:
+        offset: bytes consumed, always at the start of a line.
+        damaged: lines that were no events.
+        unknown: events of a type or version this program does not know.
+    """
+
+    def __init__(self, path: Path, *, offset: int = 0) -> None:
+        self._path = path
+        self._identity: tuple[int, int] | None = None
+        self.offset = offset
+        self.damaged = 0
+        self.unknown = 0
+        self._skipping = False
+
+    def read(self, max_bytes: int = 16 * READ_BYTES) -> list[AnyEvent]:
+        """The facts that are new since the last call; at most about `max_bytes` of them.
+
+        Starts over when the file was replaced or has shrunk below what was read.
+        """
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return []
+        try:
+            status = os.fstat(descriptor)
+            identity = (status.st_dev, status.st_ino)
+            if status.st_size < self.offset or self._identity not in (None, identity):
+                self.offset, self._skipping = 0, False
+            self._identity = identity
+            return self._lines(os.pread(descriptor, max_bytes, self.offset))
+        except OSError:
+            return []
+        finally:
+            os.close(descriptor)
+
+    def is_behind(self) -> bool:
+        """Whether the file holds more than was read."""
+        try:
+            return self._path.stat().st_size > self.offset
+        except OSError:
+            return False
+
+    def _lines(self, data: bytes) -> list[AnyEvent]:
+        end = data.rfind(b"\n") + 1
+        if not end:
+            if len(data) > MAX_LINE_BYTES:
+                # No event is this long: drop what is there and resynchronise at the next newline.
+                self.offset += len(data)
+                self.damaged += not self._skipping
+                self._skipping = True
+            return []
+        self.offset += end
+        found = []
+        for line in data[:end].split(b"\n")[:-1]:
+            if self._skipping:
+                self._skipping = False
+                continue
+            event = self._decode(line)
+            if event is not None:
+                found.append(event)
+        return found
+
+    def _decode(self, line: bytes) -> AnyEvent | None:
+        if len(line) <= MAX_LINE_BYTES:
+            try:
+                event = events.decode(line)
+                if event.v == events.VERSION:
+                    return event
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                pass
+        if _seq(line):
+            self.unknown += 1
+        elif line:
+            self.damaged += 1
+        return None

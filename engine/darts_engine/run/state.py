@@ -1,0 +1,288 @@
+"""The fold: facts in, one `RunState` out. The only thing that dashboards and printers look at.
+
+Live, finished, crashed and replayed runs take the same path; a replay is the same fold, stopped
+earlier. `fold` owns the state it is given and changes it in place, because a log may hold a million
+facts; from the same facts it always makes the same state.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from darts_engine.run import events
+from darts_engine.run.events import AnyEvent
+from darts_engine.run.genotype import CELLS, Genotype
+
+MAX_POINTS = 2000
+MAX_NOTES = 1000
+
+
+class Series:
+    """Points (x, y) of a curve, x never falling, bounded in number.
+
+    When full, each pair of neighbours-of-neighbours keeps its lowest and highest point, so that
+    spikes survive any length of run.
+    """
+
+    def __init__(self, limit: int = MAX_POINTS) -> None:
+        self._limit = limit
+        self.x: list[float] = []
+        self.y: list[float] = []
+
+    def add(self, x: float, y: float | None) -> None:
+        """Add a point; a missing y (not finite) is left out."""
+        if y is None:
+            return
+        self.x.append(x)
+        self.y.append(y)
+        if len(self.x) >= 2 * self._limit:
+            self._thin()
+
+    def cut(self, x: float) -> None:
+        """Forget all points after x."""
+        while self.x and self.x[-1] > x:
+            self.x.pop()
+            self.y.pop()
+
+    def _thin(self) -> None:
+        kept: list[int] = []
+        for start in range(0, len(self.x), 4):
+            bucket = range(start, min(start + 4, len(self.x)))
+            kept += sorted({min(bucket, key=self.y.__getitem__), max(bucket, key=self.y.__getitem__)})
+        self.x = [self.x[i] for i in kept]
+        self.y = [self.y[i] for i in kept]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Series) and (self.x, self.y) == (other.x, other.y)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass
+class RunState:
+    """All that is known of a run after some of its facts.
+
+    `phase` is starting, running, paused, stopping, stopped, finished or failed: what the log says.
+    Whether the engine behind it still lives is for `liveness.observe` to tell.
+    """
+
+    phase: str = "starting"
+    last_seq: int = 0
+    last_t: float = 0.0
+    started: events.RunStarted | None = None
+    first_t: float | None = None
+    epoch: int = 0
+    step: int = 0
+    steps: int = 0
+    global_step: int = 0
+    schedules: dict[str, float] = field(default_factory=dict)
+
+    train_loss: Series = field(default_factory=Series)
+    alpha_loss: Series = field(default_factory=Series)
+    epochs: list[events.EpochFinished] = field(default_factory=list)
+
+    alpha: events.AlphaSampled | None = None
+    epoch_alphas: dict[int, events.AlphaSampled] = field(default_factory=dict)
+    genotype: events.GenotypeDerived | None = None
+    genotypes: list[events.GenotypeDerived] = field(default_factory=list)
+    health: list[events.HealthMeasured] = field(default_factory=list)
+    system: events.SystemMeasured | None = None
+    checkpoints: list[events.CheckpointSaved] = field(default_factory=list)
+
+    pending: dict[str, str] = field(default_factory=dict)
+    pause_reason: str = ""
+    result: events.RunFinished | None = None
+    failure: events.RunFailed | None = None
+    alerts: list[events.AlertRaised] = field(default_factory=list)
+    notes: deque[AnyEvent] = field(default_factory=lambda: deque(maxlen=MAX_NOTES))
+
+    @property
+    def kind(self) -> str:
+        """search or train; empty before the run has started."""
+        return self.started.kind if self.started else ""
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs the run is planned for; 0 before it has started."""
+        return self.started.epochs if self.started else 0
+
+    @property
+    def best(self) -> events.EpochFinished | None:
+        """The epoch with the highest validation accuracy, the first of equals."""
+        scored = [e for e in self.epochs if e.valid_top1 is not None]
+        return max(scored, key=lambda e: (e.valid_top1 or 0.0, -e.epoch), default=None)
+
+    @property
+    def progress(self) -> float:
+        """Fraction of the planned steps that is done."""
+        if not self.started or not self.started.steps_per_epoch:
+            return 0.0
+        return min(1.0, self.global_step / (self.started.epochs * self.started.steps_per_epoch))
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds to the end at the pace of the last epochs; None before one is known."""
+        if not self.epochs or not self.started or self.phase not in ("running", "paused"):
+            return None
+        recent = self.epochs[-5:]
+        pace = sum(e.seconds for e in recent) / len(recent)
+        left = self.started.epochs - self.global_step / max(1, self.started.steps_per_epoch)
+        return max(0.0, left * pace)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds between the first and the last fact."""
+        return 0.0 if self.first_t is None else max(0.0, self.last_t - self.first_t)
+
+    def alpha_at(self, epoch: int | None) -> events.AlphaSampled | None:
+        """The last alpha of an epoch (or of the newest one before it); None means now."""
+        if epoch is None:
+            return self.alpha
+        known = [e for e in self.epoch_alphas if e <= epoch]
+        return self.epoch_alphas[max(known)] if known else None
+
+    def genotype_at(self, epoch: int | None) -> events.GenotypeDerived | None:
+        """The last genotype derived in or before an epoch; None means now."""
+        if epoch is None:
+            return self.genotype
+        return next((g for g in reversed(self.genotypes) if g.epoch <= epoch), None)
+
+    def stable_epochs(self, cell: str, epoch: int | None = None) -> int:
+        """For how many epochs the cell's derived edges have been the same."""
+        current = self.genotype_at(epoch)
+        if current is None:
+            return 0
+        since = current.epoch
+        for earlier in reversed(self.genotypes):
+            if earlier.global_step > current.global_step:
+                continue
+            if earlier.genotype.cell(cell) != current.genotype.cell(cell):
+                break
+            since = earlier.epoch
+        return (self.epoch if epoch is None else epoch) - since
+
+    def final_genotype(self) -> Genotype | None:
+        """The genotype a finished search ended with, else the one derived last."""
+        if self.result and self.result.genotype:
+            return self.result.genotype
+        if self.genotype:
+            return self.genotype.genotype
+        return self.started.genotype if self.started else None
+
+
+def fold(state: RunState, event: AnyEvent) -> RunState:
+    """Take one more fact into account, and give the same state back."""
+    state.last_seq = max(state.last_seq, event.seq)
+    state.last_t = max(state.last_t, event.t)
+    if state.first_t is None:
+        state.first_t = event.t
+    match event:
+        case events.RunStarted():
+            state.started = event
+            state.phase = "running"
+            state.pending.clear()
+            state.failure = state.result = None
+        case events.Rewound():
+            _rewind(state, event.to_step, event.to_epoch)
+        case events.EpochStarted():
+            state.epoch, state.step, state.steps = event.epoch, 0, event.steps
+            state.schedules = event.schedules
+        case events.StepFinished():
+            _arrive(state, event)
+            state.train_loss.add(event.global_step, event.train_loss)
+            state.alpha_loss.add(event.global_step, event.alpha_loss)
+        case events.AlphaSampled():
+            _arrive(state, event)
+            state.alpha = event
+            state.epoch_alphas[event.epoch] = event
+        case events.GenotypeDerived():
+            _arrive(state, event)
+            state.genotype = event
+            state.genotypes.append(event)
+        case events.EpochFinished():
+            state.epoch = event.epoch
+            state.step = state.steps
+            state.global_step = event.global_step
+            state.epochs.append(event)
+        case events.HealthMeasured():
+            state.health.append(event)
+        case events.SystemMeasured():
+            state.system = event
+        case events.CheckpointSaved():
+            state.checkpoints.append(event)
+        case events.CommandAccepted():
+            state.pending[event.id] = event.command
+        case events.CommandDone() | events.CommandRejected():
+            state.pending.pop(event.id, None)
+        case events.RunPaused():
+            _arrive(state, event)
+            state.phase, state.pause_reason = "paused", event.reason
+        case events.RunContinued():
+            state.phase, state.pause_reason = "running", ""
+        case events.RunStopping():
+            state.phase = "stopping"
+        case events.RunStopped():
+            _arrive(state, event)
+            state.phase = "stopped"
+        case events.RunFinished():
+            state.phase, state.result = "finished", event
+        case events.RunFailed():
+            state.phase, state.failure = "failed", event
+        case events.AlertRaised():
+            state.alerts.append(event)
+        case _:
+            pass
+    if not isinstance(event, _SILENT):
+        state.notes.append(event)
+    return state
+
+
+# Facts that panels show but an event list would drown in.
+_SILENT = (
+    events.StepFinished,
+    events.AlphaSampled,
+    events.SystemMeasured,
+    events.HealthMeasured,
+    events.EpochStarted,
+)
+
+
+def fold_all(facts: Iterable[AnyEvent], state: RunState | None = None) -> RunState:
+    """Fold many facts, into a new state or on top of one."""
+    state = state or RunState()
+    for event in facts:
+        fold(state, event)
+    return state
+
+
+def _arrive(
+    state: RunState,
+    event: events.StepFinished
+    | events.AlphaSampled
+    | events.GenotypeDerived
+    | events.RunPaused
+    | events.RunStopped,
+) -> None:
+    state.epoch, state.step, state.global_step = event.epoch, event.step, event.global_step
+
+
+def _rewind(state: RunState, step: int, epoch: int) -> None:
+    """Forget what a checkpoint at global step `step` does not know of."""
+    state.train_loss.cut(step)
+    state.alpha_loss.cut(step)
+    state.epochs = [e for e in state.epochs if e.global_step <= step]
+    state.health = [h for h in state.health if h.global_step <= step]
+    state.genotypes = [g for g in state.genotypes if g.global_step <= step]
+    state.alerts = [a for a in state.alerts if a.global_step <= step]
+    state.epoch_alphas = {e: a for e, a in state.epoch_alphas.items() if a.global_step <= step}
+    state.alpha = max(state.epoch_alphas.values(), key=lambda a: a.global_step, default=None)
+    state.genotype = state.genotypes[-1] if state.genotypes else None
+    per_epoch = state.started.steps_per_epoch if state.started else 0
+    state.epoch, state.global_step = epoch, step
+    state.step = step - (epoch - 1) * per_epoch if epoch else 0
+
+
+__all__ = ["CELLS", "MAX_NOTES", "MAX_POINTS", "RunState", "Series", "fold", "fold_all"]
