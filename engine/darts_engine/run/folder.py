@@ -24,7 +24,10 @@ from pathlib import Path
 
 import msgspec
 
-from darts_engine.run import commands, config
+from darts_engine.run.commands import Command
+from darts_engine.run.commands import encode as encode_command
+from darts_engine.run.config import Config, to_toml
+from darts_engine.run.config import read as read_config
 from darts_engine.run.errors import BusyError, NotFoundError, RunError
 
 NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
@@ -98,9 +101,9 @@ class RunFolder:
         """Pictures and tables."""
         return self.path / "exports"
 
-    def read_config(self) -> config.Config:
+    def read_config(self) -> Config:
         """The run's config; raises ConfigError where it is missing or wrong."""
-        return config.read(self.config)
+        return read_config(self.config)
 
     def read_engine(self) -> EngineRecord | None:
         """The record of the newest engine, or None before there is one."""
@@ -171,7 +174,7 @@ class RunFolder:
             remedy=f"watch it with 'darts-tui attach {self.name}', or stop it first",
         )
 
-    def send(self, command: commands.Command) -> None:
+    def send(self, command: Command) -> None:
         """Append a wish for the engine.
 
         Raises:
@@ -182,7 +185,7 @@ class RunFolder:
                 self.commands, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
             )
             try:
-                os.write(descriptor, commands.encode(command))
+                os.write(descriptor, encode_command(command))
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -229,7 +232,7 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def create(runs: Path, name: str | None, configuration: config.Config) -> RunFolder:
+def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
     """Make the folder of a new run with its config. Without a name, one is made from the time.
 
     Raises:
@@ -259,7 +262,7 @@ def create(runs: Path, name: str | None, configuration: config.Config) -> RunFol
         folder.path.chmod(0o700)
         folder.checkpoints.mkdir(mode=0o700)
         folder.exports.mkdir(mode=0o700)
-        write_private(folder.config, config.to_toml(configuration).encode())
+        write_private(folder.config, to_toml(configuration).encode())
     except OSError as error:
         raise RunError(
             f"the run folder cannot be made: {error.strerror}",
