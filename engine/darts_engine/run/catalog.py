@@ -37,7 +37,9 @@ DATASETS = {
         "darts_engine.data.digits:load", "1,797 handwritten digits of 8x8 pixels, bundled"
     ),
     "npz": Entry("darts_engine.data.npz:load", "npz:FILE, arrays images and labels of uint8"),
-    "folder": Entry("darts_engine.data.images:load", "folder:DIR, one sub-folder of images a class"),
+    "folder": Entry(
+        "darts_engine.data.images:load", "folder:DIR, one sub-folder of images a class"
+    ),
 }
 
 

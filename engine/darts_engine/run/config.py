@@ -27,7 +27,9 @@ class EngineSection(Section):
     seed: Annotated[int, Meta(ge=0, description="Names every random stream of the run.")] = 2
     device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:N or mps.")] = "auto"
     threads: Annotated[int, Meta(ge=0, description="CPU threads of torch; 0 = cores - 1.")] = 0
-    amp: Annotated[bool, Meta(description="bfloat16 autocast for the network; alpha stays float32.")] = False
+    amp: Annotated[
+        bool, Meta(description="bfloat16 autocast for the network; alpha stays float32.")
+    ] = False
     deterministic: Annotated[bool, Meta(description="Refuse nondeterministic GPU kernels.")] = False
 
 
@@ -35,11 +37,17 @@ class DataSection(Section):
     """The images."""
 
     dataset: Annotated[str, Meta(description="digits, npz:FILE or folder:DIR.")] = "digits"
-    image_size: Annotated[int, Meta(ge=0, le=1024, description="Resize to N x N pixels; 0 = as they are.")] = 0
+    image_size: Annotated[
+        int, Meta(ge=0, le=1024, description="Resize to N x N pixels; 0 = as they are.")
+    ] = 0
     batch_size: Annotated[int, Meta(ge=1, description="Images per step.")] = 64
-    crop_padding: Annotated[int, Meta(ge=0, description="Random crop after padding by N pixels; 0 = off.")] = 1
+    crop_padding: Annotated[
+        int, Meta(ge=0, description="Random crop after padding by N pixels; 0 = off.")
+    ] = 1
     flip: Annotated[bool, Meta(description="Random horizontal flip.")] = False
-    cutout: Annotated[int, Meta(ge=0, description="Side of the square cut out of each image; 0 = off.")] = 0
+    cutout: Annotated[
+        int, Meta(ge=0, description="Side of the square cut out of each image; 0 = off.")
+    ] = 0
 
 
 class SpaceSection(Section):
@@ -56,7 +64,9 @@ class SearchSection(Section):
 
     method: Annotated[str, Meta(description="Search method.")] = "darts"
     epochs: Annotated[int, Meta(ge=1, description="Epochs of the search.")] = 25
-    alpha_start_epoch: Annotated[int, Meta(ge=1, description="First epoch in which alpha moves.")] = 1
+    alpha_start_epoch: Annotated[
+        int, Meta(ge=1, description="First epoch in which alpha moves.")
+    ] = 1
 
 
 class WeightsSection(Section):
@@ -66,7 +76,9 @@ class WeightsSection(Section):
     lr_min: Annotated[float, Meta(ge=0, description="Learning rate the cosine ends at.")] = 0.001
     momentum: Annotated[float, Meta(ge=0, lt=1, description="Momentum.")] = 0.9
     weight_decay: Annotated[float, Meta(ge=0, description="L2 added to the gradient.")] = 3e-4
-    grad_clip: Annotated[float, Meta(ge=0, description="Largest L2 norm of all weight gradients; 0 = off.")] = 5.0
+    grad_clip: Annotated[
+        float, Meta(ge=0, description="Largest L2 norm of all weight gradients; 0 = off.")
+    ] = 5.0
 
 
 class AlphaSection(Section):
@@ -76,19 +88,29 @@ class AlphaSection(Section):
     beta1: Annotated[float, Meta(ge=0, lt=1, description="Adam's first beta.")] = 0.5
     beta2: Annotated[float, Meta(ge=0, lt=1, description="Adam's second beta.")] = 0.999
     weight_decay: Annotated[float, Meta(ge=0, description="L2 added to alpha's gradient.")] = 1e-3
-    init_scale: Annotated[float, Meta(ge=0, description="Standard deviation alpha starts with.")] = 1e-3
+    init_scale: Annotated[
+        float, Meta(ge=0, description="Standard deviation alpha starts with.")
+    ] = 1e-3
 
 
 class NetworkSection(Section):
     """The derived network that is trained."""
 
-    genotype: Annotated[str, Meta(description="run:NAME, a published name, a file or genotype text.")] = ""
+    genotype: Annotated[
+        str, Meta(description="run:NAME, a published name, a file or genotype text.")
+    ] = ""
     channels: Annotated[int, Meta(ge=2, description="Channels of the first cell (even).")] = 16
     layers: Annotated[int, Meta(ge=1, description="Cells in the network.")] = 5
     stem: Annotated[str, Meta(description="cifar or imagenet.")] = "cifar"
-    auxiliary: Annotated[bool, Meta(description="Auxiliary head at two thirds of the depth.")] = True
-    auxiliary_weight: Annotated[float, Meta(ge=0, description="Weight of the auxiliary loss.")] = 0.4
-    drop_path: Annotated[float, Meta(ge=0, lt=1, description="Drop-path probability at the end of its ramp.")] = 0.1
+    auxiliary: Annotated[bool, Meta(description="Auxiliary head at two thirds of the depth.")] = (
+        True
+    )
+    auxiliary_weight: Annotated[float, Meta(ge=0, description="Weight of the auxiliary loss.")] = (
+        0.4
+    )
+    drop_path: Annotated[
+        float, Meta(ge=0, lt=1, description="Drop-path probability at the end of its ramp.")
+    ] = 0.1
 
 
 class TrainSection(Section):
@@ -101,8 +123,12 @@ class CheckpointSection(Section):
     """When the complete state is saved."""
 
     checkpoint_every: Annotated[int, Meta(ge=1, description="Save every N epochs.")] = 1
-    checkpoint_seconds: Annotated[float, Meta(ge=0, description="Also save when this many seconds have passed; 0 = off.")] = 300.0
-    keep: Annotated[int, Meta(ge=1, description="Newest checkpoints to keep, beside asked-for and best ones.")] = 2
+    checkpoint_seconds: Annotated[
+        float, Meta(ge=0, description="Also save when this many seconds have passed; 0 = off.")
+    ] = 300.0
+    keep: Annotated[
+        int, Meta(ge=1, description="Newest checkpoints to keep, beside asked-for and best ones.")
+    ] = 2
 
 
 class SearchConfig(Section, tag_field="kind", tag="search"):
@@ -176,9 +202,7 @@ def settings(kind: str) -> list[Setting]:
         for field in table.__struct_fields__:
             hint = hints[field]
             base, meta = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, Meta())
-            out.append(
-                Setting(section, field, base, getattr(table, field), meta.description or "")
-            )
+            out.append(Setting(section, field, base, getattr(table, field), meta.description or ""))
     return out
 
 
@@ -201,7 +225,9 @@ def from_plain(plain: dict[str, Any], *, where: str = "") -> Config:
     """
     kind = plain.get("kind", "search")
     if kind not in KINDS:
-        raise ConfigError(f"unknown kind of run {kind!r}", where=where, remedy="use search or train")
+        raise ConfigError(
+            f"unknown kind of run {kind!r}", where=where, remedy="use search or train"
+        )
     _refuse_unknown(plain, kind, where)
     try:
         config = msgspec.convert(plain, KINDS[kind])
@@ -270,7 +296,9 @@ def _unknown(key: str, candidates: list[str], everywhere: list[str], where: str)
     if not near:
         last = key.rpartition(".")[2]
         near = [k for k in everywhere if k.rpartition(".")[2] == last]
-    remedy = f"did you mean {near[0]!r}?" if near else "'darts-tui search --help' lists every setting"
+    remedy = (
+        f"did you mean {near[0]!r}?" if near else "'darts-tui search --help' lists every setting"
+    )
     return ConfigError(f"unknown setting {key!r}", where=where, remedy=remedy)
 
 

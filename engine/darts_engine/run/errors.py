@@ -1,14 +1,14 @@
 """Errors a user can cause, and the exit codes of every darts-tui process.
 
-    RunError                what happened / where / what to do next
-    |-- NotFoundError       no such run, file, genotype
-    |-- ConfigError         a setting that cannot be
-    |-- DataError           a data set that cannot be read
-    |-- GenotypeError       a genotype that cannot be read or built
-    |-- CheckpointError     a checkpoint that cannot be trusted
-    |-- BusyError           another engine holds the run
-    |-- NotFiniteError      a loss or alpha stopped being a number
-    `-- SpaceError          the disk is full
+RunError                what happened / where / what to do next
+|-- NotFoundError       no such run, file, genotype
+|-- ConfigError         a setting that cannot be
+|-- DataError           a data set that cannot be read
+|-- GenotypeError       a genotype that cannot be read or built
+|-- CheckpointError     a checkpoint that cannot be trusted
+|-- BusyError           another engine holds the run
+|-- NotFiniteError      a loss or alpha stopped being a number
+`-- SpaceError          the disk is full
 """
 
 from enum import IntEnum

@@ -189,7 +189,9 @@ class RunFolder:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise RunError(f"the wish cannot be written: {error.strerror}", where=str(self.commands)) from None
+            raise RunError(
+                f"the wish cannot be written: {error.strerror}", where=str(self.commands)
+            ) from None
 
 
 def boot_id() -> str:
@@ -318,7 +320,9 @@ def find(runs: Path, reference: str | None) -> RunFolder:
                 "there are no runs yet", where=str(runs), remedy="start one with 'darts-tui search'"
             )
         return newest[0]
-    for path in (runs / reference, Path(reference)) if NAME_PATTERN.match(reference) else (Path(reference),):
+    for path in (
+        (runs / reference, Path(reference)) if NAME_PATTERN.match(reference) else (Path(reference),)
+    ):
         if is_run(path):
             return RunFolder(path.resolve())
     raise NotFoundError(

@@ -217,7 +217,9 @@ def _from_nni(value: dict[str, Any]) -> Genotype:
                 match = re.match(rf"^{cell}_n{node}_p(\d+)$", str(name))
                 operation = value.get(str(name))
                 if not match or operation not in NNI_OPERATIONS:
-                    raise GenotypeError("the NNI form names an unknown edge or operation", where=str(name))
+                    raise GenotypeError(
+                        "the NNI form names an unknown edge or operation", where=str(name)
+                    )
                 parts.append((NNI_OPERATIONS[operation], node, int(match[1])))
         plain = all(sum(p[1] == node for p in parts) == 2 for node in range(2, max(nodes) + 1))
         fields[cell] = tuple((p[0], p[2]) for p in parts) if plain else tuple(parts)
@@ -277,7 +279,9 @@ def _literal(node: ast.expr) -> Any:
                 states = range(*values)
                 if len(states) <= MAX_STATES:
                     return list(states)
-    raise GenotypeError("the genotype holds something that is not a literal", where=ast.unparse(node)[:60])
+    raise GenotypeError(
+        "the genotype holds something that is not a literal", where=ast.unparse(node)[:60]
+    )
 
 
 class Published(msgspec.Struct, frozen=True):

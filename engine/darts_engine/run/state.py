@@ -48,7 +48,9 @@ class Series:
         kept: list[int] = []
         for start in range(0, len(self.x), 4):
             bucket = range(start, min(start + 4, len(self.x)))
-            kept += sorted({min(bucket, key=self.y.__getitem__), max(bucket, key=self.y.__getitem__)})
+            kept += sorted(
+                {min(bucket, key=self.y.__getitem__), max(bucket, key=self.y.__getitem__)}
+            )
         self.x = [self.x[i] for i in kept]
         self.y = [self.y[i] for i in kept]
 
