@@ -24,19 +24,19 @@ class Command(msgspec.Struct, tag_field="type", tag=str.lower, kw_only=True, fro
     source: str = ""
 
 
-class Pause(Command, kw_only=True):
+class Pause(Command, kw_only=True, frozen=True):
     """Hold at the next step boundary."""
 
 
-class Resume(Command, kw_only=True):
+class Resume(Command, kw_only=True, frozen=True):
     """Go on after a pause."""
 
 
-class Checkpoint(Command, kw_only=True):
+class Checkpoint(Command, kw_only=True, frozen=True):
     """Save a checkpoint at the next step boundary and keep it."""
 
 
-class Stop(Command, kw_only=True):
+class Stop(Command, kw_only=True, frozen=True):
     """Save a checkpoint and end: at the next step boundary, or when the epoch is over."""
 
     after_epoch: bool = False
@@ -69,7 +69,7 @@ def asker() -> str:
 
 def wish(kind: type[Command], **fields: object) -> Command:
     """A wish of `kind`, stamped with an id, the time and the asker."""
-    return kind(id=new_id(), t=time.time(), source=asker(), **fields)  # type: ignore[arg-type]
+    return kind(id=new_id(), t=time.time(), source=asker(), **fields)
 
 
 def encode(command: Command) -> bytes:
@@ -86,7 +86,7 @@ def decode(line: bytes) -> AnyCommand:
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"the line is longer than {MAX_LINE_BYTES} bytes")
     try:
-        command = _decoder.decode(line)
+        command: AnyCommand = _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(str(error)) from None
     if not re.match(ID_PATTERN, command.id):

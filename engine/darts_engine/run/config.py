@@ -21,7 +21,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of the TOML file."""
 
 
-class EngineSection(Section):
+class EngineSection(Section, frozen=True, kw_only=True):
     """The process: where and how exactly it computes."""
 
     seed: Annotated[int, Meta(ge=0, description="Names every random stream of the run.")] = 2
@@ -33,7 +33,7 @@ class EngineSection(Section):
     deterministic: Annotated[bool, Meta(description="Refuse nondeterministic GPU kernels.")] = False
 
 
-class DataSection(Section):
+class DataSection(Section, frozen=True, kw_only=True):
     """The images."""
 
     dataset: Annotated[str, Meta(description="digits, npz:FILE or folder:DIR.")] = "digits"
@@ -50,7 +50,7 @@ class DataSection(Section):
     ] = 0
 
 
-class SpaceSection(Section):
+class SpaceSection(Section, frozen=True, kw_only=True):
     """The search space and the size of its supernet."""
 
     space: Annotated[str, Meta(description="Search space.")] = "darts"
@@ -59,7 +59,7 @@ class SpaceSection(Section):
     nodes: Annotated[int, Meta(ge=1, le=12, description="Intermediate nodes per cell.")] = 4
 
 
-class SearchSection(Section):
+class SearchSection(Section, frozen=True, kw_only=True):
     """The search as a whole."""
 
     method: Annotated[str, Meta(description="Search method.")] = "darts"
@@ -69,7 +69,7 @@ class SearchSection(Section):
     ] = 1
 
 
-class WeightsSection(Section):
+class WeightsSection(Section, frozen=True, kw_only=True):
     """Stochastic gradient descent on the network's weights, cosine schedule."""
 
     lr: Annotated[float, Meta(gt=0, description="Learning rate at the start.")] = 0.05
@@ -81,7 +81,7 @@ class WeightsSection(Section):
     ] = 5.0
 
 
-class AlphaSection(Section):
+class AlphaSection(Section, frozen=True, kw_only=True):
     """Adam on alpha."""
 
     lr: Annotated[float, Meta(gt=0, description="Learning rate of alpha.")] = 0.02
@@ -93,7 +93,7 @@ class AlphaSection(Section):
     ] = 1e-3
 
 
-class NetworkSection(Section):
+class NetworkSection(Section, frozen=True, kw_only=True):
     """The derived network that is trained."""
 
     genotype: Annotated[
@@ -113,13 +113,13 @@ class NetworkSection(Section):
     ] = 0.1
 
 
-class TrainSection(Section):
+class TrainSection(Section, frozen=True, kw_only=True):
     """The training as a whole."""
 
     epochs: Annotated[int, Meta(ge=1, description="Epochs of the training.")] = 30
 
 
-class CheckpointSection(Section):
+class CheckpointSection(Section, frozen=True, kw_only=True):
     """When the complete state is saved."""
 
     checkpoint_every: Annotated[int, Meta(ge=1, description="Save every N epochs.")] = 1
@@ -131,7 +131,7 @@ class CheckpointSection(Section):
     ] = 2
 
 
-class SearchConfig(Section, tag_field="kind", tag="search"):
+class SearchConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="search"):
     """Everything that decides a search."""
 
     engine: EngineSection = EngineSection()
@@ -148,7 +148,7 @@ class SearchConfig(Section, tag_field="kind", tag="search"):
         return self.search.epochs
 
 
-class TrainConfig(Section, tag_field="kind", tag="train"):
+class TrainConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="train"):
     """Everything that decides a training."""
 
     engine: EngineSection = EngineSection()

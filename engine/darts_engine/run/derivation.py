@@ -1,4 +1,4 @@
-"""From alphas to a genotype, without torch: DARTS (Liu et al., 2019, arXiv 1806.09055), section 2.4.
+"""From alphas to a genotype, without torch: DARTS, section 2.4 (Liu et al., arXiv 1806.09055).
 
 For each node, edges are ranked by the largest weight among their operations other than `none`,
 the two best are kept, and each keeps that operation. The weights are the softmax over all
@@ -71,7 +71,7 @@ def derive(weights: dict[str, Rows], operations: Sequence[str]) -> Genotype:
 
 
 def changes(before: Genotype | None, after: Genotype) -> list[GenotypeChange]:
-    """What `after` keeps differently from `before`, node by node; the order of edges is no change."""
+    """What `after` keeps differently from `before`, node by node, whatever the order."""
     if before is None:
         return []
     out = []

@@ -51,7 +51,7 @@ class ScheduleSpan(msgspec.Struct, frozen=True, kw_only=True):
     values: list[float]
 
 
-class RunStarted(Event, kw_only=True):
+class RunStarted(Event, kw_only=True, frozen=True):
     """An engine took the run up, for the first time or again (`resumed_at_step` is not null)."""
 
     name: str
@@ -78,7 +78,7 @@ class RunStarted(Event, kw_only=True):
     resumed_at_step: int | None = None
 
 
-class Rewound(Event, kw_only=True):
+class Rewound(Event, kw_only=True, frozen=True):
     """Work after a checkpoint was lost and is being done again.
 
     Facts with `global_step > to_step` and a smaller `seq` than this one are superseded.
@@ -89,7 +89,7 @@ class Rewound(Event, kw_only=True):
     checkpoint: str
 
 
-class EpochStarted(Event, kw_only=True):
+class EpochStarted(Event, kw_only=True, frozen=True):
     """`schedules` maps each schedule's name to its value in this epoch."""
 
     epoch: int
@@ -97,7 +97,7 @@ class EpochStarted(Event, kw_only=True):
     schedules: dict[str, float]
 
 
-class StepFinished(Event, kw_only=True):
+class StepFinished(Event, kw_only=True, frozen=True):
     """Thinned to a few a second. Losses are means over the steps since the last such event."""
 
     epoch: int
@@ -108,7 +108,7 @@ class StepFinished(Event, kw_only=True):
     alpha_loss: float | None = None
 
 
-class AlphaSampled(Event, kw_only=True):
+class AlphaSampled(Event, kw_only=True, frozen=True):
     """`alphas[cell]` is the raw architecture matrix, `weights[cell]` what mixes the operations."""
 
     epoch: int
@@ -127,7 +127,7 @@ class GenotypeChange(msgspec.Struct, frozen=True, kw_only=True):
     added: list[str]
 
 
-class GenotypeDerived(Event, kw_only=True):
+class GenotypeDerived(Event, kw_only=True, frozen=True):
     """What the alphas say now. `changed` compares with the genotype derived before."""
 
     epoch: int
@@ -138,7 +138,7 @@ class GenotypeDerived(Event, kw_only=True):
     changed: list[GenotypeChange] = []
 
 
-class EpochFinished(Event, kw_only=True):
+class EpochFinished(Event, kw_only=True, frozen=True):
     """`valid_*` is the half that alpha learns from in a search, the test part in training."""
 
     epoch: int
@@ -155,7 +155,7 @@ class EpochFinished(Event, kw_only=True):
     is_best: bool = False
 
 
-class HealthMeasured(Event, kw_only=True):
+class HealthMeasured(Event, kw_only=True, frozen=True):
     """Entropies are means over a cell's edges, in nats; gradient norms are of the last step."""
 
     epoch: int
@@ -178,7 +178,7 @@ class GpuFigures(msgspec.Struct, frozen=True, kw_only=True):
     temperature_c: float | None = None
 
 
-class SystemMeasured(Event, kw_only=True):
+class SystemMeasured(Event, kw_only=True, frozen=True):
     """The engine process and its machine. `cpu_percent` is of one core, so it may pass 100."""
 
     global_step: int
@@ -195,7 +195,7 @@ class SystemMeasured(Event, kw_only=True):
     gpus: list[GpuFigures] = []
 
 
-class CheckpointSaved(Event, kw_only=True):
+class CheckpointSaved(Event, kw_only=True, frozen=True):
     """Written after the file is durable. `path` is relative to the run folder."""
 
     path: str
@@ -207,7 +207,7 @@ class CheckpointSaved(Event, kw_only=True):
     seconds: float
 
 
-class CommandAccepted(Event, kw_only=True):
+class CommandAccepted(Event, kw_only=True, frozen=True):
     """A wish was read and will be carried out."""
 
     id: str
@@ -215,7 +215,7 @@ class CommandAccepted(Event, kw_only=True):
     source: str = ""
 
 
-class CommandDone(Event, kw_only=True):
+class CommandDone(Event, kw_only=True, frozen=True):
     """A wish was carried out, `seconds` after it was read."""
 
     id: str
@@ -223,7 +223,7 @@ class CommandDone(Event, kw_only=True):
     seconds: float
 
 
-class CommandRejected(Event, kw_only=True):
+class CommandRejected(Event, kw_only=True, frozen=True):
     """A line of `commands.jsonl` was refused; the run is as before."""
 
     id: str = ""
@@ -231,7 +231,7 @@ class CommandRejected(Event, kw_only=True):
     reason: str
 
 
-class RunPaused(Event, kw_only=True):
+class RunPaused(Event, kw_only=True, frozen=True):
     """The engine holds at a step boundary. `reason` is "command" or what went wrong."""
 
     epoch: int
@@ -240,7 +240,7 @@ class RunPaused(Event, kw_only=True):
     reason: str
 
 
-class RunContinued(Event, kw_only=True):
+class RunContinued(Event, kw_only=True, frozen=True):
     """The engine left its pause."""
 
     epoch: int
@@ -248,13 +248,13 @@ class RunContinued(Event, kw_only=True):
     global_step: int
 
 
-class RunStopping(Event, kw_only=True):
+class RunStopping(Event, kw_only=True, frozen=True):
     """The engine will save a checkpoint and end."""
 
     reason: str
 
 
-class RunStopped(Event, kw_only=True):
+class RunStopped(Event, kw_only=True, frozen=True):
     """The engine ended on a wish or signal; `darts-tui resume` goes on from here."""
 
     epoch: int
@@ -263,7 +263,7 @@ class RunStopped(Event, kw_only=True):
     reason: str
 
 
-class RunFinished(Event, kw_only=True):
+class RunFinished(Event, kw_only=True, frozen=True):
     """All epochs are done. A search has a genotype, a training its best test accuracy."""
 
     seconds: float
@@ -275,21 +275,21 @@ class RunFinished(Event, kw_only=True):
     best_epoch: int | None = None
 
 
-class RunFailed(Event, kw_only=True):
-    """The run ended by a fault. `message` has at most three lines; the traceback is in engine.log."""
+class RunFailed(Event, kw_only=True, frozen=True):
+    """The run ended by a fault. `message` has at most three lines; engine.log has the traceback."""
 
     message: str
     exit_code: int
 
 
-class LogWritten(Event, kw_only=True):
+class LogWritten(Event, kw_only=True, frozen=True):
     """A line for people. `level` is info, warning or error."""
 
     level: str
     message: str
 
 
-class AlertRaised(Event, kw_only=True):
+class AlertRaised(Event, kw_only=True, frozen=True):
     """Something a person should look at: `code` is stable, `message` is for reading."""
 
     code: str
@@ -298,7 +298,7 @@ class AlertRaised(Event, kw_only=True):
     global_step: int
 
 
-class EventsDropped(Event, kw_only=True):
+class EventsDropped(Event, kw_only=True, frozen=True):
     """`count` facts could not be written (a full disk) before this one."""
 
     count: int
@@ -344,4 +344,5 @@ def decode(line: bytes) -> AnyEvent:
     Raises:
         msgspec.MsgspecError: the line is not an event this version knows.
     """
-    return _decoder.decode(line)
+    event: AnyEvent = _decoder.decode(line)
+    return event

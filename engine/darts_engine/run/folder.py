@@ -218,7 +218,7 @@ def write_private(path: Path, content: bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -243,7 +243,7 @@ def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
     if name is not None and (not NAME_PATTERN.match(name) or name == LATEST):
         raise RunError(
             f"{name!r} cannot name a run",
-            remedy="use 1 to 64 of a-z 0-9 . _ - and start with a letter or digit ('latest' is taken)",
+            remedy="use 1 to 64 of a-z 0-9 . _ - with a letter or digit first; not latest",
         )
     kind = msgspec.to_builtins(configuration)["kind"]
     wanted = name or f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"

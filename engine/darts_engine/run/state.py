@@ -103,7 +103,7 @@ class RunState:
 
     @property
     def kind(self) -> str:
-        """search or train; empty before the run has started."""
+        """Search or train; empty before the run has started."""
         return self.started.kind if self.started else ""
 
     @property
