@@ -64,6 +64,9 @@ class SearchSection(Section, frozen=True, kw_only=True):
 
     method: Annotated[str, Meta(description="Search method.")] = "darts"
     epochs: Annotated[int, Meta(ge=1, description="Epochs of the search.")] = 25
+    skip_alert: Annotated[
+        int, Meta(ge=0, description="Alert at this many skip connections in a cell; 0 = never.")
+    ] = 4
     alpha_start_epoch: Annotated[
         int, Meta(ge=1, description="First epoch in which alpha moves.")
     ] = 1

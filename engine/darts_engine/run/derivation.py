@@ -7,7 +7,7 @@ Ties go to the lower input and the earlier operation. Edges are listed by streng
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from darts_engine.run.errors import GenotypeError
 from darts_engine.run.events import GenotypeChange
@@ -15,6 +15,18 @@ from darts_engine.run.genotype import CELLS, Genotype, Part
 
 NONE = "none"
 INPUTS_PER_NODE = 2
+
+# The columns of a DARTS alpha, in the order of the published code.
+DARTS_OPERATIONS = (
+    NONE,
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
 
 Rows = Sequence[Sequence[float]]
 
@@ -59,7 +71,7 @@ def derive_cell(weights: Rows, operations: Sequence[str]) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def derive(weights: dict[str, Rows], operations: Sequence[str]) -> Genotype:
+def derive(weights: Mapping[str, Rows], operations: Sequence[str]) -> Genotype:
     """The genotype of a normal and a reduction cell; all nodes are concatenated."""
     concat = tuple(range(2, 2 + node_count(len(weights["normal"]))))
     return Genotype(

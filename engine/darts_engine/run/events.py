@@ -81,9 +81,10 @@ class RunStarted(Event, kw_only=True, frozen=True):
 class Rewound(Event, kw_only=True, frozen=True):
     """Work after a checkpoint was lost and is being done again.
 
-    Facts with `global_step > to_step` and a smaller `seq` than this one are superseded.
+    The checkpoint knows all facts up to `to_seq`; those between it and this one are superseded.
     """
 
+    to_seq: int
     to_step: int
     to_epoch: int
     checkpoint: str

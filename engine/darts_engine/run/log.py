@@ -165,6 +165,11 @@ class LogReader:
 
         Starts over when the file was replaced or has shrunk below what was read.
         """
+        lines = self.read_lines(max_bytes)
+        return [event for line in lines if (event := self.decode(line)) is not None]
+
+    def read_lines(self, max_bytes: int = 16 * READ_BYTES) -> list[bytes]:
+        """As `read`, but whole lines as they are on the disk, without their newlines."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -188,7 +193,7 @@ class LogReader:
         except OSError:
             return False
 
-    def _lines(self, data: bytes) -> list[AnyEvent]:
+    def _lines(self, data: bytes) -> list[bytes]:
         end = data.rfind(b"\n") + 1
         if not end:
             if len(data) > MAX_LINE_BYTES:
@@ -203,12 +208,11 @@ class LogReader:
             if self._skipping:
                 self._skipping = False
                 continue
-            event = self._decode(line)
-            if event is not None:
-                found.append(event)
+            found.append(line)
         return found
 
-    def _decode(self, line: bytes) -> AnyEvent | None:
+    def decode(self, line: bytes) -> AnyEvent | None:
+        """The fact on a line; None, and counted, when it is damaged or not known here."""
         if len(line) <= MAX_LINE_BYTES:
             try:
                 event = events.decode(line)

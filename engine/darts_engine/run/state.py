@@ -188,7 +188,7 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.pending.clear()
             state.failure = state.result = None
         case events.Rewound():
-            _rewind(state, event.to_step, event.to_epoch)
+            _rewind(state, event)
         case events.EpochStarted():
             state.epoch, state.step, state.steps = event.epoch, 0, event.steps
             state.schedules = event.schedules
@@ -271,20 +271,21 @@ def _arrive(
     state.epoch, state.step, state.global_step = event.epoch, event.step, event.global_step
 
 
-def _rewind(state: RunState, step: int, epoch: int) -> None:
-    """Forget what a checkpoint at global step `step` does not know of."""
-    state.train_loss.cut(step)
-    state.alpha_loss.cut(step)
-    state.epochs = [e for e in state.epochs if e.global_step <= step]
-    state.health = [h for h in state.health if h.global_step <= step]
-    state.genotypes = [g for g in state.genotypes if g.global_step <= step]
-    state.alerts = [a for a in state.alerts if a.global_step <= step]
-    state.epoch_alphas = {e: a for e, a in state.epoch_alphas.items() if a.global_step <= step}
-    state.alpha = max(state.epoch_alphas.values(), key=lambda a: a.global_step, default=None)
+def _rewind(state: RunState, event: events.Rewound) -> None:
+    """Forget what the checkpoint that the run went back to does not know of."""
+    known = event.to_seq
+    state.train_loss.cut(event.to_step)
+    state.alpha_loss.cut(event.to_step)
+    state.epochs = [e for e in state.epochs if e.seq <= known]
+    state.health = [h for h in state.health if h.seq <= known]
+    state.genotypes = [g for g in state.genotypes if g.seq <= known]
+    state.alerts = [a for a in state.alerts if a.seq <= known]
+    state.epoch_alphas = {e: a for e, a in state.epoch_alphas.items() if a.seq <= known}
+    state.alpha = max(state.epoch_alphas.values(), key=lambda a: a.seq, default=None)
     state.genotype = state.genotypes[-1] if state.genotypes else None
     per_epoch = state.started.steps_per_epoch if state.started else 0
-    state.epoch, state.global_step = epoch, step
-    state.step = step - (epoch - 1) * per_epoch if epoch else 0
+    state.epoch, state.global_step = event.to_epoch, event.to_step
+    state.step = event.to_step - (event.to_epoch - 1) * per_epoch if event.to_epoch else 0
 
 
 __all__ = ["CELLS", "MAX_NOTES", "MAX_POINTS", "RunState", "Series", "fold", "fold_all"]

@@ -1,0 +1,350 @@
+"""A made-up but lifelike run, for tests that need something to watch.
+
+`facts()` tells the whole story as a list of events, numbered and stamped, the same for the same
+arguments. `make_run()` puts it into a run folder. Nothing here needs torch.
+"""
+
+import contextlib
+import math
+import os
+import random
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from darts_engine.run import config, derivation, events, folder
+from darts_engine.run.config import Config
+from darts_engine.run.events import AnyEvent
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.genotype import CELLS, Genotype, published
+
+OPERATIONS = [
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+]
+EDGES = [(source, node) for node in range(2, 6) for source in range(node)]
+EPOCH_S = 6.0
+
+
+def make_run(
+    runs: Path,
+    name: str,
+    *,
+    kind: str = "search",
+    epochs_done: int = 23,
+    epochs: int = 50,
+    steps: int = 11,
+    phase: str = "running",
+    seed: int = 0,
+) -> RunFolder:
+    """A run folder with a config and a log. No engine holds it: use `engine_alive` for that."""
+    run = folder.create(runs, name, _config(kind, epochs, seed))
+    story = facts(
+        kind=kind, epochs_done=epochs_done, epochs=epochs, steps=steps, phase=phase, seed=seed
+    )
+    write(run, story)
+    return run
+
+
+def write(run: RunFolder, story: Iterable[AnyEvent]) -> None:
+    """Replace the run's event log by these facts."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.events.write_bytes(b"".join(events.encode(fact) for fact in story))
+
+
+@contextlib.contextmanager
+def engine_alive(run: RunFolder) -> Iterator[None]:
+    """Hold the run as its engine would: lock, record and a fresh heartbeat."""
+    descriptor = run.take_lock()
+    try:
+        run.write_engine()
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def facts(
+    *,
+    kind: str = "search",
+    epochs_done: int = 23,
+    epochs: int = 50,
+    steps: int = 11,
+    phase: str = "running",
+    seed: int = 0,
+    start: float = 1_790_000_000.0,
+) -> list[AnyEvent]:
+    """The events of a run with `epochs_done` whole epochs and, unless it is over, half of one more.
+
+    Args:
+        kind: search or train.
+        epochs_done: whole epochs; a finished run has done all of them.
+        epochs: epochs planned.
+        steps: steps in an epoch.
+        phase: how the story ends: running, paused, finished, failed or stopped.
+        seed: names the random drift of alphas and losses.
+        start: Unix seconds of the first event.
+    """
+    story = _Story(kind, epochs, steps, seed, start)
+    whole = epochs if phase == "finished" else min(epochs_done, epochs)
+    story.say(story.started(seed), 0.0)
+    for epoch in range(1, whole + 1):
+        story.run_epoch(epoch, steps)
+    if phase != "finished" and whole < epochs:
+        story.run_epoch(whole + 1, max(1, steps // 2))
+    story.end(phase)
+    return story.told
+
+
+def _config(kind: str, epochs: int, seed: int) -> Config:
+    section = "search" if kind == "search" else "train"
+    changes = {f"{section}.epochs": epochs, "engine.seed": seed}
+    return config.override(config.KINDS[kind](), changes)
+
+
+class _Story:
+    """Tells one run, fact by fact."""
+
+    def __init__(self, kind: str, epochs: int, steps: int, seed: int, start: float) -> None:
+        self.kind, self.epochs, self.steps = kind, epochs, steps
+        self.told: list[AnyEvent] = []
+        self.now, self.at = start, {"epoch": 1, "step": 0, "global_step": 0}
+        self.config = _config(kind, epochs, seed)
+        self.chance = random.Random(seed)
+        self.goals = {cell: [self._goals() for _ in EDGES] for cell in CELLS}
+        self.genotype: Genotype | None = (
+            None if kind == "search" else published()["DARTS_V2"].genotype
+        )
+        self.schedules = _schedules(kind, epochs)
+        self.best = 0.0
+
+    def _goals(self) -> list[tuple[float, float]]:
+        """Per operation: an early preference that fades and a late one that lasts."""
+        return [(self.chance.gauss(0.0, 0.4), self.chance.gauss(0.0, 0.7)) for _ in OPERATIONS]
+
+    def say(self, event: AnyEvent, seconds: float) -> None:
+        self.now = round(self.now + seconds, 3)
+        seq = len(self.told) + 1
+        self.told.append(msgspec.structs.replace(event, seq=seq, t=self.now))
+
+    def started(self, seed: int) -> events.RunStarted:
+        search = self.kind == "search"
+        cells = [events.CellLayout(name=c, edges=EDGES, operations=OPERATIONS) for c in CELLS]
+        return events.RunStarted(
+            name=f"{self.kind}-{seed}",
+            kind=self.kind,
+            config=config.to_plain(self.config),
+            versions={"darts-tui": "0.1.0", "python": "3.11.9", "torch": "2.10.0"},
+            device="cpu",
+            threads=1,
+            pid=4321,
+            host="bench",
+            parameters=92_778 if search else 148_826,
+            alpha_parameters=224 if search else 0,
+            epochs=self.epochs,
+            steps_per_epoch=self.steps,
+            method="darts" if search else "",
+            space="darts" if search else "",
+            dataset="digits",
+            classes=[str(digit) for digit in range(10)],
+            images={"weights": 719, "alpha": 718, "test": 360}
+            if search
+            else {"train": 1437, "test": 360},
+            image_shape=[1, 8, 8],
+            cells=cells if search else [],
+            schedules=self.schedules,
+            genotype=self.genotype,
+        )
+
+    def run_epoch(self, epoch: int, until: int) -> None:
+        values = {span.name: span.values[epoch - 1] for span in self.schedules}
+        self.say(events.EpochStarted(epoch=epoch, steps=self.steps, schedules=values), 0.01)
+        for step in range(1, until + 1):
+            self._step(epoch, step)
+        if until < self.steps:
+            return
+        self._measure()
+        self._finish_epoch(epoch)
+        if epoch == 2:
+            self._pause_and_resume()
+        if epoch == 3:
+            message = "skip_connect leads on 5 of 14 edges of the normal cell"
+            self.say(events.AlertRaised(code="skip-rising", message=message, epoch=3,
+                                        global_step=self.at["global_step"]), 0.0)  # fmt: skip
+
+    def _step(self, epoch: int, step: int) -> None:
+        self.at = {
+            "epoch": epoch,
+            "step": step,
+            "global_step": (epoch - 1) * self.steps + step,
+        }
+        loss = self._loss()
+        alpha_loss = round(loss * 1.1, 4) if self.kind == "search" else None
+        self.say(
+            events.StepFinished(
+                **self.at, train_loss=loss, train_top1=self._top1(-1.0), alpha_loss=alpha_loss
+            ),
+            EPOCH_S / self.steps,
+        )
+        if self.kind == "search" and step in (self.steps // 2, self.steps):
+            self._sample_alpha()
+
+    def _sample_alpha(self) -> None:
+        early, late = (
+            0.6 * self._age() * math.exp(-self._age() / 5),
+            1 - math.exp(-self._age() / 20),
+        )
+        alphas = {
+            cell: [[round(a * early + b * late, 5) for a, b in row] for row in self.goals[cell]]
+            for cell in CELLS
+        }
+        weights = {
+            cell: [[round(w, 6) for w in row] for row in derivation.softmax(alphas[cell])]
+            for cell in CELLS
+        }
+        self.weights = weights
+        self.say(events.AlphaSampled(**self.at, alphas=alphas, weights=weights), 0.0)
+        genotype = derivation.derive(weights, OPERATIONS)
+        changed = derivation.changes(self.genotype, genotype)
+        if changed or self.genotype is None:
+            self.genotype = genotype
+            text = genotype.text()
+            self.say(
+                events.GenotypeDerived(**self.at, genotype=genotype, text=text, changed=changed),
+                0.0,
+            )
+
+    def _measure(self) -> None:
+        epoch, global_step = self.at["epoch"], self.at["global_step"]
+        search = self.kind == "search" and self.genotype is not None
+        self.say(
+            events.HealthMeasured(
+                epoch=epoch,
+                global_step=global_step,
+                entropy={c: _entropy(self.weights[c]) for c in CELLS} if search else {},
+                skip_count={c: _skips(self.genotype, c) for c in CELLS} if search else {},
+                kept_edges=dict.fromkeys(CELLS, 8) if search else {},
+                alpha_grad_norm=round(0.08 / epoch**0.5, 5) if search else None,
+                weight_grad_norm=round(3.0 / epoch**0.5, 4),
+            ),
+            0.0,
+        )
+        self.say(
+            events.SystemMeasured(
+                global_step=global_step,
+                images_per_s=235.0,
+                step_ms=545.0,
+                alpha_ms=260.0 if search else None,
+                weight_ms=270.0,
+                data_ms=15.0,
+                cpu_percent=98.5,
+                cpu_count=2,
+                rss_bytes=412_000_000,
+                memory_total_bytes=8_200_000_000,
+                disk_free_bytes=52_000_000_000,
+            ),
+            0.0,
+        )
+
+    def _finish_epoch(self, epoch: int) -> None:
+        valid_top1 = self._top1(0.0)
+        is_best, self.best = valid_top1 > self.best, max(self.best, valid_top1)
+        self.say(
+            events.EpochFinished(
+                epoch=epoch,
+                global_step=self.at["global_step"],
+                train_loss=self._loss(),
+                train_top1=self._top1(1.0),
+                train_top5=99.0,
+                valid_loss=round(self._loss() * 1.1, 4),
+                valid_top1=valid_top1,
+                valid_top5=98.5,
+                auxiliary_loss=None if self.kind == "search" else round(self._loss() * 1.3, 4),
+                seconds=EPOCH_S,
+                images_per_s=235.0,
+                is_best=is_best,
+            ),
+            0.2,
+        )
+        path = f"checkpoints/epoch-{epoch:04d}.pt"
+        self.say(
+            events.CheckpointSaved(
+                **self.at, path=path, reason="epoch", size_bytes=1_240_000, seconds=0.03
+            ),
+            0.03,
+        )
+
+    def _pause_and_resume(self) -> None:
+        source = "ada@pts/3"
+        accepted, done = events.CommandAccepted, events.CommandDone
+        self.say(accepted(id="a1", command="pause", source=source), 0.1)
+        self.say(events.RunPaused(**self.at, reason="command"), 0.1)
+        self.say(done(id="a1", command="pause", seconds=0.1), 0.0)
+        self.say(accepted(id="a2", command="resume", source=source), 30.0)
+        self.say(events.RunContinued(**self.at), 0.05)
+        self.say(done(id="a2", command="resume", seconds=0.05), 0.0)
+
+    def end(self, phase: str) -> None:
+        text = self.genotype.text() if self.genotype else ""
+        if phase == "paused":
+            self.say(events.RunPaused(**self.at, reason="command"), 0.1)
+        elif phase == "failed":
+            message = "the training loss is not a finite number\nepoch and step above\nlower --lr"
+            self.say(events.RunFailed(message=message, exit_code=6), 0.1)
+        elif phase == "stopped":
+            self.say(events.RunStopping(reason="command"), 0.1)
+            self.say(events.RunStopped(**self.at, reason="command"), 0.1)
+        elif phase == "finished":
+            ended = [event for event in self.told if isinstance(event, events.EpochFinished)]
+            best = max(ended, key=lambda event: event.valid_top1 or 0.0)
+            self.say(
+                events.RunFinished(
+                    seconds=round(self.now - self.told[0].t, 3),
+                    genotype=self.genotype,
+                    text=text,
+                    train_top1=ended[-1].train_top1,
+                    valid_top1=ended[-1].valid_top1,
+                    best_top1=best.valid_top1,
+                    best_epoch=best.epoch,
+                ),
+                0.1,
+            )
+
+    def _age(self) -> float:
+        return self.at["global_step"] / self.steps
+
+    def _loss(self) -> float:
+        return round(2.2 * math.exp(-self._age() / 5) + 0.05 + self.chance.uniform(0, 0.04), 4)
+
+    def _top1(self, offset: float) -> float:
+        top1 = 97.5 - 80 * math.exp(-self._age() / 4) + self.chance.uniform(-0.5, 0.5) + offset
+        return round(min(100.0, max(0.0, top1)), 2)
+
+
+def _schedules(kind: str, epochs: int) -> list[events.ScheduleSpan]:
+    lr, low = (0.05, 0.001) if kind == "search" else (0.05, 0.0)
+    cosine = [low + (lr - low) * (1 + math.cos(math.pi * e / epochs)) / 2 for e in range(epochs)]
+    ramp = [0.0 if kind == "search" else 0.1 * e / epochs for e in range(epochs)]
+    spans = [("lr_weights", "lr", cosine), ("drop_path", "drop path", ramp)]
+    if kind == "search":
+        spans.insert(1, ("lr_alpha", "lr alpha", [0.02] * epochs))
+    return [
+        events.ScheduleSpan(name=name, label=label, values=[round(v, 6) for v in values])
+        for name, label, values in spans
+    ]
+
+
+def _entropy(weights: derivation.Rows) -> float:
+    total = sum(-w * math.log(w) for row in weights for w in row if w > 0)
+    return round(total / len(weights), 5)
+
+
+def _skips(genotype: Genotype | None, cell: str) -> int:
+    edges = genotype.edges(cell) if genotype else []
+    return sum(edge.operation == "skip_connect" for edge in edges)

@@ -1,0 +1,184 @@
+"""From what a user calls a genotype to its value: a run, a published name, a file or the text.
+
+Nothing is evaluated: text is only ever parsed, by `darts_engine.run.genotype`.
+"""
+
+import difflib
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from darts_engine.run import derivation
+from darts_engine.run.config import SearchConfig
+from darts_engine.run.errors import ConfigError, GenotypeError, NotFoundError, RunError
+from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, find, is_run, list_runs
+from darts_engine.run.genotype import CELLS, MAX_TEXT, Genotype, parse, published
+from darts_tui.reading import summary
+
+RUN_PREFIX = "run:"
+MAX_ALPHAS_BYTES = 10_000_000
+
+
+class Named(NamedTuple):
+    """A genotype with a short name for headings and file names."""
+
+    name: str
+    genotype: Genotype
+
+
+def resolve(text: str, runs: Path) -> Genotype:
+    """The genotype that `text` stands for.
+
+    Args:
+        text: `run:NAME`, `run:latest` (the newest search that has derived one), a published name,
+            the path of a file, or the genotype itself as text or JSON.
+        runs: the folder that run names are looked up in.
+
+    Raises:
+        NotFoundError: nothing has this name.
+        GenotypeError: what was found is not a genotype.
+    """
+    return named(text, runs).genotype
+
+
+def named(text: str, runs: Path) -> Named:
+    """As `resolve`, with a name: the run's, the cell's, the file's stem, or "genotype"."""
+    text = text.strip()
+    if text.startswith(RUN_PREFIX):
+        return of_run(text.removeprefix(RUN_PREFIX), runs)
+    known = published()
+    if text in known:
+        return Named(text, known[text].genotype)
+    if text.startswith("{") or "(" in text:
+        return Named("genotype", parse(text))
+    path = Path(text).expanduser()
+    if _is_file(path):
+        return Named(path.stem, parse(_read(path, MAX_TEXT)))
+    raise _unknown(text, runs, list(known))
+
+
+def of_run(reference: str, runs: Path) -> Named:
+    """The genotype that a run ended with, or has derived last.
+
+    Raises:
+        NotFoundError: no such run, or it has none yet.
+    """
+    if reference != LATEST:
+        folder = find(runs, reference)
+        genotype = summary(folder).final_genotype()
+        if genotype is None:
+            raise NotFoundError(
+                f"{folder.name} has no genotype yet",
+                where=str(folder.path),
+                remedy="a search derives its first one within the first epoch",
+            )
+        return Named(folder.name, genotype)
+    for folder in list_runs(runs):
+        if _is_search(folder) and (genotype := summary(folder).final_genotype()):
+            return Named(folder.name, genotype)
+    raise NotFoundError(
+        "no search has found a genotype yet",
+        where=str(runs),
+        remedy="run 'darts-tui search' first, or name one: --genotype DARTS_V2",
+    )
+
+
+def _is_search(folder: RunFolder) -> bool:
+    try:
+        return isinstance(folder.read_config(), SearchConfig)
+    except ConfigError:
+        return False
+
+
+def _unknown(text: str, runs: Path, known: list[str]) -> NotFoundError:
+    if NAME_PATTERN.match(text) and is_run(runs / text):
+        remedy = f"the run of that name is meant by '{RUN_PREFIX}{text}'"
+    else:
+        near = difflib.get_close_matches(text, known, 1)
+        remedy = f"did you mean {near[0]!r}? " if near else ""
+        remedy += f"Use {RUN_PREFIX}NAME, a file, genotype text, or one of {', '.join(known)}"
+    return NotFoundError(f"there is no genotype {text[:60]!r}", remedy=remedy)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _read(path: Path, limit: int) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise RunError(f"the file is larger than {limit} bytes", where=str(path))
+        return content.decode("utf-8")
+    except OSError as error:
+        raise NotFoundError(f"the file cannot be read: {error.strerror}", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise GenotypeError("the file is not UTF-8 text", where=str(path)) from None
+
+
+def derive_file(path: Path) -> Genotype:
+    """Derive a genotype from raw alphas in a JSON file.
+
+    Args:
+        path: a file that holds `{"normal": rows, "reduce": rows}`, each row the raw alphas of one
+            edge over the eight DARTS operations; 14 rows for the usual four nodes.
+
+    Raises:
+        NotFoundError: the file cannot be read.
+        GenotypeError: its content is no such matrix; the message says which cell, row and column.
+    """
+    text = _read(path, MAX_ALPHAS_BYTES)
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise GenotypeError(
+            f"the alphas are not valid JSON: {error}", where=str(path), remedy=_SHAPE
+        ) from None
+    if not isinstance(value, dict) or any(cell not in value for cell in CELLS):
+        raise GenotypeError(
+            "the alphas are no object with normal and reduce", where=str(path), remedy=_SHAPE
+        )
+    raw = {cell: _rows(value[cell], f"{path}, {cell} cell") for cell in CELLS}
+    if len(raw["normal"]) != len(raw["reduce"]):
+        raise GenotypeError("the cells have different numbers of edges", where=str(path))
+    weights = {cell: derivation.softmax(rows) for cell, rows in raw.items()}
+    return derivation.derive(weights, derivation.DARTS_OPERATIONS)
+
+
+_COLUMNS = len(derivation.DARTS_OPERATIONS)
+_SHAPE = f'expected {{"normal": 14 rows of {_COLUMNS} numbers, "reduce": the same}}'
+
+
+def _rows(value: Any, where: str) -> list[list[float]]:
+    if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+        raise GenotypeError("the alphas of a cell are not a list of rows", where=where, remedy=_SHAPE)
+    derivation.node_count(len(value))
+    rows = []
+    for place, row in enumerate(value, start=1):
+        if len(row) != _COLUMNS:
+            raise GenotypeError(
+                f"a row has {len(row)} numbers, not {_COLUMNS}",
+                where=f"{where}, row {place}",
+                remedy=f"the columns are {', '.join(derivation.DARTS_OPERATIONS)}",
+            )
+        rows.append([_number(v, f"{where}, row {place}, column {c}") for c, v in enumerate(row, 1)])
+    return rows
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise GenotypeError(
+        f"an alpha is not a finite number: {str(value)[:40]}", where=where, remedy=_SHAPE
+    )

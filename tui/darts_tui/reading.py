@@ -1,0 +1,41 @@
+"""Reading a run's whole log quickly, for commands that want its outcome and not every step."""
+
+from collections.abc import Iterator
+
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.log import LogReader
+from darts_engine.run.state import RunState, fold
+
+# Most of a log is lines of these kinds, and only the last step of them matters to an outcome.
+# They are told by how the engine writes them; any other spelling is decoded like all else.
+_STEP = b'{"type":"step_finished"'
+_SKIPPED = (b'{"type":"alpha_sampled"', b'{"type":"system_measured"', b'{"type":"health_measured"')
+
+
+def all_lines(folder: RunFolder) -> Iterator[bytes]:
+    """Every whole line of the event log, as it is on the disk."""
+    reader = LogReader(folder.events)
+    while True:
+        before = reader.offset
+        lines = reader.read_lines()
+        if not lines and reader.offset == before:
+            return
+        yield from lines
+
+
+def summary(folder: RunFolder) -> RunState:
+    """The run's state without its curves, alphas and measurements."""
+    state, reader, step = RunState(), LogReader(folder.events), b""
+    for line in all_lines(folder):
+        if line.startswith(_STEP):
+            step = line
+            continue
+        if line.startswith(_SKIPPED):
+            continue
+        for kept in (step, line):
+            event = reader.decode(kept) if kept else None
+            if event is not None:
+                fold(state, event)
+        step = b""
+    event = reader.decode(step) if step else None
+    return fold(state, event) if event is not None else state
