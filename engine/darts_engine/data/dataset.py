@@ -89,8 +89,7 @@ def _check(dataset: Dataset) -> None:
         )
     if len(dataset.train) < 2 * len(dataset.classes):
         raise DataError(
-            f"{len(dataset.train)} training images are too few for "
-            f"{len(dataset.classes)} classes",
+            f"{len(dataset.train)} training images are too few for {len(dataset.classes)} classes",
             where=dataset.name,
         )
 

@@ -29,7 +29,9 @@ def load(rest: str, _image_size: int) -> Dataset:
             found = {name: arrays[name] for name in arrays.files if name in _NAMES}
             names = list(arrays.files)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"the npz cannot be read: {error}", where=str(path), remedy=_REMEDY) from None
+        raise DataError(
+            f"the npz cannot be read: {error}", where=str(path), remedy=_REMEDY
+        ) from None
     for needed in ("images", "labels"):
         if needed not in found:
             raise DataError(
@@ -69,9 +71,7 @@ def _part(arrays: dict[str, np.ndarray], prefix: str, where: str) -> Part:
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:]:
-        raise DataError(
-            f"{prefix}images has the shape {images.shape}", where=where, remedy=_REMEDY
-        )
+        raise DataError(f"{prefix}images has the shape {images.shape}", where=where, remedy=_REMEDY)
     if labels.ndim != 1 or len(labels) != len(images) or not len(labels):
         raise DataError(
             f"{len(images)} {prefix}images but {prefix}labels of shape {labels.shape}", where=where

@@ -13,7 +13,7 @@ import time
 import msgspec
 
 MAX_LINE_BYTES = 4096
-ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
+ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}\Z"
 
 
 class Command(msgspec.Struct, tag_field="type", tag=str.lower, kw_only=True, frozen=True):

@@ -5,6 +5,7 @@ and command line cannot drift apart. Defaults are sized for the bundled digits; 
 """
 
 import difflib
+import math
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -24,7 +25,9 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class EngineSection(Section, frozen=True, kw_only=True):
     """The process: where and how exactly it computes."""
 
-    seed: Annotated[int, Meta(ge=0, description="Names every random stream of the run.")] = 2
+    seed: Annotated[
+        int, Meta(ge=0, le=2**63 - 1, description="Names every random stream of the run.")
+    ] = 2
     device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:N or mps.")] = "auto"
     threads: Annotated[int, Meta(ge=0, description="CPU threads of torch; 0 = cores - 1.")] = 0
     amp: Annotated[
@@ -227,14 +230,16 @@ def from_plain(plain: dict[str, Any], *, where: str = "") -> Config:
         ConfigError: an unknown key (the nearest valid one is named) or a value that cannot be.
     """
     kind = plain.get("kind", "search")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ConfigError(
             f"unknown kind of run {kind!r}", where=where, remedy="use search or train"
         )
     _refuse_unknown(plain, kind, where)
     try:
         config = msgspec.convert(plain, KINDS[kind])
-    except msgspec.ValidationError as error:
+        # A path that is no text could not be told in the event log.
+        msgspec.json.encode(config)
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise ConfigError(f"a setting cannot be: {error}", where=where) from None
     _refuse_nonsense(config, where)
     return config
@@ -250,7 +255,7 @@ def from_toml(text: str, *, where: str = "") -> Config:
         raise ConfigError(f"the config is larger than {MAX_BYTES} bytes", where=where)
     try:
         plain = msgspec.toml.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"the config is not valid TOML: {error}", where=where) from None
     return from_plain(plain, where=where)
 
@@ -295,10 +300,10 @@ def _refuse_unknown(plain: dict[str, Any], kind: str, where: str) -> None:
 
 
 def _unknown(key: str, candidates: list[str], everywhere: list[str], where: str) -> ConfigError:
-    near = difflib.get_close_matches(key, candidates, 1, 0.5)
-    if not near:
-        last = key.rpartition(".")[2]
-        near = [k for k in everywhere if k.rpartition(".")[2] == last]
+    # The right name in the wrong table comes first: "search.lr" is no typing error.
+    last = key.rpartition(".")[2]
+    near = [k for k in everywhere if k.rpartition(".")[2] == last]
+    near = near or difflib.get_close_matches(key, candidates, 1, 0.5)
     remedy = (
         f"did you mean {near[0]!r}?" if near else "'darts-tui search --help' lists every setting"
     )
@@ -306,6 +311,10 @@ def _unknown(key: str, candidates: list[str], everywhere: list[str], where: str)
 
 
 def _refuse_nonsense(config: Config, where: str) -> None:
+    for section, table in to_plain(config).items():
+        for field, value in table.items() if isinstance(table, dict) else ():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{section}.{field} must be a finite number", where=where)
     size = config.space if isinstance(config, SearchConfig) else config.network
     if size.channels % 2:
         raise ConfigError(

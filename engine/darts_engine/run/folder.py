@@ -30,7 +30,7 @@ from darts_engine.run.config import Config, to_toml
 from darts_engine.run.config import read as read_config
 from darts_engine.run.errors import BusyError, NotFoundError, RunError
 
-NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
+NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}\Z")
 LATEST = "latest"
 HEARTBEAT_S = 1.0
 STALLED_AFTER_S = 15.0
@@ -262,8 +262,9 @@ def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
                         remedy=f"choose another --name, or go on with 'darts-tui resume {name}'",
                     ) from None
         folder.path.chmod(0o700)
-        folder.checkpoints.mkdir(mode=0o700)
-        folder.exports.mkdir(mode=0o700)
+        for inner in (folder.checkpoints, folder.exports):
+            inner.mkdir()
+            inner.chmod(0o700)
         write_private(folder.config, to_toml(configuration).encode())
     except OSError as error:
         raise RunError(
@@ -281,13 +282,13 @@ def is_run(path: Path) -> bool:
     """
     try:
         status = path.lstat()
-    except OSError:
+        return (
+            stat.S_ISDIR(status.st_mode)
+            and status.st_uid == os.getuid()
+            and (path / "config.toml").is_file()
+        )
+    except (OSError, ValueError):
         return False
-    return (
-        stat.S_ISDIR(status.st_mode)
-        and status.st_uid == os.getuid()
-        and (path / "config.toml").is_file()
-    )
 
 
 def list_runs(runs: Path) -> list[RunFolder]:

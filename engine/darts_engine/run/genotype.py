@@ -9,6 +9,7 @@ call itself are understood.
 
 import ast
 import re
+import warnings
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ Part = tuple[str | int, ...]
 
 MAX_TEXT = 100_000
 MAX_STATES = 64
-OPERATION_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,39}$")
+OPERATION_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,39}\Z")
 CELLS = ("normal", "reduce")
 
 NNI_OPERATIONS = {
@@ -135,7 +136,7 @@ def _edge(part: Part, place: int) -> Edge:
 
 def _check_cell(cell: str, parts: tuple[Part, ...], concat: tuple[int, ...]) -> None:
     def refuse(what: str, part: object = "") -> GenotypeError:
-        return GenotypeError(what, where=f"{cell} cell{f', {part!r}' if part else ''}")
+        return GenotypeError(what, where=f"{cell} cell{f', {part!r}'[:80] if part else ''}")
 
     for place, part in enumerate(parts):
         numbers = part[1:]
@@ -206,7 +207,7 @@ def _from_nni(value: dict[str, Any]) -> Genotype:
         nodes = [
             int(match[1])
             for key in value
-            if (match := re.match(rf"^{cell}_n(\d+)_switch$", str(key)))
+            if (match := re.fullmatch(rf"{cell}_n([0-9]{{1,3}})_switch", str(key)))
         ]
         if not nodes or max(nodes) >= MAX_STATES:
             raise GenotypeError(f"the NNI form has no {cell} nodes", where=f"{cell}_n2_switch")
@@ -214,11 +215,11 @@ def _from_nni(value: dict[str, Any]) -> Genotype:
             # An operation on an edge that the switch leaves out does not count: such files exist.
             switch = value.get(f"{cell}_n{node}_switch", [])
             for name in switch if isinstance(switch, list) else [switch]:
-                match = re.match(rf"^{cell}_n{node}_p(\d+)$", str(name))
+                match = re.fullmatch(rf"{cell}_n{node}_p([0-9]{{1,3}})", str(name))
                 operation = value.get(str(name))
-                if not match or operation not in NNI_OPERATIONS:
+                if not match or not isinstance(operation, str) or operation not in NNI_OPERATIONS:
                     raise GenotypeError(
-                        "the NNI form names an unknown edge or operation", where=str(name)
+                        "the NNI form names an unknown edge or operation", where=str(name)[:60]
                     )
                 parts.append((NNI_OPERATIONS[operation], node, int(match[1])))
         plain = all(sum(p[1] == node for p in parts) == 2 for node in range(2, max(nodes) + 1))
@@ -242,7 +243,10 @@ def parse(text: str) -> Genotype:
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
             raise GenotypeError("the genotype is not valid JSON", where=str(error)) from None
     try:
-        tree = ast.parse(text, mode="exec").body
+        with warnings.catch_warnings():
+            # Python warns of odd escapes and numbers on stderr, which may be the dashboard.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text, mode="exec").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise GenotypeError(
             "the text is not a genotype", remedy="expected Genotype(normal=[...], ...) or JSON"
@@ -275,12 +279,15 @@ def _literal(node: ast.expr) -> Any:
             values = [_literal(arg) for arg in args]
             if name == "list" and len(values) == 1 and isinstance(values[0], list):
                 return values[0]
-            if name == "range" and 1 <= len(values) <= 2 and all(type(v) is int for v in values):
-                states = range(*values)
-                if len(states) <= MAX_STATES:
-                    return list(states)
+            if (
+                name == "range"
+                and 1 <= len(values) <= 2
+                and all(type(v) is int and 0 <= v <= MAX_STATES for v in values)
+            ):
+                return list(range(*values))
     raise GenotypeError(
-        "the genotype holds something that is not a literal", where=ast.unparse(node)[:60]
+        "the genotype holds something that is not a literal",
+        where=f"line {node.lineno}, column {node.col_offset + 1}",
     )
 
 

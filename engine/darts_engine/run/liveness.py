@@ -22,7 +22,9 @@ def observe(folder: RunFolder, state: RunState) -> str:
     age = folder.heartbeat_age_s()
     if folder.is_locked():
         if state.phase in ENDED:
-            return "starting"
+            # Either the engine that ended is on its way out, or another one is on its way in.
+            record = folder.read_engine()
+            return "starting" if record and record.started > state.last_t else state.phase
         return "stalled" if age is not None and age > STALLED_AFTER_S else state.phase
     if state.phase == "starting" and age is None:
         # The launcher has made the folder; its engine needs a moment to take the lock.

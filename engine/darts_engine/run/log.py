@@ -127,6 +127,10 @@ def _last_seq(descriptor: int, end: int) -> int:
     return 0
 
 
+# Torn bytes may be no text at all, and noise may nest without end.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
 class _Head(msgspec.Struct):
     seq: int
     type: str
@@ -139,7 +143,7 @@ _head_decoder = msgspec.json.Decoder(_Head)
 def _seq(line: bytes) -> int:
     try:
         return _head_decoder.decode(line).seq
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         return 0
 
 
@@ -150,6 +154,7 @@ class LogReader:
         offset: bytes consumed, always at the start of a line.
         damaged: lines that were no events.
         unknown: events of a type or version this program does not know.
+        restarts: how often the file was replaced or cut, so that what follows is a new story.
     """
 
     def __init__(self, path: Path, *, offset: int = 0) -> None:
@@ -158,6 +163,7 @@ class LogReader:
         self.offset = offset
         self.damaged = 0
         self.unknown = 0
+        self.restarts = 0
         self._skipping = False
 
     def read(self, max_bytes: int = 16 * READ_BYTES) -> list[AnyEvent]:
@@ -179,8 +185,14 @@ class LogReader:
             identity = (status.st_dev, status.st_ino)
             if status.st_size < self.offset or self._identity not in (None, identity):
                 self.offset, self._skipping = 0, False
+                self.restarts += 1
             self._identity = identity
-            return self._lines(os.pread(descriptor, max_bytes, self.offset))
+            data = os.pread(descriptor, max_bytes, self.offset)
+            if len(data) == max_bytes <= MAX_LINE_BYTES and b"\n" not in data:
+                # The next line is longer than was asked for: take it alone, or nothing ever comes.
+                data = os.pread(descriptor, MAX_LINE_BYTES + 1, self.offset)
+                data = data[: data.find(b"\n") + 1] or data
+            return self._lines(data)
         except OSError:
             return []
         finally:
@@ -218,7 +230,7 @@ class LogReader:
                 event = events.decode(line)
                 if event.v == events.VERSION:
                     return event
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            except _UNREADABLE:
                 pass
         if _seq(line):
             self.unknown += 1

@@ -1,0 +1,100 @@
+"""Wishes and signals, as the loop sees them between two steps.
+
+Handlers only set flags: a Python handler waits for the running C call, and saving from inside one
+corrupts what it interrupts. A second signal of the same kind ends the process at once.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from darts_engine.run import commands, events
+from darts_engine.run.commands import AnyCommand
+from darts_engine.run.errors import ExitCode
+from darts_engine.run.folder import RunFolder
+
+MAX_PER_SECOND = 20
+
+SIGNAL_EXIT = {
+    signal.SIGTERM: ExitCode.TERMINATED,
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGUSR1: ExitCode.REQUEUE,
+}
+
+
+class Signals:
+    """Which signal asked the engine to end, if any."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+
+    def install(self) -> None:
+        """Take over the signals that end a run; a hang-up is ignored, because runs outlive them."""
+        for number in SIGNAL_EXIT:
+            signal.signal(number, self._handle)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        asked = signal.Signals(number)
+        if self.received == asked and asked != signal.SIGUSR1:
+            os._exit(SIGNAL_EXIT[asked])
+        self.received = asked
+
+
+class Inbox:
+    """Reads `commands.jsonl` and answers what cannot be done.
+
+    Lines that were there before the inbox was opened are not run again.
+    """
+
+    def __init__(self, folder: RunFolder, emit: Callable[[events.Event], object]) -> None:
+        self._path = folder.commands
+        self._emit = emit
+        self._offset = self._path.stat().st_size if self._path.exists() else 0
+        self._window: list[float] = []
+
+    def read(self) -> list[AnyCommand]:
+        """The wishes that arrived since the last call, in order; refused lines are answered."""
+        wishes: list[AnyCommand] = []
+        for line in self._lines():
+            if not line.strip():
+                continue
+            try:
+                if self._is_flooded():
+                    raise ValueError(f"more than {MAX_PER_SECOND} wishes in a second")
+                wish = commands.decode(line)
+            except ValueError as error:
+                self._emit(events.CommandRejected(reason=str(error)[:300]))
+                continue
+            wishes.append(wish)
+        return wishes
+
+    def _lines(self) -> list[bytes]:
+        try:
+            status = self._path.stat()
+            if status.st_size == self._offset:
+                return []
+            if status.st_uid != os.getuid():
+                return []
+            if status.st_size < self._offset:
+                self._offset = 0
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read(256 * commands.MAX_LINE_BYTES)
+        except OSError:
+            return []
+        end = data.rfind(b"\n") + 1
+        if not end and len(data) > commands.MAX_LINE_BYTES:
+            end = len(data)
+        self._offset += end
+        return data[:end].split(b"\n")
+
+    def _is_flooded(self) -> bool:
+        now = time.monotonic()
+        self._window = [t for t in self._window if now - t < 1.0]
+        if len(self._window) >= MAX_PER_SECOND:
+            return True
+        self._window.append(now)
+        return False

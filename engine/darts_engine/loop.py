@@ -1,0 +1,184 @@
+"""Epochs and steps: what a search and a training have in common.
+
+A task does the work of a step and says what there is to say; the loop decides when to say it, and
+obeys wishes and saves checkpoints between steps. Epochs and steps count from 1.
+"""
+
+import time
+from typing import Any, Protocol
+
+import psutil
+
+from darts_engine.checkpoint import Position
+from darts_engine.run import events
+from darts_engine.session import Session, Stateful, Stopped
+from darts_engine.system import Heart
+
+STEP_FACTS_S = 0.25
+SYSTEM_FACTS_S = 2.0
+
+
+class Task(Stateful, Protocol):
+    """A search or a training."""
+
+    epochs: int
+    steps_per_epoch: int
+
+    def describe(self) -> dict[str, Any]:
+        """The fields of `RunStarted` that only the task knows."""
+
+    def begin_epoch(self, epoch: int) -> dict[str, float]:
+        """Set what changes by epoch; the schedules' values by name."""
+
+    def step(self, epoch: int, step: int) -> None:
+        """Do one step. Must not wait for the device."""
+
+    def milliseconds(self) -> dict[str, float]:
+        """Mean duration of a step's parts since the last call, by `SystemMeasured` field."""
+
+    def report(self, position: Position) -> list[events.Event]:
+        """Facts for a step that is worth one; may wait for the device."""
+
+    def finish_epoch(self, position: Position, timing: "Timing") -> list[events.Event]:
+        """Validate; the epoch's facts."""
+
+    def checkpoint_reason(self) -> str:
+        """Why the epoch that just ended is saved: epoch or best."""
+
+    def finish(self, seconds: float) -> events.RunFinished:
+        """The run's last fact."""
+
+
+class Timing:
+    """How long the epoch has taken, without pauses, and how many images it has seen."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._held = 0.0
+        self.images = 0
+
+    def hold(self, seconds: float) -> None:
+        """Leave out a pause."""
+        self._held += seconds
+
+    @property
+    def seconds(self) -> float:
+        """Working time so far."""
+        return max(1e-9, time.monotonic() - self._began - self._held)
+
+    @property
+    def images_per_s(self) -> float:
+        """Throughput of the epoch so far."""
+        return self.images / self.seconds
+
+
+class Loop:
+    """Runs a task to its end, or until it is asked to stop; `position` is where it stands.
+
+    Args:
+        task: what is run.
+        session: where facts go and wishes come from.
+        heart: the newest figures of the machine.
+        batch_size: images per step, for the throughput.
+        every: save at the end of every so many epochs.
+    """
+
+    def __init__(
+        self, task: Task, session: Session, heart: Heart, *, batch_size: int, every: int
+    ) -> None:
+        self._task, self._session, self._heart = task, session, heart
+        self._batch_size, self._every = batch_size, every
+        self._reported = self._measured = time.monotonic()
+        self._steps_since_measured, self._seconds_since_measured = 0, 0.0
+        self._timing = Timing()
+        self.position = Position()
+
+    def run(self, position: Position) -> None:
+        """Go on from `position` to the last epoch.
+
+        Raises:
+            Stopped: the run was asked to end and its checkpoint is saved.
+        """
+        task, session = self._task, self._session
+        self.position = position
+        began = time.monotonic()
+        first = position.epoch + 1 if position.is_epoch_done else position.epoch
+        for epoch in range(first, task.epochs + 1):
+            self._timing = Timing()
+            schedules = task.begin_epoch(epoch)
+            session.emit(
+                events.EpochStarted(epoch=epoch, steps=task.steps_per_epoch, schedules=schedules)
+            )
+            done = position.step if position.epoch == epoch else 0
+            for step in range(done + 1, task.steps_per_epoch + 1):
+                before = time.monotonic()
+                task.step(epoch, step)
+                self._count_step(time.monotonic() - before)
+                self.position = position = Position(
+                    epoch=epoch,
+                    step=step,
+                    global_step=(epoch - 1) * task.steps_per_epoch + step,
+                    is_epoch_done=False,
+                )
+                self._say(position)
+                self._boundary(position)
+            self._finish_epoch(position)
+        session.emit(task.finish(round(time.monotonic() - began, 3)))
+
+    def _finish_epoch(self, position: Position) -> None:
+        for event in self._task.finish_epoch(position, self._timing):
+            self._session.emit(event)
+        self._measure(position)
+        self.position = position = Position(
+            epoch=position.epoch, step=position.step, global_step=position.global_step
+        )
+        is_last = position.epoch == self._task.epochs
+        if position.epoch % self._every == 0 or is_last:
+            self._session.save(self._task, position, reason=self._task.checkpoint_reason())
+        if not is_last:
+            self._boundary(position)
+
+    def _boundary(self, position: Position) -> None:
+        before = time.monotonic()
+        self._session.boundary(self._task, position)
+        self._timing.hold(time.monotonic() - before)
+
+    def _count_step(self, seconds: float) -> None:
+        self._timing.images += self._batch_size
+        self._steps_since_measured += 1
+        self._seconds_since_measured += seconds
+
+    def _say(self, position: Position) -> None:
+        now = time.monotonic()
+        if now - self._reported >= STEP_FACTS_S or position.global_step == 1:
+            self._reported = now
+            for event in self._task.report(position):
+                self._session.emit(event)
+        if now - self._measured >= SYSTEM_FACTS_S or position.global_step == 1:
+            self._measure(position)
+
+    def _measure(self, position: Position) -> None:
+        """Say how the machine does; `step_ms` is the wall time of steps, pauses left out."""
+        steps = self._steps_since_measured
+        step_ms = 1000 * self._seconds_since_measured / steps if steps else None
+        figures = self._heart.figures
+        parts = self._task.milliseconds()
+        self._session.emit(
+            events.SystemMeasured(
+                global_step=position.global_step,
+                images_per_s=round(self._timing.images_per_s, 1),
+                step_ms=None if step_ms is None else round(step_ms, 2),
+                cpu_percent=round(figures.cpu_percent, 1),
+                cpu_count=psutil.cpu_count() or 1,
+                rss_bytes=figures.rss_bytes or psutil.Process().memory_info().rss,
+                memory_total_bytes=psutil.virtual_memory().total,
+                disk_free_bytes=figures.disk_free_bytes,
+                gpus=list(figures.gpus),
+                **{name: round(value, 2) for name, value in parts.items()},
+            )
+        )
+        self._measured = time.monotonic()
+        self._steps_since_measured, self._seconds_since_measured = 0, 0.0
+
+
+__all__ = ["Loop", "Stopped", "Task", "Timing"]

@@ -1,0 +1,378 @@
+"""The search: alpha and weights in turn. The file to read first.
+
+Liu et al., DARTS, 2019, arXiv 1806.09055, algorithm 1. One half of the training images moves the
+weights, the other half moves alpha. `Search.step` is the whole story of a step; `loop.Loop` calls
+it, and decides when the facts of `Search.report` are due.
+"""
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from darts_engine import device as devices
+from darts_engine import streams
+from darts_engine.checkpoint import Position
+from darts_engine.data import order
+from darts_engine.data.augment import Augmentation
+from darts_engine.data.dataset import Dataset, halves
+from darts_engine.loop import Timing
+from darts_engine.meter import FiniteGuard, Meter, cross_entropy
+from darts_engine.operations import SKIP
+from darts_engine.optim.schedules import cosine
+from darts_engine.run import catalog, derivation, events
+from darts_engine.run.config import SearchConfig
+from darts_engine.run.genotype import CELLS, Genotype
+
+EVALUATION_BATCH = 256
+
+
+class Search:
+    """A supernet, the method that moves its alphas, and the data of both.
+
+    Args:
+        config: what was asked.
+        dataset: its training part is halved; the test part is never looked at.
+        device: where it computes.
+    """
+
+    def __init__(self, config: SearchConfig, dataset: Dataset, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.epochs = config.search.epochs
+        seed, batch = config.engine.seed, config.data.batch_size
+
+        weight_half, alpha_half = halves(dataset.train)
+        self._weight_part, self._alpha_part = weight_half.to(device), alpha_half.to(device)
+        self._weight_order = order.Order(len(weight_half), batch, seed, "weights")
+        # DEVIATION: the official code draws each alpha batch from a fresh shuffle, so an image may
+        # come up many times an epoch. Ours goes through a shuffled half like any other training.
+        self._alpha_order = order.Order(len(alpha_half), batch, seed, "alpha")
+        self._augment = Augmentation.of(config.data, dataset, device)
+        self.steps_per_epoch = order.num_batches(len(weight_half), batch)
+
+        self.space = catalog.resolve("space", catalog.SPACES, config.space.space)(config)
+        self.supernet = self.space.supernet(dataset.image_shape[0], len(dataset.classes))
+        devices.place(self.supernet, device)
+        self._weights = list(self.supernet.weights())
+        method = catalog.resolve("method", catalog.METHODS, config.search.method)
+        self.method = method(self.supernet, config.alpha)
+        self._optimizer = torch.optim.SGD(
+            self._weights,
+            lr=config.weights.lr,
+            momentum=config.weights.momentum,
+            weight_decay=config.weights.weight_decay,
+        )
+
+        self._dataset = dataset
+        self._finite = FiniteGuard(device)
+        self._epoch_meter, self._recent = Meter(device), Meter(device)
+        self._recent_alpha = Meter(device)
+        self._weight_grad_norm = torch.zeros((), device=device)
+        self._genotype: Genotype | None = None
+        self._skips = dict.fromkeys(CELLS, 0)
+        self._seconds = {"alpha_ms": 0.0, "weight_ms": 0.0, "data_ms": 0.0}
+        self._timed_steps = 0
+        self._began = time.monotonic()
+        self._alpha_said = -math.inf
+        self._last: events.EpochFinished | None = None
+
+    # The step -------------------------------------------------------------------------------------
+
+    def begin_epoch(self, epoch: int) -> dict[str, float]:
+        """Set the learning rate of the weights; the schedules' values."""
+        values = self._schedule_values(epoch)
+        for group in self._optimizer.param_groups:
+            group["lr"] = values["lr_weights"]
+        return values
+
+    def step(self, epoch: int, step: int) -> None:
+        """One alpha step, then one weight step that sees the new alpha."""
+        self.supernet.train()
+        start = time.perf_counter()
+        if epoch >= self.config.search.alpha_start_epoch:
+            images, labels = self._alpha_batch(epoch, step)
+            fetched = time.perf_counter()
+            with devices.autocast(self.device, self.config.engine):
+                loss, logits = self.method.step(images, labels)
+            self._finite.check(loss, "alpha's loss", epoch, step)
+            self._recent_alpha.add(loss, logits, labels)
+            self._seconds["data_ms"] += fetched - start
+            self._seconds["alpha_ms"] += time.perf_counter() - fetched
+        start = time.perf_counter()
+        images, labels = self._weight_batch(epoch, step)
+        fetched = time.perf_counter()
+        self._weight_step(images, labels, epoch, step)
+        self._seconds["data_ms"] += fetched - start
+        self._seconds["weight_ms"] += time.perf_counter() - fetched
+        self._timed_steps += 1
+
+    def _weight_step(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
+        with devices.autocast(self.device, self.config.engine):
+            logits = self.supernet(images, self.method.mixing())
+            loss = cross_entropy(logits, labels)
+        self._finite.check(loss, "the training loss", epoch, step)
+        self._optimizer.zero_grad()
+        loss.backward()
+        clip = self.config.weights.grad_clip or math.inf
+        self._weight_grad_norm = torch.nn.utils.clip_grad_norm_(self._weights, clip)
+        self._optimizer.step()
+        for meter in (self._epoch_meter, self._recent):
+            meter.add(loss, logits, labels)
+
+    def _weight_batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        indices = self._weight_order.batch(epoch, step)
+        draws = streams.generator(self.config.engine.seed, "augment weights", epoch, step)
+        labels = self._weight_part.labels[indices.to(self.device)]
+        return self._augment(self._weight_part, indices, draws), labels
+
+    def _alpha_batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        indices = self._alpha_order.batch(epoch, step)
+        draws = streams.generator(self.config.engine.seed, "augment alpha", epoch, step)
+        labels = self._alpha_part.labels[indices.to(self.device)]
+        return self._augment(self._alpha_part, indices, draws), labels
+
+    # What there is to say -------------------------------------------------------------------------
+
+    def describe(self) -> dict[str, Any]:
+        """The search's part of `RunStarted`."""
+        images = {"weights": len(self._weight_part), "alpha": len(self._alpha_part)}
+        return {
+            "kind": "search",
+            "method": self.config.search.method,
+            "space": self.config.space.space,
+            "parameters": sum(p.numel() for p in self._weights),
+            "alpha_parameters": sum(a.numel() for a in self.supernet.alphas.parameters()),
+            "images": images | {"test": len(self._dataset.test)},
+            "cells": self.space.layout(),
+            "schedules": self._schedules(),
+        }
+
+    def _schedule_values(self, epoch: int) -> dict[str, float]:
+        weights, alpha = self.config.weights, self.config.alpha
+        moves = epoch >= self.config.search.alpha_start_epoch
+        return {
+            "lr_weights": cosine(weights.lr, weights.lr_min, epoch - 1, self.epochs),
+            "lr_alpha": alpha.lr if moves else 0.0,
+            # The search has no drop path; watchers show the schedule all the same.
+            "drop_path": 0.0,
+        }
+
+    def _schedules(self) -> list[events.ScheduleSpan]:
+        labels = {"lr_weights": "lr", "lr_alpha": "lr α", "drop_path": "drop path"}
+        by_epoch = [self._schedule_values(epoch) for epoch in range(1, self.epochs + 1)]
+        return [
+            events.ScheduleSpan(name=name, label=label, values=[v[name] for v in by_epoch])
+            for name, label in labels.items()
+        ]
+
+    def milliseconds(self) -> dict[str, float]:
+        """Mean milliseconds a step since the last call, by part."""
+        steps = max(1, self._timed_steps)
+        means = {name: 1000 * seconds / steps for name, seconds in self._seconds.items()}
+        self._seconds = dict.fromkeys(self._seconds, 0.0)
+        self._timed_steps = 0
+        return means
+
+    def report(self, position: Position) -> list[events.Event]:
+        """The step's losses; now and then the alphas too, less often the longer the run lasts."""
+        self._finite.settle()
+        loss, top1, _ = self._recent.read()
+        alpha_loss, _, _ = self._recent_alpha.read()
+        self._recent.reset()
+        self._recent_alpha.reset()
+        said: list[events.Event] = [
+            events.StepFinished(
+                **_place(position), train_loss=loss, train_top1=top1, alpha_loss=alpha_loss
+            )
+        ]
+        now = time.monotonic()
+        if now - self._alpha_said >= min(30.0, max(1.0, (now - self._began) / 200)):
+            self._alpha_said = now
+            said += self._alpha_facts(position, every_genotype=False)
+        return said
+
+    def _alpha_facts(self, position: Position, *, every_genotype: bool) -> list[events.Event]:
+        """Alphas, and the genotype they mean when it changed (or always, at an epoch's end)."""
+        mixing = self.method.mixing()
+        raw = self.supernet.alphas.matrices()
+        said: list[events.Event] = [
+            events.AlphaSampled(
+                **_place(position),
+                alphas={cell: _rows(alpha) for cell, alpha in raw.items()},
+                weights={cell: _rows(weights) for cell, weights in mixing.items()},
+            )
+        ]
+        genotype = self.space.derive(mixing)
+        if every_genotype or genotype != self._genotype:
+            said.append(
+                events.GenotypeDerived(
+                    **_place(position),
+                    genotype=genotype,
+                    text=genotype.text(),
+                    changed=derivation.changes(self._genotype, genotype),
+                )
+            )
+            self._genotype = genotype
+        return said
+
+    def finish_epoch(self, position: Position, timing: Timing) -> list[events.Event]:
+        """Validate on the alpha half; alphas, genotype, health and the epoch's figures."""
+        self._finite.settle()
+        train_loss, train_top1, train_top5 = self._epoch_meter.read()
+        self._epoch_meter.reset()
+        valid_loss, valid_top1, valid_top5 = self._validate()
+        best = max((self._best_top1, valid_top1 or 0.0))
+        self._last = events.EpochFinished(
+            epoch=position.epoch,
+            global_step=position.global_step,
+            train_loss=train_loss,
+            train_top1=train_top1,
+            train_top5=train_top5,
+            valid_loss=valid_loss,
+            valid_top1=valid_top1,
+            valid_top5=valid_top5,
+            seconds=round(timing.seconds, 3),
+            images_per_s=round(timing.images_per_s, 1),
+            is_best=best > self._best_top1,
+        )
+        if self._last.is_best:
+            self._best_top1, self._best_epoch = best, position.epoch
+        facts = self._alpha_facts(position, every_genotype=True)
+        return [*facts, *self._health(position), self._last]
+
+    def _health(self, position: Position) -> list[events.Event]:
+        mixing = self.method.mixing()
+        assert self._genotype is not None
+        kept = {cell: self._genotype.edges(cell) for cell in CELLS}
+        skips = {cell: sum(e.operation == SKIP for e in kept[cell]) for cell in CELLS}
+        said: list[events.Event] = [
+            events.HealthMeasured(
+                epoch=position.epoch,
+                global_step=position.global_step,
+                entropy={cell: _entropy(weights) for cell, weights in mixing.items()},
+                skip_count=skips,
+                kept_edges={cell: len(edges) for cell, edges in kept.items()},
+                alpha_grad_norm=_number(self.method.grad_norm),
+                weight_grad_norm=_number(self._weight_grad_norm),
+            )
+        ]
+        limit = self.config.search.skip_alert
+        for cell, count in skips.items():
+            if limit and count >= limit and count > self._skips[cell]:
+                message = (
+                    f"skip connections on {count} of {len(kept[cell])} edges of the {cell} cell"
+                )
+                said.append(
+                    events.AlertRaised(
+                        code="skip_count",
+                        message=f"{message} (alert at {limit})",
+                        epoch=position.epoch,
+                        global_step=position.global_step,
+                    )
+                )
+        self._skips = skips
+        return said
+
+    @torch.no_grad()
+    def _validate(self) -> tuple[float | None, float | None, float | None]:
+        """Loss and accuracies of the alpha half at softmax(alpha), in evaluation mode."""
+        self.supernet.eval()
+        meter = Meter(self.device)
+        mixing = self.supernet.alphas.mixing()
+        for indices in torch.arange(len(self._alpha_part), device=self.device).split(
+            EVALUATION_BATCH
+        ):
+            labels = self._alpha_part.labels[indices]
+            with devices.autocast(self.device, self.config.engine):
+                logits = self.supernet(
+                    self._augment.plain(self._alpha_part.images[indices]), mixing
+                )
+            meter.add(cross_entropy(logits, labels), logits, labels)
+        return meter.read()
+
+    def checkpoint_reason(self) -> str:
+        """A search keeps its newest checkpoints; no epoch of it is best."""
+        return "epoch"
+
+    def finish(self, seconds: float) -> events.RunFinished:
+        """The genotype, and how well the supernet did."""
+        genotype = self.space.derive(self.method.mixing())
+        return events.RunFinished(
+            seconds=seconds,
+            genotype=genotype,
+            text=genotype.text(),
+            train_top1=self._last.train_top1 if self._last else None,
+            valid_top1=self._last.valid_top1 if self._last else None,
+            best_top1=self._best_top1 or None,
+            best_epoch=self._best_epoch or None,
+        )
+
+    # What a checkpoint holds ----------------------------------------------------------------------
+
+    _best_top1 = 0.0
+    _best_epoch = 0
+
+    def identity(self) -> dict[str, str]:
+        """What a checkpoint must share with a run to be its own."""
+        space = self.config.space
+        return {
+            "kind": "search",
+            "method": self.config.search.method,
+            "space": f"{space.space} C={space.channels} L={space.layers} N={space.nodes}",
+            "data": f"{self._dataset.name} {self._dataset.image_shape}",
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything the next step depends on; random streams need no memory.
+
+        Raises:
+            NotFiniteError: there is nothing worth saving.
+        """
+        self._finite.settle()
+        return {
+            "supernet": self.supernet.state_dict(),
+            "weight_optimizer": self._optimizer.state_dict(),
+            "method": self.method.state(),
+            "epoch_meter": self._epoch_meter.state(),
+            "genotype": self._genotype.text() if self._genotype else "",
+            "skips": dict(self._skips),
+            "best": [self._best_top1, self._best_epoch],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        from darts_engine.run.genotype import parse
+
+        self.supernet.load_state_dict(state["supernet"])
+        self._optimizer.load_state_dict(state["weight_optimizer"])
+        self.method.load_state(state["method"])
+        self._epoch_meter.load_state(state["epoch_meter"])
+        self._genotype = parse(state["genotype"]) if state["genotype"] else None
+        self._skips = dict(state["skips"])
+        self._best_top1, self._best_epoch = state["best"]
+
+
+def _place(position: Position) -> dict[str, int]:
+    return {
+        "epoch": position.epoch,
+        "step": position.step,
+        "global_step": position.global_step,
+    }
+
+
+def _rows(matrix: Tensor) -> list[list[float | None]]:
+    """The matrix with six digits: enough for every view, half the log."""
+    return [[round(value, 6) for value in row] for row in matrix.detach().float().tolist()]
+
+
+def _number(value: Tensor) -> float | None:
+    number = float(value)
+    return round(number, 6) if math.isfinite(number) else None
+
+
+def _entropy(weights_EO: Tensor) -> float:
+    """Mean entropy over the edges, in nats."""
+    probs = weights_EO.double().clamp_min(1e-30)
+    return round(float(-(probs * probs.log()).sum(1).mean()), 6)

@@ -1,0 +1,276 @@
+"""One engine's hold on one run: facts out, wishes in, checkpoints, pauses, and the end.
+
+The loop calls `boundary` between steps and `save` at epochs' ends; everything that may hold it up
+(a pause, a full disk) happens in there, never inside a step.
+"""
+
+import shutil
+import time
+from typing import Any, Protocol
+
+from darts_engine import checkpoint
+from darts_engine.checkpoint import Position
+from darts_engine.control import SIGNAL_EXIT, Inbox, Signals
+from darts_engine.run import commands, events
+from darts_engine.run.errors import CheckpointError, ExitCode, SpaceError
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.log import EventLog
+
+POLL_S = 0.05
+
+
+class Stateful(Protocol):
+    """What a checkpoint captures."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Become what `state` was taken of."""
+
+
+class Stopped(Exception):
+    """The run ends at a boundary, its checkpoint saved."""
+
+    def __init__(self, exit_code: ExitCode, reason: str) -> None:
+        super().__init__(reason)
+        self.exit_code, self.reason = exit_code, reason
+
+
+class Session:
+    """Facts, wishes and checkpoints of a run.
+
+    Args:
+        folder: the run; its lock must be held by this process.
+        log: its event log, open for appending.
+        signals: the process's flags.
+        keep: automatic checkpoints to keep.
+        checkpoint_seconds: save when this long has passed since the last; 0 = never.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        log: EventLog,
+        signals: Signals,
+        *,
+        keep: int,
+        checkpoint_seconds: float,
+    ) -> None:
+        self.folder, self.log = folder, log
+        self.identity: dict[str, str] = {}
+        self.environment: dict[str, str] = {}
+        self._signals = signals
+        self._inbox = Inbox(folder, self.emit)
+        self._keep, self._checkpoint_seconds = keep, checkpoint_seconds
+        self._saved_at = time.monotonic()
+        self._stop_after_epoch: commands.Stop | None = None
+
+    def emit(self, event: events.Event) -> None:
+        """Write a fact. A full disk drops it and is reported by the log itself later."""
+        self.log.append(event)
+
+    def note(self, message: str, level: str = "info") -> None:
+        """Write a line for people."""
+        self.emit(events.LogWritten(level=level, message=message))
+
+    def restore(self, task: Stateful) -> Position:
+        """Bring a task to the newest checkpoint that can be trusted; say which and what is lost.
+
+        Raises:
+            CheckpointError: the checkpoints are of another kind of run, or all are damaged.
+        """
+        checkpoint.sweep(self.folder)
+        refused: CheckpointError | None = None
+        for manifest in checkpoint.manifests(self.folder):
+            checkpoint.refuse_foreign(self.folder, manifest, self.identity)
+            try:
+                state = checkpoint.load(self.folder, manifest)
+            except CheckpointError as error:
+                refused = error
+                self.note(str(error).replace("\n", "; "), "error")
+                continue
+            task.load_state(state)
+            self._say_what_differs(manifest.environment)
+            self.emit(
+                events.Rewound(
+                    to_seq=manifest.seq,
+                    to_step=manifest.position.global_step,
+                    to_epoch=manifest.position.epoch,
+                    checkpoint=manifest.file,
+                )
+            )
+            return manifest.position
+        if refused is not None:
+            raise CheckpointError(
+                "no checkpoint of this run can be trusted",
+                where=refused.where,
+                remedy="start a new run with --config on this run's config.toml",
+            )
+        if self.log.last_seq:
+            self.emit(events.Rewound(to_seq=0, to_step=0, to_epoch=0, checkpoint=""))
+        return Position()
+
+    def _say_what_differs(self, environment: dict[str, str]) -> None:
+        for key, mine in self.environment.items():
+            theirs = environment.get(key)
+            if theirs != mine:
+                self.note(
+                    f"{key} was {theirs} and is {mine}: results may differ in the last digits",
+                    "warning",
+                )
+
+    def boundary(self, task: Stateful, position: Position) -> None:
+        """Between two steps: obey wishes and signals, and save when it is time to.
+
+        Raises:
+            Stopped: the run was asked to end; its checkpoint is saved.
+        """
+        self._obey(task, position)
+        due = self._checkpoint_seconds
+        if due and time.monotonic() - self._saved_at >= due and not position.is_epoch_done:
+            self.save(task, position, reason="time")
+        if position.is_epoch_done and self._stop_after_epoch is not None:
+            self._stop(task, position, self._stop_after_epoch)
+
+    def _obey(self, task: Stateful, position: Position) -> None:
+        if self._signals.received is not None:
+            self._end_by_signal(task, position)
+        for wish in self._inbox.read():
+            self._carry_out(wish, task, position)
+
+    def _end_by_signal(self, task: Stateful, position: Position) -> None:
+        received = self._signals.received
+        assert received is not None
+        self.emit(events.RunStopping(reason=received.name))
+        self.save(task, position, reason="stop")
+        raise Stopped(SIGNAL_EXIT[received], received.name)
+
+    def _carry_out(
+        self, wish: commands.AnyCommand, task: Stateful, position: Position, *, paused: bool = False
+    ) -> bool:
+        """Do one wish; True when it ends a pause."""
+        began = time.monotonic()
+        name = type(wish).__name__.lower()
+        refusal = _refusal(wish, paused=paused)
+        if refusal:
+            self.emit(events.CommandRejected(id=wish.id, command=name, reason=refusal))
+            return False
+        self.emit(events.CommandAccepted(id=wish.id, command=name, source=wish.source))
+        match wish:
+            case commands.Pause():
+                self._done(wish, began)
+                self._pause(task, position, "command")
+            case commands.Checkpoint():
+                self.save(task, position, reason="command")
+                self._done(wish, began)
+            case commands.Stop(after_epoch=True) if not paused:
+                self.emit(events.RunStopping(reason="after this epoch"))
+                self._stop_after_epoch = wish
+            case commands.Stop():
+                self._stop(task, position, wish)
+            case commands.Resume():
+                self._done(wish, began)
+                return True
+        return False
+
+    def _done(self, wish: commands.Command, began: float) -> None:
+        name = type(wish).__name__.lower()
+        seconds = time.monotonic() - began
+        self.emit(events.CommandDone(id=wish.id, command=name, seconds=round(seconds, 3)))
+
+    def _stop(self, task: Stateful, position: Position, wish: commands.Stop) -> None:
+        began = time.monotonic()
+        self.emit(events.RunStopping(reason="command"))
+        self.save(task, position, reason="stop")
+        self._done(wish, began)
+        raise Stopped(ExitCode.OK, "command")
+
+    def _pause(self, task: Stateful, position: Position, reason: str) -> None:
+        """Hold until a wish to go on; other wishes are obeyed meanwhile."""
+        self.emit(_at(events.RunPaused, position, reason=reason))
+        self.log.sync()
+        while True:
+            if self._signals.received is not None:
+                self._end_by_signal(task, position)
+            for wish in self._inbox.read():
+                if self._carry_out(wish, task, position, paused=True):
+                    self.emit(_at(events.RunContinued, position))
+                    return
+            time.sleep(POLL_S)
+
+    def save(self, task: Stateful, position: Position, *, reason: str) -> None:
+        """Save a checkpoint, waiting for room when the disk is full.
+
+        Raises:
+            Stopped: a signal came while there was no room; the older checkpoints are untouched.
+        """
+        waiting = False
+        while True:
+            try:
+                saved = checkpoint.save(
+                    self.folder,
+                    task.state(),
+                    position,
+                    reason=reason,
+                    seq=self.log.last_seq,
+                    identity=self.identity,
+                    environment=self.environment,
+                )
+                break
+            except SpaceError as error:
+                if not waiting:
+                    free = shutil.disk_usage(self.folder.path).free / 1e6
+                    why = f"disk full: {error.what}, {free:.1f} MB free"
+                    self.emit(_at(events.RunPaused, position, reason=why))
+                    waiting = True
+                self._wait_for_room(position)
+        if waiting:
+            self.emit(_at(events.RunContinued, position))
+        self._saved_at = time.monotonic()
+        self.emit(
+            events.CheckpointSaved(
+                path=str(saved.path.relative_to(self.folder.path)),
+                reason=reason,
+                epoch=position.epoch,
+                step=position.step,
+                global_step=position.global_step,
+                size_bytes=saved.size_bytes,
+                seconds=round(saved.seconds, 3),
+            )
+        )
+        self.log.sync()
+        checkpoint.prune(self.folder, self._keep)
+
+    def _wait_for_room(self, position: Position) -> None:
+        """A second of patience, in which a signal or a wish to stop still ends the run."""
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            if self._signals.received is not None:
+                raise Stopped(SIGNAL_EXIT[self._signals.received], "disk full")
+            for wish in self._inbox.read():
+                name = type(wish).__name__.lower()
+                if isinstance(wish, commands.Stop):
+                    self.emit(events.CommandAccepted(id=wish.id, command=name, source=wish.source))
+                    raise Stopped(ExitCode.NO_SPACE, "disk full")
+                if isinstance(wish, commands.Resume):
+                    self.emit(events.CommandAccepted(id=wish.id, command=name, source=wish.source))
+                    self._done(wish, time.monotonic())
+                    return
+                why = "the disk is full; free some space, or stop"
+                self.emit(events.CommandRejected(id=wish.id, command=name, reason=why))
+            time.sleep(POLL_S)
+
+
+def _refusal(wish: commands.AnyCommand, *, paused: bool) -> str:
+    if isinstance(wish, commands.Pause) and paused:
+        return "the run is paused already"
+    if isinstance(wish, commands.Resume) and not paused:
+        return "the run is not paused"
+    return ""
+
+
+def _at(kind: type[Any], position: Position, **fields: Any) -> Any:
+    return kind(
+        epoch=position.epoch, step=position.step, global_step=position.global_step, **fields
+    )

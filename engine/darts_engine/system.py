@@ -1,0 +1,102 @@
+"""What the process and its machine are doing, and the heartbeat that says it lives.
+
+A thread of its own, so that a long step does not look like a dead engine. It never touches the
+event log: the loop asks for the newest figures when it is about to write.
+"""
+
+import contextlib
+import os
+import shutil
+import threading
+
+import psutil
+
+from darts_engine.run.events import GpuFigures
+from darts_engine.run.folder import HEARTBEAT_S, RunFolder
+
+
+class Figures:
+    """The newest measurements; one writer, one reader, whole values only."""
+
+    cpu_percent = 0.0
+    rss_bytes = 0
+    disk_free_bytes: int | None = None
+    gpus: tuple[GpuFigures, ...] = ()
+
+
+class Heart(threading.Thread):
+    """Beats once a second, and measures while it is at it.
+
+    Args:
+        folder: the run whose heartbeat file is touched.
+        gpu_index: the GPU to watch, or None.
+    """
+
+    def __init__(self, folder: RunFolder, gpu_index: int | None) -> None:
+        super().__init__(name="heart", daemon=True)
+        self.figures = Figures()
+        self._folder, self._gpu_index = folder, gpu_index
+        self._stopping = threading.Event()
+        self._process = psutil.Process()
+        self._process.cpu_percent()
+
+    def run(self) -> None:
+        """Beat until stopped."""
+        gpu = _Gpu(self._gpu_index) if self._gpu_index is not None else None
+        while not self._stopping.wait(HEARTBEAT_S):
+            # A run folder that went away is the loop's to report, not a reason to stop measuring.
+            with contextlib.suppress(OSError):
+                self._folder.beat()
+                self.figures.disk_free_bytes = shutil.disk_usage(self._folder.path).free
+            with contextlib.suppress(psutil.Error):
+                self.figures.cpu_percent = self._process.cpu_percent()
+                self.figures.rss_bytes = self._process.memory_info().rss
+            if gpu is not None:
+                self.figures.gpus = gpu.measure()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+        self.join(timeout=5)
+
+
+class _Gpu:
+    """One NVIDIA GPU by torch's index, through the driver's library; silent where it is absent."""
+
+    def __init__(self, index: int) -> None:
+        self._handle = None
+        try:
+            import pynvml
+
+            pynvml.nvmlInit()
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+            order = [v for v in visible.split(",") if v]
+            name = order[index] if index < len(order) else str(index)
+            self._handle = (
+                pynvml.nvmlDeviceGetHandleByIndex(int(name))
+                if name.isdigit()
+                else pynvml.nvmlDeviceGetHandleByUUID(name)
+            )
+            self._nvml = pynvml
+        except (ImportError, OSError, pynvml.NVMLError):
+            self._handle = None
+
+    def measure(self) -> tuple[GpuFigures, ...]:
+        if self._handle is None:
+            return ()
+        nvml = self._nvml
+        try:
+            memory = nvml.nvmlDeviceGetMemoryInfo(self._handle)
+            name = nvml.nvmlDeviceGetName(self._handle)
+            return (
+                GpuFigures(
+                    name=name if isinstance(name, str) else name.decode(errors="replace"),
+                    utilisation=float(nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu),
+                    memory_used_bytes=int(memory.used),
+                    memory_total_bytes=int(memory.total),
+                    power_w=nvml.nvmlDeviceGetPowerUsage(self._handle) / 1000,
+                    temperature_c=float(nvml.nvmlDeviceGetTemperature(self._handle, 0)),
+                ),
+            )
+        except nvml.NVMLError:
+            return ()

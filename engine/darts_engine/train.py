@@ -1,0 +1,274 @@
+"""Training of a derived network from scratch, on the whole training part.
+
+Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.2: cosine learning rate, auxiliary head, drop
+path that grows linearly, cutout. Validation is on the test part after every epoch.
+"""
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from darts_engine import device as devices
+from darts_engine import streams
+from darts_engine.checkpoint import Position
+from darts_engine.data import order
+from darts_engine.data.augment import Augmentation
+from darts_engine.data.dataset import Dataset
+from darts_engine.loop import Timing
+from darts_engine.meter import FiniteGuard, Meter, cross_entropy
+from darts_engine.network import Network
+from darts_engine.optim.schedules import cosine, ramp
+from darts_engine.run import events
+from darts_engine.run import genotype as genotypes
+from darts_engine.run.config import TrainConfig
+
+EVALUATION_BATCH = 256
+
+
+class Train:
+    """A derived network, its optimizer, and the data set.
+
+    Args:
+        config: what was asked; its genotype is text.
+        dataset: train and test part.
+        device: where it computes.
+
+    Raises:
+        GenotypeError: the genotype cannot be read or built.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.epochs = config.train.epochs
+        seed, batch = config.engine.seed, config.data.batch_size
+        self.genotype = genotypes.parse(config.network.genotype)
+        self._dataset = dataset
+        self._train, self._test = dataset.train.to(device), dataset.test.to(device)
+        self._order = order.Order(len(dataset.train), batch, seed, "train")
+        self._augment = Augmentation.of(config.data, dataset, device)
+        self.steps_per_epoch = order.num_batches(len(dataset.train), batch)
+
+        self.network = Network(
+            self.genotype,
+            channels=config.network.channels,
+            layers=config.network.layers,
+            in_channels=dataset.image_shape[0],
+            classes=len(dataset.classes),
+            stem=config.network.stem,
+            auxiliary=config.network.auxiliary,
+            seed=seed,
+        )
+        devices.place(self.network, device)
+        self._weights = list(self.network.parameters())
+        self._optimizer = torch.optim.SGD(
+            self._weights,
+            lr=config.weights.lr,
+            momentum=config.weights.momentum,
+            weight_decay=config.weights.weight_decay,
+        )
+        self._finite = FiniteGuard(device)
+        self._epoch_meter, self._recent = Meter(device), Meter(device)
+        self._auxiliary_meter = Meter(device)
+        self._grad_norm = torch.zeros((), device=device)
+        self._seconds = {"weight_ms": 0.0, "data_ms": 0.0}
+        self._timed_steps = 0
+        self._last: events.EpochFinished | None = None
+        self._best_top1, self._best_epoch = 0.0, 0
+
+    # The step -------------------------------------------------------------------------------------
+
+    def begin_epoch(self, epoch: int) -> dict[str, float]:
+        """Set learning rate and drop path; the schedules' values."""
+        values = self._schedule_values(epoch)
+        for group in self._optimizer.param_groups:
+            group["lr"] = values["lr_weights"]
+        self.network.drop_path.prob = values["drop_path"]
+        return values
+
+    def step(self, epoch: int, step: int) -> None:
+        """One step of gradient descent on the loss and the auxiliary head's."""
+        self.network.train()
+        seed = self.config.engine.seed
+        start = time.perf_counter()
+        indices = self._order.batch(epoch, step)
+        draws = streams.generator(seed, "augment train", epoch, step)
+        images = self._augment(self._train, indices, draws)
+        labels = self._train.labels[indices.to(self.device)]
+        fetched = time.perf_counter()
+        self.network.drop_path.draws = streams.generator(
+            seed, "drop path", epoch, step, self.device
+        )
+        self._weight_step(images, labels, epoch, step)
+        self._seconds["data_ms"] += fetched - start
+        self._seconds["weight_ms"] += time.perf_counter() - fetched
+        self._timed_steps += 1
+
+    def _weight_step(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
+        with devices.autocast(self.device, self.config.engine):
+            logits, auxiliary = self.network(images)
+            loss = cross_entropy(logits, labels)
+            total = loss
+            if auxiliary is not None:
+                auxiliary_loss = cross_entropy(auxiliary, labels)
+                total = loss + self.config.network.auxiliary_weight * auxiliary_loss
+                self._auxiliary_meter.add(auxiliary_loss, auxiliary, labels)
+        self._finite.check(total, "the training loss", epoch, step)
+        self._optimizer.zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]
+        clip = self.config.weights.grad_clip or math.inf
+        self._grad_norm = torch.nn.utils.clip_grad_norm_(self._weights, clip)
+        self._optimizer.step()
+        for meter in (self._epoch_meter, self._recent):
+            meter.add(loss, logits, labels)
+
+    # What there is to say -------------------------------------------------------------------------
+
+    def describe(self) -> dict[str, Any]:
+        """The training's part of `RunStarted`."""
+        return {
+            "kind": "train",
+            "parameters": sum(p.numel() for p in self._weights),
+            "images": {"train": len(self._train), "test": len(self._test)},
+            "schedules": self._schedules(),
+            "genotype": self.genotype,
+        }
+
+    def _schedule_values(self, epoch: int) -> dict[str, float]:
+        weights, network = self.config.weights, self.config.network
+        return {
+            "lr_weights": cosine(weights.lr, weights.lr_min, epoch - 1, self.epochs),
+            "drop_path": ramp(network.drop_path, epoch - 1, self.epochs),
+        }
+
+    def _schedules(self) -> list[events.ScheduleSpan]:
+        labels = {"lr_weights": "lr", "drop_path": "drop path"}
+        by_epoch = [self._schedule_values(epoch) for epoch in range(1, self.epochs + 1)]
+        return [
+            events.ScheduleSpan(name=name, label=label, values=[v[name] for v in by_epoch])
+            for name, label in labels.items()
+        ]
+
+    def milliseconds(self) -> dict[str, float]:
+        """Mean milliseconds a step since the last call, by part."""
+        steps = max(1, self._timed_steps)
+        means = {name: 1000 * seconds / steps for name, seconds in self._seconds.items()}
+        self._seconds = dict.fromkeys(self._seconds, 0.0)
+        self._timed_steps = 0
+        return means
+
+    def report(self, position: Position) -> list[events.Event]:
+        """The mean loss of the steps since the last report."""
+        self._finite.settle()
+        loss, top1, _ = self._recent.read()
+        self._recent.reset()
+        return [
+            events.StepFinished(
+                epoch=position.epoch,
+                step=position.step,
+                global_step=position.global_step,
+                train_loss=loss,
+                train_top1=top1,
+            )
+        ]
+
+    def finish_epoch(self, position: Position, timing: Timing) -> list[events.Event]:
+        """Validate on the test part; health and the epoch's figures."""
+        self._finite.settle()
+        train_loss, train_top1, train_top5 = self._epoch_meter.read()
+        auxiliary_loss, _, _ = self._auxiliary_meter.read()
+        self._epoch_meter.reset()
+        self._auxiliary_meter.reset()
+        valid_loss, valid_top1, valid_top5 = self._validate()
+        is_best = (valid_top1 or 0.0) > self._best_top1
+        if is_best:
+            self._best_top1, self._best_epoch = valid_top1 or 0.0, position.epoch
+        self._last = events.EpochFinished(
+            epoch=position.epoch,
+            global_step=position.global_step,
+            train_loss=train_loss,
+            train_top1=train_top1,
+            train_top5=train_top5,
+            valid_loss=valid_loss,
+            valid_top1=valid_top1,
+            valid_top5=valid_top5,
+            auxiliary_loss=auxiliary_loss,
+            seconds=round(timing.seconds, 3),
+            images_per_s=round(timing.images_per_s, 1),
+            is_best=is_best,
+        )
+        norm = float(self._grad_norm)
+        health = events.HealthMeasured(
+            epoch=position.epoch,
+            global_step=position.global_step,
+            weight_grad_norm=round(norm, 6) if math.isfinite(norm) else None,
+        )
+        return [health, self._last]
+
+    @torch.no_grad()
+    def _validate(self) -> tuple[float | None, float | None, float | None]:
+        """Loss and accuracies of the test part, in evaluation mode."""
+        self.network.eval()
+        meter = Meter(self.device)
+        for images, labels in zip(
+            self._test.images.split(EVALUATION_BATCH),
+            self._test.labels.split(EVALUATION_BATCH),
+            strict=True,
+        ):
+            with devices.autocast(self.device, self.config.engine):
+                logits, _ = self.network(self._augment.plain(images))
+            meter.add(cross_entropy(logits, labels), logits, labels)
+        return meter.read()
+
+    def checkpoint_reason(self) -> str:
+        """The best epoch's checkpoint is kept beside the newest ones."""
+        return "best" if self._last is not None and self._last.is_best else "epoch"
+
+    def finish(self, seconds: float) -> events.RunFinished:
+        """The last and the best test accuracy."""
+        return events.RunFinished(
+            seconds=seconds,
+            genotype=self.genotype,
+            text=self.genotype.text(),
+            train_top1=self._last.train_top1 if self._last else None,
+            valid_top1=self._last.valid_top1 if self._last else None,
+            best_top1=self._best_top1 or None,
+            best_epoch=self._best_epoch or None,
+        )
+
+    # What a checkpoint holds ----------------------------------------------------------------------
+
+    def identity(self) -> dict[str, str]:
+        """What a checkpoint must share with a run to be its own."""
+        network = self.config.network
+        return {
+            "kind": "train",
+            "network": f"{network.stem} C={network.channels} L={network.layers}",
+            "genotype": self.genotype.text(),
+            "data": f"{self._dataset.name} {self._dataset.image_shape}",
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything the next step depends on; random streams need no memory.
+
+        Raises:
+            NotFiniteError: there is nothing worth saving.
+        """
+        self._finite.settle()
+        return {
+            "network": self.network.state_dict(),
+            "weight_optimizer": self._optimizer.state_dict(),
+            "epoch_meter": self._epoch_meter.state(),
+            "auxiliary_meter": self._auxiliary_meter.state(),
+            "best": [self._best_top1, self._best_epoch],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["weight_optimizer"])
+        self._epoch_meter.load_state(state["epoch_meter"])
+        self._auxiliary_meter.load_state(state["auxiliary_meter"])
+        self._best_top1, self._best_epoch = state["best"]
