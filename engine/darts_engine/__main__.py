@@ -1,8 +1,9 @@
 """`python -m darts_engine RUN_DIR`: the engine process.
 
-It takes the run's lock before anything slow, so that a second engine is refused at once and watchers
-see it start; torch is imported after that. Every fault a user can cause ends as a `RunFailed` fact of
-three lines and an exit status of `ExitCode`; the traceback of any other goes to engine.log.
+It takes the run's lock before anything slow, so that a second engine is refused at once and
+watchers see it start; torch is imported after that. Every fault a user can cause ends as a
+`RunFailed` fact of three lines and an exit status of `ExitCode`; the traceback of any other goes to
+engine.log.
 """
 
 import faulthandler

@@ -11,7 +11,8 @@ import psutil
 
 from darts_engine.checkpoint import Position
 from darts_engine.run import events
-from darts_engine.session import Session, Stateful, Stopped
+from darts_engine.session import Session, Stateful
+from darts_engine.stopwatch import Stopwatch
 from darts_engine.system import Heart
 
 STEP_FACTS_S = 0.25
@@ -33,8 +34,8 @@ class Task(Stateful, Protocol):
     def step(self, epoch: int, step: int) -> None:
         """Do one step. Must not wait for the device."""
 
-    def milliseconds(self) -> dict[str, float]:
-        """Mean duration of a step's parts since the last call, by `SystemMeasured` field."""
+    def stopwatch(self) -> Stopwatch:
+        """How long the parts of steps take."""
 
     def report(self, position: Position) -> list[events.Event]:
         """Facts for a step that is worth one; may wait for the device."""
@@ -162,7 +163,7 @@ class Loop:
         steps = self._steps_since_measured
         step_ms = 1000 * self._seconds_since_measured / steps if steps else None
         figures = self._heart.figures
-        parts = self._task.milliseconds()
+        parts = self._task.stopwatch().read()
         self._session.emit(
             events.SystemMeasured(
                 global_step=position.global_step,
@@ -174,11 +175,10 @@ class Loop:
                 memory_total_bytes=psutil.virtual_memory().total,
                 disk_free_bytes=figures.disk_free_bytes,
                 gpus=list(figures.gpus),
-                **{name: round(value, 2) for name, value in parts.items()},
+                alpha_ms=parts.get("alpha"),
+                weight_ms=parts.get("weights"),
+                data_ms=parts.get("data"),
             )
         )
         self._measured = time.monotonic()
         self._steps_since_measured, self._seconds_since_measured = 0, 0.0
-
-
-__all__ = ["Loop", "Stopped", "Task", "Timing"]

@@ -6,7 +6,6 @@ it, and decides when the facts of `Search.report` are due.
 """
 
 import math
-import time
 from typing import Any
 
 import torch
@@ -14,17 +13,17 @@ from torch import Tensor
 
 from darts_engine import device as devices
 from darts_engine import streams
+from darts_engine.architecture import ArchitectureFacts
 from darts_engine.checkpoint import Position
 from darts_engine.data import order
 from darts_engine.data.augment import Augmentation
 from darts_engine.data.dataset import Dataset, halves
 from darts_engine.loop import Timing
 from darts_engine.meter import FiniteGuard, Meter, cross_entropy
-from darts_engine.operations import SKIP
 from darts_engine.optim.schedules import cosine
-from darts_engine.run import catalog, derivation, events
+from darts_engine.run import catalog, events
 from darts_engine.run.config import SearchConfig
-from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.stopwatch import Stopwatch
 
 EVALUATION_BATCH = 256
 
@@ -70,13 +69,10 @@ class Search:
         self._epoch_meter, self._recent = Meter(device), Meter(device)
         self._recent_alpha = Meter(device)
         self._weight_grad_norm = torch.zeros((), device=device)
-        self._genotype: Genotype | None = None
-        self._skips = dict.fromkeys(CELLS, 0)
-        self._seconds = {"alpha_ms": 0.0, "weight_ms": 0.0, "data_ms": 0.0}
-        self._timed_steps = 0
-        self._began = time.monotonic()
-        self._alpha_said = -math.inf
+        self._architecture = ArchitectureFacts(self.space, config.search.skip_alert)
+        self._stopwatch = Stopwatch()
         self._last: events.EpochFinished | None = None
+        self._best_top1, self._best_epoch = 0.0, 0
 
     # The step -------------------------------------------------------------------------------------
 
@@ -90,23 +86,22 @@ class Search:
     def step(self, epoch: int, step: int) -> None:
         """One alpha step, then one weight step that sees the new alpha."""
         self.supernet.train()
-        start = time.perf_counter()
         if epoch >= self.config.search.alpha_start_epoch:
-            images, labels = self._alpha_batch(epoch, step)
-            fetched = time.perf_counter()
-            with devices.autocast(self.device, self.config.engine):
-                loss, logits = self.method.step(images, labels)
-            self._finite.check(loss, "alpha's loss", epoch, step)
-            self._recent_alpha.add(loss, logits, labels)
-            self._seconds["data_ms"] += fetched - start
-            self._seconds["alpha_ms"] += time.perf_counter() - fetched
-        start = time.perf_counter()
-        images, labels = self._weight_batch(epoch, step)
-        fetched = time.perf_counter()
-        self._weight_step(images, labels, epoch, step)
-        self._seconds["data_ms"] += fetched - start
-        self._seconds["weight_ms"] += time.perf_counter() - fetched
-        self._timed_steps += 1
+            with self._stopwatch.part("data"):
+                images, labels = self._alpha_batch(epoch, step)
+            with self._stopwatch.part("alpha"):
+                self._alpha_step(images, labels, epoch, step)
+        with self._stopwatch.part("data"):
+            images, labels = self._weight_batch(epoch, step)
+        with self._stopwatch.part("weights"):
+            self._weight_step(images, labels, epoch, step)
+
+    def _alpha_step(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
+        with devices.autocast(self.device, self.config.engine):
+            loss, logits = self.method.loss(images, labels)
+        self._finite.check(loss, "alpha's loss", epoch, step)
+        self.method.step(loss)
+        self._recent_alpha.add(loss, logits, labels)
 
     def _weight_step(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
         with devices.autocast(self.device, self.config.engine):
@@ -167,16 +162,12 @@ class Search:
             for name, label in labels.items()
         ]
 
-    def milliseconds(self) -> dict[str, float]:
-        """Mean milliseconds a step since the last call, by part."""
-        steps = max(1, self._timed_steps)
-        means = {name: 1000 * seconds / steps for name, seconds in self._seconds.items()}
-        self._seconds = dict.fromkeys(self._seconds, 0.0)
-        self._timed_steps = 0
-        return means
+    def stopwatch(self) -> Stopwatch:
+        """Times of the alpha step, the weight step, and fetching their batches."""
+        return self._stopwatch
 
     def report(self, position: Position) -> list[events.Event]:
-        """The step's losses; now and then the alphas too, less often the longer the run lasts."""
+        """The step's losses; now and then the alphas too."""
         self._finite.settle()
         loss, top1, _ = self._recent.read()
         alpha_loss, _, _ = self._recent_alpha.read()
@@ -184,38 +175,21 @@ class Search:
         self._recent_alpha.reset()
         said: list[events.Event] = [
             events.StepFinished(
-                **_place(position), train_loss=loss, train_top1=top1, alpha_loss=alpha_loss
+                epoch=position.epoch,
+                step=position.step,
+                global_step=position.global_step,
+                train_loss=loss,
+                train_top1=top1,
+                alpha_loss=alpha_loss,
             )
         ]
-        now = time.monotonic()
-        if now - self._alpha_said >= min(30.0, max(1.0, (now - self._began) / 200)):
-            self._alpha_said = now
-            said += self._alpha_facts(position, every_genotype=False)
+        if self._architecture.is_due():
+            said += self._sample(position, always_derive=False)
         return said
 
-    def _alpha_facts(self, position: Position, *, every_genotype: bool) -> list[events.Event]:
-        """Alphas, and the genotype they mean when it changed (or always, at an epoch's end)."""
-        mixing = self.method.mixing()
-        raw = self.supernet.alphas.matrices()
-        said: list[events.Event] = [
-            events.AlphaSampled(
-                **_place(position),
-                alphas={cell: _rows(alpha) for cell, alpha in raw.items()},
-                weights={cell: _rows(weights) for cell, weights in mixing.items()},
-            )
-        ]
-        genotype = self.space.derive(mixing)
-        if every_genotype or genotype != self._genotype:
-            said.append(
-                events.GenotypeDerived(
-                    **_place(position),
-                    genotype=genotype,
-                    text=genotype.text(),
-                    changed=derivation.changes(self._genotype, genotype),
-                )
-            )
-            self._genotype = genotype
-        return said
+    def _sample(self, position: Position, *, always_derive: bool) -> list[events.Event]:
+        alphas, mixing = self.supernet.alphas.matrices(), self.method.mixing()
+        return self._architecture.sample(position, alphas, mixing, always_derive=always_derive)
 
     def finish_epoch(self, position: Position, timing: Timing) -> list[events.Event]:
         """Validate on the alpha half; alphas, genotype, health and the epoch's figures."""
@@ -223,7 +197,7 @@ class Search:
         train_loss, train_top1, train_top5 = self._epoch_meter.read()
         self._epoch_meter.reset()
         valid_loss, valid_top1, valid_top5 = self._validate()
-        best = max((self._best_top1, valid_top1 or 0.0))
+        best = max(self._best_top1, valid_top1 or 0.0)
         self._last = events.EpochFinished(
             epoch=position.epoch,
             global_step=position.global_step,
@@ -239,41 +213,13 @@ class Search:
         )
         if self._last.is_best:
             self._best_top1, self._best_epoch = best, position.epoch
-        facts = self._alpha_facts(position, every_genotype=True)
-        return [*facts, *self._health(position), self._last]
-
-    def _health(self, position: Position) -> list[events.Event]:
-        mixing = self.method.mixing()
-        assert self._genotype is not None
-        kept = {cell: self._genotype.edges(cell) for cell in CELLS}
-        skips = {cell: sum(e.operation == SKIP for e in kept[cell]) for cell in CELLS}
-        said: list[events.Event] = [
-            events.HealthMeasured(
-                epoch=position.epoch,
-                global_step=position.global_step,
-                entropy={cell: _entropy(weights) for cell, weights in mixing.items()},
-                skip_count=skips,
-                kept_edges={cell: len(edges) for cell, edges in kept.items()},
-                alpha_grad_norm=_number(self.method.grad_norm),
-                weight_grad_norm=_number(self._weight_grad_norm),
-            )
-        ]
-        limit = self.config.search.skip_alert
-        for cell, count in skips.items():
-            if limit and count >= limit and count > self._skips[cell]:
-                message = (
-                    f"skip connections on {count} of {len(kept[cell])} edges of the {cell} cell"
-                )
-                said.append(
-                    events.AlertRaised(
-                        code="skip_count",
-                        message=f"{message} (alert at {limit})",
-                        epoch=position.epoch,
-                        global_step=position.global_step,
-                    )
-                )
-        self._skips = skips
-        return said
+        health = self._architecture.health(
+            position,
+            self.method.mixing(),
+            alpha_grad_norm=self.method.grad_norm,
+            weight_grad_norm=self._weight_grad_norm,
+        )
+        return [*self._sample(position, always_derive=True), *health, self._last]
 
     @torch.no_grad()
     def _validate(self) -> tuple[float | None, float | None, float | None]:
@@ -311,9 +257,6 @@ class Search:
 
     # What a checkpoint holds ----------------------------------------------------------------------
 
-    _best_top1 = 0.0
-    _best_epoch = 0
-
     def identity(self) -> dict[str, str]:
         """What a checkpoint must share with a run to be its own."""
         space = self.config.space
@@ -336,43 +279,15 @@ class Search:
             "weight_optimizer": self._optimizer.state_dict(),
             "method": self.method.state(),
             "epoch_meter": self._epoch_meter.state(),
-            "genotype": self._genotype.text() if self._genotype else "",
-            "skips": dict(self._skips),
+            "architecture": self._architecture.state(),
             "best": [self._best_top1, self._best_epoch],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        from darts_engine.run.genotype import parse
-
         self.supernet.load_state_dict(state["supernet"])
         self._optimizer.load_state_dict(state["weight_optimizer"])
         self.method.load_state(state["method"])
         self._epoch_meter.load_state(state["epoch_meter"])
-        self._genotype = parse(state["genotype"]) if state["genotype"] else None
-        self._skips = dict(state["skips"])
+        self._architecture.load_state(state["architecture"])
         self._best_top1, self._best_epoch = state["best"]
-
-
-def _place(position: Position) -> dict[str, int]:
-    return {
-        "epoch": position.epoch,
-        "step": position.step,
-        "global_step": position.global_step,
-    }
-
-
-def _rows(matrix: Tensor) -> list[list[float | None]]:
-    """The matrix with six digits: enough for every view, half the log."""
-    return [[round(value, 6) for value in row] for row in matrix.detach().float().tolist()]
-
-
-def _number(value: Tensor) -> float | None:
-    number = float(value)
-    return round(number, 6) if math.isfinite(number) else None
-
-
-def _entropy(weights_EO: Tensor) -> float:
-    """Mean entropy over the edges, in nats."""
-    probs = weights_EO.double().clamp_min(1e-30)
-    return round(float(-(probs * probs.log()).sum(1).mean()), 6)

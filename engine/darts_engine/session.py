@@ -29,7 +29,7 @@ class Stateful(Protocol):
         """Become what `state` was taken of."""
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818  it is how a run ends, not a fault
     """The run ends at a boundary, its checkpoint saved."""
 
     def __init__(self, exit_code: ExitCode, reason: str) -> None:
@@ -224,7 +224,7 @@ class Session:
                     why = f"disk full: {error.what}, {free:.1f} MB free"
                     self.emit(_at(events.RunPaused, position, reason=why))
                     waiting = True
-                self._wait_for_room(position)
+                self._wait_for_room()
         if waiting:
             self.emit(_at(events.RunContinued, position))
         self._saved_at = time.monotonic()
@@ -242,7 +242,7 @@ class Session:
         self.log.sync()
         checkpoint.prune(self.folder, self._keep)
 
-    def _wait_for_room(self, position: Position) -> None:
+    def _wait_for_room(self) -> None:
         """A second of patience, in which a signal or a wish to stop still ends the run."""
         until = time.monotonic() + 1.0
         while time.monotonic() < until:

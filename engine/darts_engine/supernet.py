@@ -5,8 +5,8 @@ H W space, E edges, O operations.
 
 What depends only on an edge's source state and stride is computed once per source, not once per
 edge: the ReLU in front of the convolutions, both poolings with their batch norm, and the stride-1
-skip. The sums are the same; a normal cell has 5 sources and 14 edges. `none` adds nothing and is not
-computed; its alpha still takes part in the softmax.
+skip. The sums are the same; a normal cell has 5 sources and 14 edges. `none` adds nothing and is
+not computed; its alpha still takes part in the softmax.
 """
 
 from collections.abc import Iterator, Sequence

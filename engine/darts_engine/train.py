@@ -5,7 +5,6 @@ path that grows linearly, cutout. Validation is on the test part after every epo
 """
 
 import math
-import time
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from darts_engine import device as devices
 from darts_engine import streams
+from darts_engine.architecture import number
 from darts_engine.checkpoint import Position
 from darts_engine.data import order
 from darts_engine.data.augment import Augmentation
@@ -24,6 +24,7 @@ from darts_engine.optim.schedules import cosine, ramp
 from darts_engine.run import events
 from darts_engine.run import genotype as genotypes
 from darts_engine.run.config import TrainConfig
+from darts_engine.stopwatch import Stopwatch
 
 EVALUATION_BATCH = 256
 
@@ -73,8 +74,7 @@ class Train:
         self._epoch_meter, self._recent = Meter(device), Meter(device)
         self._auxiliary_meter = Meter(device)
         self._grad_norm = torch.zeros((), device=device)
-        self._seconds = {"weight_ms": 0.0, "data_ms": 0.0}
-        self._timed_steps = 0
+        self._stopwatch = Stopwatch()
         self._last: events.EpochFinished | None = None
         self._best_top1, self._best_epoch = 0.0, 0
 
@@ -92,19 +92,16 @@ class Train:
         """One step of gradient descent on the loss and the auxiliary head's."""
         self.network.train()
         seed = self.config.engine.seed
-        start = time.perf_counter()
-        indices = self._order.batch(epoch, step)
-        draws = streams.generator(seed, "augment train", epoch, step)
-        images = self._augment(self._train, indices, draws)
-        labels = self._train.labels[indices.to(self.device)]
-        fetched = time.perf_counter()
-        self.network.drop_path.draws = streams.generator(
-            seed, "drop path", epoch, step, self.device
-        )
-        self._weight_step(images, labels, epoch, step)
-        self._seconds["data_ms"] += fetched - start
-        self._seconds["weight_ms"] += time.perf_counter() - fetched
-        self._timed_steps += 1
+        with self._stopwatch.part("data"):
+            indices = self._order.batch(epoch, step)
+            draws = streams.generator(seed, "augment train", epoch, step)
+            images = self._augment(self._train, indices, draws)
+            labels = self._train.labels[indices.to(self.device)]
+        with self._stopwatch.part("weights"):
+            self.network.drop_path.draws = streams.generator(
+                seed, "drop path", epoch, step, self.device
+            )
+            self._weight_step(images, labels, epoch, step)
 
     def _weight_step(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
         with devices.autocast(self.device, self.config.engine):
@@ -117,7 +114,7 @@ class Train:
                 self._auxiliary_meter.add(auxiliary_loss, auxiliary, labels)
         self._finite.check(total, "the training loss", epoch, step)
         self._optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         clip = self.config.weights.grad_clip or math.inf
         self._grad_norm = torch.nn.utils.clip_grad_norm_(self._weights, clip)
         self._optimizer.step()
@@ -151,13 +148,9 @@ class Train:
             for name, label in labels.items()
         ]
 
-    def milliseconds(self) -> dict[str, float]:
-        """Mean milliseconds a step since the last call, by part."""
-        steps = max(1, self._timed_steps)
-        means = {name: 1000 * seconds / steps for name, seconds in self._seconds.items()}
-        self._seconds = dict.fromkeys(self._seconds, 0.0)
-        self._timed_steps = 0
-        return means
+    def stopwatch(self) -> Stopwatch:
+        """Times of the weight step and of fetching its batch."""
+        return self._stopwatch
 
     def report(self, position: Position) -> list[events.Event]:
         """The mean loss of the steps since the last report."""
@@ -199,11 +192,10 @@ class Train:
             images_per_s=round(timing.images_per_s, 1),
             is_best=is_best,
         )
-        norm = float(self._grad_norm)
         health = events.HealthMeasured(
             epoch=position.epoch,
             global_step=position.global_step,
-            weight_grad_norm=round(norm, 6) if math.isfinite(norm) else None,
+            weight_grad_norm=number(self._grad_norm),
         )
         return [health, self._last]
 

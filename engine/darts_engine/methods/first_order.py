@@ -37,27 +37,29 @@ class FirstOrder:
         self.grad_norm = torch.zeros((), device=self._alphas[0].device)
 
     def mixing(self) -> dict[str, Tensor]:
-        """What mixes the operations while the weights take their step; no gradient reaches alpha."""
+        """What mixes the operations in the weight step; no gradient reaches alpha."""
         with torch.no_grad():
             return self._supernet.alphas.mixing()
 
-    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Move alpha by one step on a batch of the alpha half.
-
-        Returns:
-            The batch's mean loss before the step, and its logits (B, classes).
-        """
-        loss, logits = self.loss(images, labels)
+    def step(self, loss: Tensor) -> None:
+        """Move alpha by one Adam step down the gradient of a loss."""
         gradients = torch.autograd.grad(loss, self._alphas)
         for alpha, gradient in zip(self._alphas, gradients, strict=True):
             alpha.grad = gradient
         self.grad_norm = torch.stack([g.norm() for g in gradients]).norm()
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return loss.detach(), logits.detach()
 
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss as a function of alpha alone, with the logits."""
+        """The mean loss of a batch of the alpha half as a function of alpha alone.
+
+        Args:
+            images: (B, C, H, W).
+            labels: (B,).
+
+        Returns:
+            The loss, and the logits (B, classes) it comes from.
+        """
         for weight in self._weights:
             weight.requires_grad_(False)
         try:

@@ -8,7 +8,7 @@ that is not finite is written as null.
 `docs/events.md` describes each type; a test holds the two together.
 """
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -329,6 +329,8 @@ AnyEvent = (
     | AlertRaised
     | EventsDropped
 )
+
+TYPES = frozenset(kind.__struct_config__.tag for kind in get_args(AnyEvent))
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)

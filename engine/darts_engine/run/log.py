@@ -140,11 +140,16 @@ class _Head(msgspec.Struct):
 _head_decoder = msgspec.json.Decoder(_Head)
 
 
-def _seq(line: bytes) -> int:
+def _head(line: bytes) -> _Head | None:
     try:
-        return _head_decoder.decode(line).seq
+        return _head_decoder.decode(line)
     except _UNREADABLE:
-        return 0
+        return None
+
+
+def _seq(line: bytes) -> int:
+    head = _head(line)
+    return head.seq if head else 0
 
 
 class LogReader:
@@ -232,7 +237,8 @@ class LogReader:
                     return event
             except _UNREADABLE:
                 pass
-        if _seq(line):
+        head = _head(line)
+        if head and (head.v != events.VERSION or head.type not in events.TYPES):
             self.unknown += 1
         elif line:
             self.damaged += 1

@@ -187,6 +187,7 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.phase = "running"
             state.pending.clear()
             state.failure = state.result = None
+            state.pause_reason = ""
         case events.Rewound():
             _rewind(state, event)
         case events.EpochStarted():

@@ -1,0 +1,140 @@
+"""What a search says of its architecture: alphas, the genotype they mean, and their health."""
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from darts_engine.checkpoint import Position
+from darts_engine.operations import SKIP
+from darts_engine.run import derivation, events
+from darts_engine.run.genotype import CELLS, Genotype, parse
+from darts_engine.spaces.darts import DARTS
+
+SAMPLE_S = (1.0, 30.0)
+SAMPLES_PER_RUN = 200
+
+
+class ArchitectureFacts:
+    """Turns alphas into facts, and remembers what was said last to tell what changed.
+
+    Args:
+        space: derives genotypes.
+        skip_alert: alert when a cell keeps this many skip connections; 0 = never.
+    """
+
+    def __init__(self, space: DARTS, skip_alert: int) -> None:
+        self._space, self._skip_alert = space, skip_alert
+        self._genotype: Genotype | None = None
+        self._skips = dict.fromkeys(CELLS, 0)
+        self._began = time.monotonic()
+        self._sampled = -math.inf
+
+    def is_due(self) -> bool:
+        """Whether it is time for a sample: every second at first, every 30 in a long run."""
+        now = time.monotonic()
+        lowest, highest = SAMPLE_S
+        if now - self._sampled < min(highest, max(lowest, (now - self._began) / SAMPLES_PER_RUN)):
+            return False
+        self._sampled = now
+        return True
+
+    def sample(
+        self,
+        position: Position,
+        alphas: dict[str, Tensor],
+        mixing: dict[str, Tensor],
+        *,
+        always_derive: bool,
+    ) -> list[events.Event]:
+        """Each cell's (E, O) alphas and weights; the genotype when it changed, or always."""
+        said: list[events.Event] = [
+            events.AlphaSampled(
+                epoch=position.epoch,
+                step=position.step,
+                global_step=position.global_step,
+                alphas={cell: _rows(alpha) for cell, alpha in alphas.items()},
+                weights={cell: _rows(weights) for cell, weights in mixing.items()},
+            )
+        ]
+        genotype = self._space.derive(mixing)
+        if always_derive or genotype != self._genotype:
+            said.append(
+                events.GenotypeDerived(
+                    epoch=position.epoch,
+                    step=position.step,
+                    global_step=position.global_step,
+                    genotype=genotype,
+                    text=genotype.text(),
+                    changed=derivation.changes(self._genotype, genotype),
+                )
+            )
+            self._genotype = genotype
+        return said
+
+    def health(
+        self,
+        position: Position,
+        mixing: dict[str, Tensor],
+        *,
+        alpha_grad_norm: Tensor,
+        weight_grad_norm: Tensor,
+    ) -> list[events.Event]:
+        """Entropy, skip connections and gradient norms; an alert when too many edges skip."""
+        genotype = self._genotype or self._space.derive(mixing)
+        kept = {cell: genotype.edges(cell) for cell in CELLS}
+        skips = {cell: sum(edge.operation == SKIP for edge in kept[cell]) for cell in CELLS}
+        said: list[events.Event] = [
+            events.HealthMeasured(
+                epoch=position.epoch,
+                global_step=position.global_step,
+                entropy={cell: entropy(weights) for cell, weights in mixing.items()},
+                skip_count=skips,
+                kept_edges={cell: len(edges) for cell, edges in kept.items()},
+                alpha_grad_norm=number(alpha_grad_norm),
+                weight_grad_norm=number(weight_grad_norm),
+            )
+        ]
+        for cell, count in skips.items():
+            if self._skip_alert and count >= self._skip_alert and count > self._skips[cell]:
+                said.append(self._alert(position, cell, count, len(kept[cell])))
+        self._skips = skips
+        return said
+
+    def _alert(self, position: Position, cell: str, count: int, kept: int) -> events.AlertRaised:
+        return events.AlertRaised(
+            code="skip_count",
+            message=f"skip connections on {count} of {kept} edges of the {cell} cell "
+            f"(alert at {self._skip_alert})",
+            epoch=position.epoch,
+            global_step=position.global_step,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What was said last."""
+        text = self._genotype.text() if self._genotype else ""
+        return {"genotype": text, "skips": dict(self._skips)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._genotype = parse(state["genotype"]) if state["genotype"] else None
+        self._skips = dict(state["skips"])
+
+
+def entropy(weights_EO: Tensor) -> float | None:
+    """Mean entropy of the edges' weights, in nats."""
+    probs = weights_EO.double()
+    return number(-torch.special.xlogy(probs, probs).sum(1).mean())
+
+
+def number(value: Tensor) -> float | None:
+    """A scalar with six digits; None where it is not finite."""
+    plain = float(value)
+    return round(plain, 6) if math.isfinite(plain) else None
+
+
+def _rows(matrix: Tensor) -> list[list[float | None]]:
+    """The matrix with six digits: enough for every view, half the log."""
+    return [[round(value, 6) for value in row] for row in matrix.detach().float().tolist()]
