@@ -6,6 +6,8 @@ watchers see it start; torch is imported after that. Every fault a user can caus
 engine.log.
 """
 
+import contextlib
+import errno
 import faulthandler
 import os
 import platform
@@ -15,10 +17,10 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darts_engine.control import Signals
+from darts_engine.control import Inbox, Signals
 from darts_engine.run import events
 from darts_engine.run.config import Config, TrainConfig, to_plain
-from darts_engine.run.errors import ExitCode, NotFoundError, RunError
+from darts_engine.run.errors import ExitCode, NotFoundError, RunError, SpaceError
 from darts_engine.run.folder import RunFolder, is_run
 from darts_engine.run.log import EventLog
 
@@ -39,32 +41,35 @@ def main(arguments: list[str]) -> int:
     try:
         if not is_run(folder.path):
             raise NotFoundError("this is no run folder of yours", where=str(folder.path))
+        os.umask(0o077)
         lock = folder.take_lock()
-    except RunError as error:
-        print(error, file=sys.stderr)
+        signals = Signals()
+        signals.install()
+        folder.write_engine()
+        log = EventLog(folder.events, folder.torn_events)
+    except (RunError, OSError) as fault:
+        error = fault if isinstance(fault, RunError) else _cannot_start(fault, folder)
+        _print(str(error))
         return error.exit_code
-    os.umask(0o077)
-    signals = Signals()
-    signals.install()
-    folder.write_engine()
-    log = EventLog(folder.events, folder.torn_events)
+    # From here on wishes count; those before were meant for an earlier engine.
+    inbox = Inbox(folder, log.append)
     try:
-        return _run(folder, log, signals)
+        return _run(folder, log, signals, inbox)
     except RunError as error:
-        print(error, file=sys.stderr)
         log.append(events.RunFailed(message=str(error), exit_code=error.exit_code))
+        _print(str(error))
         return error.exit_code
     except Exception as error:  # noqa: BLE001  the process's last line of defence
-        traceback.print_exc()
         code = ExitCode.OUT_OF_MEMORY if _is_out_of_memory(error) else ExitCode.FAILED
         log.append(events.RunFailed(message=_explain(error, folder), exit_code=code))
+        _print(traceback.format_exc())
         return code
     finally:
         log.close()
         os.close(lock)
 
 
-def _run(folder: RunFolder, log: EventLog, signals: Signals) -> int:
+def _run(folder: RunFolder, log: EventLog, signals: Signals, inbox: Inbox) -> int:
     config = folder.read_config()
     # Threads that spin while they wait starve a machine with few cores; read by torch at import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -81,6 +86,7 @@ def _run(folder: RunFolder, log: EventLog, signals: Signals) -> int:
         folder,
         log,
         signals,
+        inbox,
         keep=config.checkpoint.keep,
         checkpoint_seconds=config.checkpoint.checkpoint_seconds,
     )
@@ -158,11 +164,27 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    import torch
+def _print(text: str) -> None:
+    # engine.log may be on a full disk or a folder that is gone.
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
 
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        "DefaultCPUAllocator" in str(error)
+
+def _cannot_start(error: OSError, folder: RunFolder) -> RunError:
+    kind = SpaceError if error.errno in (errno.ENOSPC, errno.EDQUOT) else RunError
+    return kind(
+        f"the run folder cannot be written: {error.strerror}",
+        where=str(error.filename or folder.path),
+        remedy="free some space or mend the folder's rights, then resume the run",
+    )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # By name, because torch itself may be what could not be imported.
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "DefaultCPUAllocator" in str(error)
     )
 
 

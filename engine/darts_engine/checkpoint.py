@@ -1,18 +1,18 @@
 """The complete state of a run on disk: captured, saved whole, verified, restored.
 
-A checkpoint is a tensor file and a manifest (JSON) with its SHA-256. The manifest is written last
-and is what makes the checkpoint exist; both are written beside their place, synced, and renamed, so
-that a kill or a full disk leaves the older ones as they were. A flipped bit is found by the digest,
-which `torch.load` would not notice. Nothing is unpickled but tensors and plain containers.
+A checkpoint is a tensor file and a manifest (JSON) with the SHA-256 of both. The manifest is
+written last and is what makes the checkpoint exist; both are written beside their place, synced,
+and renamed, so that a kill or a full disk leaves the older ones as they were. A flipped bit is
+found by the digest, which `torch.load` would not notice. Nothing is unpickled but tensors and plain
+containers.
 """
 
+import contextlib
 import errno
 import hashlib
 import io
-import pickle
 import re
 import time
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,13 @@ from typing import Any
 import msgspec
 import torch
 
-from darts_engine.run.errors import CheckpointError, SpaceError
+from darts_engine.run.errors import CheckpointError, NotFiniteError, SpaceError
 from darts_engine.run.folder import RunFolder, write_private
 
 FORMAT = 1
 AUTOMATIC = ("epoch", "time", "stop")
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NAME = re.compile(r"^step-(\d{9})-seq-(\d+)\.pt$")
+NAME = re.compile(r"^step-(?P<step>\d{9,})-seq-(?P<seq>\d+)\.pt\Z")
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,11 +42,13 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a checkpoint without opening it. `seq` is the last fact it knows of."""
+    """What is known of a checkpoint without opening it.
+
+    `seq` is the last fact it knows of; `sha256` is of the tensor file and this manifest together.
+    """
 
     format: int
     file: str
-    sha256: str
     size_bytes: int
     reason: str
     position: Position
@@ -54,6 +56,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     identity: dict[str, str]
     environment: dict[str, str]
     created: float
+    sha256: str = ""
+
+    def digest(self, content: bytes) -> str:
+        """The SHA-256 of a tensor file's content and of everything else that is said here."""
+        said = msgspec.json.encode(msgspec.structs.replace(self, sha256=""))
+        return hashlib.sha256(hashlib.sha256(content).digest() + said).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,11 @@ def save(
 
     Raises:
         SpaceError: there is no room; older checkpoints are untouched.
+        OSError: it cannot be written for another reason; likewise.
+        NotFiniteError: the state is poisoned, and nothing was written.
     """
     began = time.monotonic()
+    refuse_not_finite(state)
     # Serialised in memory first: torch turns a full disk into a RuntimeError without an errno.
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -99,7 +110,6 @@ def save(
     manifest = Manifest(
         format=FORMAT,
         file=path.name,
-        sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
         reason=reason,
         position=position,
@@ -108,10 +118,14 @@ def save(
         environment=environment,
         created=time.time(),
     )
+    manifest = msgspec.structs.replace(manifest, sha256=manifest.digest(content))
     try:
         write_private(path, content)
         write_private(path.with_suffix(".json"), msgspec.json.encode(manifest))
     except OSError as error:
+        if not path.with_suffix(".json").exists():
+            # Without a manifest it is no checkpoint, and on a full disk it would be in the way.
+            path.unlink(missing_ok=True)
         if error.errno in FULL_DISK:
             raise SpaceError(
                 f"no room for a checkpoint of {len(content) / 1e6:.1f} MB", where=str(path)
@@ -120,17 +134,56 @@ def save(
     return Saved(path, len(content), time.monotonic() - began)
 
 
-def manifests(folder: RunFolder) -> list[Manifest]:
-    """The manifests of a run, the newest position first; unreadable ones are left out."""
-    found = []
-    for path in folder.checkpoints.glob("step-*.json"):
-        try:
-            manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-        except (OSError, msgspec.MsgspecError):
-            continue
-        if NAME.match(manifest.file) and manifest.format == FORMAT:
-            found.append(manifest)
-    return sorted(found, key=lambda m: (m.position.global_step, m.seq), reverse=True)
+def refuse_not_finite(state: Any, where: str = "") -> None:
+    """Make sure that every floating-point tensor of a state holds finite numbers only.
+
+    Raises:
+        NotFiniteError: one does not; it is named by its path in the state.
+    """
+    if isinstance(state, torch.Tensor):
+        if state.is_floating_point() and not bool(torch.isfinite(state).all()):
+            raise NotFiniteError(
+                "the state holds a number that is not finite, so it was not saved",
+                where=where.lstrip("."),
+                remedy="lower --lr or --alpha-lr; the checkpoints before this one are good",
+            )
+        return
+    parts = state.items() if isinstance(state, dict) else enumerate(state)
+    for key, part in parts:
+        if isinstance(part, dict | list | tuple | torch.Tensor):
+            refuse_not_finite(part, f"{where}.{key}")
+
+
+def newest_first(folder: RunFolder) -> list[Path]:
+    """The manifests of a run, by the last fact they know of; nothing is read yet.
+
+    A run that fell back to an older checkpoint goes on from fewer steps but with later facts.
+    """
+    found = [
+        (int(name["seq"]), int(name["step"]), path)
+        for path in folder.checkpoints.glob("step-*.json")
+        if (name := NAME.match(path.with_suffix(".pt").name))
+    ]
+    return [path for *_, path in sorted(found, reverse=True)]
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest; that it is true is known only when `load` has compared the digest.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another version.
+    """
+    try:
+        manifest = msgspec.json.decode(_read_plain(path), type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        what = f"the checkpoint's manifest is damaged: {error}"
+        raise CheckpointError(what[:300], where=str(path)) from None
+    if manifest.format != FORMAT or manifest.file != path.with_suffix(".pt").name:
+        raise CheckpointError(
+            f"the checkpoint is of format {manifest.format}, not {FORMAT}, or was renamed",
+            where=str(path),
+        )
+    return manifest
 
 
 def load(folder: RunFolder, manifest: Manifest) -> dict[str, Any]:
@@ -140,20 +193,27 @@ def load(folder: RunFolder, manifest: Manifest) -> dict[str, Any]:
         CheckpointError: the file is missing, damaged, or holds more than tensors.
     """
     path = folder.checkpoints / manifest.file
-    try:
-        content = path.read_bytes() if not path.is_symlink() else b""
-    except OSError as error:
-        raise CheckpointError(f"the checkpoint cannot be read: {error}", where=str(path)) from None
-    if hashlib.sha256(content).hexdigest() != manifest.sha256:
+    content = _read_plain(path)
+    if manifest.digest(content) != manifest.sha256:
         raise CheckpointError("the checkpoint is damaged: its digest is wrong", where=str(path))
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        what = str(error).splitlines()[0]
-        raise CheckpointError(f"the checkpoint cannot be loaded: {what}", where=str(path)) from None
+    except Exception as error:  # noqa: BLE001  a forged file may fail in any way
+        what = f"the checkpoint cannot be loaded: {(str(error).splitlines() or [''])[0]}"
+        raise CheckpointError(what[:300], where=str(path)) from None
     if not isinstance(state, dict):
         raise CheckpointError("the checkpoint holds no state", where=str(path))
     return state
+
+
+def _read_plain(path: Path) -> bytes:
+    try:
+        if path.is_symlink() or not path.is_file():
+            raise CheckpointError("the checkpoint is missing or no plain file", where=str(path))
+        return path.read_bytes()
+    except OSError as error:
+        what = f"the checkpoint cannot be read: {error.strerror}"
+        raise CheckpointError(what, where=str(path)) from None
 
 
 def refuse_foreign(folder: RunFolder, manifest: Manifest, identity: dict[str, str]) -> None:
@@ -173,21 +233,32 @@ def refuse_foreign(folder: RunFolder, manifest: Manifest, identity: dict[str, st
 
 
 def prune(folder: RunFolder, keep: int) -> None:
-    """Delete all but the newest `keep` automatic checkpoints, older bests, and left-over halves."""
-    known = manifests(folder)
+    """Delete all but the newest `keep` automatic checkpoints, and older bests."""
+    known = []
+    for path in newest_first(folder):
+        # What cannot be read is left for a person to look at.
+        with contextlib.suppress(CheckpointError):
+            known.append(read_manifest(path))
     automatic = [m for m in known if m.reason in AUTOMATIC]
     best = [m for m in known if m.reason == "best"]
     for manifest in automatic[keep:] + best[1:]:
-        # The manifest goes first: without it the checkpoint does not exist.
-        (folder.checkpoints / manifest.file).with_suffix(".json").unlink(missing_ok=True)
-        (folder.checkpoints / manifest.file).unlink(missing_ok=True)
+        path = folder.checkpoints / manifest.file
+        # The manifest goes first: without it the checkpoint does not exist. A file that cannot be
+        # deleted now is no reason to end a run; the next save tries again.
+        with contextlib.suppress(OSError):
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def sweep(folder: RunFolder) -> None:
     """Remove what a killed engine left half-written. Call only while holding the run's lock."""
-    for path in folder.checkpoints.iterdir():
-        orphan = NAME.match(path.name) and not path.with_suffix(".json").exists()
-        if ".tmp." in path.name or orphan:
+    folder.checkpoints.mkdir(mode=0o700, exist_ok=True)
+    halves = [*folder.path.glob("*.tmp.*"), *folder.checkpoints.glob("*.tmp.*")]
+    orphans = [
+        path
+        for path in folder.checkpoints.glob("step-*.pt")
+        if NAME.match(path.name) and not path.with_suffix(".json").exists()
+    ]
+    for path in halves + orphans:
+        with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-    for path in folder.path.glob("*.tmp.*"):
-        path.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ corrupts what it interrupts. A second signal of the same kind ends the process a
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from types import FrameType
 
@@ -16,6 +17,7 @@ from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
 
 MAX_PER_SECOND = 20
+READ_BYTES = 64 * commands.MAX_LINE_BYTES
 
 SIGNAL_EXIT = {
     signal.SIGTERM: ExitCode.TERMINATED,
@@ -54,22 +56,30 @@ class Inbox:
         self._emit = emit
         self._offset = self._path.stat().st_size if self._path.exists() else 0
         self._window: list[float] = []
+        self._waiting: deque[AnyCommand] = deque()
 
-    def read(self) -> list[AnyCommand]:
-        """The wishes that arrived since the last call, in order; refused lines are answered."""
-        wishes: list[AnyCommand] = []
+    def take(self) -> AnyCommand | None:
+        """The next wish, None when there is none now; refused lines are answered on the way."""
+        if not self._waiting:
+            self._read()
+        return self._waiting.popleft() if self._waiting else None
+
+    def _read(self) -> None:
+        drowned = 0
         for line in self._lines():
             if not line.strip():
                 continue
+            if self._is_flooded():
+                drowned += 1
+                continue
             try:
-                if self._is_flooded():
-                    raise ValueError(f"more than {MAX_PER_SECOND} wishes in a second")
-                wish = commands.decode(line)
+                self._waiting.append(commands.decode(line))
             except ValueError as error:
                 self._emit(events.CommandRejected(reason=str(error)[:300]))
-                continue
-            wishes.append(wish)
-        return wishes
+        if drowned:
+            # One answer for all of them: a flood of wishes must not become a flood of facts.
+            why = f"{drowned} lines in a flood of more than {MAX_PER_SECOND} wishes a second"
+            self._emit(events.CommandRejected(reason=why))
 
     def _lines(self) -> list[bytes]:
         try:
@@ -82,7 +92,7 @@ class Inbox:
                 self._offset = 0
             with self._path.open("rb") as file:
                 file.seek(self._offset)
-                data = file.read(256 * commands.MAX_LINE_BYTES)
+                data = file.read(READ_BYTES)
         except OSError:
             return []
         end = data.rfind(b"\n") + 1

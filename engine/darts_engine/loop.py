@@ -124,6 +124,7 @@ class Loop:
                 self._say(position)
                 self._boundary(position)
             self._finish_epoch(position)
+        session.close()
         session.emit(task.finish(round(time.monotonic() - began, 3)))
 
     def _finish_epoch(self, position: Position) -> None:

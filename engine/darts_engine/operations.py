@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from darts_engine.depthwise import DepthwiseConv
+
 NONE = "none"
 MAX_POOL = "max_pool_3x3"
 AVG_POOL = "avg_pool_3x3"
@@ -59,10 +61,7 @@ class DepthwiseSeparable(nn.Module):
         self, channels: int, kernel: int, stride: int, dilation: int, affine: bool
     ) -> None:
         super().__init__()
-        padding = dilation * (kernel - 1) // 2
-        self.depthwise = nn.Conv2d(
-            channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False
-        )
+        self.depthwise = DepthwiseConv(channels, kernel, stride, dilation)
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels, affine=affine)
 

@@ -4,19 +4,22 @@ The loop calls `boundary` between steps and `save` at epochs' ends; everything t
 (a pause, a full disk) happens in there, never inside a step.
 """
 
+import contextlib
 import shutil
 import time
+from pathlib import Path
 from typing import Any, Protocol
 
 from darts_engine import checkpoint
 from darts_engine.checkpoint import Position
 from darts_engine.control import SIGNAL_EXIT, Inbox, Signals
 from darts_engine.run import commands, events
-from darts_engine.run.errors import CheckpointError, ExitCode, SpaceError
+from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError, SpaceError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import EventLog
 
 POLL_S = 0.05
+RETRY_S = 1.0
 
 
 class Stateful(Protocol):
@@ -44,6 +47,7 @@ class Session:
         folder: the run; its lock must be held by this process.
         log: its event log, open for appending.
         signals: the process's flags.
+        inbox: the wishes since the engine took the run.
         keep: automatic checkpoints to keep.
         checkpoint_seconds: save when this long has passed since the last; 0 = never.
     """
@@ -53,6 +57,7 @@ class Session:
         folder: RunFolder,
         log: EventLog,
         signals: Signals,
+        inbox: Inbox,
         *,
         keep: int,
         checkpoint_seconds: float,
@@ -60,8 +65,7 @@ class Session:
         self.folder, self.log = folder, log
         self.identity: dict[str, str] = {}
         self.environment: dict[str, str] = {}
-        self._signals = signals
-        self._inbox = Inbox(folder, self.emit)
+        self._signals, self._inbox = signals, inbox
         self._keep, self._checkpoint_seconds = keep, checkpoint_seconds
         self._saved_at = time.monotonic()
         self._stop_after_epoch: commands.Stop | None = None
@@ -82,16 +86,19 @@ class Session:
         """
         checkpoint.sweep(self.folder)
         refused: CheckpointError | None = None
-        for manifest in checkpoint.manifests(self.folder):
-            checkpoint.refuse_foreign(self.folder, manifest, self.identity)
+        for path in checkpoint.newest_first(self.folder):
             try:
+                manifest = checkpoint.read_manifest(path)
                 state = checkpoint.load(self.folder, manifest)
             except CheckpointError as error:
                 refused = error
                 self.note(str(error).replace("\n", "; "), "error")
                 continue
-            task.load_state(state)
+            checkpoint.refuse_foreign(self.folder, manifest, self.identity)
+            _load_into(task, state, path)
             self._say_what_differs(manifest.environment)
+            # A log that lost its end must not number new facts as older than the checkpoint.
+            self.log.last_seq = max(self.log.last_seq, manifest.seq)
             self.emit(
                 events.Rewound(
                     to_seq=manifest.seq,
@@ -134,10 +141,23 @@ class Session:
             self._stop(task, position, self._stop_after_epoch)
 
     def _obey(self, task: Stateful, position: Position) -> None:
+        self._refuse_gone()
         if self._signals.received is not None:
             self._end_by_signal(task, position)
-        for wish in self._inbox.read():
+        while (wish := self._inbox.take()) is not None:
             self._carry_out(wish, task, position)
+
+    def _refuse_gone(self) -> None:
+        # Only "no such file" means gone: a network file system may fail in other ways for a while.
+        with contextlib.suppress(OSError):
+            try:
+                self.folder.path.stat()
+            except FileNotFoundError:
+                raise NotFoundError(
+                    "the run folder is gone: it was deleted, moved or renamed under its engine",
+                    where=str(self.folder.path),
+                    remedy="if it was moved, resume it from where it is now",
+                ) from None
 
     def _end_by_signal(self, task: Stateful, position: Position) -> None:
         received = self._signals.received
@@ -193,24 +213,30 @@ class Session:
         while True:
             if self._signals.received is not None:
                 self._end_by_signal(task, position)
-            for wish in self._inbox.read():
+            self._refuse_gone()
+            while (wish := self._inbox.take()) is not None:
                 if self._carry_out(wish, task, position, paused=True):
                     self.emit(_at(events.RunContinued, position))
                     return
             time.sleep(POLL_S)
 
     def save(self, task: Stateful, position: Position, *, reason: str) -> None:
-        """Save a checkpoint, waiting for room when the disk is full.
+        """Save a checkpoint; while it cannot be written, as on a full disk, the run is paused.
 
         Raises:
-            Stopped: a signal came while there was no room; the older checkpoints are untouched.
+            Stopped: asked to while it could not be written; older checkpoints are untouched.
+            NotFoundError: there is no run folder any more.
+            NotFiniteError: the state is not worth saving.
         """
-        waiting = False
+        state = task.state()
+        # The checkpoint knows these facts: they have to outlive a power loss too.
+        self.log.sync()
+        waited = told = False
         while True:
             try:
                 saved = checkpoint.save(
                     self.folder,
-                    task.state(),
+                    state,
                     position,
                     reason=reason,
                     seq=self.log.last_seq,
@@ -218,14 +244,14 @@ class Session:
                     environment=self.environment,
                 )
                 break
-            except SpaceError as error:
-                if not waiting:
-                    free = shutil.disk_usage(self.folder.path).free / 1e6
-                    why = f"disk full: {error.what}, {free:.1f} MB free"
-                    self.emit(_at(events.RunPaused, position, reason=why))
-                    waiting = True
-                self._wait_for_room()
-        if waiting:
+            except (SpaceError, OSError) as error:
+                self._refuse_gone()
+                # The log shares the full disk: say it again until it could be written.
+                why = self._why_unsaved(error)
+                told = told or self.log.append(_at(events.RunPaused, position, reason=why))
+                waited = True
+                self._wait_for_room(why)
+        if waited:
             self.emit(_at(events.RunContinued, position))
         self._saved_at = time.monotonic()
         self.emit(
@@ -239,27 +265,50 @@ class Session:
                 seconds=round(saved.seconds, 3),
             )
         )
-        self.log.sync()
         checkpoint.prune(self.folder, self._keep)
 
-    def _wait_for_room(self) -> None:
+    def _why_unsaved(self, error: SpaceError | OSError) -> str:
+        if isinstance(error, SpaceError):
+            free = shutil.disk_usage(self.folder.path).free / 1e6
+            return f"disk full: {error.what}, {free:.1f} MB free"
+        return f"the checkpoint cannot be saved: {error.strerror}"
+
+    def _wait_for_room(self, why: str) -> None:
         """A second of patience, in which a signal or a wish to stop still ends the run."""
-        until = time.monotonic() + 1.0
+        until = time.monotonic() + RETRY_S
         while time.monotonic() < until:
             if self._signals.received is not None:
-                raise Stopped(SIGNAL_EXIT[self._signals.received], "disk full")
-            for wish in self._inbox.read():
+                raise Stopped(SIGNAL_EXIT[self._signals.received], why)
+            while (wish := self._inbox.take()) is not None:
                 name = type(wish).__name__.lower()
+                if not isinstance(wish, commands.Stop | commands.Resume):
+                    self.emit(events.CommandRejected(id=wish.id, command=name, reason=why))
+                    continue
+                self.emit(events.CommandAccepted(id=wish.id, command=name, source=wish.source))
+                self._done(wish, time.monotonic())
                 if isinstance(wish, commands.Stop):
-                    self.emit(events.CommandAccepted(id=wish.id, command=name, source=wish.source))
-                    raise Stopped(ExitCode.NO_SPACE, "disk full")
-                if isinstance(wish, commands.Resume):
-                    self.emit(events.CommandAccepted(id=wish.id, command=name, source=wish.source))
-                    self._done(wish, time.monotonic())
-                    return
-                why = "the disk is full; free some space, or stop"
-                self.emit(events.CommandRejected(id=wish.id, command=name, reason=why))
+                    raise Stopped(ExitCode.NO_SPACE, why)
+                return
             time.sleep(POLL_S)
+
+    def close(self) -> None:
+        """Answer the wishes that no boundary will come for: the last epoch is over."""
+        if self._stop_after_epoch is not None:
+            self._done(self._stop_after_epoch, time.monotonic())
+        while (wish := self._inbox.take()) is not None:
+            name = type(wish).__name__.lower()
+            self.emit(events.CommandRejected(id=wish.id, command=name, reason="the run is over"))
+
+
+def _load_into(task: Stateful, state: dict[str, Any], path: Path) -> None:
+    try:
+        task.load_state(state)
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"the checkpoint does not fit the run: {(str(error).splitlines() or [''])[0]}"[:300],
+            where=str(path),
+            remedy="has the data set or config.toml changed? restore it, or start a new run",
+        ) from None
 
 
 def _refusal(wish: commands.AnyCommand, *, paused: bool) -> str:

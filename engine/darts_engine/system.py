@@ -67,7 +67,9 @@ class _Gpu:
         self._handle = None
         try:
             import pynvml
-
+        except ImportError:
+            return
+        try:
             pynvml.nvmlInit()
             visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
             order = [v for v in visible.split(",") if v]
@@ -78,7 +80,7 @@ class _Gpu:
                 else pynvml.nvmlDeviceGetHandleByUUID(name)
             )
             self._nvml = pynvml
-        except (ImportError, OSError, pynvml.NVMLError):
+        except (OSError, pynvml.NVMLError):
             self._handle = None
 
     def measure(self) -> tuple[GpuFigures, ...]:

@@ -190,6 +190,7 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.pause_reason = ""
         case events.Rewound():
             _rewind(state, event)
+            state.phase = "starting"
         case events.EpochStarted():
             state.epoch, state.step, state.steps = event.epoch, 0, event.steps
             state.schedules = event.schedules

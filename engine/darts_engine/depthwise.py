@@ -1,0 +1,81 @@
+"""Depthwise convolution, written so that the CPU library is fast at its backward too.
+
+oneDNN's backward of a dilated depthwise convolution costs many times that of an undilated one. So:
+
+- A kernel with dilation 2 sees the four parities of its input apart: it is an undilated convolution
+  over the four sub-images, and with stride 2 over just one of them.
+- Taps that can only meet padding are left out: a 5x5 kernel with dilation 2 has 24 of them on a
+  2x2 map.
+
+Both are exact, forward and backward: the same products in another order. Other devices use the
+library's own dilated convolution. Shapes: x (B, C, H, W), weight (C, 1, k, k) with odd k.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class DepthwiseConv(nn.Conv2d):
+    """`nn.Conv2d` with one kernel per channel and padding that keeps ceil(size / stride)."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, dilation: int) -> None:
+        padding = dilation * (kernel - 1) // 2
+        super().__init__(
+            channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, ceil(H / stride), ceil(W / stride))."""
+        if x.device.type != "cpu":
+            return super().forward(x)
+        return depthwise(x, self.weight, self.stride[0], self.dilation[0])
+
+
+def depthwise(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
+    """The convolution of x with each channel's kernel, by way of undilated ones."""
+    weight = _without_padding_taps(weight, max(x.shape[2:]), dilation)
+    if weight.shape[2] == 1:
+        return x[:, :, ::stride, ::stride] * weight[:, 0, 0, 0, None, None]
+    if dilation == 1:
+        return _undilated(x, weight, stride)
+    if stride == dilation:
+        return _undilated(x[:, :, ::dilation, ::dilation], weight, 1)
+    if stride == 1 and dilation == 2:
+        height, width = x.shape[2:]
+        even = functional.pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
+        out = _from_parities(_undilated(_to_parities(even), weight, 1))
+        return out[:, :, :height, :width]
+    padding = dilation * (weight.shape[2] // 2)
+    return functional.conv2d(x, weight, None, stride, padding, dilation, weight.shape[0])
+
+
+def _undilated(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    return functional.conv2d(x, weight, None, stride, weight.shape[2] // 2, 1, weight.shape[0])
+
+
+def _without_padding_taps(weight: Tensor, size: int, dilation: int) -> Tensor:
+    """Cut off the taps whose distance from the middle is at least the map's larger side."""
+    reach = weight.shape[2] // 2
+    useful = min(reach, (size - 1) // dilation)
+    if useful == reach:
+        return weight
+    cut = slice(reach - useful, reach + useful + 1)
+    return weight[:, :, cut, cut]
+
+
+def _to_parities(x: Tensor) -> Tensor:
+    """(B, C, 2h, 2w) to (4B, C, h, w): the sub-images of even and odd rows and columns."""
+    batch, channels, height, width = x.shape
+    split = x.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels)
+    apart = split.permute(2, 4, 0, 1, 3, 5).reshape(-1, height // 2, width // 2, channels)
+    return apart.permute(0, 3, 1, 2)
+
+
+def _from_parities(parities: Tensor) -> Tensor:
+    """The inverse of `_to_parities`; both keep memory channels-last."""
+    batch, channels, height, width = parities.shape
+    split = parities.permute(0, 2, 3, 1).reshape(2, 2, batch // 4, height, width, channels)
+    whole = split.permute(2, 3, 0, 4, 1, 5).reshape(batch // 4, 2 * height, 2 * width, channels)
+    return whole.permute(0, 3, 1, 2)
+
+
