@@ -174,8 +174,8 @@ class _Story:
         if epoch == 2:
             self._pause_and_resume()
         if epoch == 3:
-            message = "skip_connect leads on 5 of 14 edges of the normal cell"
-            self.say(events.AlertRaised(code="skip-rising", message=message, epoch=3,
+            message = "skip connections on 4 of 8 edges of the normal cell (alert at 4)"
+            self.say(events.AlertRaised(code="skip_count", message=message, epoch=3,
                                         global_step=self.at["global_step"]), 0.0)  # fmt: skip
 
     def _step(self, epoch: int, step: int) -> None:
@@ -272,7 +272,8 @@ class _Story:
             ),
             0.2,
         )
-        path = f"checkpoints/epoch-{epoch:04d}.pt"
+        seq = len(self.told)
+        path = f"checkpoints/step-{self.at['global_step']:09d}-seq-{seq}.pt"
         self.say(
             events.CheckpointSaved(
                 **self.at, path=path, reason="epoch", size_bytes=1_240_000, seconds=0.03
@@ -284,11 +285,11 @@ class _Story:
         source = "ada@pts/3"
         accepted, done = events.CommandAccepted, events.CommandDone
         self.say(accepted(id="a1", command="pause", source=source), 0.1)
-        self.say(events.RunPaused(**self.at, reason="command"), 0.1)
-        self.say(done(id="a1", command="pause", seconds=0.1), 0.0)
+        self.say(done(id="a1", command="pause", seconds=0.0), 0.0)
+        self.say(events.RunPaused(**self.at, reason="command"), 0.0)
         self.say(accepted(id="a2", command="resume", source=source), 30.0)
-        self.say(events.RunContinued(**self.at), 0.05)
-        self.say(done(id="a2", command="resume", seconds=0.05), 0.0)
+        self.say(done(id="a2", command="resume", seconds=0.0), 0.0)
+        self.say(events.RunContinued(**self.at), 0.0)
 
     def end(self, phase: str) -> None:
         text = self.genotype.text() if self.genotype else ""

@@ -28,6 +28,9 @@ class Task(Stateful, Protocol):
     def describe(self) -> dict[str, Any]:
         """The fields of `RunStarted` that only the task knows."""
 
+    def opening(self, position: Position) -> list[events.Event]:
+        """Facts before the first step of this process: where things stand."""
+
     def begin_epoch(self, epoch: int) -> dict[str, float]:
         """Set what changes by epoch; the schedules' values by name."""
 
@@ -103,6 +106,8 @@ class Loop:
         task, session = self._task, self._session
         self.position = position
         began = time.monotonic()
+        for event in task.opening(position):
+            session.emit(event)
         first = position.epoch + 1 if position.is_epoch_done else position.epoch
         for epoch in range(first, task.epochs + 1):
             self._timing = Timing()

@@ -76,6 +76,10 @@ class Search:
 
     # The step -------------------------------------------------------------------------------------
 
+    def opening(self, position: Position) -> list[events.Event]:
+        """The alphas that the first step starts from, so that a watcher need not wait for one."""
+        return self._sample(position, always_derive=False)
+
     def begin_epoch(self, epoch: int) -> dict[str, float]:
         """Set the learning rate of the weights; the schedules' values."""
         values = self._schedule_values(epoch)

@@ -201,7 +201,8 @@ class Session:
 
     def _stop(self, task: Stateful, position: Position, wish: commands.Stop) -> None:
         began = time.monotonic()
-        self.emit(events.RunStopping(reason="command"))
+        if self._stop_after_epoch is not wish:
+            self.emit(events.RunStopping(reason="command"))
         self.save(task, position, reason="stop")
         self._done(wish, began)
         raise Stopped(ExitCode.OK, "command")

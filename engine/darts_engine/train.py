@@ -80,6 +80,10 @@ class Train:
 
     # The step -------------------------------------------------------------------------------------
 
+    def opening(self, _position: Position) -> list[events.Event]:
+        """A training has nothing to say before its first step."""
+        return []
+
     def begin_epoch(self, epoch: int) -> dict[str, float]:
         """Set learning rate and drop path; the schedules' values."""
         values = self._schedule_values(epoch)

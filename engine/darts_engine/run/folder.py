@@ -28,7 +28,7 @@ from darts_engine.run.commands import Command
 from darts_engine.run.commands import encode as encode_command
 from darts_engine.run.config import Config, to_toml
 from darts_engine.run.config import read as read_config
-from darts_engine.run.errors import BusyError, NotFoundError, RunError
+from darts_engine.run.errors import BusyError, ConfigError, NotFoundError, RunError
 
 NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}\Z")
 LATEST = "latest"
@@ -241,7 +241,7 @@ def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
         RunError: the name is not allowed or taken, or the folder cannot be made.
     """
     if name is not None and (not NAME_PATTERN.match(name) or name == LATEST):
-        raise RunError(
+        raise ConfigError(
             f"{name!r} cannot name a run",
             remedy="use 1 to 64 of a-z 0-9 . _ - with a letter or digit first; not latest",
         )
