@@ -157,7 +157,9 @@ _SHAPE = f'expected {{"normal": 14 rows of {_COLUMNS} numbers, "reduce": the sam
 
 def _rows(value: Any, where: str) -> list[list[float]]:
     if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
-        raise GenotypeError("the alphas of a cell are not a list of rows", where=where, remedy=_SHAPE)
+        raise GenotypeError(
+            "the alphas of a cell are not a list of rows", where=where, remedy=_SHAPE
+        )
     derivation.node_count(len(value))
     rows = []
     for place, row in enumerate(value, start=1):

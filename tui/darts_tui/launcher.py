@@ -32,7 +32,7 @@ class EngineDiedError(RunError):
 
 
 def start(
-    folder: RunFolder, config: Config, *, program: Sequence[str] = ENGINE
+    folder: RunFolder, config: Config, *, program: Sequence[str] | None = None
 ) -> subprocess.Popen[bytes]:
     """Start an engine for the run and wait until it holds it.
 
@@ -41,7 +41,7 @@ def start(
     Args:
         folder: the run, with its config written.
         config: decides the number of threads.
-        program: the command that the run folder's path is appended to.
+        program: the command that the run folder's path is appended to; the engine unless given.
 
     Raises:
         BusyError: another engine already holds the run.
@@ -50,12 +50,14 @@ def start(
     """
     os.close(folder.take_lock())
     said_before = _log_size(folder)
-    process = _spawn(folder, config, program)
+    process = _spawn(folder, config, program or ENGINE)
     threading.Thread(target=process.wait, name="reaper", daemon=True).start()
     deadline = time.monotonic() + START_PATIENCE_S
     try:
-        while not _holds(folder, process.pid) and time.monotonic() < deadline:
+        while not _held(folder, process.pid) and time.monotonic() < deadline:
             if process.poll() is not None:
+                if process.returncode == 0 or _held(folder, process.pid):
+                    break
                 raise _died(folder, process, said_before)
             time.sleep(POLL_S)
     except KeyboardInterrupt:
@@ -80,9 +82,7 @@ def threads(config: Config) -> int:
     return max(1, cores - 1)
 
 
-def _spawn(
-    folder: RunFolder, config: Config, program: Sequence[str]
-) -> subprocess.Popen[bytes]:
+def _spawn(folder: RunFolder, config: Config, program: Sequence[str]) -> subprocess.Popen[bytes]:
     # Spinning OpenMP workers make a busy machine slower by an order of magnitude.
     environment = os.environ | {
         "OMP_WAIT_POLICY": "PASSIVE",
@@ -112,9 +112,10 @@ def _spawn(
         ) from None
 
 
-def _holds(folder: RunFolder, pid: int) -> bool:
+def _held(folder: RunFolder, pid: int) -> bool:
+    """Whether the process became the run's engine, which it records once it has the lock."""
     record = folder.read_engine()
-    return record is not None and record.pid == pid and folder.is_locked()
+    return record is not None and record.pid == pid
 
 
 def _log_size(folder: RunFolder) -> int:
@@ -124,9 +125,7 @@ def _log_size(folder: RunFolder) -> int:
         return 0
 
 
-def _died(
-    folder: RunFolder, process: subprocess.Popen[bytes], said_before: int
-) -> EngineDiedError:
+def _died(folder: RunFolder, process: subprocess.Popen[bytes], said_before: int) -> EngineDiedError:
     code = exit_code(process.returncode)
     lines = last_words(folder, said_before)
     # Exit code 1 may be a traceback, of which the last line says most; others are explanations.

@@ -8,6 +8,7 @@ from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.liveness import observe
 from darts_engine.run.log import LogReader
+from darts_tui.naming import command
 from darts_tui.reading import summary
 
 PATIENCE_S = 5.0
@@ -75,5 +76,5 @@ def _from_now(folder: RunFolder) -> LogReader:
 
 def _remedy(folder: RunFolder, state: str) -> str:
     if state == "finished":
-        return f"look at it with 'darts-tui attach {folder.name}'"
-    return f"go on from its newest checkpoint with 'darts-tui resume {folder.name}'"
+        return f"look at it with {command('attach', folder)}"
+    return f"go on from its newest checkpoint with {command('resume', folder)}"

@@ -1,0 +1,67 @@
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from darts_tui import cli, launcher
+
+FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> list[str]:
+        return self.err.splitlines()
+
+
+Cli = Callable[..., Said]
+
+
+@pytest.fixture
+def darts(
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Cli:
+    """Run a command line in this process, in an empty folder, on the runs folder."""
+    monkeypatch.setenv("DARTS_TUI_RUNS", str(runs))
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Said:
+        capsys.readouterr()
+        code = cli.run([str(argument) for argument in arguments])
+        return Said(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Choose how the stand-in for the engine behaves."""
+
+    def choose(how: str) -> None:
+        monkeypatch.setattr(launcher, "ENGINE", (sys.executable, str(FAKE_ENGINE), how))
+
+    return choose
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """Wait for something to come true."""
+
+    def wait(holds: Callable[[], object], seconds: float = 15.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, "it did not come true in time"
+            time.sleep(0.01)
+
+    return wait

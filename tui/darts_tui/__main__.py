@@ -1,0 +1,5 @@
+"""`python -m darts_tui` is `darts-tui`."""
+
+from darts_tui.cli import main
+
+main()
