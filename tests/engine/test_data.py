@@ -156,9 +156,7 @@ def test_flipped_images_are_mirror_images():
 def test_crops_are_shifts_by_at_most_the_padding():
     digits, augment, out = batch_of(crop_padding=1)
     padded = torch.nn.functional.pad(digits.train.images[:500], (0, 0, 1, 1, 1, 1))
-    shifts = [
-        augment.plain(padded[:, y : y + 8, x : x + 8]) for y in range(3) for x in range(3)
-    ]
+    shifts = [augment.plain(padded[:, y : y + 8, x : x + 8]) for y in range(3) for x in range(3)]
     hits = torch.stack([(out == shifted).flatten(1).all(1) for shifted in shifts])
     assert hits.any(0).all()
     assert hits.sum(1).min() > 20

@@ -14,7 +14,9 @@ from darts_engine.depthwise import DepthwiseConv, depthwise
 def test_outputs_and_gradients_are_the_plain_convolutions(size, kernel, dilation, stride):
     draws = torch.Generator().manual_seed(0)
     x = torch.randn(3, 4, *size, dtype=torch.float64, generator=draws).requires_grad_()
-    weight = torch.randn(4, 1, kernel, kernel, dtype=torch.float64, generator=draws).requires_grad_()
+    weight = torch.randn(
+        4, 1, kernel, kernel, dtype=torch.float64, generator=draws
+    ).requires_grad_()
     padding = dilation * (kernel - 1) // 2
     ours = depthwise(x, weight, stride, dilation)
     plain = functional.conv2d(x, weight, None, stride, padding, dilation, 4)

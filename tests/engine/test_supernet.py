@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from plain_supernet import PlainSupernet, copy_weights
 from torch.nn import functional
 
 from darts_engine import device as devices
 from darts_engine.operations import PRIMITIVES
 from darts_engine.supernet import Supernet
+from plain_supernet import PlainSupernet, copy_weights
 
 
 @pytest.mark.parametrize(
