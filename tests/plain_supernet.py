@@ -17,9 +17,7 @@ def operation(name: str, channels: int, stride: int) -> nn.Module:
         pad = dilation * (kernel - 1) // 2
         return [
             nn.ReLU(),
-            nn.Conv2d(
-                channels, channels, kernel, step, pad, dilation, groups=channels, bias=False
-            ),
+            nn.Conv2d(channels, channels, kernel, step, pad, dilation, groups=channels, bias=False),
             nn.Conv2d(channels, channels, 1, bias=False),
             norm(),
         ]
@@ -73,7 +71,9 @@ class PlainCell(nn.Module):
             self.enter0 = self._enter(before[0], channels)
         self.enter1 = self._enter(before[1], channels)
         self.edges = nn.ModuleList(
-            nn.ModuleList(operation(name, channels, 2 if reduces and j < 2 else 1) for name in names)
+            nn.ModuleList(
+                operation(name, channels, 2 if reduces and j < 2 else 1) for name in names
+            )
             for i in range(nodes)
             for j in range(i + 2)
         )

@@ -69,7 +69,7 @@ def test_sharing_changes_no_number(kind, size, layers):
     devices.place(fast, torch.device("cpu"))
     normal, reduce = (m.requires_grad_() for m in mixing_of(kind, 14))
     x, y = torch.randn(4, 3, size, size, dtype=torch.float64), torch.tensor([0, 1, 2, 4])
-    weights = [p for p in fast.weights()]
+    weights = list(fast.weights())
 
     ours = fast(x, {"normal": normal, "reduce": reduce})
     ours_grads = torch.autograd.grad(
@@ -83,8 +83,7 @@ def test_sharing_changes_no_number(kind, size, layers):
     )
     assert torch.allclose(ours, theirs, atol=1e-10, rtol=0)
     for mine, other in zip(ours_grads[:-2], their_grads[:-2], strict=True):
-        mine, other = (torch.zeros(1) if g is None else g for g in (mine, other))
-        assert torch.allclose(mine.double(), other.double(), atol=1e-10, rtol=0)
+        assert torch.allclose(*(_or_zero(g) for g in (mine, other)), atol=1e-10, rtol=0)
     none = PRIMITIVES.index("none")
     for mine, other in zip(ours_grads[-2:], their_grads[-2:], strict=True):
         # `none` adds nothing whatever its weight: its gradient is zero in both.
@@ -96,6 +95,10 @@ def test_sharing_changes_no_number(kind, size, layers):
     plain.eval()
     mixing = {"normal": normal, "reduce": reduce}
     assert torch.allclose(fast(x, mixing), plain(x, normal, reduce), atol=1e-10, rtol=0)
+
+
+def _or_zero(gradient):
+    return torch.zeros(1, dtype=torch.float64) if gradient is None else gradient
 
 
 def test_alphas_are_parameters_apart_from_the_weights():
