@@ -1,0 +1,44 @@
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from darts_engine.run.errors import RunError, SpaceError
+from darts_tui.export.files import safe_stem, write_whole
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("digits-2", "digits-2"),
+        ("../up", "up"),
+        (".hidden", "hidden"),
+        ("a/b\\c:d", "a-b-c-d"),
+        ("-rf", "rf"),
+        ("\x00\x1b[2J", "2J"),
+        ("ключ", "genotype"),
+        ("", "genotype"),
+        ("x" * 300, "x" * 64),
+    ],
+)
+def test_a_stem_is_a_plain_file_name(name: str, stem: str) -> None:
+    assert safe_stem(name) == stem
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, SpaceError), (errno.EIO, RunError)])
+def test_a_failed_write_leaves_the_old_file_and_no_scraps(
+    tmp_path: Path, number: int, kind: type[RunError]
+) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+
+    def half() -> Iterator[bytes]:
+        yield b"new"
+        raise OSError(number, "broken")
+
+    with pytest.raises(kind, match="broken") as caught:
+        write_whole(path, half())
+    assert type(caught.value) is kind
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["table.csv"]

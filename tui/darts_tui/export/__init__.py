@@ -1,0 +1,1 @@
+"""Cells, alphas and curves as files: what a paper or a notebook needs from a run."""

@@ -1,0 +1,186 @@
+"""`python -m darts_tui.export.figures`: jobs as JSON in, drawn files as JSON out.
+
+The only module of the terminal floor that imports matplotlib, and the dashboard never imports it.
+Figures are made through matplotlib's objects, without pyplot and its global state.
+"""
+
+import io
+import math
+import sys
+from typing import Any
+
+import matplotlib as mpl
+import msgspec
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from darts_tui.export.pictures import Curves, Heatmap, History, Job, Panel
+from darts_tui.export.render import PNG_DPI
+
+# Okabe and Ito's colours, which everyone can tell apart; the yellow is darkened for white paper.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#a8a000")
+KEPT = PALETTE[1]
+SETTINGS: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "darts-tui",
+    "pdf.fonttype": 42,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.parse_math": False,
+    "savefig.facecolor": "#ffffff",
+}
+# No dates, so that the same run gives the same bytes.
+METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+    "png": {},
+}
+
+
+def draw_heatmap(picture: Heatmap) -> Figure:
+    """Weights as shades and digits; the derived operation outlined, its edge in bold."""
+    rows, columns = len(picture.rows), len(picture.columns)
+    figure = Figure(figsize=(1.6 + 0.78 * columns, 1.5 + 0.3 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    values = [[math.nan if v is None else v for v in row] for row in picture.values]
+    known = [v for row in values for v in row if not math.isnan(v)]
+    top = max(known, default=1.0) or 1.0
+    image = axes.imshow(values, cmap="Blues", vmin=0.0, vmax=top, aspect="auto")
+    for row, line in enumerate(values):
+        for column, value in enumerate(line):
+            text = "–" if math.isnan(value) else f"{value:.3f}"
+            shade = "#ffffff" if value > 0.6 * top else "#1a1a1a"
+            weight = "bold" if (row, column) in picture.kept else "normal"
+            axes.text(column, row, text, ha="center", va="center", color=shade, weight=weight)
+    for row, column in picture.kept:
+        corner = (column - 0.46, row - 0.44)
+        axes.add_patch(Rectangle(corner, 0.92, 0.88, fill=False, edgecolor=KEPT, lw=2))
+    boundary = -0.5
+    for rows_of_node in picture.groups[:-1]:
+        boundary += rows_of_node
+        axes.axhline(boundary, color="#404040", lw=0.8)
+    kept_rows = {row for row, _ in picture.kept}
+    axes.set_xticks(range(columns), picture.columns, rotation=30, ha="left", rotation_mode="anchor")
+    axes.xaxis.tick_top()
+    axes.set_yticks(range(rows), [f"● {r}" if i in kept_rows else r for i, r in
+                                  enumerate(picture.rows)])  # fmt: skip
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    figure.suptitle(picture.title, fontsize=11)
+    bar = figure.colorbar(image, ax=axes, label="mixing weight", fraction=0.04, pad=0.02)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def draw_history(picture: History) -> Figure:
+    """An axis per edge; the derived operation's line is thick, and its edge is framed."""
+    lines = 1 + max(line for line, _ in picture.places)
+    columns = 1 + max(column for _, column in picture.places)
+    figure = Figure(figsize=(1.9 * columns, 1.0 + 1.35 * lines), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat:
+        axes.set_visible(False)
+    marker = "." if len(picture.epochs) == 1 else ""
+    for row, place in enumerate(picture.places):
+        axes = grid[place]
+        axes.set_visible(True)
+        chosen = {column for kept, column in picture.kept if kept == row}
+        for column, name in enumerate(picture.columns):
+            y = [math.nan if v is None else v for v in (m[row][column] for m in picture.values)]
+            width = 2.2 if column in chosen else 0.9
+            style = "--" if column >= len(PALETTE) else "-"
+            axes.plot(picture.epochs, y, style, lw=width, label=name, marker=marker,
+                      color=PALETTE[column % len(PALETTE)])  # fmt: skip
+        axes.set_title(picture.rows[row], fontsize=9, pad=3)
+        axes.spines[:].set(visible=True, color=KEPT if chosen else "#b0b0b0",
+                           linewidth=1.6 if chosen else 0.6)  # fmt: skip
+        axes.tick_params(labelsize=7, length=2, labelbottom=place[0] == lines - 1)
+        axes.set_xlabel("epoch" if place[0] == lines - 1 else "", fontsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    handles, labels = grid[picture.places[0]].get_legend_handles_labels()
+    legend = figure.legend(
+        handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8
+    )
+    for handle in legend.get_lines():
+        handle.set_linewidth(1.6)
+    figure.suptitle(picture.title, fontsize=11)
+    figure.supylabel("mixing weight", fontsize=9)
+    return figure
+
+
+def draw_curves(picture: Curves) -> Figure:
+    """Panels above each other over the same epochs."""
+    heights = [1.0 if len(p.lines) == 1 else 2.0 for p in picture.panels]
+    figure = Figure(figsize=(6.4, 0.9 + 1.15 * sum(heights)), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(
+        len(picture.panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+    )
+    for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
+        _draw_panel(axes, panel)
+        axes.set_xlim(0, picture.epochs * 1.02)
+    grid[-1, 0].set_xlabel("epoch")
+    grid[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.align_ylabels()
+    figure.suptitle(picture.title, fontsize=11)
+    return figure
+
+
+def _draw_panel(axes: Any, panel: Panel) -> None:
+    drawn = [line for line in panel.lines if line.points]
+    for line in drawn:
+        x, y = zip(*line.points, strict=True)
+        alone = "o" if len(x) == 1 else ""
+        axes.plot(x, y, label=line.label, color=PALETTE[line.colour % len(PALETTE)], marker=alone,
+                  lw=0.7 if line.faint else 1.6, alpha=0.4 if line.faint else 1.0)  # fmt: skip
+    if panel.logarithmic and all(y > 0 for line in drawn for _, y in line.points):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    if panel.mark:
+        axes.plot(*panel.mark, "o", color=PALETTE[1], ms=6, mfc="#ffffff", mew=1.6, zorder=4,
+                  label=panel.mark_label)  # fmt: skip
+    axes.set_ylabel(panel.label)
+    axes.grid(visible=True, which="major", color="#e4e4e4", lw=0.6)
+    axes.set_axisbelow(True)
+    if len(panel.lines) > 1 and drawn:
+        axes.legend(frameon=False, fontsize=8)
+
+
+def _draw(picture: Heatmap | History | Curves) -> Figure:
+    match picture:
+        case Heatmap():
+            return draw_heatmap(picture)
+        case History():
+            return draw_history(picture)
+        case Curves():
+            return draw_curves(picture)
+
+
+def draw_all(jobs: list[Job]) -> dict[str, bytes]:
+    """File name -> content of every file of every job."""
+    mpl.rcdefaults()
+    out: dict[str, bytes] = {}
+    with mpl.rc_context(SETTINGS):
+        for job in jobs:
+            figure = _draw(job.picture)
+            # Laid out once for all formats: with an axis per edge that takes longest.
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
+            for name, kind in job.files.items():
+                buffer = io.BytesIO()
+                figure.savefig(buffer, format=kind, dpi=PNG_DPI, metadata=METADATA[kind])
+                out[name] = buffer.getvalue()
+    return out
+
+
+if __name__ == "__main__":
+    given = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Job])
+    sys.stdout.buffer.write(msgspec.json.encode(draw_all(given)))

@@ -1,0 +1,79 @@
+"""Files that are there whole or not at all, under names that cannot lead elsewhere."""
+
+import contextlib
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from darts_engine.run.errors import RunError, SpaceError
+from darts_engine.run.folder import sync_folder
+
+MAX_STEM = 64
+
+
+def safe_stem(name: str) -> str:
+    """`name` as the beginning of a file name: letters, digits, dot, dash, underscore."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:MAX_STEM].strip(".-")
+    return stem or "genotype"
+
+
+def open_folder(path: Path, *, own: bool) -> Path:
+    """The folder to write into, made if need be.
+
+    Args:
+        path: where.
+        own: the folder belongs to a run, so that it may not be a symbolic link.
+
+    Raises:
+        RunError: it cannot be used.
+    """
+    if own and path.is_symlink():
+        raise RunError(
+            "the run's exports folder is a symbolic link",
+            where=str(path),
+            remedy="choose a folder with --out DIR",
+        )
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(path, error) from None
+    return path
+
+
+def write_whole(path: Path, chunks: Iterable[bytes]) -> Path:
+    """Write beside `path` under a new name, then rename: readers see the old file or the new.
+
+    A symbolic link at `path` is replaced, never followed.
+
+    Raises:
+        RunError: the file cannot be written; SpaceError where the disk is full.
+    """
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise _refused(path, error) from None
+    return path
+
+
+def _refused(path: Path, error: OSError) -> RunError:
+    kind = SpaceError if error.errno in (errno.ENOSPC, errno.EDQUOT) else RunError
+    return kind(
+        f"the export cannot be written: {error.strerror}",
+        where=str(path),
+        remedy="choose a writable folder with --out DIR",
+    )

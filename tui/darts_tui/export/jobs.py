@@ -1,0 +1,230 @@
+"""What `darts-tui export` and the dashboard's export key do: a run or a genotype to files.
+
+Blocking, from under a second to some ten: the dashboard calls it in a thread. First everything is
+read and planned, so that errors come before the first file; a picture that cannot be drawn costs a
+message, and its text form is written still.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from darts_engine.run.errors import NotFoundError, RunError
+from darts_engine.run.events import AlphaSampled, AnyEvent, Rewound
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.run.log import LogReader
+from darts_engine.run.state import RunState, fold
+from darts_tui.export import pictures, tables
+from darts_tui.export.dot import THEMES, cell_dot
+from darts_tui.export.files import open_folder, safe_stem, write_whole
+from darts_tui.export.render import FORMATS, RenderError, render
+from darts_tui.safe_text import clean
+
+WHAT = ("cells", "alphas", "curves")
+MAX_CAPTION = 80
+CELL_TITLES = {"normal": "normal cell", "reduce": "reduction cell"}
+
+
+@dataclass(frozen=True)
+class NamedGenotype:
+    """A genotype that comes from no run, and what to call its files."""
+
+    name: str
+    genotype: Genotype
+
+
+@dataclass
+class Report:
+    """The files that were written, in order, and what the user should know besides."""
+
+    files: list[Path] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """What will be written: Graphviz texts by stem, pictures, and tables by file name."""
+
+    formats: tuple[str, ...]
+    theme: str
+    drawings: dict[str, str] = field(default_factory=dict)
+    jobs: list[pictures.Job] = field(default_factory=list)
+    tables: dict[str, Iterable[bytes]] = field(default_factory=dict)
+
+    def add_cells(self, stem: str, caption: str, genotype: Genotype) -> None:
+        """Both cells of a genotype."""
+        for cell in CELLS:
+            title = f"{clean(caption, MAX_CAPTION)}, {CELL_TITLES[cell]}"
+            self.drawings[f"{stem}-{cell}"] = cell_dot(
+                genotype, cell, title=title, theme=self.theme
+            )
+
+    def add_picture(
+        self, stem: str, picture: pictures.Heatmap | pictures.History | pictures.Curves
+    ) -> None:
+        """A picture in all the formats matplotlib has."""
+        files = {f"{stem}.{f}": f for f in self.formats if f in FORMATS}
+        if files:
+            self.jobs.append(pictures.Job(picture=picture, files=files))
+
+
+def export(
+    target: RunFolder | NamedGenotype,
+    *,
+    what: Collection[str] = ("cells",),
+    formats: Collection[str] = ("svg", "png"),
+    out: Path | None = None,
+    epoch: int | None = None,
+    theme: str = "light",
+) -> Report:
+    """Write pictures and tables.
+
+    Args:
+        target: a run, live or over, or a genotype by itself (which has cells only).
+        what: any of "cells" (Graphviz drawings), "alphas" (per cell a heatmap and its history over
+            the epochs, and a CSV of every recorded alpha) and "curves" (a picture and a CSV of
+            the epochs).
+        formats: any of "svg", "png", "pdf", "dot" (cells only). The CSV files are always written.
+        out: the folder; None is the run's exports folder, or here for a genotype by itself.
+        epoch: cells and heatmaps as of the end of this epoch, from 1; None is the final or latest.
+            A training has one genotype throughout, and curves are always whole.
+        theme: "light" or "dark", for the cells.
+
+    Raises:
+        RunError: an unknown word, nothing to export yet, or the folder cannot be written.
+    """
+    _check("thing to export", what, WHAT)
+    _check("format", formats, (*FORMATS, "dot"))
+    _check("theme", [theme], tuple(THEMES))
+    plan = Plan(tuple(f for f in (*FORMATS, "dot") if f in formats), theme)
+    if isinstance(target, RunFolder):
+        _plan_run(plan, target, what, epoch)
+        folder = open_folder(out or target.exports, own=out is None)
+    else:
+        if set(what) != {"cells"}:
+            remedy = "name a run to get the rest"
+            raise RunError("a genotype has cells only", where=target.name, remedy=remedy)
+        plan.add_cells(safe_stem(target.name), target.name, target.genotype)
+        folder = open_folder(out or Path.cwd(), own=False)
+    return _carry_out(plan, folder)
+
+
+def _check(kind: str, given: Collection[str], known: tuple[str, ...]) -> None:
+    unknown = [word for word in given if word not in known]
+    if unknown or not given:
+        what = f"there is no {kind} {unknown[0]!r}" if unknown else f"no {kind} was named"
+        raise RunError(what, remedy=f"choose from {', '.join(known)}")
+
+
+def _plan_run(plan: Plan, run: RunFolder, what: Collection[str], epoch: int | None) -> None:
+    state, rewinds = _read(run)
+    if state.started is None:
+        remedy = "try again when its first epoch is under way"
+        raise RunError("the run has not started yet", where=run.name, remedy=remedy)
+    if epoch is not None and not 1 <= epoch <= state.epoch:
+        remedy = f"it has come to epoch {state.epoch}"
+        raise NotFoundError(f"the run has no epoch {epoch}", where=run.name, remedy=remedy)
+    stem, moment, caption = safe_stem(run.name), "", run.name
+    if state.kind == "search" and not (epoch is None and state.result):
+        shown = state.epoch if epoch is None else epoch
+        moment, caption = f"-epoch{shown:03d}", f"{run.name}, epoch {shown}"
+    if "cells" in what:
+        plan.add_cells(stem + moment, caption, _genotype(run, state, epoch))
+    if "alphas" in what:
+        sample = state.alpha_at(epoch)
+        if sample is None:
+            raise _nothing_yet(run, state, "alphas")
+        genotype = _genotype(run, state, epoch)
+        for layout in state.started.cells:
+            title = f"{run.name}, {CELL_TITLES.get(layout.name, layout.name)}, epoch {sample.epoch}"
+            name = f"{stem}{moment}-alphas-{safe_stem(layout.name)}"
+            plan.add_picture(name, pictures.heatmap(layout, sample, genotype, title))
+            past = [a for e, a in sorted(state.epoch_alphas.items()) if e <= sample.epoch]
+            title = f"{run.name}, {CELL_TITLES.get(layout.name, layout.name)}"
+            plan.add_picture(f"{name}-over-epochs", pictures.history(layout, past, genotype, title))
+        samples = _samples(run, state.last_seq, rewinds)
+        plan.tables[f"{stem}-alphas.csv"] = tables.alpha_table(state.started.cells, samples)
+    if "curves" in what:
+        plan.add_picture(f"{stem}-curves", pictures.curves(state, run.name))
+        plan.tables[f"{stem}-curves.csv"] = tables.epoch_table(state.epochs)
+
+
+def _read(run: RunFolder) -> tuple[RunState, list[Rewound]]:
+    """The run's state and its rewinds, from all that is in the log by now."""
+    state, rewinds = RunState(), []
+    for fact in _facts(run):
+        fold(state, fact)
+        if isinstance(fact, Rewound):
+            rewinds.append(fact)
+    return state, rewinds
+
+
+def _facts(run: RunFolder) -> Iterator[AnyEvent]:
+    """All facts of the log, read a stretch at a time."""
+    reader = LogReader(run.events)
+    before = -1
+    # A stretch may hold no readable fact at all; the log ends where reading gets no further.
+    while reader.offset > before:
+        before = reader.offset
+        yield from reader.read()
+
+
+def _samples(run: RunFolder, last_seq: int, rewinds: list[Rewound]) -> Iterator[AlphaSampled]:
+    """The recorded alphas up to `last_seq` once more, without those of lost work."""
+    for fact in _facts(run):
+        if not isinstance(fact, AlphaSampled) or fact.seq > last_seq:
+            continue
+        if not any(r.to_seq < fact.seq < r.seq for r in rewinds):
+            yield fact
+
+
+def _genotype(run: RunFolder, state: RunState, epoch: int | None) -> Genotype:
+    derived = None if epoch is None else state.genotype_at(epoch)
+    genotype = derived.genotype if derived else None
+    if epoch is None or state.kind != "search":
+        genotype = state.final_genotype()
+    if genotype is None:
+        raise _nothing_yet(run, state, "genotype")
+    return genotype
+
+
+def _nothing_yet(run: RunFolder, state: RunState, thing: str) -> RunError:
+    if state.kind != "search":
+        return RunError(f"a training has no {thing}", where=run.name, remedy="name a search run")
+    return RunError(
+        f"the run has no {thing} yet",
+        where=f"{run.name}, epoch {state.epoch}, step {state.step}",
+        remedy="try again when its alphas have been recorded, or at a later --epoch",
+    )
+
+
+def _carry_out(plan: Plan, folder: Path) -> Report:
+    report = Report()
+    for stem, dot in plan.drawings.items():
+        _draw_cell(stem, dot, plan.formats, folder, report)
+    if plan.jobs:
+        try:
+            for name, content in pictures.draw(plan.jobs).items():
+                report.files.append(write_whole(folder / name, [content]))
+        except RenderError as error:
+            report.messages.append(str(error))
+    for name, chunks in plan.tables.items():
+        report.files.append(write_whole(folder / name, chunks))
+    return report
+
+
+def _draw_cell(stem: str, dot: str, formats: tuple[str, ...], folder: Path, report: Report) -> None:
+    """Draw in every format; where that fails, or "dot" is asked for, leave the Graphviz text."""
+    missing = "dot" in formats
+    for picture in formats:
+        if picture == "dot":
+            continue
+        try:
+            report.files.append(write_whole(folder / f"{stem}.{picture}", [render(dot, picture)]))
+        except RenderError as error:
+            missing = True
+            if str(error) not in report.messages:
+                report.messages.append(str(error))
+    if missing:
+        report.files.append(write_whole(folder / f"{stem}.dot", [dot.encode()]))

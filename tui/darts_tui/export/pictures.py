@@ -1,0 +1,233 @@
+"""Heatmaps and curves as values, and the child process that draws them.
+
+matplotlib imports numpy, which the dashboard never does: the values go to
+`python -m darts_tui.export.figures` as JSON, and the drawn files come back the same way.
+"""
+
+import sys
+
+import msgspec
+
+from darts_engine.run.errors import RunError
+from darts_engine.run.events import AlphaSampled, CellLayout, Matrix, ScheduleSpan
+from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.run.state import RunState
+from darts_tui.export.dot import state_name
+from darts_tui.export.render import ChildError, RenderError, fonts, run_child
+from darts_tui.safe_text import clean
+
+# More than any cell has: a picture is no place for what a damaged log may claim.
+MAX_ROWS, MAX_COLUMNS = 500, 64
+
+# "c_{k-2}" -> "cₖ₋₂"
+SUBSCRIPT = str.maketrans("k-12", "ₖ₋₁₂", "_{}")
+
+Points = list[tuple[float, float]]
+
+
+class Heatmap(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Mixing weights of a cell: a row per edge, a column per operation.
+
+    `kept` holds the (row, column) places of the derived operations; `groups` how many rows each
+    node has.
+    """
+
+    title: str
+    rows: list[str]
+    columns: list[str]
+    values: Matrix
+    kept: list[tuple[int, int]]
+    groups: list[int]
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Mixing weights of a cell over the epochs: a small plot per edge, a line per operation.
+
+    `values[i]` is the matrix at the end of epoch `epochs[i]`, with rows, columns and `kept` as in a
+    heatmap. Edges into the same node stand in one line: `places[row]` is (line, column).
+    """
+
+    title: str
+    rows: list[str]
+    columns: list[str]
+    places: list[tuple[int, int]]
+    epochs: list[int]
+    values: list[Matrix]
+    kept: list[tuple[int, int]]
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A curve over epochs. `colour` counts through the palette; a faint line is a backdrop."""
+
+    label: str
+    points: Points
+    colour: int = 0
+    faint: bool = False
+
+
+class Panel(msgspec.Struct, frozen=True, kw_only=True):
+    """One axis of a picture of curves, with a marked point if there is one to mark."""
+
+    label: str
+    lines: list[Line]
+    logarithmic: bool = False
+    mark: tuple[float, float] | None = None
+    mark_label: str = ""
+
+
+class Curves(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Panels above each other that share the epochs from 0 to `epochs`."""
+
+    title: str
+    panels: list[Panel]
+    epochs: float
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture and the files it is wanted as: name -> "svg", "png" or "pdf"."""
+
+    picture: Heatmap | History | Curves
+    files: dict[str, str]
+
+
+def draw(jobs: list[Job]) -> dict[str, bytes]:
+    """Draw all pictures in one child process.
+
+    Returns:
+        File name -> content.
+
+    Raises:
+        RenderError: matplotlib is missing or failed.
+    """
+    command = [sys.executable, "-P", "-m", "darts_tui.export.figures"]
+    try:
+        with fonts() as environment:
+            made = run_child(command, msgspec.json.encode(jobs), environment)
+        return msgspec.json.decode(made, type=dict[str, bytes])
+    except (OSError, ChildError, msgspec.MsgspecError) as error:
+        raise RenderError(
+            "the pictures could not be drawn",
+            where=clean(error, 200),
+            remedy="install matplotlib: pip install matplotlib",
+        ) from None
+
+
+def heatmap(layout: CellLayout, sample: AlphaSampled, genotype: Genotype, title: str) -> Heatmap:
+    """The mixing weights of one cell, with what is derived from them.
+
+    Raises:
+        RunError: the sample has no such cell, or another shape than the run announced.
+    """
+    nodes = sorted({target for _, target in layout.edges})
+    return Heatmap(
+        title=clean(title),
+        values=_weights(layout, sample),
+        rows=_edge_names(layout),
+        columns=[clean(name) for name in layout.operations],
+        kept=_kept(layout, genotype),
+        groups=[sum(target == node for _, target in layout.edges) for node in nodes],
+    )
+
+
+def history(
+    layout: CellLayout, samples: list[AlphaSampled], genotype: Genotype, title: str
+) -> History:
+    """The mixing weights of one cell at the end of each epoch, with what is derived in the end.
+
+    Raises:
+        RunError: as `heatmap`.
+    """
+    nodes = sorted({target for _, target in layout.edges})
+    taken = dict.fromkeys(nodes, 0)
+    places = []
+    for _, target in layout.edges:
+        places.append((nodes.index(target), taken[target]))
+        taken[target] += 1
+    values = [_weights(layout, sample) for sample in samples]
+    return History(
+        title=clean(title),
+        rows=_edge_names(layout),
+        columns=[clean(name) for name in layout.operations],
+        places=places,
+        epochs=[sample.epoch for sample in samples],
+        values=values,
+        kept=_kept(layout, genotype),
+    )
+
+
+def _weights(layout: CellLayout, sample: AlphaSampled) -> Matrix:
+    """The cell's matrix, where it has the shape that the run announced."""
+    values = sample.weights.get(layout.name, [])
+    shape_holds = (
+        0 < len(values) == len(layout.edges) <= MAX_ROWS
+        and 0 < len(layout.operations) <= MAX_COLUMNS
+        and all(len(row) == len(layout.operations) for row in values)
+        and all(0 <= source < target for source, target in layout.edges)
+    )
+    if not shape_holds:
+        raise RunError(
+            f"the alphas of the {layout.name} cell have another shape than the run announced",
+            where=f"epoch {sample.epoch}, step {sample.step}",
+        )
+    return values
+
+
+def _edge_names(layout: CellLayout) -> list[str]:
+    """Edges as "cₖ₋₂ → 0": matplotlib reads no markup here, and its own takes seconds."""
+    names = [state_name(state).translate(SUBSCRIPT) for state in (0, 1)]
+    return [f"{names[s] if s < 2 else state_name(s)} → {state_name(t)}" for s, t in layout.edges]
+
+
+def _kept(layout: CellLayout, genotype: Genotype) -> list[tuple[int, int]]:
+    """Where the derived operations stand in the cell's matrix."""
+    rows = {tuple(edge): row for row, edge in enumerate(layout.edges)}
+    return [
+        (rows[edge.input, edge.node], layout.operations.index(edge.operation))
+        for edge in (genotype.edges(layout.name) if layout.name in CELLS else ())
+        if (edge.input, edge.node) in rows and edge.operation in layout.operations
+    ]
+
+
+def curves(state: RunState, title: str) -> Curves:
+    """Loss, accuracy and learning rate of a run over its epochs."""
+    valid = "test" if state.kind == "train" else "validation"
+    finished = state.epochs
+    steps = state.started.steps_per_epoch if state.started else 0
+
+    def over_epochs(name: str) -> Points:
+        found = [(float(e.epoch), getattr(e, name)) for e in finished]
+        return [(epoch, value) for epoch, value in found if value is not None]
+
+    each_step = [
+        (x / max(1, steps), y) for x, y in zip(state.train_loss.x, state.train_loss.y, strict=True)
+    ]
+    loss = Panel(
+        label="loss (nats)",
+        logarithmic=True,
+        lines=[
+            Line(label="train, by step", points=each_step, faint=True),
+            Line(label="train", points=over_epochs("train_loss")),
+            Line(label=valid, points=over_epochs("valid_loss"), colour=1),
+        ],
+    )
+    best = state.best
+    accuracy = Panel(
+        label="top-1 accuracy (%)",
+        lines=[
+            Line(label="train", points=over_epochs("train_top1")),
+            Line(label=valid, points=over_epochs("valid_top1"), colour=1),
+        ],
+        mark=(float(best.epoch), best.valid_top1) if best and best.valid_top1 else None,
+        mark_label=f"best {best.valid_top1:.2f} %, epoch {best.epoch}" if best else "",
+    )
+    panels = [loss, accuracy]
+    planned = state.started.schedules if state.started else []
+    if rate := next((span for span in planned if "lr" in span.name), None):
+        panels.append(_schedule(rate, state.epoch))
+    return Curves(title=clean(title), panels=panels, epochs=float(max(1, state.epoch)))
+
+
+def _schedule(span: ScheduleSpan, until: int) -> Panel:
+    points = [(float(epoch), value) for epoch, value in enumerate(span.values, 1)]
+    lines = [Line(label=clean(span.label), points=points[:until], colour=2)]
+    return Panel(label=clean(span.label), lines=lines)
