@@ -8,6 +8,8 @@ picture reads the same in a white and in a dark viewer.
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+import graphviz
+
 from darts_engine.run.genotype import Genotype
 from darts_engine.run.size import joined_states
 from darts_tui.safe_text import clean
@@ -74,50 +76,57 @@ def cell_dot(genotype: Genotype, cell: str, *, title: str = "", theme: str = "li
     colours = THEMES[theme]
     edges = genotype.edges(cell)
     fed = {edge.node for edge in edges}
-    lines = ["digraph cell {", *_defaults(title, colours)]
-    lines.append("  { rank=source;")
-    lines += [f"    {_box(name, colours.input)}" for name in INPUTS]
-    lines.append("  }")
+    graph = _graph(title, colours)
+    with graph.subgraph(graph_attr={"rank": "source"}) as first:
+        for name in INPUTS:
+            first.node(name, SUBSCRIPTS[name], fillcolor=colours.input)
     for state in range(2, genotype.nodes(cell) + 2):
-        dashed = "" if state in fed else f', style="rounded,dashed", color="{colours.faint}"'
-        lines.append(f"  {_box(state_name(state), colours.node, more=dashed)}")
-    lines.append(f"  {{ rank=sink; {_box(OUTPUT, colours.output)} }}")
+        isolated = {} if state in fed else {"style": "rounded,dashed", "color": colours.faint}
+        graph.node(state_name(state), fillcolor=colours.node, **isolated)
+    with graph.subgraph(graph_attr={"rank": "sink"}) as last:
+        last.node(OUTPUT, SUBSCRIPTS[OUTPUT], fillcolor=colours.output)
     for edge in edges:
-        ends = f"{_quote(state_name(edge.input))} -> {_quote(state_name(edge.node))}"
-        lines.append(f"  {ends} [label={_operation(edge.operation)}];")
+        graph.edge(state_name(edge.input), state_name(edge.node), _operation(edge.operation))
     for state in joined_states(genotype, cell):
-        ends = f"{_quote(state_name(state))} -> {_quote(OUTPUT)}"
-        lines.append(f'  {ends} [color="{colours.faint}"];')
-    lines.append("}")
-    return "\n".join(lines) + "\n"
+        graph.edge(state_name(state), OUTPUT, color=colours.faint)
+    return str(graph.source)
 
 
-def _defaults(title: str, colours: Theme) -> list[str]:
-    heading = f', label={_quote(title)}, labelloc="t", fontsize=15' if title else ""
-    font = f'fontname="{FONT}", fontcolor="{colours.text}"'
-    # Of the distances and efforts (mclimit) tried on all published cells, these are the ones at
-    # which the fewest lines run through the text of others: 2 in 34 cells.
-    graph = (
-        f'rankdir="LR", bgcolor="{colours.background}", pad=0.2, '
-        "nodesep=0.15, ranksep=0.9, mclimit=10"
+def _graph(title: str, colours: Theme) -> graphviz.Digraph:
+    heading = {"label": _literal(title), "labelloc": "t", "fontsize": "15"} if title else {}
+    font = {"fontname": FONT, "fontcolor": colours.text}
+    return graphviz.Digraph(
+        "cell",
+        # Of the distances and efforts (mclimit) tried on all published cells, these are the ones at
+        # which the fewest lines run through the text of others: 2 in 34 cells.
+        graph_attr={
+            "rankdir": "LR",
+            "bgcolor": colours.background,
+            "pad": "0.2",
+            "nodesep": "0.15",
+            "ranksep": "0.9",
+            "mclimit": "10",
+            **font,
+            **heading,
+        },
+        node_attr={
+            "shape": "box",
+            "style": "rounded,filled",
+            "height": "0.45",
+            "width": "0.5",
+            "margin": "0.1,0.04",
+            "penwidth": "1.1",
+            "color": colours.line,
+            "fontsize": "14",
+            **font,
+        },
+        edge_attr={"arrowsize": "0.7", "color": colours.line, "fontsize": "12", **font},
     )
-    shape = 'shape="box", style="rounded,filled", height=0.45, width=0.5, margin="0.1,0.04"'
-    line = f'color="{colours.line}"'
-    return [
-        f"  graph [{graph}, {font}{heading}];",
-        f"  node [{shape}, penwidth=1.1, {line}, fontsize=14, {font}];",
-        f"  edge [arrowsize=0.7, {line}, fontsize=12, {font}];",
-    ]
 
 
 def state_name(state: int) -> str:
     """How the papers call a state: c_{k-2}, c_{k-1}, then the nodes from 0."""
     return INPUTS[state] if state < len(INPUTS) else str(state - len(INPUTS))
-
-
-def _box(name: str, fill: str, *, more: str = "") -> str:
-    label = SUBSCRIPTS.get(name, _quote(name))
-    return f'{_quote(name)} [label={label}, fillcolor="{fill}"{more}];'
 
 
 def _operation(name: str) -> str:
@@ -126,7 +135,8 @@ def _operation(name: str) -> str:
     return f"<{table}<TR><TD>{escape(clean(name))}</TD></TR></TABLE>>"
 
 
-def _quote(text: str) -> str:
-    r"""A DOT string that shows `text` as it is: no escapes such as \N, no entities, no way out."""
-    shown = clean(text).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{shown}"'
+def _literal(text: str) -> str:
+    r"""A label that shows `text` as it is: no escapes such as \N, no entities, no HTML."""
+    # Not through str(): the value's type is what keeps "<b>" from being taken for HTML.
+    label: str = graphviz.escape(clean(text).replace("&", "&amp;"))
+    return label
