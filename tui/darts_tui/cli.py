@@ -271,9 +271,9 @@ def export(
 
     Example: darts-tui export latest --what cells,alphas --format svg,pdf
     """
-    from darts_tui import exporting
+    from darts_tui.export import command
 
-    report = exporting.export(target, runs, what=what, formats=formats, out=out, epoch=epoch)
+    report = command.export(target, runs, what=what, formats=formats, out=out, epoch=epoch)
     if as_json:
         print_json(report)
         return ExitCode.OK
