@@ -90,7 +90,7 @@ class WeightsSection(Section, frozen=True, kw_only=True):
 class AlphaSection(Section, frozen=True, kw_only=True):
     """Adam on alpha."""
 
-    lr: Annotated[float, Meta(gt=0, description="Learning rate of alpha.")] = 0.02
+    lr: Annotated[float, Meta(gt=0, description="Learning rate of alpha.")] = 0.03
     beta1: Annotated[float, Meta(ge=0, lt=1, description="Adam's first beta.")] = 0.5
     beta2: Annotated[float, Meta(ge=0, lt=1, description="Adam's second beta.")] = 0.999
     weight_decay: Annotated[float, Meta(ge=0, description="L2 added to alpha's gradient.")] = 1e-3
@@ -122,7 +122,7 @@ class NetworkSection(Section, frozen=True, kw_only=True):
 class TrainSection(Section, frozen=True, kw_only=True):
     """The training as a whole."""
 
-    epochs: Annotated[int, Meta(ge=1, description="Epochs of the training.")] = 30
+    epochs: Annotated[int, Meta(ge=1, description="Epochs of the training.")] = 50
 
 
 class CheckpointSection(Section, frozen=True, kw_only=True):
