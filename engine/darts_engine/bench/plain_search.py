@@ -1,0 +1,88 @@
+"""The steps of a search on the plain supernet, as the paper's official code takes them.
+
+Alpha's step of first order computes the weights' gradients too and throws them away; that of second
+order builds a whole second network at every step. Both are what ours is measured against.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from darts_engine.bench.plain_supernet import PlainSupernet
+
+RADIUS = 0.01
+
+
+class PlainSearch:
+    """A plain supernet with its alphas and both optimizers.
+
+    Args:
+        network: the supernet.
+        alphas: the raw (E, O) matrices of the normal and the reduction cell.
+    """
+
+    lr, momentum, weight_decay, clip = 0.025, 0.9, 3e-4, 5.0
+
+    def __init__(self, network: PlainSupernet, alphas: list[Tensor]) -> None:
+        self.network = network
+        self.alphas = [nn.Parameter(alpha.detach().clone()) for alpha in alphas]
+        self.sgd = torch.optim.SGD(
+            network.parameters(), self.lr, self.momentum, weight_decay=self.weight_decay
+        )
+        self.adam = torch.optim.Adam(self.alphas, 3e-4, (0.5, 0.999), weight_decay=1e-3)
+
+    def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """Cross entropy of a batch at softmax(alpha)."""
+        mixing = [functional.softmax(alpha, 1) for alpha in self.alphas]
+        return functional.cross_entropy(network(x, *mixing), y)
+
+    def forward(self, x: Tensor, y: Tensor) -> None:
+        """A forward pass without gradients."""
+        with torch.no_grad():
+            self.loss(self.network, x, y)
+
+    def weight_step(self, x: Tensor, y: Tensor) -> None:
+        """One step of stochastic gradient descent."""
+        self.sgd.zero_grad()
+        self.loss(self.network, x, y).backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        self.sgd.step()
+
+    def first_order(self, x: Tensor, y: Tensor) -> None:
+        """Alpha's step with xi = 0."""
+        self.adam.zero_grad()
+        self.loss(self.network, x, y).backward()
+        self.adam.step()
+
+    def second_order(self, train: tuple[Tensor, Tensor], valid: tuple[Tensor, Tensor]) -> None:
+        """Alpha's step through a virtual step of the weights, by finite differences."""
+        weights = list(self.network.parameters())
+        grads = torch.autograd.grad(self.loss(self.network, *train), weights)
+        unrolled = copy.deepcopy(self.network)
+        with torch.no_grad():
+            for virtual, weight, grad in zip(unrolled.parameters(), weights, grads, strict=True):
+                moment = self.sgd.state.get(weight, {}).get("momentum_buffer")
+                step = grad + self.weight_decay * weight
+                if moment is not None:
+                    step = step + self.momentum * moment
+                virtual.sub_(self.lr * step)
+        self.adam.zero_grad()
+        unrolled.zero_grad()
+        self.loss(unrolled, *valid).backward()
+        vector = [w.grad for w in unrolled.parameters() if w.grad is not None]
+        epsilon = RADIUS / torch.cat([v.reshape(-1) for v in vector]).norm()
+        sides = []
+        for sign in (1, -2):
+            with torch.no_grad():
+                for weight, v in zip(weights, vector, strict=True):
+                    weight.add_(sign * epsilon * v)
+            sides.append(torch.autograd.grad(self.loss(self.network, *train), self.alphas))
+        with torch.no_grad():
+            for weight, v in zip(weights, vector, strict=True):
+                weight.add_(epsilon * v)
+            for alpha, plus, minus in zip(self.alphas, *sides, strict=True):
+                assert alpha.grad is not None
+                alpha.grad -= self.lr * (plus - minus) / (2 * epsilon)
+        self.adam.step()
