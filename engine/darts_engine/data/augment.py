@@ -17,24 +17,24 @@ from darts_engine.run.config import DataSection
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a batch, with the channel statistics on the images' device."""
+    """What is done to a batch. `scale` and `offset` (C,) normalise, on the images' device."""
 
     crop_padding: int
     flip: bool
     cutout: int
-    mean: Tensor
-    std: Tensor
+    scale: Tensor
+    offset: Tensor
 
     @classmethod
     def of(cls, data: DataSection, dataset: Dataset, device: torch.device) -> "Augmentation":
         """The augmentation that a config asks for, with the statistics of the training part."""
         mean, std = dataset.channel_statistics()
-        return cls(data.crop_padding, data.flip, data.cutout, mean.to(device), std.to(device))
+        scale, offset = 1 / (255 * std), -mean / std
+        return cls(data.crop_padding, data.flip, data.cutout, scale.to(device), offset.to(device))
 
     def plain(self, images: Tensor) -> Tensor:
         """(B, H, W, C) uint8 to (B, C, H, W) float32, normalised, channels-last in memory."""
-        out = (images.float() / 255 - self.mean) / self.std
-        return out.permute(0, 3, 1, 2)
+        return images.float().mul_(self.scale).add_(self.offset).permute(0, 3, 1, 2)
 
     def __call__(self, part: Part, indices: Tensor, draws: torch.Generator) -> Tensor:
         """The augmented images `indices` of `part`, as (B, C, H, W) float32."""
@@ -53,8 +53,7 @@ class Augmentation:
             pad = self.crop_padding
             picked = functional.pad(picked, (0, 0, pad, pad, pad, pad))
         if self.flip or self.crop_padding:
-            index = torch.arange(batch, device=device)[:, None, None]
-            picked = picked[index, rows.to(device)[:, :, None], columns.to(device)[:, None, :]]
+            picked = _gather(picked, rows.to(device), columns.to(device))
         out = self.plain(picked)
         if self.cutout:
             out = out * self._mask(batch, height, width, draws).to(device)
@@ -70,3 +69,15 @@ class Augmentation:
         inside_x = (columns >= centre_x - half) & (columns < centre_x - half + self.cutout)
         hole = inside_y[:, :, None] & inside_x[:, None, :]
         return (~hole).float()[:, None]
+
+
+def _gather(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """From (B, H, W, C), each image's own rows (B, h) and columns (B, w): (B, h, w, C).
+
+    One `index_select` over all pixels: indexing with three tensors is five times slower.
+    """
+    batch, height, width, channels = images.shape
+    first = torch.arange(batch, device=images.device)[:, None, None] * (height * width)
+    pixels = first + rows[:, :, None] * width + columns[:, None, :]
+    chosen = images.reshape(-1, channels).index_select(0, pixels.flatten())
+    return chosen.view(batch, rows.shape[1], columns.shape[1], channels)

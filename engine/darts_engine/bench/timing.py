@@ -1,0 +1,59 @@
+"""Timing things against each other in one run, so that a busy machine slows them alike."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+Work = Callable[[], object]
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """Medians in seconds, with the fastest and slowest; `ratio` is reference / ours.
+
+    The reference in channels-last, a one-line change, stands beside it where it makes sense.
+    """
+
+    ratio: float
+    ours_s: float
+    reference_s: float
+    channels_last_reference_s: float | None
+    ours_range_s: tuple[float, float]
+    reference_range_s: tuple[float, float]
+    rounds: int
+
+
+def compare(works: Mapping[str, Work], rounds: int) -> Comparison:
+    """Alternate the named works ("ours", "reference", "channels_last") and take medians.
+
+    Each is done once before counting. Wall time, because threads count.
+    """
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for counted in (False, *[True] * rounds):
+        for name, work in works.items():
+            began = time.perf_counter()
+            work()
+            if counted:
+                times[name].append(time.perf_counter() - began)
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    # Pair by pair, so that a drift of the machine's speed cancels.
+    pairs = zip(times["reference"], times["ours"], strict=True)
+    ratio = statistics.median(reference / ours for reference, ours in pairs)
+    return Comparison(
+        ratio=round(ratio, 3),
+        ours_s=round(medians["ours"], 5),
+        reference_s=round(medians["reference"], 5),
+        channels_last_reference_s=_rounded(medians.get("channels_last")),
+        ours_range_s=_range(times["ours"]),
+        reference_range_s=_range(times["reference"]),
+        rounds=rounds,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)
+
+
+def _range(seconds: list[float]) -> tuple[float, float]:
+    return round(min(seconds), 5), round(max(seconds), 5)
