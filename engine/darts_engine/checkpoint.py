@@ -13,6 +13,7 @@ import hashlib
 import io
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,12 @@ def save(
         NotFiniteError: the state is poisoned, and nothing was written.
     """
     began = time.monotonic()
-    refuse_not_finite(state)
+    if poisoned := find_not_finite(state):
+        raise NotFiniteError(
+            "the state holds a number that is not finite, so it was not saved",
+            where=f"{poisoned}, after epoch {position.epoch}, step {position.step}",
+            remedy="lower --lr or --alpha-lr; the checkpoints before this one are good",
+        )
     # Serialised in memory first: torch turns a full disk into a RuntimeError without an errno.
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -134,24 +140,19 @@ def save(
     return Saved(path, len(content), time.monotonic() - began)
 
 
-def refuse_not_finite(state: Any, where: str = "") -> None:
-    """Make sure that every floating-point tensor of a state holds finite numbers only.
-
-    Raises:
-        NotFiniteError: one does not; it is named by its path in the state.
-    """
+def find_not_finite(state: Any) -> str:
+    """The path of a tensor with a number that is not finite, as in "method.state.0"; else ""."""
     if isinstance(state, torch.Tensor):
-        if state.is_floating_point() and not bool(torch.isfinite(state).all()):
-            raise NotFiniteError(
-                "the state holds a number that is not finite, so it was not saved",
-                where=where.lstrip("."),
-                remedy="lower --lr or --alpha-lr; the checkpoints before this one are good",
-            )
-        return
-    parts = state.items() if isinstance(state, dict) else enumerate(state)
+        return "" if not state.is_floating_point() or bool(torch.isfinite(state).all()) else "."
+    parts: Iterable[tuple[Any, Any]] = ()
+    if isinstance(state, dict):
+        parts = state.items()
+    elif isinstance(state, list | tuple):
+        parts = enumerate(state)
     for key, part in parts:
-        if isinstance(part, dict | list | tuple | torch.Tensor):
-            refuse_not_finite(part, f"{where}.{key}")
+        if inside := find_not_finite(part):
+            return f"{key}.{inside}".rstrip(".")
+    return ""
 
 
 def newest_first(folder: RunFolder) -> list[Path]:
@@ -173,8 +174,9 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         CheckpointError: it is missing, damaged or of another version.
     """
+    content = _read_plain(path)
     try:
-        manifest = msgspec.json.decode(_read_plain(path), type=Manifest)
+        manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         what = f"the checkpoint's manifest is damaged: {error}"
         raise CheckpointError(what[:300], where=str(path)) from None
@@ -183,6 +185,8 @@ def read_manifest(path: Path) -> Manifest:
             f"the checkpoint is of format {manifest.format}, not {FORMAT}, or was renamed",
             where=str(path),
         )
+    if msgspec.json.encode(manifest) != content:
+        raise CheckpointError("the checkpoint's manifest is damaged", where=str(path))
     return manifest
 
 

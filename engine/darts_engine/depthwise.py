@@ -77,5 +77,3 @@ def _from_parities(parities: Tensor) -> Tensor:
     split = parities.permute(0, 2, 3, 1).reshape(2, 2, batch // 4, height, width, channels)
     whole = split.permute(2, 3, 0, 4, 1, 5).reshape(batch // 4, 2 * height, 2 * width, channels)
     return whole.permute(0, 3, 1, 2)
-
-

@@ -71,8 +71,8 @@ class Search:
         self._weight_grad_norm = torch.zeros((), device=device)
         self._architecture = ArchitectureFacts(self.space, config.search.skip_alert)
         self._stopwatch = Stopwatch()
-        self._last: events.EpochFinished | None = None
         self._best_top1, self._best_epoch = 0.0, 0
+        self._last_top1: list[float | None] = [None, None]
 
     # The step -------------------------------------------------------------------------------------
 
@@ -202,7 +202,8 @@ class Search:
         self._epoch_meter.reset()
         valid_loss, valid_top1, valid_top5 = self._validate()
         best = max(self._best_top1, valid_top1 or 0.0)
-        self._last = events.EpochFinished(
+        self._last_top1 = [train_top1, valid_top1]
+        finished = events.EpochFinished(
             epoch=position.epoch,
             global_step=position.global_step,
             train_loss=train_loss,
@@ -215,7 +216,7 @@ class Search:
             images_per_s=round(timing.images_per_s, 1),
             is_best=best > self._best_top1,
         )
-        if self._last.is_best:
+        if finished.is_best:
             self._best_top1, self._best_epoch = best, position.epoch
         health = self._architecture.health(
             position,
@@ -223,7 +224,7 @@ class Search:
             alpha_grad_norm=self.method.grad_norm,
             weight_grad_norm=self._weight_grad_norm,
         )
-        return [*self._sample(position, always_derive=True), *health, self._last]
+        return [*self._sample(position, always_derive=True), *health, finished]
 
     @torch.no_grad()
     def _validate(self) -> tuple[float | None, float | None, float | None]:
@@ -253,8 +254,8 @@ class Search:
             seconds=seconds,
             genotype=genotype,
             text=genotype.text(),
-            train_top1=self._last.train_top1 if self._last else None,
-            valid_top1=self._last.valid_top1 if self._last else None,
+            train_top1=self._last_top1[0],
+            valid_top1=self._last_top1[1],
             best_top1=self._best_top1 or None,
             best_epoch=self._best_epoch or None,
         )
@@ -269,6 +270,8 @@ class Search:
             "method": self.config.search.method,
             "space": f"{space.space} C={space.channels} L={space.layers} N={space.nodes}",
             "data": f"{self._dataset.name} {self._dataset.image_shape}",
+            # A position in an epoch means nothing in another order of the images.
+            "data order": f"batch {self.config.data.batch_size} seed {self.config.engine.seed}",
         }
 
     def state(self) -> dict[str, Any]:
@@ -285,6 +288,7 @@ class Search:
             "epoch_meter": self._epoch_meter.state(),
             "architecture": self._architecture.state(),
             "best": [self._best_top1, self._best_epoch],
+            "last_top1": self._last_top1,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -295,3 +299,4 @@ class Search:
         self._epoch_meter.load_state(state["epoch_meter"])
         self._architecture.load_state(state["architecture"])
         self._best_top1, self._best_epoch = state["best"]
+        self._last_top1 = state["last_top1"]

@@ -77,6 +77,7 @@ class Train:
         self._stopwatch = Stopwatch()
         self._last: events.EpochFinished | None = None
         self._best_top1, self._best_epoch = 0.0, 0
+        self._last_top1: list[float | None] = [None, None]
 
     # The step -------------------------------------------------------------------------------------
 
@@ -182,6 +183,7 @@ class Train:
         is_best = (valid_top1 or 0.0) > self._best_top1
         if is_best:
             self._best_top1, self._best_epoch = valid_top1 or 0.0, position.epoch
+        self._last_top1 = [train_top1, valid_top1]
         self._last = events.EpochFinished(
             epoch=position.epoch,
             global_step=position.global_step,
@@ -228,8 +230,8 @@ class Train:
             seconds=seconds,
             genotype=self.genotype,
             text=self.genotype.text(),
-            train_top1=self._last.train_top1 if self._last else None,
-            valid_top1=self._last.valid_top1 if self._last else None,
+            train_top1=self._last_top1[0],
+            valid_top1=self._last_top1[1],
             best_top1=self._best_top1 or None,
             best_epoch=self._best_epoch or None,
         )
@@ -244,6 +246,8 @@ class Train:
             "network": f"{network.stem} C={network.channels} L={network.layers}",
             "genotype": self.genotype.text(),
             "data": f"{self._dataset.name} {self._dataset.image_shape}",
+            # A position in an epoch means nothing in another order of the images.
+            "data order": f"batch {self.config.data.batch_size} seed {self.config.engine.seed}",
         }
 
     def state(self) -> dict[str, Any]:
@@ -259,6 +263,7 @@ class Train:
             "epoch_meter": self._epoch_meter.state(),
             "auxiliary_meter": self._auxiliary_meter.state(),
             "best": [self._best_top1, self._best_epoch],
+            "last_top1": self._last_top1,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -268,3 +273,4 @@ class Train:
         self._epoch_meter.load_state(state["epoch_meter"])
         self._auxiliary_meter.load_state(state["auxiliary_meter"])
         self._best_top1, self._best_epoch = state["best"]
+        self._last_top1 = state["last_top1"]

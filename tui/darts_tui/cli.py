@@ -4,6 +4,7 @@ Whatever a command needs is imported when it runs, so that help and completion c
 """
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -392,7 +393,14 @@ def main() -> None:
         # A terminal without UTF-8 shows question marks; it does not end a command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            # The terminal is gone: what nobody reads must not change the exit code (to 120).
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class SpaceSection(Section, frozen=True, kw_only=True):
 
     space: Annotated[str, Meta(description="Search space.")] = "darts"
     channels: Annotated[int, Meta(ge=2, description="Channels of the first cell (even).")] = 8
-    layers: Annotated[int, Meta(ge=1, description="Cells in the supernet.")] = 4
+    layers: Annotated[int, Meta(ge=3, description="Cells in the supernet; two of them reduce.")] = 4
     nodes: Annotated[int, Meta(ge=1, le=12, description="Intermediate nodes per cell.")] = 4
 
 
@@ -66,7 +66,7 @@ class SearchSection(Section, frozen=True, kw_only=True):
     """The search as a whole."""
 
     method: Annotated[str, Meta(description="Search method.")] = "darts"
-    epochs: Annotated[int, Meta(ge=1, description="Epochs of the search.")] = 25
+    epochs: Annotated[int, Meta(ge=1, le=10_000, description="Epochs of the search.")] = 25
     skip_alert: Annotated[
         int, Meta(ge=0, description="Alert at this many skip connections in a cell; 0 = never.")
     ] = 4
@@ -122,7 +122,7 @@ class NetworkSection(Section, frozen=True, kw_only=True):
 class TrainSection(Section, frozen=True, kw_only=True):
     """The training as a whole."""
 
-    epochs: Annotated[int, Meta(ge=1, description="Epochs of the training.")] = 50
+    epochs: Annotated[int, Meta(ge=1, le=10_000, description="Epochs of the training.")] = 50
 
 
 class CheckpointSection(Section, frozen=True, kw_only=True):

@@ -192,7 +192,9 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             _rewind(state, event)
             state.phase = "starting"
         case events.EpochStarted():
-            state.epoch, state.step, state.steps = event.epoch, 0, event.steps
+            if event.epoch != state.epoch:
+                state.step = 0
+            state.epoch, state.steps = event.epoch, event.steps
             state.schedules = event.schedules
         case events.StepFinished():
             _arrive(state, event)

@@ -1,0 +1,213 @@
+"""Engines for tests: real processes, forked from one that has imported torch already.
+
+Importing torch takes seconds; a fork server pays them once per test session. `python -m
+darts_engine` itself is started by tests/engine/test_process.py.
+"""
+
+import contextlib
+import hashlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from darts_engine.run import config, events, folder
+from darts_engine.run.config import KINDS
+from darts_engine.run.events import AnyEvent
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.genotype import published
+from darts_engine.run.log import LogReader
+from darts_engine.run.state import RunState, fold_all
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["darts_engine.search", "darts_engine.train", "numpy", "psutil"])
+
+TINY = {"engine.threads": 1, "engine.device": "cpu", "data.batch_size": 16, "engine.seed": 7}
+TINY_SEARCH = {"space.channels": 2, "space.layers": 3, "space.nodes": 2, "search.epochs": 4}
+TINY_TRAIN = {
+    "network.channels": 2,
+    "network.layers": 3,
+    "network.genotype": published()["DARTS_V2"].genotype.text(),
+    "train.epochs": 4,
+    "data.cutout": 2,
+}
+
+
+def make_run(
+    runs: Path, name: str, kind: str = "search", *, images: int = 200, **changes: Any
+) -> RunFolder:
+    """A run of a few seconds on made-up images; `changes` are settings with `__` for the dot."""
+    data = runs / f"images-{images}.npz"
+    if not data.exists():
+        _write_images(data, images)
+    tiny = TINY | {"data.dataset": f"npz:{data}"} | (TINY_TRAIN if kind == "train" else TINY_SEARCH)
+    tiny |= {key.replace("__", "."): value for key, value in changes.items()}
+    return folder.create(runs, name, config.override(KINDS[kind](), tiny))
+
+
+def _write_images(path: Path, count: int) -> None:
+    import numpy as np
+
+    draws = np.random.default_rng(0)
+    labels = np.arange(count) % 4
+    images = draws.integers(0, 100, (count, 8, 8)) + 30 * labels[:, None, None]
+    np.savez(path, images=images.astype(np.uint8), labels=labels)
+
+
+def _be_an_engine(path: str, prepare: Callable[[], None] | None) -> None:
+    output = os.open(Path(path) / "engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    from darts_engine.__main__ import main
+
+    if prepare is not None:
+        prepare()
+    sys.exit(main([path]))
+
+
+def hang_in_the_second_step() -> None:
+    """For `prepare`: a step that never comes to its end, as in a long computation."""
+    from darts_engine.search import Search
+
+    step = Search.step
+
+    def hang(self: Search, epoch: int, number: int) -> None:
+        step(self, epoch, number)
+        if number == 2:
+            print("hanging", flush=True)
+            while True:
+                time.sleep(1)
+
+    Search.step = hang  # type: ignore[method-assign]
+
+
+def die_at_rename(number: int) -> None:
+    """For `prepare`: killed just before a file is renamed into its place for the n-th time."""
+    rename, left = Path.replace, number
+
+    def replace(self: Path, target: Path) -> Path:
+        nonlocal left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rename(self, target)
+
+    Path.replace = replace  # type: ignore[method-assign,assignment]
+
+
+class Engine:
+    """An engine process; `prepare` is called in it first and must be importable by name."""
+
+    def __init__(self, run: RunFolder, prepare: Callable[[], None] | None = None) -> None:
+        self.run = run
+        self._process = CONTEXT.Process(
+            target=_be_an_engine, args=(str(run.path), prepare), daemon=True
+        )
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.is_alive()
+
+    def wait(self, timeout: float = 60.0) -> int:
+        """The exit status, negative for a signal; fails the test when it does not come."""
+        self._process.join(timeout)
+        code = self._process.exitcode
+        assert code is not None, f"the engine still runs; last facts: {told(self.run)[-3:]}"
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it still lives."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it as the kernel does when memory is short."""
+        if self.is_alive:
+            os.kill(self.pid, signal.SIGKILL)
+        self._process.join(30)
+
+    def until(self, true_of: Callable[[list[AnyEvent]], object], timeout: float = 60.0) -> Any:
+        """Wait until something is true of the facts told so far, and return it."""
+        return until(lambda: true_of(told(self.run)), timeout, lambda: told(self.run)[-3:])
+
+
+def until(
+    found: Callable[[], object], timeout: float = 60.0, explain: Callable[[], object] = str
+) -> Any:
+    """Poll until `found` returns something true, and return it."""
+    deadline = time.monotonic() + timeout
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"waited {timeout} s in vain; {explain()}"
+        time.sleep(0.01)
+    return value
+
+
+def told(run: RunFolder) -> list[AnyEvent]:
+    """All whole facts of a run's log."""
+    return LogReader(run.events).read(1 << 30)
+
+
+def state_of(run: RunFolder) -> RunState:
+    """What a watcher knows of a run."""
+    return fold_all(told(run))
+
+
+def of_type(facts: list[AnyEvent], kind: type[events.Event]) -> list[Any]:
+    """The facts of one type."""
+    return [fact for fact in facts if isinstance(fact, kind)]
+
+
+def epoch_figures(run: RunFolder) -> list[tuple[Any, ...]]:
+    """All figures of every finished epoch that the machine's speed has no part in."""
+    names = ("epoch", "global_step", "train_loss", "train_top1", "train_top5", "valid_loss")
+    names += ("valid_top1", "valid_top5", "auxiliary_loss", "is_best")
+    return [tuple(getattr(e, name) for name in names) for e in state_of(run).epochs]
+
+
+def fingerprint(state: Any) -> str:
+    """The SHA-256 of every tensor, number and string of a checkpoint's state."""
+    import torch
+
+    digest = hashlib.sha256()
+
+    def take(value: Any, where: str) -> None:
+        digest.update(where.encode())
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                take(inner, f"{where}.{key}")
+        elif isinstance(value, list | tuple):
+            for index, inner in enumerate(value):
+                take(inner, f"{where}.{index}")
+        elif isinstance(value, torch.Tensor):
+            digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            digest.update(value.contiguous().numpy().tobytes())
+        else:
+            digest.update(repr(value).encode())
+
+    take(state, "")
+    return digest.hexdigest()
+
+
+def newest_state(run: RunFolder) -> dict[str, Any]:
+    """What the newest checkpoint holds."""
+    from darts_engine import checkpoint
+
+    path = checkpoint.newest_first(run)[0]
+    return checkpoint.load(run, checkpoint.read_manifest(path))
+
+
+def outcome(run: RunFolder) -> tuple[str, str, list[tuple[Any, ...]]]:
+    """All that must not depend on interruptions: final tensors, genotype, and every epoch."""
+    genotype = state_of(run).final_genotype()
+    # What was said last of an architecture depends on the moments at which it was looked at.
+    memory = {key: part for key, part in newest_state(run).items() if key != "architecture"}
+    return fingerprint(memory), genotype.text() if genotype else "", epoch_figures(run)

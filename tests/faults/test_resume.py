@@ -1,0 +1,137 @@
+"""A run that is killed again and again ends exactly as one that never was."""
+
+import functools
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from darts_engine.run import events
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.log import LogReader
+from engine_kit import Engine, die_at_rename, make_run, of_type, outcome, told, until
+
+
+def new_run(runs: Path, kind: str, epochs: int) -> RunFolder:
+    settings = {f"{kind}__epochs": epochs, "checkpoint__checkpoint_seconds": 0.2}
+    return make_run(runs, kind, kind, **settings)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], object]:
+    """What a run of a kind and length comes to when it is left alone; made once."""
+
+    @functools.cache
+    def of(kind: str, epochs: int) -> object:
+        run = new_run(tmp_path_factory.mktemp("runs"), kind, epochs)
+        assert Engine(run).wait() == 0
+        return outcome(run)
+
+    return of
+
+
+def kill_somewhere(engine: Engine, chance: random.Random) -> None:
+    """Kill at a random fact, just after a checkpoint, or a random moment after either."""
+    story = LogReader(engine.run.events)
+    story.read()
+    wanted, kind = chance.choice(
+        [(chance.randint(1, 3), events.CheckpointSaved), (chance.randint(8, 20), events.Event)]
+    )
+    seen = 0
+
+    def is_time() -> bool:
+        nonlocal seen
+        seen += len(of_type(story.read(), kind))
+        return seen >= wanted or not engine.is_alive
+
+    until(is_time)
+    moment = time.monotonic() + chance.choice([0.0, chance.uniform(0, 0.15)])
+    until(lambda: time.monotonic() >= moment)
+    engine.kill()
+
+
+def nothing_saved_was_lost(run: RunFolder) -> None:
+    """Every engine went on from the last checkpoint that was told of, or from a newer one."""
+    saved = 0
+    for fact in told(run):
+        if isinstance(fact, events.CheckpointSaved):
+            saved = fact.global_step
+        elif isinstance(fact, events.Rewound):
+            assert fact.to_step >= saved, fact
+
+
+def killed(run: RunFolder, kills: int, seed: int, start: Callable[[RunFolder], Engine]) -> None:
+    chance = random.Random(seed)
+    for _ in range(kills):
+        kill_somewhere(start(run), chance)
+    assert start(run).wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "kills", "epochs"),
+    [
+        ("search", 2, 3),
+        ("train", 1, 3),
+        pytest.param("search", 12, 12, marks=pytest.mark.slow),
+        pytest.param("train", 12, 12, marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_run_ends_bit_identical_to_an_undisturbed_one(
+    kind: str,
+    kills: int,
+    epochs: int,
+    runs: Path,
+    start: Callable[[RunFolder], Engine],
+    undisturbed: Callable[[str, int], object],
+) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    run = new_run(runs, kind, epochs)
+    killed(run, kills, seed, start)
+    rewound = of_type(told(run), events.Rewound)
+    assert rewound, f"nothing was lost, so nothing was proved; seed {seed}"
+    nothing_saved_was_lost(run)
+    assert outcome(run) == undisturbed(kind, epochs), f"seed {seed}; went back to {rewound}"
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_the_middle_of_its_first_epoch_begins_again(
+    runs: Path, start: Callable[[RunFolder], Engine], undisturbed: Callable[[str, int], object]
+) -> None:
+    run = new_run(runs, "search", 3)
+    engine = start(run)
+    engine.until(lambda facts: of_type(facts, events.StepFinished))
+    engine.kill()
+    assert start(run).wait() == 0
+    assert len(of_type(told(run), events.Rewound)) == 1
+    assert outcome(run) == undisturbed("search", 3)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_every_rename_of_its_checkpoints_loses_none_it_had(
+    runs: Path,
+    start: Callable[..., Engine],
+    undisturbed: Callable[[str, int], object],
+) -> None:
+    run = new_run(runs, "search", 3)
+    # The first rename is engine.json's; two make a checkpoint.
+    for number in range(1, 8):
+        assert start(run, functools.partial(die_at_rename, number)).wait() == -signal.SIGKILL
+        assert list(run.path.rglob("*.tmp.*")), "it did not die in the middle of a write"
+    assert start(run).wait() == 0
+    assert not list(run.path.rglob("*.tmp.*"))
+    nothing_saved_was_lost(run)
+    assert outcome(run) == undisturbed("search", 3)
+
+
+def test_a_finished_run_that_is_started_again_says_the_same_end(
+    runs: Path, start: Callable[[RunFolder], Engine]
+) -> None:
+    run = make_run(runs, "twice", search__epochs=1)
+    for _ in range(2):
+        assert start(run).wait() == 0
+    first, second = of_type(told(run), events.RunFinished)
+    for name in ("text", "train_top1", "valid_top1", "best_top1", "best_epoch"):
+        assert getattr(first, name) == getattr(second, name), name
