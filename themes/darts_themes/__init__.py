@@ -1,0 +1,30 @@
+"""Colours as data: one TOML file per theme, checked when it is read.
+
+A theme file has the keys `name`, `dark`, `heat` (16 colours from the lowest to the highest weight),
+`series` (at least four colours of curves) and a table `colors`. Nothing here knows a terminal
+library; the dashboard turns these values into its own styles.
+"""
+
+from darts_themes.theme import (
+    HEAT_LEVELS,
+    Theme,
+    ThemeError,
+    builtin,
+    contrast,
+    ink_on,
+    load_file,
+    load_folder,
+    luminance,
+)
+
+__all__ = [
+    "HEAT_LEVELS",
+    "Theme",
+    "ThemeError",
+    "builtin",
+    "contrast",
+    "ink_on",
+    "load_file",
+    "load_folder",
+    "luminance",
+]

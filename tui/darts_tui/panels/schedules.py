@@ -1,0 +1,54 @@
+"""Every planned quantity as a small curve, with where the run is now."""
+
+from typing import ClassVar
+
+from darts_engine.run.events import ScheduleSpan
+from darts_tui.panels.panel import Content, Panel
+from darts_tui.panels.view import View
+from darts_tui.safe_text import clean
+from darts_tui.widgets.curve import trace
+from darts_tui.widgets.figures import short_number
+from darts_tui.widgets.lines import EMPTY, Line, Span
+
+VALUE = 9
+
+
+class SchedulesPanel(Panel):
+    """Learning rates, drop path and what else the method plans."""
+
+    TITLE: ClassVar[str] = "Schedules"
+
+    def content(self, view: View, width: int, height: int) -> Content:
+        """Two rows a schedule where they fit, else one; more where there is much room."""
+        spans = view.state.started.schedules if view.state.started else []
+        if not spans:
+            return Content([(Span("this run has no schedules", "muted"),)])
+        label = min(12, max(len(clean(span.label or span.name)) for span in spans) + 2)
+        each = max(1, min(9, height // len(spans)))
+        gap = 1 if each > 3 else 0
+        rows: list[Line] = []
+        for number, span in enumerate(spans):
+            rows += self._rows(view, span, f"series-{number}", width, each - gap, label)
+            rows += [EMPTY] * gap
+        status = (Span("│", "warning"), Span(f" now, epoch {view.at_epoch}", "muted"))
+        return Content(rows, status=status)
+
+    def _rows(
+        self, view: View, span: ScheduleSpan, role: str, width: int, tall: int, label: int
+    ) -> list[Line]:
+        now = max(0, min(len(span.values) - 1, view.at_epoch - 1))
+        value: float | None = span.values[now] if span.values else None
+        if view.epoch is None:
+            value = view.state.schedules.get(span.name, value)
+        last = span.values[-1] if span.values else None
+        wide = max(8, width - label - VALUE)
+        drawn = trace(span.values, wide, tall, role, view.glyphs, cursor=now)
+        name = clean(span.label or span.name, label - 1).ljust(label)
+        end = f"→ {short_number(last).strip()}".rjust(VALUE)
+        rows: list[Line] = []
+        for y, line in enumerate(drawn):
+            text = (
+                Span(short_number(value, VALUE)) if y == 0 else Span(end if y == 1 else "", "muted")
+            )
+            rows.append((Span(name if y == 0 else " " * label, "muted"), *line, text))
+        return rows

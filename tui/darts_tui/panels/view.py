@@ -1,0 +1,76 @@
+"""What a panel gets to see: the folded run, and how the user wants to look at it."""
+
+from dataclasses import dataclass
+
+from darts_engine.run.liveness import ENDED
+from darts_engine.run.state import RunState
+
+
+@dataclass(frozen=True)
+class View:
+    """One look at a run. Made anew for each redraw; panels read it and keep nothing of it.
+
+    Attributes:
+        state: the fold of the log so far.
+        name: the run folder's name.
+        live: what `liveness.observe` said last.
+        heartbeat_s: seconds since the engine last said that it lives.
+        now: Unix seconds of this look.
+        epoch: the epoch being looked at, None for the newest.
+        smoothing: weight of the past in the curves' moving average, 0 to below 1.
+        log_loss: whether the loss axis is logarithmic.
+        cell: index of the cell shown where there is room for one.
+        glyphs: braille, block or ascii: what curves are drawn with.
+        asked: a wish that was sent and not yet answered, as in "pausing".
+        engine_tail: the last lines of engine.log.
+        loading: whether older events are still being read.
+        damaged: lines of the log that were no events.
+    """
+
+    state: RunState
+    name: str
+    live: str = "starting"
+    heartbeat_s: float | None = None
+    now: float = 0.0
+    epoch: int | None = None
+    smoothing: float = 0.0
+    log_loss: bool = False
+    cell: int = 0
+    glyphs: str = "braille"
+    asked: str = ""
+    engine_tail: tuple[str, ...] = ()
+    loading: bool = False
+    damaged: int = 0
+
+    @property
+    def at_epoch(self) -> int:
+        """The epoch that panels show."""
+        return self.state.epoch if self.epoch is None else self.epoch
+
+    @property
+    def epochs_done(self) -> float:
+        """How far the run is, whichever epoch is looked at, with the fraction of the current."""
+        started = self.state.started
+        if not started or not started.steps_per_epoch:
+            return float(self.state.epoch)
+        return min(float(started.epochs), self.state.global_step / started.steps_per_epoch)
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the run trains a derived network: no alpha to show."""
+        return self.state.kind == "train"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no engine will answer any more."""
+        return self.live in ENDED or self.live == "dead"
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the first fact; stands still while nothing runs."""
+        state = self.state
+        if state.first_t is None:
+            return 0.0
+        if self.live in ("running", "stopping"):
+            return max(state.elapsed_s, self.now - state.first_t)
+        return state.elapsed_s

@@ -1,0 +1,1 @@
+"""The dashboard itself and the dialogs over it."""

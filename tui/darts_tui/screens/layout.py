@@ -1,0 +1,111 @@
+"""Who gets how many rows of the overview: one pure function of the terminal's size and the run."""
+
+from dataclasses import dataclass
+
+MIN_WIDTH, MIN_HEIGHT = 60, 16
+TWO_CELLS, FOUR_FIGURES = 116, 148
+# Header, tabs, ticker and footer.
+CHROME = 4
+HEAT_FRAME = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows of each band of the overview, 0 where it is hidden.
+
+    Attributes:
+        two: whether both cells stand side by side.
+        stacked: whether the two curves stand one above the other.
+        figures: which panels share the band of figures.
+    """
+
+    two: bool
+    stacked: bool
+    alpha: int
+    vitals: int
+    curves: int
+    figures_rows: int
+    events: int
+    figures: tuple[str, ...]
+
+
+def is_too_small(width: int, height: int) -> bool:
+    """Whether there is room for a card only."""
+    return width < MIN_WIDTH or height < MIN_HEIGHT
+
+
+def plan(width: int, height: int, edges: int, cells: int, notice: int) -> Plan:
+    """Divide the rows. `edges` is 0 for a run without alpha; `notice` rows are already taken."""
+    room = max(0, height - CHROME - notice)
+    if not edges:
+        return _training(width, room)
+    two = width >= TWO_CELLS
+    vitals = 0 if two else 2
+    alpha = max(0, min(edges + HEAT_FRAME, room - vitals))
+    left = room - alpha - vitals
+    if not two:
+        return _narrow_search(width, alpha, vitals, left)
+    figures_rows = 10 if left >= 24 else 7 if left >= 13 else 0
+    left -= figures_rows
+    events = 0 if left < 11 else 4 if left < 15 else 5 if left < 20 else 8
+    curves = left - events
+    if curves < 5:
+        vitals, curves = min(2, left), 0
+        events = left - vitals if left - vitals >= 4 else 0
+    return Plan(
+        two=cells > 1,
+        stacked=False,
+        alpha=alpha,
+        vitals=vitals,
+        curves=curves,
+        figures_rows=figures_rows,
+        events=events,
+        figures=_figures(width, has_alpha=True),
+    )
+
+
+def _narrow_search(width: int, alpha: int, vitals: int, left: int) -> Plan:
+    curves = min(left, 12) if left >= 6 else 0
+    left -= curves
+    figures_rows = 9 if left >= 9 else 0
+    left -= figures_rows
+    events = left if left >= 4 else 0
+    if curves:
+        curves += left - events
+    return Plan(
+        two=False,
+        stacked=False,
+        alpha=alpha,
+        vitals=vitals,
+        curves=curves,
+        figures_rows=figures_rows,
+        events=events,
+        figures=_figures(width, has_alpha=True),
+    )
+
+
+def _training(width: int, room: int) -> Plan:
+    stacked = width < TWO_CELLS
+    vitals = 2 if stacked else 0
+    left = room - vitals
+    figures_rows = 11 if left >= 36 else 9 if left >= 26 else 0
+    left -= figures_rows
+    events = 8 if left >= 26 else 5 if left >= 17 and figures_rows else 0
+    return Plan(
+        two=False,
+        stacked=stacked,
+        alpha=0,
+        vitals=vitals,
+        curves=left - events,
+        figures_rows=figures_rows,
+        events=events,
+        figures=_figures(width, has_alpha=False),
+    )
+
+
+def _figures(width: int, *, has_alpha: bool) -> tuple[str, ...]:
+    if width >= FOUR_FIGURES:
+        return ("schedules", "health", "genotype", "system")
+    if width >= TWO_CELLS:
+        return ("schedules", "health" if has_alpha else "system", "genotype")
+    return ("health" if has_alpha else "schedules", "genotype")
