@@ -218,13 +218,14 @@ class Search:
         )
         if finished.is_best:
             self._best_top1, self._best_epoch = best, position.epoch
-        health = self._architecture.health(
+        said = self._sample(position, always_derive=True)
+        said += self._architecture.health(
             position,
             self.method.mixing(),
             alpha_grad_norm=self.method.grad_norm,
             weight_grad_norm=self._weight_grad_norm,
         )
-        return [*self._sample(position, always_derive=True), *health, finished]
+        return [*said, finished]
 
     @torch.no_grad()
     def _validate(self) -> tuple[float | None, float | None, float | None]:
