@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from rich.console import RenderableType
 from rich.text import Text
+from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.events import Resize
@@ -270,13 +271,14 @@ class DashboardApp(App[int]):
     def _send(self, wish: commands.Command, word: str) -> None:
         if word:
             self._asked[wish.id] = word
-        self.run_worker(self._write(wish), exit_on_error=False)
+        # Handed over at once, not to a worker: what is asked for just before q must not be lost.
+        written = asyncio.get_running_loop().run_in_executor(None, self.folder.send, wish)
+        written.add_done_callback(lambda done: self._on_written(wish, done))
         self.redraw()
 
-    async def _write(self, wish: commands.Command) -> None:
-        try:
-            await asyncio.to_thread(self.folder.send, wish)
-        except RunError as error:
+    def _on_written(self, wish: commands.Command, written: "asyncio.Future[None]") -> None:
+        error = written.exception()
+        if isinstance(error, RunError) and self.is_running:
             self._asked.pop(wish.id, None)
             self.say(f"{error.what} ({error.where})", "error")
 
@@ -286,8 +288,9 @@ class DashboardApp(App[int]):
             self.say("There is nothing to export yet.", "warning")
             return
         self.say("Exporting ...")
-        self.run_worker(self._export(), group="export", exclusive=True, exit_on_error=False)
+        self._export()
 
+    @work(group="export", exclusive=True, exit_on_error=False)
     async def _export(self) -> None:
         try:
             files, messages = await export(self.folder, self._epoch)
@@ -363,8 +366,9 @@ class DashboardApp(App[int]):
 
     def _look_for_runs(self) -> None:
         if self.dashboard.tab == "runs":
-            self.run_worker(self._glance(), group="runs", exclusive=True, exit_on_error=False)
+            self._glance()
 
+    @work(group="runs", exclusive=True, exit_on_error=False)
     async def _glance(self) -> None:
         found: list[Glance] = await asyncio.to_thread(glances, self.folder)
         self.dashboard.query_one(RunsPanel).show_glances(found)

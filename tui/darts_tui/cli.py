@@ -201,7 +201,7 @@ def pause(run: Run, runs: Runs = DEFAULT_RUNS) -> int:
     from darts_engine.run.commands import Pause, wish
     from darts_tui.sending import send
 
-    print(send(find(runs, run), wish(Pause)))
+    say(send(find(runs, run), wish(Pause)))
     return ExitCode.OK
 
 
@@ -214,7 +214,7 @@ def checkpoint(run: Run, runs: Runs = DEFAULT_RUNS) -> int:
     from darts_engine.run.commands import Checkpoint, wish
     from darts_tui.sending import send
 
-    print(send(find(runs, run), wish(Checkpoint)))
+    say(send(find(runs, run), wish(Checkpoint)))
     return ExitCode.OK
 
 
@@ -233,7 +233,7 @@ def stop(
     from darts_engine.run.commands import Stop, wish
     from darts_tui.sending import send
 
-    print(send(find(runs, run), wish(Stop, after_epoch=after_epoch)))
+    say(send(find(runs, run), wish(Stop, after_epoch=after_epoch)))
     return ExitCode.OK
 
 

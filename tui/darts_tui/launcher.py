@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from darts_engine.run.config import Config
 from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import RunFolder
+from darts_engine.run.threads import num_threads
 from darts_tui.safe_text import clean
 
 # -P keeps the working folder out of the import path: a torch.py beside the user's data is not ours.
@@ -71,26 +72,17 @@ def exit_code(returncode: int) -> int:
     return returncode if returncode >= 0 else 128 - returncode
 
 
-def threads(config: Config) -> int:
-    """CPU threads for the engine: the setting, or one less than there are cores."""
-    if config.engine.threads:
-        return config.engine.threads
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    return max(1, cores - 1)
-
-
 def _spawn(folder: RunFolder, config: Config, program: Sequence[str]) -> subprocess.Popen[bytes]:
     # Spinning OpenMP workers make a busy machine slower by an order of magnitude.
     environment = os.environ | {
         "OMP_WAIT_POLICY": "PASSIVE",
-        "OMP_NUM_THREADS": str(threads(config)),
+        "OMP_NUM_THREADS": str(num_threads(config.engine.threads)),
     }
     try:
         log = os.open(
-            folder.engine_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+            folder.engine_log,
+            os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW,
+            0o600,
         )
         try:
             return subprocess.Popen(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from darts_engine.run import catalog
-from darts_engine.run.config import Setting, settings
+from darts_engine.run.config import HVP, Setting, settings
 from darts_engine.run.folder import LATEST, NAME_PATTERN, list_runs
 from darts_tui.naming import DEFAULT_RUNS, RUNS_VARIABLE
 from darts_tui.progress import Progress
@@ -30,6 +30,7 @@ PANELS = {
 
 _CHOICES: dict[str, list[str]] = {
     "search.method": list(catalog.METHODS),
+    "search.hvp": list(HVP),
     "space.space": list(catalog.SPACES),
     "data.dataset": [f"{n}:" if n in ("npz", "folder") else n for n in catalog.DATASETS],
     "network.stem": ["cifar", "imagenet"],

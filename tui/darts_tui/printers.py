@@ -82,13 +82,13 @@ def seq_of(line: bytes) -> int:
     """The sequence number of an event line, of whatever version; 0 when it is no event."""
     try:
         return _numbered.decode(line).seq
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return 0
 
 
 def safe_json(line: bytes) -> str:
     r"""An event line as it is on the disk, characters that steer a terminal as \\u escapes."""
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", line.decode("utf-8"))
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", line.decode("utf-8", "replace"))
 
 
 class Json:

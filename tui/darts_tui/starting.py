@@ -14,7 +14,7 @@ from darts_tui import launcher
 from darts_tui.genotypes import RUN_PREFIX, resolve
 from darts_tui.naming import command
 from darts_tui.reading import summary
-from darts_tui.reporting import tell
+from darts_tui.reporting import say, tell
 from darts_tui.sending import send
 from darts_tui.watching import Watching, settled, watch
 
@@ -88,11 +88,11 @@ def resume(folder: RunFolder, how: Watching) -> int:
     state = observe(folder, summary(folder))
     match state:
         case "paused":
-            print(send(folder, commands.wish(commands.Resume)))
+            say(send(folder, commands.wish(commands.Resume)))
         case "finished":
-            print(f"{folder.name} is finished; there is nothing left to do")
+            say(f"{folder.name} is finished; there is nothing left to do")
         case "running" | "starting":
-            print(f"{folder.name} is running; watch it with {command('attach', folder)}")
+            say(f"{folder.name} is running; watch it with {command('attach', folder)}")
         case "stopping" | "stalled":
             raise _busy(folder, state)
         case _:
@@ -115,7 +115,7 @@ def _start(folder: RunFolder, chosen: Config, how: Watching) -> int:
     offset = _end(folder)
     engine = launcher.start(folder, chosen)
     if how.detach:
-        print(folder.name)
+        say(folder.name)
         return ExitCode.OK
     tell(f"run {folder.name} in {os.path.relpath(folder.path)}")
     return watch(folder, how, engine, offset)

@@ -75,7 +75,7 @@ def cell_dot(genotype: Genotype, cell: str, *, title: str = "", theme: str = "li
     """
     colours = THEMES[theme]
     edges = genotype.edges(cell)
-    fed = {edge.node for edge in edges}
+    fed = {edge.node for edge in genotype.live_edges(cell)}
     graph = _graph(title, colours)
     with graph.subgraph(graph_attr={"rank": "source"}) as first:
         for name in INPUTS:

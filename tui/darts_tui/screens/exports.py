@@ -6,7 +6,8 @@ import sys
 
 from darts_engine.run.folder import RunFolder
 
-COMMAND = ("-m", "darts_tui.cli", "export")
+# -P: a file of the working folder must not pass for a module.
+COMMAND = ("-P", "-m", "darts_tui.cli", "export")
 
 
 class ExportFailedError(Exception):

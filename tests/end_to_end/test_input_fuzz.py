@@ -1,0 +1,75 @@
+"""Noise on the keyboard and a window that never stops changing: the dashboard stays alive."""
+
+import random
+import time
+
+import pytest
+
+from engine_kit import until
+from house_kit import House, goes_on
+from terminal_kit import Terminal
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+PIECES = (
+    b"\x1b[M", b"\x1b[<0;10;10M", b"\x1b[<64;999999;1m", b"\x1b[200~", b"\x1b[201~", b"\x1b[I",
+    b"\x1b[O", b"\x1b]11;rgb:ffff/ffff/ffff\x1b\\", b"\x1bP", b"\x1b[?1;2c", b"\x1b[", b"\x1bO",
+    b"\x1b[27;5;9~", b"\x1b[1;5A", b"\xff\xfe", b"\xc3", b"\xf0\x9f", "é中".encode(), b"\x00",
+    b"\x1b[97u", b"\x1b[?2026;2$y", b"\x1b[8;0;0t", b"\x1b[48;48;160;0;0t",
+)  # fmt: skip
+LOG = "cache/darts-tui/dashboard.log"
+CATCHES_UP_S = 60.0
+# Keys that leave, stop or pause on purpose: noise must not happen to mean them.
+MEANT = bytes.maketrans(b"qpxcen:\x03\x10\x11\r", b"ttttttttttt")
+
+
+def answers(screen: Terminal) -> None:
+    """It is back on the overview after any dialog, and a key still does something."""
+    screen.press(b"\x1b[201~")
+    for _ in range(3):
+        screen.press(b"\x1b")
+        time.sleep(0.2)
+    screen.press("8")
+    screen.until(lambda text: "Normal cell" not in text and "RUNNING" in text, CATCHES_UP_S)
+    screen.press("1")
+    screen.shows("Normal cell", "Events", timeout=CATCHES_UP_S)
+
+
+def test_noise_on_the_keyboard_ends_nothing(lived_in: House):
+    screen = lived_in.terminal("attach", "long")
+    screen.shows("RUNNING", "Normal cell")
+    chance = random.Random(0)
+    for turn in range(2000):
+        noise = b"".join(
+            chance.choice(PIECES)
+            if chance.random() < 0.4
+            else chance.randbytes(chance.randint(1, 9)).translate(MEANT)
+            for _ in range(chance.randint(1, 4))
+        )
+        screen.press(noise)
+        time.sleep(0.01)
+        if turn % 20 == 0:
+            assert screen.process.poll() is None, (turn, screen.text())
+    answers(screen)
+    screen.press("q")
+    assert screen.wait(CATCHES_UP_S) == 0, (lived_in.home / LOG).read_text()
+    assert screen.modes == screen.modes_before
+    goes_on(lived_in.run("long"))
+
+
+def test_a_storm_of_sizes_ends_nothing(lived_in: House):
+    screen = lived_in.terminal("attach", "long")
+    screen.shows("RUNNING", "Normal cell")
+    chance = random.Random(1)
+    for turn in range(150):
+        screen.resize(chance.randint(20, 300), chance.randint(5, 100))
+        if turn % 10 == 0:
+            screen.press(chance.choice("123456789?\x1bnt"))
+        time.sleep(0.03)
+        assert screen.process.poll() is None, (turn, screen.text())
+    screen.resize(1, 1)
+    time.sleep(0.3)
+    screen.resize(160, 48)
+    answers(screen)
+    screen.press("q")
+    assert screen.wait(CATCHES_UP_S) == 0, (lived_in.home / LOG).read_text()
+    until(lambda: screen.modes == screen.modes_before, 5)
