@@ -23,11 +23,14 @@ from darts_engine.run.config import Config, TrainConfig, to_plain
 from darts_engine.run.errors import ExitCode, NotFoundError, RunError, SpaceError
 from darts_engine.run.folder import RunFolder, is_run
 from darts_engine.run.log import EventLog
+from darts_engine.run.threads import num_threads
+from darts_engine.system import Heart
 
 if TYPE_CHECKING:
     import torch
 
     from darts_engine.search import Search
+    from darts_engine.session import Session
     from darts_engine.train import Train
 
 
@@ -45,14 +48,15 @@ def main(arguments: list[str]) -> int:
         lock = folder.take_lock()
         signals = Signals()
         signals.install()
-        folder.write_engine()
         log = EventLog(folder.events, folder.torn_events)
+        # From here on wishes count; those before were meant for an earlier engine. Only then does
+        # the record name this process, which is what launchers wait for.
+        inbox = Inbox(folder, log.append)
+        folder.write_engine()
     except (RunError, OSError) as fault:
         error = fault if isinstance(fault, RunError) else _cannot_start(fault, folder)
         _print(str(error))
         return error.exit_code
-    # From here on wishes count; those before were meant for an earlier engine.
-    inbox = Inbox(folder, log.append)
     try:
         return _run(folder, log, signals, inbox)
     except RunError as error:
@@ -73,69 +77,72 @@ def _run(folder: RunFolder, log: EventLog, signals: Signals, inbox: Inbox) -> in
     config = folder.read_config()
     # Threads that spin while they wait starve a machine with few cores; read by torch at import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-    from darts_engine import device as devices
-    from darts_engine.loop import Loop
-    from darts_engine.session import Session, Stopped
-    from darts_engine.system import Heart
-
-    device = devices.choose(config.engine)
-    heart = Heart(folder, (device.index or 0) if device.type == "cuda" else None)
+    if config.engine.deterministic:
+        # Without it CUDA's matrix products refuse to run at all.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # Before torch, whose import from a cold disk would otherwise pass for a stalled engine.
+    heart = Heart(folder)
     heart.start()
-    session = Session(
-        folder,
-        log,
-        signals,
-        inbox,
-        keep=config.checkpoint.keep,
-        checkpoint_seconds=config.checkpoint.checkpoint_seconds,
-    )
-    if log.repaired_bytes:
-        session.note(
-            f"moved {log.repaired_bytes} bytes of a torn line to {folder.torn_events.name}"
-        )
     try:
-        task, classes, shape = _build(config, device)
-        session.identity = task.identity()
-        session.environment = devices.environment(device, config.engine)
-        position = session.restore(task)
-        session.emit(
-            events.RunStarted(
-                name=folder.name,
-                config=to_plain(config),
-                versions=_versions(),
-                device=session.environment["device"],
-                threads=devices.num_threads(config.engine),
-                pid=os.getpid(),
-                host=socket.gethostname(),
-                epochs=task.epochs,
-                steps_per_epoch=task.steps_per_epoch,
-                dataset=config.data.dataset,
-                classes=classes,
-                image_shape=list(shape),
-                resumed_at_step=position.global_step or None,
-                **task.describe(),
-            )
+        from darts_engine.session import Session
+
+        kept = config.checkpoint
+        session = Session(
+            folder,
+            log,
+            signals,
+            inbox,
+            keep=kept.keep,
+            checkpoint_seconds=kept.checkpoint_seconds,
         )
-        loop = Loop(
-            task,
-            session,
-            heart,
-            batch_size=config.data.batch_size,
-            every=config.checkpoint.checkpoint_every,
-        )
-        try:
-            loop.run(position)
-        except Stopped as stop:
-            at = loop.position
-            session.emit(
-                events.RunStopped(
-                    epoch=at.epoch, step=at.step, global_step=at.global_step, reason=stop.reason
-                )
-            )
-            return stop.exit_code
+        return _work(config, session, heart)
     finally:
         heart.stop()
+
+
+def _work(config: Config, session: "Session", heart: Heart) -> int:
+    """Build the task, bring it to where it was, and run it to its end or a stop."""
+    from darts_engine import device as devices
+    from darts_engine.loop import Loop
+    from darts_engine.session import Stopped
+
+    session.tell_of_repairs()
+    device = devices.choose(config.engine)
+    if device.type == "cuda":
+        heart.gpu_index = device.index or 0
+    task, classes, shape = _build(config, device)
+    session.identity = task.identity()
+    session.environment = devices.environment(device, config.engine)
+    position = session.restore(task)
+    session.emit(
+        events.RunStarted(
+            name=session.folder.name,
+            config=to_plain(config),
+            versions=_versions(),
+            device=session.environment["device"],
+            threads=num_threads(config.engine.threads),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            epochs=task.epochs,
+            steps_per_epoch=task.steps_per_epoch,
+            dataset=config.data.dataset,
+            classes=classes,
+            image_shape=list(shape),
+            resumed_at_step=position.global_step or None,
+            **task.describe(),
+        )
+    )
+    loop = Loop(task, session, heart, every=config.checkpoint.checkpoint_every)
+    try:
+        loop.run(position)
+    except Stopped as stop:
+        at = loop.position
+        session.emit(
+            events.RunStopped(
+                epoch=at.epoch, step=at.step, global_step=at.global_step, reason=stop.reason
+            )
+        )
+        return stop.exit_code
     return ExitCode.OK
 
 

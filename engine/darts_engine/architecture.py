@@ -55,8 +55,8 @@ class ArchitectureFacts:
                 epoch=position.epoch,
                 step=position.step,
                 global_step=position.global_step,
-                alphas={cell: _rows(alpha) for cell, alpha in alphas.items()},
-                weights={cell: _rows(weights) for cell, weights in mixing.items()},
+                alphas={cell: _exact_rows(alpha) for cell, alpha in alphas.items()},
+                weights={cell: _short_rows(weights) for cell, weights in mixing.items()},
             )
         ]
         genotype = self._space.derive(mixing)
@@ -125,7 +125,7 @@ class ArchitectureFacts:
 
 def entropy(weights_EO: Tensor) -> float | None:
     """Mean entropy of the edges' weights, in nats."""
-    probs = weights_EO.double()
+    probs = weights_EO.cpu().double()
     return number(-torch.special.xlogy(probs, probs).sum(1).mean())
 
 
@@ -135,6 +135,11 @@ def number(value: Tensor) -> float | None:
     return round(plain, 6) if math.isfinite(plain) else None
 
 
-def _rows(matrix: Tensor) -> list[list[float | None]]:
-    """The matrix with six digits: enough for every view, half the log."""
+def _exact_rows(matrix: Tensor) -> list[list[float | None]]:
+    """The matrix with all nine digits of a float32: deriving from it gives the same genotype."""
+    return [[float(f"{value:.9g}") for value in row] for row in matrix.detach().float().tolist()]
+
+
+def _short_rows(matrix: Tensor) -> list[list[float | None]]:
+    """The matrix with six decimals: enough for every view, and a shorter log."""
     return [[round(value, 6) for value in row] for row in matrix.detach().float().tolist()]

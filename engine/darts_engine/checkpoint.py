@@ -237,7 +237,11 @@ def refuse_foreign(folder: RunFolder, manifest: Manifest, identity: dict[str, st
 
 
 def prune(folder: RunFolder, keep: int) -> None:
-    """Delete all but the newest `keep` automatic checkpoints, and older bests."""
+    """Delete all but the newest `keep` automatic checkpoints and the newest best one.
+
+    Where nearly every epoch is the best so far there are few automatic ones: then older bests stay,
+    so that there always are `keep` to fall back on.
+    """
     known = []
     for path in newest_first(folder):
         # What cannot be read is left for a person to look at.
@@ -245,7 +249,9 @@ def prune(folder: RunFolder, keep: int) -> None:
             known.append(read_manifest(path))
     automatic = [m for m in known if m.reason in AUTOMATIC]
     best = [m for m in known if m.reason == "best"]
-    for manifest in automatic[keep:] + best[1:]:
+    either = [m for m in known if m.reason in (*AUTOMATIC, "best")]
+    stay = {m.file for m in automatic[:keep] + best[:1] + either[:keep]}
+    for manifest in (m for m in either if m.file not in stay):
         path = folder.checkpoints / manifest.file
         # The manifest goes first: without it the checkpoint does not exist. A file that cannot be
         # deleted now is no reason to end a run; the next save tries again.

@@ -1,14 +1,14 @@
 """Where the run computes, and how exactly: the only place that knows kinds of devices."""
 
-import os
 import platform
 from contextlib import AbstractContextManager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from darts_engine.run.config import EngineSection
 from darts_engine.run.errors import ConfigError
+from darts_engine.run.threads import num_threads
 
 
 def choose(engine: EngineSection) -> torch.device:
@@ -33,17 +33,12 @@ def choose(engine: EngineSection) -> torch.device:
         raise ConfigError(
             f"the device {name!r} is not here", remedy="use --device auto, or see darts-tui doctor"
         )
-    torch.set_num_threads(num_threads(engine))
+    torch.set_num_threads(num_threads(engine.threads))
     torch.use_deterministic_algorithms(engine.deterministic)
     torch.backends.cudnn.benchmark = not engine.deterministic
     torch.backends.cuda.matmul.allow_tf32 = not engine.deterministic
     torch.backends.cudnn.allow_tf32 = not engine.deterministic
     return device
-
-
-def num_threads(engine: EngineSection) -> int:
-    """Threads of torch: one core is left to the watcher, whose neighbour they would spin on."""
-    return engine.threads or max(1, (os.cpu_count() or 2) - 1)
 
 
 def autocast(device: torch.device, engine: EngineSection) -> AbstractContextManager[object]:
@@ -59,11 +54,21 @@ def place(network: nn.Module, device: torch.device) -> None:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """A small tensor of the CPU on the device, without waiting for what the device is doing.
+
+    From ordinary memory a copy to a GPU first waits for all work in its queue, in every step.
+    """
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 def environment(device: torch.device, engine: EngineSection) -> dict[str, str]:
     """What bit-identical resuming depends on."""
     return {
         "torch": str(torch.__version__),
-        "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
-        "threads": str(num_threads(engine)),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": str(num_threads(engine.threads)),
         "machine": platform.machine(),
     }

@@ -34,8 +34,8 @@ class Task(Stateful, Protocol):
     def begin_epoch(self, epoch: int) -> dict[str, float]:
         """Set what changes by epoch; the schedules' values by name."""
 
-    def step(self, epoch: int, step: int) -> None:
-        """Do one step. Must not wait for the device."""
+    def step(self, epoch: int, step: int) -> int:
+        """Do one step, without waiting for the device; how many images the weights learned from."""
 
     def stopwatch(self) -> Stopwatch:
         """How long the parts of steps take."""
@@ -83,15 +83,12 @@ class Loop:
         task: what is run.
         session: where facts go and wishes come from.
         heart: the newest figures of the machine.
-        batch_size: images per step, for the throughput.
         every: save at the end of every so many epochs.
     """
 
-    def __init__(
-        self, task: Task, session: Session, heart: Heart, *, batch_size: int, every: int
-    ) -> None:
+    def __init__(self, task: Task, session: Session, heart: Heart, *, every: int) -> None:
         self._task, self._session, self._heart = task, session, heart
-        self._batch_size, self._every = batch_size, every
+        self._every = every
         self._reported = self._measured = time.monotonic()
         self._steps_since_measured, self._seconds_since_measured = 0, 0.0
         self._timing = Timing()
@@ -118,8 +115,8 @@ class Loop:
             done = position.step if position.epoch == epoch else 0
             for step in range(done + 1, task.steps_per_epoch + 1):
                 before = time.monotonic()
-                task.step(epoch, step)
-                self._count_step(time.monotonic() - before)
+                images = task.step(epoch, step)
+                self._count_step(images, time.monotonic() - before)
                 self.position = position = Position(
                     epoch=epoch,
                     step=step,
@@ -140,8 +137,9 @@ class Loop:
             epoch=position.epoch, step=position.step, global_step=position.global_step
         )
         is_last = position.epoch == self._task.epochs
-        if position.epoch % self._every == 0 or is_last:
-            self._session.save(self._task, position, reason=self._task.checkpoint_reason())
+        reason = self._task.checkpoint_reason()
+        if position.epoch % self._every == 0 or is_last or reason == "best":
+            self._session.save(self._task, position, reason=reason)
         if not is_last:
             self._boundary(position)
 
@@ -150,8 +148,8 @@ class Loop:
         self._session.boundary(self._task, position)
         self._timing.hold(time.monotonic() - before)
 
-    def _count_step(self, seconds: float) -> None:
-        self._timing.images += self._batch_size
+    def _count_step(self, images: int, seconds: float) -> None:
+        self._timing.images += images
         self._steps_since_measured += 1
         self._seconds_since_measured += seconds
 
@@ -165,7 +163,7 @@ class Loop:
             self._measure(position)
 
     def _measure(self, position: Position) -> None:
-        """Say how the machine does; `step_ms` is the wall time of steps, pauses left out."""
+        """Say how the machine does; `step_ms` is what steps cost the host, pauses left out."""
         steps = self._steps_since_measured
         step_ms = 1000 * self._seconds_since_measured / steps if steps else None
         figures = self._heart.figures

@@ -22,15 +22,13 @@ class Meter:
         """Take in a batch: its mean loss (scalar), logits (B, classes) and labels (B,)."""
         with torch.no_grad():
             best = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
-            sums = torch.stack(
-                [
-                    loss.detach().double() * len(labels),
-                    best[:, 0].sum().double(),
-                    best.sum().double(),
-                    torch.tensor(float(len(labels)), dtype=torch.float64, device=loss.device),
-                ]
-            )
-            self._sums += sums.to(self._sums.device)
+            # To the device first, then to the precision, which that of the batch may not have.
+            batch = [
+                value.detach().to(self._sums.device).to(self._sums.dtype)
+                for value in (loss, best[:, 0].sum(), best.sum())
+            ]
+            count = self._sums.new_full((), len(labels))
+            self._sums += torch.stack([batch[0] * count, batch[1], batch[2], count])
 
     def read(self) -> tuple[float | None, float | None, float | None]:
         """Mean loss and the two accuracies in percent; None where there is no finite number."""
@@ -76,13 +74,13 @@ class FiniteGuard:
         self._where = ""
 
     def check(self, loss: Tensor, what: str, epoch: int, step: int) -> None:
-        """Look at a loss about to be used.
+        """Look at a loss, or at a gradient of any shape, about to be used.
 
         Raises:
             NotFiniteError: it is not finite (CPU; on GPUs later, from `settle`).
         """
         self._where = f"{what}, at or before epoch {epoch}, step {step}"
-        self._all_finite &= torch.isfinite(loss.detach())
+        self._all_finite &= torch.isfinite(loss.detach()).all()
         if self._immediately:
             self.settle()
 
@@ -94,12 +92,13 @@ class FiniteGuard:
         """
         if not bool(self._all_finite):
             raise NotFiniteError(
-                "a loss is not a finite number",
+                "a loss or gradient is not a finite number",
                 where=self._where,
                 remedy="lower --lr or --alpha-lr; 'resume' goes on from the last good checkpoint",
             )
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross entropy in float32, whatever precision the logits have."""
-    return functional.cross_entropy(logits.float(), labels)
+    """Mean cross entropy in float32 or better, whatever precision the logits have."""
+    at_least_float32 = torch.promote_types(logits.dtype, torch.float32)
+    return functional.cross_entropy(logits.to(at_least_float32), labels)

@@ -12,6 +12,7 @@ from darts_engine import operations, streams
 from darts_engine.operations import ConvNorm, FactorizedReduce
 from darts_engine.run.errors import GenotypeError
 from darts_engine.run.genotype import Genotype
+from darts_engine.run.size import joined_states
 
 STEM_MULTIPLIER = 3
 
@@ -52,11 +53,9 @@ class DerivedCell(nn.Module):
     ) -> None:
         super().__init__()
         name = "reduce" if is_reduction else "normal"
-        self.edges = genotype.edges(name)
+        self.edges = genotype.live_edges(name)
         self.nodes = genotype.nodes(name)
-        # A node that kept no edge has no state: as in FairDARTS, the output goes without it.
-        filled = {0, 1} | {edge.node for edge in self.edges}
-        self.concat = [state for state in genotype.cell(name)[1] if state in filled]
+        self.concat = joined_states(genotype, name)
         earlier = FactorizedReduce if follows_reduction else ConvNorm
         self.preprocess0 = earlier(channels_before[0], channels, affine=True)
         self.preprocess1 = ConvNorm(channels_before[1], channels, affine=True)
@@ -94,7 +93,7 @@ class DerivedCell(nn.Module):
 
 def unknown_operation(genotype: Genotype) -> GenotypeError:
     """The error that names the first operation the network cannot build."""
-    known = {*operations.PRIMITIVES, "sep_conv_7x7", "conv_7x1_1x7"}
+    known = (*operations.PRIMITIVES, "sep_conv_7x7", "conv_7x1_1x7")
     edges = genotype.edges("normal") + genotype.edges("reduce")
     name = next(edge.operation for edge in edges if edge.operation not in known)
     return GenotypeError(f"there is no operation {name!r}", remedy=f"known: {', '.join(known)}")
@@ -103,7 +102,7 @@ def unknown_operation(genotype: Genotype) -> GenotypeError:
 class AuxiliaryHead(nn.Module):
     """A second classifier at two thirds of the depth, for training only.
 
-    DEVIATION: the official heads fit 8x8 (CIFAR) and 14x14 (ImageNet) maps only. On smaller maps
+    DEVIATION: the official heads fit 8x8 (CIFAR) and 7x7 (ImageNet) maps only. On smaller maps
     the first pooling takes what there is; on those sizes the numbers are the same.
     """
 

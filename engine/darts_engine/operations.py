@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from darts_engine.depthwise import DepthwiseConv
+from darts_engine.norm import BatchNorm
 
 NONE = "none"
 MAX_POOL = "max_pool_3x3"
@@ -63,7 +64,7 @@ class DepthwiseSeparable(nn.Module):
         super().__init__()
         self.depthwise = DepthwiseConv(channels, kernel, stride, dilation)
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
-        self.norm = nn.BatchNorm2d(channels, affine=affine)
+        self.norm = BatchNorm(channels, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, ceil(H / stride), ceil(W / stride))."""
@@ -105,7 +106,7 @@ class Conv7x1(nn.Module):
         super().__init__()
         self.wide = nn.Conv2d(channels, channels, (1, 7), (1, stride), (0, 3), bias=False)
         self.tall = nn.Conv2d(channels, channels, (7, 1), (stride, 1), (3, 0), bias=False)
-        self.norm = nn.BatchNorm2d(channels, affine=affine)
+        self.norm = BatchNorm(channels, affine=affine)
 
     def forward(self, rectified: Tensor) -> Tensor:
         """From relu(x) to (B, C, ceil(H / stride), ceil(W / stride))."""
@@ -129,7 +130,7 @@ class FactorizedReduce(nn.Module):
         half = channels_out // 2
         self.straight = nn.Conv2d(channels_in, half, 1, 2, bias=False)
         self.shifted = nn.Conv2d(channels_in, half, 1, 2, bias=False)
-        self.norm = nn.BatchNorm2d(channels_out, affine=affine)
+        self.norm = BatchNorm(channels_out, affine=affine)
 
     def forward(self, rectified: Tensor) -> Tensor:
         """From relu(x), (B, Cin, H, W), to (B, Cout, ceil(H / 2), ceil(W / 2))."""
@@ -151,7 +152,7 @@ class ConvNorm(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, affine: bool) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, 1, bias=False)
-        self.norm = nn.BatchNorm2d(channels_out, affine=affine)
+        self.norm = BatchNorm(channels_out, affine=affine)
 
     def forward(self, rectified: Tensor) -> Tensor:
         """From relu(x), (B, Cin, H, W), to (B, Cout, H, W)."""

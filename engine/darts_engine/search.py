@@ -9,17 +9,17 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from darts_engine import device as devices
 from darts_engine import streams
-from darts_engine.architecture import ArchitectureFacts
+from darts_engine.architecture import ArchitectureFacts, number
 from darts_engine.checkpoint import Position
 from darts_engine.data import order
 from darts_engine.data.augment import Augmentation
 from darts_engine.data.dataset import Dataset, halves
 from darts_engine.loop import Timing
 from darts_engine.meter import FiniteGuard, Meter, cross_entropy
+from darts_engine.methods.first_order import Batch
 from darts_engine.optim.schedules import cosine
 from darts_engine.run import catalog, events
 from darts_engine.run.config import SearchConfig
@@ -55,14 +55,14 @@ class Search:
         self.supernet = self.space.supernet(dataset.image_shape[0], len(dataset.classes))
         devices.place(self.supernet, device)
         self._weights = list(self.supernet.weights())
-        method = catalog.resolve("method", catalog.METHODS, config.search.method)
-        self.method = method(self.supernet, config.alpha)
         self._optimizer = torch.optim.SGD(
             self._weights,
             lr=config.weights.lr,
             momentum=config.weights.momentum,
             weight_decay=config.weights.weight_decay,
         )
+        method = catalog.resolve("method", catalog.METHODS, config.search.method)
+        self.method = method(self.supernet, config, self._optimizer)
 
         self._dataset = dataset
         self._finite = FiniteGuard(device)
@@ -87,27 +87,30 @@ class Search:
             group["lr"] = values["lr_weights"]
         return values
 
-    def step(self, epoch: int, step: int) -> None:
-        """One alpha step, then one weight step that sees the new alpha."""
+    def step(self, epoch: int, step: int) -> int:
+        """One alpha step, then one weight step that sees the new alpha; the latter's images."""
         self.supernet.train()
+        with self._stopwatch.part("data"):
+            weight_batch = self._weight_batch(epoch, step)
         if epoch >= self.config.search.alpha_start_epoch:
             with self._stopwatch.part("data"):
-                images, labels = self._alpha_batch(epoch, step)
+                batch = self._alpha_batch(epoch, step)
             with self._stopwatch.part("alpha"):
-                self._alpha_step(images, labels, epoch, step)
-        with self._stopwatch.part("data"):
-            images, labels = self._weight_batch(epoch, step)
+                self._alpha_step(batch, weight_batch, epoch, step)
         with self._stopwatch.part("weights"):
-            self._weight_step(images, labels, epoch, step)
+            self._weight_step(weight_batch, epoch, step)
+        return len(weight_batch[1])
 
-    def _alpha_step(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
-        with devices.autocast(self.device, self.config.engine):
-            loss, logits = self.method.loss(images, labels)
+    def _alpha_step(self, batch: Batch, weight_batch: Batch, epoch: int, step: int) -> None:
+        loss, logits, gradients = self.method.look(batch, weight_batch)
         self._finite.check(loss, "alpha's loss", epoch, step)
-        self.method.step(loss)
-        self._recent_alpha.add(loss, logits, labels)
+        for gradient in gradients:
+            self._finite.check(gradient, "alpha's gradient", epoch, step)
+        self.method.move(gradients)
+        self._recent_alpha.add(loss, logits, batch[1])
 
-    def _weight_step(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
+    def _weight_step(self, batch: Batch, epoch: int, step: int) -> None:
+        images, labels = batch
         with devices.autocast(self.device, self.config.engine):
             logits = self.supernet(images, self.method.mixing())
             loss = cross_entropy(logits, labels)
@@ -116,21 +119,20 @@ class Search:
         loss.backward()
         clip = self.config.weights.grad_clip or math.inf
         self._weight_grad_norm = torch.nn.utils.clip_grad_norm_(self._weights, clip)
+        self._finite.check(self._weight_grad_norm, "the weights' gradient", epoch, step)
         self._optimizer.step()
         for meter in (self._epoch_meter, self._recent):
             meter.add(loss, logits, labels)
 
-    def _weight_batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        indices = self._weight_order.batch(epoch, step)
+    def _weight_batch(self, epoch: int, step: int) -> Batch:
+        indices = devices.send(self._weight_order.batch(epoch, step), self.device)
         draws = streams.generator(self.config.engine.seed, "augment weights", epoch, step)
-        labels = self._weight_part.labels[indices.to(self.device)]
-        return self._augment(self._weight_part, indices, draws), labels
+        return self._augment(self._weight_part, indices, draws), self._weight_part.labels[indices]
 
-    def _alpha_batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        indices = self._alpha_order.batch(epoch, step)
+    def _alpha_batch(self, epoch: int, step: int) -> Batch:
+        indices = devices.send(self._alpha_order.batch(epoch, step), self.device)
         draws = streams.generator(self.config.engine.seed, "augment alpha", epoch, step)
-        labels = self._alpha_part.labels[indices.to(self.device)]
-        return self._augment(self._alpha_part, indices, draws), labels
+        return self._augment(self._alpha_part, indices, draws), self._alpha_part.labels[indices]
 
     # What there is to say -------------------------------------------------------------------------
 
@@ -189,7 +191,24 @@ class Search:
         ]
         if self._architecture.is_due():
             said += self._sample(position, always_derive=False)
+            if self.config.search.hvp_check and position.step:
+                said.append(self._check_hvp(position))
         return said
+
+    def _check_hvp(self, position: Position) -> events.HvpChecked:
+        """How far the finite difference is off, at the step's batches and the weights after it."""
+        batches = [
+            make(position.epoch, position.step) for make in (self._alpha_batch, self._weight_batch)
+        ]
+        distance = self.method.distance(*batches)
+        return events.HvpChecked(
+            epoch=position.epoch,
+            step=position.step,
+            global_step=position.global_step,
+            radius=self.config.search.hvp_radius,
+            relative_distance=number(distance.product),
+            gradient_distance=number(distance.gradient),
+        )
 
     def _sample(self, position: Position, *, always_derive: bool) -> list[events.Event]:
         alphas, mixing = self.supernet.alphas.matrices(), self.method.mixing()

@@ -16,9 +16,10 @@ from darts_engine.control import SIGNAL_EXIT, Inbox, Signals
 from darts_engine.run import commands, events
 from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError, SpaceError
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.log import EventLog
+from darts_engine.run.log import EventLog, LogReader
 
 POLL_S = 0.05
+LOST_WORK_BYTES = 1 << 20
 RETRY_S = 1.0
 
 
@@ -78,6 +79,12 @@ class Session:
         """Write a line for people."""
         self.emit(events.LogWritten(level=level, message=message))
 
+    def tell_of_repairs(self) -> None:
+        """Say what was wrong with the log when it was opened."""
+        if self.log.repaired_bytes:
+            moved = f"moved {self.log.repaired_bytes} bytes of a torn line to"
+            self.note(f"{moved} {self.folder.torn_events.name}")
+
     def restore(self, task: Stateful) -> Position:
         """Bring a task to the newest checkpoint that can be trusted; say which and what is lost.
 
@@ -99,14 +106,15 @@ class Session:
             self._say_what_differs(manifest.environment)
             # A log that lost its end must not number new facts as older than the checkpoint.
             self.log.last_seq = max(self.log.last_seq, manifest.seq)
-            self.emit(
-                events.Rewound(
-                    to_seq=manifest.seq,
-                    to_step=manifest.position.global_step,
-                    to_epoch=manifest.position.epoch,
-                    checkpoint=manifest.file,
+            if self._has_lost(manifest.seq):
+                self.emit(
+                    events.Rewound(
+                        to_seq=manifest.seq,
+                        to_step=manifest.position.global_step,
+                        to_epoch=manifest.position.epoch,
+                        checkpoint=manifest.file,
+                    )
                 )
-            )
             return manifest.position
         if refused is not None:
             raise CheckpointError(
@@ -117,6 +125,14 @@ class Session:
         if self.log.last_seq:
             self.emit(events.Rewound(to_seq=0, to_step=0, to_epoch=0, checkpoint=""))
         return Position()
+
+    def _has_lost(self, seq: int) -> bool:
+        """Whether the log tells of work that came after the fact `seq`."""
+        start = max(0, self.folder.events.stat().st_size - LOST_WORK_BYTES)
+        facts = LogReader(self.folder.events, offset=start).read(LOST_WORK_BYTES)
+        # A stretch that begins after the checkpoint's facts does not show all of them: say so.
+        newer_only = bool(facts) and facts[0].seq > seq + 1
+        return newer_only or any(isinstance(f, events.WORK) and f.seq > seq for f in facts)
 
     def _say_what_differs(self, environment: dict[str, str]) -> None:
         for key, mine in self.environment.items():
@@ -184,6 +200,8 @@ class Session:
             case commands.Checkpoint():
                 self.save(task, position, reason="command")
                 self._done(wish, began)
+            case commands.Stop(after_epoch=True) if self._stop_after_epoch is not None:
+                self._done(wish, began)
             case commands.Stop(after_epoch=True) if not paused:
                 self.emit(events.RunStopping(reason="after this epoch"))
                 self._stop_after_epoch = wish
@@ -218,6 +236,8 @@ class Session:
             while (wish := self._inbox.take()) is not None:
                 if self._carry_out(wish, task, position, paused=True):
                     self.emit(_at(events.RunContinued, position))
+                    if self._stop_after_epoch is not None:
+                        self.emit(events.RunStopping(reason="after this epoch"))
                     return
             time.sleep(POLL_S)
 

@@ -9,13 +9,14 @@ skip. The sums are the same; a normal cell has 5 sources and 14 edges. `none` ad
 not computed; its alpha still takes part in the softmax.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from darts_engine import operations, streams
+from darts_engine.norm import BatchNorm
 from darts_engine.operations import AVG_POOL, MAX_POOL, NONE, SKIP, ConvNorm, FactorizedReduce
 
 STEM_MULTIPLIER = 3
@@ -48,8 +49,8 @@ class Source(nn.Module):
     def __init__(self, channels: int, stride: int, names: set[str]) -> None:
         super().__init__()
         self.stride = stride
-        self.max_norm = nn.BatchNorm2d(channels, affine=False) if MAX_POOL in names else None
-        self.avg_norm = nn.BatchNorm2d(channels, affine=False) if AVG_POOL in names else None
+        self.max_norm = BatchNorm(channels, affine=False) if MAX_POOL in names else None
+        self.avg_norm = BatchNorm(channels, affine=False) if AVG_POOL in names else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """From (B, C, H, W) to relu(x) and the outputs of the weightless operations by name."""
@@ -177,7 +178,7 @@ class Supernet(nn.Module):
             stem_channels = STEM_MULTIPLIER * channels
             self.stem = nn.Sequential(
                 nn.Conv2d(in_channels, stem_channels, 3, 1, 1, bias=False),
-                nn.BatchNorm2d(stem_channels),
+                BatchNorm(stem_channels),
             )
             self.cells = nn.ModuleList()
             self.reductions = {layers // 3, 2 * layers // 3}
@@ -218,3 +219,25 @@ class Supernet(nn.Module):
         for name, parameter in self.named_parameters():
             if not name.startswith("alphas."):
                 yield parameter
+
+    def load_reference_state(
+        self,
+        state_dict: Mapping[str, Tensor],
+        alphas: Mapping[str, Tensor] | Sequence[Tensor] | None = None,
+    ) -> None:
+        """Take over the weights of an existing search, in the official code's layout.
+
+        `alphas` are raw (E, O) matrices: by cell name, or normal before reduce; None leaves ours.
+
+        Raises:
+            CheckpointError: something is missing, unknown or of another shape; nothing changed.
+        """
+        from darts_engine import reference_state
+
+        reference_state.load(self, state_dict, alphas)
+
+    def reference_state(self) -> dict[str, Tensor]:
+        """The weights and running statistics in the official code's layout; no alphas."""
+        from darts_engine import reference_state
+
+        return reference_state.export(self)

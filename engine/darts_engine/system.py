@@ -29,20 +29,24 @@ class Heart(threading.Thread):
 
     Args:
         folder: the run whose heartbeat file is touched.
-        gpu_index: the GPU to watch, or None.
+
+    Attributes:
+        gpu_index: the GPU to watch as well; None, also while torch is still being imported.
     """
 
-    def __init__(self, folder: RunFolder, gpu_index: int | None) -> None:
+    gpu_index: int | None = None
+
+    def __init__(self, folder: RunFolder) -> None:
         super().__init__(name="heart", daemon=True)
         self.figures = Figures()
-        self._folder, self._gpu_index = folder, gpu_index
+        self._folder = folder
         self._stopping = threading.Event()
         self._process = psutil.Process()
         self._process.cpu_percent()
 
     def run(self) -> None:
         """Beat until stopped."""
-        gpu = _Gpu(self._gpu_index) if self._gpu_index is not None else None
+        gpu: _Gpu | None = None
         while not self._stopping.wait(HEARTBEAT_S):
             # A run folder that went away is the loop's to report, not a reason to stop measuring.
             with contextlib.suppress(OSError):
@@ -51,6 +55,8 @@ class Heart(threading.Thread):
             with contextlib.suppress(psutil.Error):
                 self.figures.cpu_percent = self._process.cpu_percent()
                 self.figures.rss_bytes = self._process.memory_info().rss
+            if gpu is None and self.gpu_index is not None:
+                gpu = _Gpu(self.gpu_index)
             if gpu is not None:
                 self.figures.gpus = gpu.measure()
 

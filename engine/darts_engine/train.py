@@ -93,20 +93,21 @@ class Train:
         self.network.drop_path.prob = values["drop_path"]
         return values
 
-    def step(self, epoch: int, step: int) -> None:
-        """One step of gradient descent on the loss and the auxiliary head's."""
+    def step(self, epoch: int, step: int) -> int:
+        """One step of gradient descent on the loss and the auxiliary head's; its images."""
         self.network.train()
         seed = self.config.engine.seed
         with self._stopwatch.part("data"):
-            indices = self._order.batch(epoch, step)
+            indices = devices.send(self._order.batch(epoch, step), self.device)
             draws = streams.generator(seed, "augment train", epoch, step)
             images = self._augment(self._train, indices, draws)
-            labels = self._train.labels[indices.to(self.device)]
+            labels = self._train.labels[indices]
         with self._stopwatch.part("weights"):
             self.network.drop_path.draws = streams.generator(
                 seed, "drop path", epoch, step, self.device
             )
             self._weight_step(images, labels, epoch, step)
+        return len(labels)
 
     def _weight_step(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
         with devices.autocast(self.device, self.config.engine):
@@ -122,6 +123,7 @@ class Train:
         total.backward()
         clip = self.config.weights.grad_clip or math.inf
         self._grad_norm = torch.nn.utils.clip_grad_norm_(self._weights, clip)
+        self._finite.check(self._grad_norm, "the weights' gradient", epoch, step)
         self._optimizer.step()
         for meter in (self._epoch_meter, self._recent):
             meter.add(loss, logits, labels)

@@ -121,6 +121,24 @@ def test_resume_restarts_what_ended_and_prints_only_news(darts, engine, runs):
     assert (again.code, "is finished" in again.out) == (0, True)
 
 
+def test_a_run_that_cannot_be_locked_is_told_in_three_lines(darts, runs, tmp_path):
+    folder = make_run(runs, "one", epochs_done=1, epochs=3, phase="stopped")
+    folder.lock.unlink(missing_ok=True)
+    folder.lock.symlink_to(tmp_path / "elsewhere")
+    said = darts("resume", "one")
+    assert (said.code, len(said.complaint)) == (1, 3)
+    assert said.complaint[0].startswith("the run cannot be locked")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_name_that_steers_a_terminal_is_shown_and_not_obeyed(darts, runs):
+    folder = make_run(runs, "one", epochs=3, phase="finished")
+    evil = folder.path.rename(runs / "x\x1b]0;y")
+    said = darts("resume", str(evil))
+    assert (said.code, "is finished" in said.out) == (0, True)
+    assert "\x1b" not in said.out + said.err
+
+
 def test_a_held_run_is_not_started_again(darts, engine, runs):
     engine("finish")
     folder = make_run(runs, "one", epochs_done=1, epochs=3, phase="stopped")

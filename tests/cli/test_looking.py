@@ -8,6 +8,7 @@ import pytest
 from darts_engine.run.genotype import parse, published
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import fold_all
+from darts_tui import reading
 from darts_tui.genotypes import resolve
 from darts_tui.reading import summary
 from fake_run import engine_alive, make_run
@@ -70,8 +71,10 @@ def test_tail_lets_no_control_character_through(darts, runs):
         file.write(f'"message":"{message}"}}\n')
         file.write("\x1b[2J not an event\n")
         file.write('{"type":"from_the_future","seq":9001,"v":9,"t":2}\n')
+    with folder.events.open("ab") as file:
+        file.write(b'{"type":"from_the_future","seq":9002,"v":9,"t":2,"what":"\xff\xfe"}\n')
     said = darts("tail", "--json", "--from", "9000")
-    assert [json.loads(line)["seq"] for line in said.out.splitlines()] == [9000, 9001]
+    assert [json.loads(line)["seq"] for line in said.out.splitlines()] == [9000, 9001, 9002]
     notes = darts("tail")
     for text in (said.out, notes.out, notes.err):
         assert not set(text) & {"\x1b", "\x9b", "\u202e"}
@@ -215,3 +218,19 @@ def test_export_writes_a_run_and_a_genotype(darts, runs, tmp_path):
     assert all(file.read_text().count("->") > 8 for file in files)
     wrong = darts("export", "one", "--format", "bmp")
     assert (wrong.code, len(wrong.complaint) <= 3) == (1, True)
+
+
+def test_a_run_that_ends_while_it_is_looked_at_is_not_called_dead(runs, monkeypatch):
+    """The log is read while the engine runs, the lock is looked at when it has finished."""
+    folder = make_run(runs, "one", epochs=2, phase="finished")
+    lines = folder.events.read_bytes().splitlines(keepends=True)
+    folder.events.write_bytes(b"".join(lines[:-1]))
+    read = reading.summary
+
+    def then_finish(folder):
+        state = read(folder)
+        folder.events.write_bytes(b"".join(lines))
+        return state
+
+    monkeypatch.setattr(reading, "summary", then_finish)
+    assert reading.look(folder)[1] == "finished"

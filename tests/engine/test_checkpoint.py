@@ -242,6 +242,14 @@ def test_the_newest_the_asked_for_and_the_last_best_are_kept(run: RunFolder) -> 
     assert len(list(run.checkpoints.iterdir())) == 2 * len(left)
 
 
+def test_a_run_whose_every_epoch_is_the_best_has_something_to_fall_back_on(run: RunFolder) -> None:
+    for step in range(1, 6):
+        save(run, step, reason="best")
+        checkpoint.prune(run, keep=2)
+    left = [checkpoint.read_manifest(p).position.global_step for p in checkpoint.newest_first(run)]
+    assert left == [5, 4]
+
+
 def test_newest_means_latest_in_the_story_not_farthest(run: RunFolder) -> None:
     """After a fall-back the run saves at smaller steps; these must not be pruned at once."""
     for step, seq in [(90, 1000), (100, 1100), (60, 1200), (65, 1250)]:

@@ -69,6 +69,7 @@ def test_npz_with_test_part_and_class_names(tmp_path, arrays):
         ({"labels": np.linspace(0, 1, 40)}, "must be integers"),
         ({"labels": np.array([0, 2] * 20)}, "class '1' has no training image"),
         ({"labels": np.zeros(40, int)}, "at least two classes"),
+        ({"images": np.zeros((4, 6, 6), np.uint8), "labels": np.array([0, 0, 0, 1])}, "too few"),
     ],
 )
 def test_a_wrong_npz_is_refused_by_name(tmp_path, arrays, change, words):
@@ -112,6 +113,20 @@ def test_a_folder_with_train_and_val(tmp_path):
 def test_a_grey_folder_stays_grey_and_is_resized(tmp_path):
     images(tmp_path, {"ant": 5, "bee": 5}, mode="L", size=(9, 5))
     assert datasets.load(f"folder:{tmp_path}", 4).image_shape == (1, 4, 4)
+
+
+def test_sixteen_bits_are_scaled_not_cut_off(tmp_path):
+    ramp = np.linspace(0, 65535, 36).astype(np.uint16).reshape(6, 6)
+    for name in ("ant", "bee"):
+        (tmp_path / name).mkdir()
+        for i in range(5):
+            Image.fromarray(ramp).save(tmp_path / name / f"{i}.png")
+    found = datasets.load(f"folder:{tmp_path}", 0)
+    assert found.image_shape == (1, 6, 6)
+    assert found.train.images[0, ..., 0].tolist() == (ramp // 256).tolist()
+    Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "bee" / "9.tif")
+    with pytest.raises(DataError, match=r"32 bits.*\n.*9\.tif"):
+        datasets.load(f"folder:{tmp_path}", 0)
 
 
 def test_folder_faults_name_the_file(tmp_path):

@@ -1,6 +1,7 @@
 """The architect of first order, and the search step around it."""
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -25,14 +26,13 @@ def test_alpha_follows_the_gradient_of_its_loss_by_adams_rule():
     torch.manual_seed(0)
     supernet = Supernet(channels=4, layers=3, in_channels=1).double()
     section = AlphaSection(lr=0.03, beta1=0.5, beta2=0.999, weight_decay=1e-3)
-    method = FirstOrder(supernet, section)
+    method = FirstOrder(supernet, section, nullcontext)
     x, y = torch.randn(6, 1, 8, 8, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 4, 5])
     before = supernet.alphas.normal.detach().clone()
     expected = torch.autograd.grad(
         functional.cross_entropy(supernet(x), y), supernet.alphas.normal
     )[0]
-    loss, _ = method.loss(x, y)
-    method.step(loss)
+    method.move(method.look((x, y), (x, y)).gradients)
     gradient = expected + 1e-3 * before
     m, v = 0.5 * gradient / (1 - 0.5), 0.001 * gradient**2 / (1 - 0.999)
     by_hand = before - 0.03 * m / (v.sqrt() + 1e-8)
@@ -43,8 +43,7 @@ def test_the_alpha_step_moves_alpha_and_leaves_the_weights_bit_for_bit():
     search = tiny()
     weights = [w.clone() for w in search.supernet.weights()]
     alphas = [a.clone() for a in search.supernet.alphas.parameters()]
-    images, labels = search._alpha_batch(1, 1)
-    search._alpha_step(images, labels, 1, 1)
+    search._alpha_step(search._alpha_batch(1, 1), search._weight_batch(1, 1), 1, 1)
     assert all(torch.equal(a, b) for a, b in zip(weights, search.supernet.weights(), strict=True))
     assert all(w.grad is None and w.requires_grad for w in search.supernet.weights())
     moved = zip(alphas, search.supernet.alphas.parameters(), strict=True)
@@ -54,9 +53,8 @@ def test_the_alpha_step_moves_alpha_and_leaves_the_weights_bit_for_bit():
 def test_the_weight_step_moves_the_weights_and_leaves_alpha():
     search = tiny()
     alphas = [a.clone() for a in search.supernet.alphas.parameters()]
-    images, labels = search._weight_batch(1, 1)
     search.begin_epoch(1)
-    search._weight_step(images, labels, 1, 1)
+    search._weight_step(search._weight_batch(1, 1), 1, 1)
     after = list(search.supernet.alphas.parameters())
     assert all(torch.equal(a, b) for a, b in zip(alphas, after, strict=True))
     assert all(a.grad is None for a in after)
@@ -76,8 +74,7 @@ def test_alpha_rests_before_its_first_epoch():
 def test_weight_gradients_are_clipped():
     search = tiny(weights__grad_clip=1e-3)
     search.begin_epoch(1)
-    images, labels = search._weight_batch(1, 1)
-    search._weight_step(images, labels, 1, 1)
+    search._weight_step(search._weight_batch(1, 1), 1, 1)
     squares = sum(float(w.grad.double().pow(2).sum()) for w in search.supernet.weights())
     assert math.sqrt(squares) == pytest.approx(1e-3, rel=1e-3)
 

@@ -10,6 +10,7 @@ from torch import nn
 from darts_engine.network import DropPath, Network
 from darts_engine.run import genotype as genotypes
 from darts_engine.run.errors import GenotypeError
+from darts_engine.run.size import network_size
 
 TABLE = json.loads((Path(__file__).parent.parent / "conformance/genotypes.json").read_text())
 VARIANTS = {
@@ -79,6 +80,16 @@ def test_drop_path_spares_identities_but_not_factorized_skips():
         cell(*(torch.randn(2, width, 8, 8) for width in widths))
         identities = sum(isinstance(op, nn.Identity) for op in cell.operations)
         assert len(calls) == len(cell.edges) - identities == expected
+
+
+def test_edges_from_a_node_without_an_input_neither_compute_nor_count():
+    text = "Genotype(normal=[('sep_conv_3x3', 3, 2), ('skip_connect', 4, 0)], "
+    text += "normal_concat=[2, 3, 4], reduce=[('skip_connect', 2, 0)], reduce_concat=[2])"
+    genotype = genotypes.parse(text)
+    network = Network(genotype, channels=4, layers=4)
+    assert network(torch.randn(2, 3, 8, 8))[0].shape == (2, 10)
+    count = sum(p.numel() for p in network.parameters())
+    assert count == network_size(genotype, "cifar", 4, 4).parameters_with_auxiliary
 
 
 def test_an_unknown_operation_is_named():

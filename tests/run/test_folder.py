@@ -18,6 +18,7 @@ from darts_engine.run.commands import Pause, decode, wish
 from darts_engine.run.config import SearchConfig, TrainConfig
 from darts_engine.run.errors import BusyError, NotFoundError, RunError
 from darts_engine.run.folder import RunFolder, create, find, is_run, list_runs
+from darts_engine.run.log import EventLog
 
 CONFIG = SearchConfig()
 
@@ -160,6 +161,20 @@ def test_what_is_no_run_is_not_found(runs: Path, reference: str) -> None:
     with pytest.raises(NotFoundError) as refusal:
         find(runs, reference)
     assert refusal.value.remedy
+
+
+def test_what_is_written_in_place_is_not_written_through_a_link(runs: Path, tmp_path: Path) -> None:
+    run, precious = create(runs, "a", CONFIG), tmp_path / "precious"
+    precious.write_text("no newline at the end")
+    for path in (run.lock, run.events, run.commands):
+        path.symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic link"):
+        run.take_lock()
+    with pytest.raises(OSError, match="symbolic link"):
+        EventLog(run.events, run.torn_events)
+    with pytest.raises(RunError, match="cannot be written"):
+        run.send(wish(Pause))
+    assert precious.read_text() == "no newline at the end"
 
 
 def test_a_link_to_a_run_and_a_folder_without_config_are_no_runs(runs: Path) -> None:

@@ -85,6 +85,7 @@ def test_the_ways_papers_write_it_are_read(text: str) -> None:
 
 HOSTILE = [
     "",
+    f"Genotype(normal=[('a', 0x{'f' * 20_000})], normal_concat=[2], {REDUCE})",
     "__import__('os').system('touch PROOF')",
     f"Genotype(__import__('os').system('touch PROOF'), {REDUCE})",
     f"Genotype(normal=[(open('PROOF', 'w'), 0)], normal_concat=[2], {REDUCE})",

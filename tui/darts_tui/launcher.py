@@ -47,9 +47,16 @@ def start(
     Raises:
         BusyError: another engine already holds the run.
         EngineDiedError: the engine ended at once; what it said is in the message.
-        RunError: no process could be made.
+        RunError: the run cannot be locked, or no process be made.
     """
-    os.close(folder.take_lock())
+    try:
+        os.close(folder.take_lock())
+    except OSError as error:
+        raise RunError(
+            f"the run cannot be locked: {error.strerror}",
+            where=str(folder.lock),
+            remedy="mend the folder's rights; 'darts-tui doctor' looks whether locks work there",
+        ) from None
     said_before = _log_size(folder)
     process = _spawn(folder, config, program or ENGINE)
     threading.Thread(target=process.wait, name="reaper", daemon=True).start()

@@ -6,9 +6,8 @@ from typing import Any
 from darts_engine.run.config import Config
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.liveness import observe
 from darts_engine.run.state import RunState
-from darts_tui.reading import summary
+from darts_tui.reading import look
 from darts_tui.safe_text import clean
 
 STYLES = {
@@ -24,13 +23,13 @@ STYLES = {
 
 def describe(folder: RunFolder) -> dict[str, Any]:
     """One run as `runs --json` prints it. Accuracies are percent, times Unix seconds."""
-    state, config = summary(folder), _config(folder)
+    (state, live), config = look(folder), _config(folder)
     genotype, best = state.final_genotype(), state.best
     return {
         "name": folder.name,
         "path": str(folder.path.resolve()),
         "kind": state.kind or (_kind(config) if config else ""),
-        "state": observe(folder, state),
+        "state": live,
         "epoch": state.epoch,
         "epochs": state.total_epochs or (config.epochs if config else 0),
         "step": state.global_step,

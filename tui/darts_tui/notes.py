@@ -111,6 +111,8 @@ def note(event: AnyEvent) -> Note | None:
             return Note("log", known, message)
         case events.AlertRaised(message=message):
             return Note("warn", "warning", message)
+        case events.HvpChecked(gradient_distance=distance) if distance is not None:
+            return Note("hvp", "info", f"finite difference: alpha's gradient is {distance:.0%} off")
         case events.EventsDropped(count=count):
             return Note("drop", "warning", f"{count} events could not be written before this one")
         case _:

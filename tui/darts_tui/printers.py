@@ -42,20 +42,29 @@ class Quiet:
 
 
 class Plain:
-    """A line per epoch and per fact worth a note, with the time of day; last, what was found."""
+    """A line per epoch, and what is out of the ordinary; last, what was found."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
 
     def take(self, _line: bytes, event: AnyEvent | None) -> None:
         """Print the fact's note, if it is worth one."""
-        if event is not None and (text := note_line(event)):
+        if event is None or is_routine(event):
+            return
+        if text := note_line(event):
             print(text, file=self._out, flush=True)
         if isinstance(event, events.RunFinished) and event.text:
             print(clean(event.text), file=self._out, flush=True)
 
     def close(self) -> None:
         """Nothing to do."""
+
+
+def is_routine(event: AnyEvent) -> bool:
+    """Whether a fact comes up in every epoch and says little without a dashboard around it."""
+    if isinstance(event, events.CheckpointSaved):
+        return event.reason in ("epoch", "time", "best")
+    return isinstance(event, events.GenotypeDerived)
 
 
 def note_line(event: AnyEvent) -> str:

@@ -104,6 +104,7 @@ class Reader:
 
     def _loop(self, source: LogReader) -> None:
         last: Pulse | None = None
+        suspected = False
         while not self._stopped.is_set():
             facts = source.read(BATCH_BYTES)
             if facts:
@@ -112,6 +113,11 @@ class Reader:
                 folded.wait(FOLD_DEADLINE_S)
             behind = source.is_behind() and bool(facts)
             pulse = self._pulse(source, behind)
+            if pulse.live == "dead" and not suspected:
+                # It may have ended between our looks at its log and at its lock: read once more.
+                suspected = True
+                continue
+            suspected = pulse.live == "dead"
             if pulse != last:
                 self._post(PulseTaken(self, pulse))
                 last = pulse

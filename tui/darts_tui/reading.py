@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from darts_engine.run.folder import RunFolder
+from darts_engine.run.liveness import observe
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
 
@@ -21,6 +22,17 @@ def all_lines(folder: RunFolder) -> Iterator[bytes]:
         if not lines and reader.offset == before:
             return
         yield from lines
+
+
+def look(folder: RunFolder) -> tuple[RunState, str]:
+    """The run's summary, and what `liveness.observe` makes of it."""
+    state = summary(folder)
+    live = observe(folder, state)
+    if live == "dead":
+        # It may have ended between our looks at its log and at its lock: hear its last words.
+        state = summary(folder)
+        live = observe(folder, state)
+    return state, live
 
 
 def summary(folder: RunFolder) -> RunState:

@@ -6,10 +6,9 @@ from darts_engine.run import commands, events
 from darts_engine.run.commands import Command
 from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.liveness import observe
 from darts_engine.run.log import LogReader
 from darts_tui.naming import command
-from darts_tui.reading import summary
+from darts_tui.reading import look
 
 PATIENCE_S = 5.0
 POLL_S = 0.03
@@ -36,7 +35,7 @@ def send(folder: RunFolder, wish: Command, *, patience_s: float = PATIENCE_S) ->
     """
     word = type(wish).__name__.lower()
     if not folder.is_locked():
-        state = observe(folder, summary(folder))
+        _, state = look(folder)
         raise NoEngineError(
             f"{folder.name} is {state}: there is no engine to {word}",
             where=str(folder.path),

@@ -8,12 +8,11 @@ from darts_engine.run import commands, config
 from darts_engine.run.config import Config, SearchConfig, TrainConfig
 from darts_engine.run.errors import BusyError, ConfigError, ExitCode
 from darts_engine.run.folder import RunFolder, create
-from darts_engine.run.liveness import observe
 from darts_engine.run.log import MAX_LINE_BYTES
 from darts_tui import launcher
 from darts_tui.genotypes import RUN_PREFIX, resolve
 from darts_tui.naming import command
-from darts_tui.reading import summary
+from darts_tui.reading import look
 from darts_tui.reporting import say, tell
 from darts_tui.sending import send
 from darts_tui.watching import Watching, settled, watch
@@ -85,7 +84,7 @@ def resume(folder: RunFolder, how: Watching) -> int:
         RunError: it cannot be started.
     """
     how = settled(how)
-    state = observe(folder, summary(folder))
+    _, state = look(folder)
     match state:
         case "paused":
             say(send(folder, commands.wish(commands.Resume)))

@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 from darts_engine.run.errors import ConfigError, ExitCode
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.liveness import observe
 from darts_tui.naming import command
 from darts_tui.progress import Progress, chosen, follow, is_terminal, outcome
-from darts_tui.reading import summary
+from darts_tui.reading import look
 from darts_tui.reporting import say
 
 
@@ -64,8 +63,7 @@ def farewell(folder: RunFolder) -> int:
     Returns:
         0, or the exit code of a run that has failed.
     """
-    state = summary(folder)
-    live = observe(folder, state)
+    state, live = look(folder)
     match live:
         case "failed" | "dead":
             return outcome(folder, state)

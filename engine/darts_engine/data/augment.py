@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from darts_engine.data.dataset import Dataset, Part
+from darts_engine.device import send
 from darts_engine.run.config import DataSection
 
 
@@ -40,7 +41,7 @@ class Augmentation:
         """The augmented images `indices` of `part`, as (B, C, H, W) float32."""
         device = part.images.device
         batch, (height, width) = len(indices), part.images.shape[1:3]
-        picked = part.images[indices.to(device)]
+        picked = part.images[indices]
         rows = torch.arange(height).expand(batch, -1)
         columns = torch.arange(width).expand(batch, -1)
         if self.flip:
@@ -53,10 +54,10 @@ class Augmentation:
             pad = self.crop_padding
             picked = functional.pad(picked, (0, 0, pad, pad, pad, pad))
         if self.flip or self.crop_padding:
-            picked = _gather(picked, rows.to(device), columns.to(device))
+            picked = _gather(picked, send(rows, device), send(columns, device))
         out = self.plain(picked)
         if self.cutout:
-            out = out * self._mask(batch, height, width, draws).to(device)
+            out = out * send(self._mask(batch, height, width, draws), device)
         return out
 
     def _mask(self, batch: int, height: int, width: int, draws: torch.Generator) -> Tensor:

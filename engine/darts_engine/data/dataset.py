@@ -87,7 +87,9 @@ def _check(dataset: Dataset) -> None:
             where=dataset.name,
             remedy=f"found {len(dataset.classes)}",
         )
-    if len(dataset.train) < 2 * len(dataset.classes):
+    # A search gives every second image of a class to alpha, and batch norm needs two of them.
+    for_alpha = int((dataset.train.labels.bincount() // 2).sum())
+    if len(dataset.train) < 2 * len(dataset.classes) or for_alpha < 2:
         raise DataError(
             f"{len(dataset.train)} training images are too few for {len(dataset.classes)} classes",
             where=dataset.name,

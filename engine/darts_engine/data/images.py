@@ -60,7 +60,7 @@ def _is_grey(root: Path, classes: list[str]) -> bool:
     """Greyscale when the first image of every class is: one colour image makes the set RGB."""
     for name in classes:
         files = _files(root, name)
-        if files and _open(files[0]).mode not in ("1", "L", "I;16", "I", "LA"):
+        if files and _open(files[0]).mode not in ("1", "L", "LA"):
             return False
     return True
 
@@ -69,10 +69,19 @@ def _open(path: Path) -> Image.Image:
     try:
         image = Image.open(path)
         image.load()
+        return _of_eight_bits(image)
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, MemoryError) as error:
         raise DataError(f"the image cannot be read: {error}", where=str(path)) from None
     except Image.DecompressionBombError:
         raise DataError("the image is too large to be safe", where=str(path)) from None
+
+
+def _of_eight_bits(image: Image.Image) -> Image.Image:
+    """The image with 256 levels; Pillow's own conversion cuts 16 bits off at 255: all white."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"mode {image.mode}: levels of 32 bits have no known range")
     return image
 
 

@@ -6,7 +6,9 @@ throws it away. Batch norms are in training mode and their running statistics ta
 there.
 """
 
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +17,19 @@ from darts_engine.meter import cross_entropy
 from darts_engine.run.config import AlphaSection
 from darts_engine.supernet import Supernet
 
+# Images (B, C, H, W) and labels (B,).
+Batch = tuple[Tensor, Tensor]
+# Makes the context that the network computes in, such as autocast.
+Precision = Callable[[], AbstractContextManager[object]]
+
+
+class Look(NamedTuple):
+    """What a method saw: alpha's loss, the logits (B, classes), and the gradient of each alpha."""
+
+    loss: Tensor
+    logits: Tensor
+    gradients: Sequence[Tensor]
+
 
 class FirstOrder:
     """The architect that moves alpha, and the relaxation the weights see.
@@ -22,10 +37,12 @@ class FirstOrder:
     Args:
         supernet: whose alphas move.
         alpha: Adam's settings. Its weight decay is L2 inside Adam: it pulls alpha to 0.
+        precision: what the network computes in.
     """
 
-    def __init__(self, supernet: Supernet, alpha: AlphaSection) -> None:
+    def __init__(self, supernet: Supernet, alpha: AlphaSection, precision: Precision) -> None:
         self._supernet = supernet
+        self._precision = precision
         self._alphas = list(supernet.alphas.parameters())
         self._weights = list(supernet.weights())
         self._optimizer = torch.optim.Adam(
@@ -41,33 +58,38 @@ class FirstOrder:
         with torch.no_grad():
             return self._supernet.alphas.mixing()
 
-    def step(self, loss: Tensor) -> None:
-        """Move alpha by one Adam step down the gradient of a loss."""
+    def look(self, batch: Batch, weight_batch: Batch) -> Look:  # noqa: ARG002  for other methods
+        """Alpha's gradient at a batch of the alpha half; nothing but running statistics moves.
+
+        Args:
+            batch: of the alpha half.
+            weight_batch: the batch that the weights will learn from next.
+        """
+        images, labels = batch
+        with self._weights_frozen(), self._precision():
+            logits = self._supernet(images)
+            loss = cross_entropy(logits, labels)
         gradients = torch.autograd.grad(loss, self._alphas)
+        return Look(loss.detach(), logits.detach(), gradients)
+
+    def move(self, gradients: Sequence[Tensor]) -> None:
+        """One Adam step down a gradient."""
         for alpha, gradient in zip(self._alphas, gradients, strict=True):
             alpha.grad = gradient
         self.grad_norm = torch.stack([g.norm() for g in gradients]).norm()
         self._optimizer.step()
         self._optimizer.zero_grad()
 
-    def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss of a batch of the alpha half as a function of alpha alone.
-
-        Args:
-            images: (B, C, H, W).
-            labels: (B,).
-
-        Returns:
-            The loss, and the logits (B, classes) it comes from.
-        """
+    @contextmanager
+    def _weights_frozen(self) -> Iterator[None]:
+        """Forward passes in here record nothing for the weights' gradients."""
         for weight in self._weights:
             weight.requires_grad_(False)
         try:
-            logits = self._supernet(images)
+            yield
         finally:
             for weight in self._weights:
                 weight.requires_grad_(True)
-        return cross_entropy(logits, labels), logits
 
     def state(self) -> dict[str, Any]:
         """Adam's memory."""

@@ -20,8 +20,8 @@ class Entry(NamedTuple):
 
 METHODS = {
     "darts": Entry(
-        "darts_engine.methods.first_order:FirstOrder",
-        "DARTS, first order: alpha follows the validation loss at the current weights",
+        "darts_engine.methods.darts:architect",
+        "DARTS: alpha follows the validation loss, at the current weights or (order 2) the next",
     ),
 }
 

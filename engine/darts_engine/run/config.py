@@ -16,6 +16,7 @@ from msgspec import Meta
 from darts_engine.run.errors import ConfigError
 
 MAX_BYTES = 1_000_000
+HVP = ("finite-difference", "exact")
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,7 +44,9 @@ class DataSection(Section, frozen=True, kw_only=True):
     image_size: Annotated[
         int, Meta(ge=0, le=1024, description="Resize to N x N pixels; 0 = as they are.")
     ] = 0
-    batch_size: Annotated[int, Meta(ge=1, description="Images per step.")] = 64
+    batch_size: Annotated[int, Meta(ge=2, description="Images per step; batch norm needs two.")] = (
+        64
+    )
     crop_padding: Annotated[
         int, Meta(ge=0, description="Random crop after padding by N pixels; 0 = off.")
     ] = 1
@@ -73,6 +76,22 @@ class SearchSection(Section, frozen=True, kw_only=True):
     alpha_start_epoch: Annotated[
         int, Meta(ge=1, description="First epoch in which alpha moves.")
     ] = 1
+    order: Annotated[
+        int,
+        Meta(
+            ge=1, le=2, description="2: alpha looks one step of the weights ahead; 1: it does not."
+        ),
+    ] = 1
+    hvp: Annotated[
+        str,
+        Meta(description="Order 2's product with the Hessian: finite-difference or exact."),
+    ] = "finite-difference"
+    hvp_radius: Annotated[
+        float, Meta(gt=0, description="L2 length of the finite difference's step in the weights.")
+    ] = 0.01
+    hvp_check: Annotated[
+        bool, Meta(description="Now and then tell how far the finite difference is off.")
+    ] = False
 
 
 class WeightsSection(Section, frozen=True, kw_only=True):
@@ -158,7 +177,7 @@ class TrainConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="tra
     """Everything that decides a training."""
 
     engine: EngineSection = EngineSection()
-    data: DataSection = DataSection()
+    data: DataSection = DataSection(cutout=2)
     network: NetworkSection = NetworkSection()
     train: TrainSection = TrainSection()
     weights: WeightsSection = WeightsSection(lr=0.05, lr_min=0.0)
@@ -322,9 +341,24 @@ def _refuse_nonsense(config: Config, where: str) -> None:
             where=where,
             remedy="a stride-2 skip connection halves them into two convolutions",
         )
+    if isinstance(config, SearchConfig):
+        _refuse_nonsense_order(config.search, where)
     if config.weights.lr_min > config.weights.lr:
         raise ConfigError("lr_min is larger than lr", where=where)
     if isinstance(config, TrainConfig) and config.network.stem not in ("cifar", "imagenet"):
         raise ConfigError(
             f"unknown stem {config.network.stem!r}", where=where, remedy="use cifar or imagenet"
+        )
+
+
+def _refuse_nonsense_order(search: SearchSection, where: str) -> None:
+    if search.hvp not in HVP:
+        raise ConfigError(
+            f"unknown hvp {search.hvp!r}", where=where, remedy=f"use {' or '.join(HVP)}"
+        )
+    if search.hvp_check and search.order == 1:
+        raise ConfigError(
+            "hvp_check needs order 2",
+            where=where,
+            remedy="first order takes no product with the Hessian; add --order 2",
         )

@@ -168,6 +168,21 @@ class HealthMeasured(Event, kw_only=True, frozen=True):
     weight_grad_norm: float | None = None
 
 
+class HvpChecked(Event, kw_only=True, frozen=True):
+    """What the finite difference of second order costs in exactness, at one step's batches.
+
+    `relative_distance` is |h - exact h| / |exact h| of the product with the Hessian,
+    `gradient_distance` the same of alpha's whole gradient, `radius` the r of the difference.
+    """
+
+    epoch: int
+    step: int
+    global_step: int
+    radius: float
+    relative_distance: float | None
+    gradient_distance: float | None
+
+
 class GpuFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU. Percent, bytes, watts, degrees Celsius."""
 
@@ -314,6 +329,7 @@ AnyEvent = (
     | GenotypeDerived
     | EpochFinished
     | HealthMeasured
+    | HvpChecked
     | SystemMeasured
     | CheckpointSaved
     | CommandAccepted
@@ -331,6 +347,16 @@ AnyEvent = (
 )
 
 TYPES = frozenset(kind.__struct_config__.tag for kind in get_args(AnyEvent))
+
+# Facts that tell of work: those after a checkpoint are lost with it.
+WORK = (
+    StepFinished,
+    AlphaSampled,
+    GenotypeDerived,
+    EpochFinished,
+    HealthMeasured,
+    AlertRaised,
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)

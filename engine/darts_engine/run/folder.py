@@ -10,7 +10,8 @@
       checkpoints/        the complete state
       exports/            pictures and tables
 
-Nobody else joins paths of a run.
+Nobody else joins paths of a run. Files that are written in place are not followed where they are
+symbolic links: a run that came in an archive must not lead a resume to other files of its user.
 """
 
 import fcntl
@@ -152,7 +153,9 @@ class RunFolder:
         Raises:
             BusyError: another engine holds it.
         """
-        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
         deadline = time.monotonic() + 0.5
         while True:
             try:
@@ -182,7 +185,9 @@ class RunFolder:
         """
         try:
             descriptor = os.open(
-                self.commands, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+                self.commands,
+                os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW,
+                0o600,
             )
             try:
                 os.write(descriptor, encode_command(command))

@@ -71,6 +71,14 @@ class Genotype(msgspec.Struct, frozen=True):
         parts, _ = self.cell(name)
         return [_edge(part, place) for place, part in enumerate(parts)]
 
+    def live_edges(self, name: str) -> list[Edge]:
+        """The edges that compute something: those from a state that the cell's inputs reach."""
+        reached = {0, 1}
+        for edge in sorted(self.edges(name), key=lambda edge: edge.node):
+            if edge.input in reached:
+                reached.add(edge.node)
+        return [edge for edge in self.edges(name) if edge.input in reached]
+
     def nodes(self, name: str) -> int:
         """How many intermediate nodes the cell has, isolated ones included."""
         _, concat = self.cell(name)
@@ -271,7 +279,10 @@ def parse(text: str) -> Genotype:
 def _literal(node: ast.expr) -> Any:
     """The value of a nested list, tuple, string, integer, or a `range` of two integers."""
     match node:
-        case ast.Constant(value=str() | int() as value) if not isinstance(value, bool):
+        case ast.Constant(value=str() as value):
+            return value
+        # None larger: Python refuses to print an integer of thousands of digits.
+        case ast.Constant(value=int() as value) if type(value) is int and value < 2**63:
             return value
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [_literal(item) for item in items]

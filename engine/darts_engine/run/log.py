@@ -31,7 +31,7 @@ class EventLog:
         self.last_seq, self.repaired_bytes = _repair(path, torn)
         self.dropped = 0
         self._descriptor = os.open(
-            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
         )
         self._size = os.fstat(self._descriptor).st_size
 
@@ -82,7 +82,7 @@ class EventLog:
 def _repair(path: Path, torn: Path) -> tuple[int, int]:
     """Move a torn tail aside; return the last sequence number and how many bytes were moved."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return 0, 0
     with os.fdopen(descriptor, "r+b") as file:
@@ -99,7 +99,7 @@ def _repair(path: Path, torn: Path) -> tuple[int, int]:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _end_of_last_line(descriptor: int, size: int) -> int:

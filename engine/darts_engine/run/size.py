@@ -235,7 +235,7 @@ def _cell(
         _pointwise(last.channels, width, side)
     )
     reduction = name == "reduce"
-    for edge in genotype.edges(name):
+    for edge in genotype.live_edges(name):
         if edge.operation not in OPERATIONS:
             raise GenotypeError(
                 f"no derived network has the operation {edge.operation!r}",
@@ -260,7 +260,7 @@ def joined_states(genotype: Genotype, cell: str) -> list[int]:
         GenotypeError: nothing is left.
     """
     _, concat = genotype.cell(cell)
-    reached = {0, 1} | {edge.node for edge in genotype.edges(cell)}
+    reached = {0, 1} | {edge.node for edge in genotype.live_edges(cell)}
     joined = [state for state in concat if state in reached]
     if not joined:
         raise GenotypeError("no concatenated node has an input", where=f"{cell} cell")

@@ -1,0 +1,78 @@
+"""Memory of a weight step, each side in a process of its own: `python -m ...bench.memory SIDE`.
+
+The figure is the process's highest resident memory after one step, less that before the supernet
+was built: what the import of torch costs is in neither.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+SIDES = ("ours", "reference", "channels_last")
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """Megabytes above the import; `ratio` is ours / reference."""
+
+    ratio: float
+    ours_mb: float
+    reference_mb: float
+    channels_last_reference_mb: float
+    batch: int
+
+
+def measure(batch: int) -> Memory:
+    """One weight step of each side at a batch size."""
+    used = {side: _in_child(side, batch) for side in SIDES}
+    return Memory(
+        ratio=round(used["ours"] / used["reference"], 3),
+        ours_mb=used["ours"],
+        reference_mb=used["reference"],
+        channels_last_reference_mb=used["channels_last"],
+        batch=batch,
+    )
+
+
+def _in_child(side: str, batch: int) -> float:
+    command = [sys.executable, "-P", "-m", "darts_engine.bench.memory", side, str(batch)]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    return float(json.loads(done.stdout))
+
+
+def _peak_mb() -> float:
+    """Highest resident memory so far. On Linux `ru_maxrss` would count the parent's too."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1e3
+
+
+def _child(side: str, batch: int) -> None:
+    import torch
+
+    from darts_engine import device as devices
+    from darts_engine.bench import steps
+    from darts_engine.supernet import Supernet
+
+    torch.set_num_threads(1)
+    before = _peak_mb()
+    supernet = Supernet(channels=steps.CHANNELS, layers=steps.LAYERS)
+    given = steps.random_batch(batch)
+    if side == "ours":
+        devices.place(supernet, steps.CPU)
+        steps.OurSearch(supernet, 1).weight_step(steps.channels_last(given))
+    else:
+        last = side == "channels_last"
+        plain = steps.plain_of(supernet, last=last)
+        plain.weight_step(*(steps.channels_last(given) if last else given))
+    print(json.dumps(round(_peak_mb() - before, 1)))
+
+
+if __name__ == "__main__":
+    _child(sys.argv[1], int(sys.argv[2]))

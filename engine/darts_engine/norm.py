@@ -1,0 +1,147 @@
+"""Batch norm whose float32 sums are accurate in channels-last memory too.
+
+Ioffe and Szegedy, 2015, arXiv 1502.03167. On the CPU the library adds up a channels-last batch row
+by row in float32, a sum of B * H * W terms; in contiguous memory it adds in float64. The statistics
+are then 100 times less accurate, and ReLUs near zero turn the difference into wrong gradients
+(docs/precision.md). Here k neighbouring pixels are seen as channels of their own: the library sums
+B * H * W / k terms each, and what remains is combined by Chan's rule for variances. The wider rows
+are also faster when there are few channels.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# The folded channels of a row, its sums and its statistics stay in a first-level cache.
+WIDEST_ROW = 4096
+# Sums of so few terms are accurate as they are.
+FEW_TERMS = 64
+SPACE = (0, 2, 3)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """`nn.BatchNorm2d`, accurate in float32 on the CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same, normalised over all but C."""
+        needs_care = self.training and x.dtype == torch.float32 and x.device.type == "cpu"
+        if not needs_care or x.numel() <= FEW_TERMS * x.shape[1]:
+            return super().forward(x)
+        out, mean, var = _Normalise.apply(x, self.weight, self.bias, self.eps)
+        if self.track_running_stats:
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            assert self.num_batches_tracked is not None
+            assert self.momentum is not None
+            count = x.numel() // x.shape[1]
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(var * (count / (count - 1)), self.momentum)
+        normalised: Tensor = out
+        return normalised
+
+
+@contextmanager
+def statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Forward passes in training mode normalise as ever, but leave running statistics alone."""
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    before = [norm.track_running_stats for norm in norms]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm, tracks in zip(norms, before, strict=True):
+            norm.track_running_stats = tracks
+
+
+class _Normalise(torch.autograd.Function):
+    """The output, and the mean and variance (C,) that it was normalised by."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        folds, channels = _folds(x), x.shape[1]
+        means, variances = torch.batch_norm_update_stats(_fold(x, folds), None, None, 0.0)
+        means = means.view(folds, channels)
+        mean = means.mean(0)
+        apart = means - mean
+        var = variances.view(folds, channels).addcmul(apart, apart).mean(0)
+        out, _, _ = torch.native_batch_norm(x, weight, bias, mean, var, False, 0.0, eps)
+        ctx.save_for_backward(x, weight, mean, var)
+        ctx.folds, ctx.eps = folds, eps
+        ctx.mark_non_differentiable(mean, var)
+        return out, mean, var
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
+        x, weight, mean, var = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return *_gradients_by_definition(x, grads[0], weight, ctx.eps), None
+        folds, channels = ctx.folds, x.shape[1]
+        rows, grad_rows = _fold(x, folds), _fold(grads[0], folds)
+        inverse = (var + ctx.eps).rsqrt_()
+        mean_row, inverse_row = _row(mean, folds), _row(inverse, folds)
+        # With these masks the library only sums: grad * normalised x, and grad.
+        _, dots, sums = torch.ops.aten.native_batch_norm_backward(
+            grad_rows, rows, inverse_row, None, None, mean_row, inverse_row, True, ctx.eps,
+            [False, True, True],
+        )  # fmt: skip
+        dot, total = dots.view(folds, channels).sum(0), sums.view(folds, channels).sum(0)
+        # scale * (grad - total / count - normalised x * dot / count), as a * grad + b * x + c.
+        scale = inverse if weight is None else inverse * weight
+        shrunk = scale / (-x.numel() // channels)
+        slope = shrunk * inverse * dot
+        offset = torch.addcmul(shrunk * total, slope, mean, value=-1)
+        terms = [_row(term, folds).view(1, -1, 1, 1) for term in (offset, slope, scale)]
+        grad_x = torch.addcmul(terms[0], rows, terms[1]).addcmul_(grad_rows, terms[2])
+        if weight is None:
+            return _unfold(grad_x, x.shape), None, None, None
+        return _unfold(grad_x, x.shape), dot, total, None
+
+
+def _gradients_by_definition(
+    x: Tensor, grad: Tensor, weight: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The same gradients as a formula that can be differentiated again."""
+    centred = x - x.mean(SPACE, keepdim=True)
+    inverse = (centred.square().mean(SPACE, keepdim=True) + eps).rsqrt()
+    normalised = centred * inverse
+    inner = grad if weight is None else grad * weight[:, None, None]
+    grad_x = inverse * (
+        inner
+        - inner.mean(SPACE, keepdim=True)
+        - normalised * (inner * normalised).mean(SPACE, keepdim=True)
+    )
+    if weight is None:
+        return grad_x, None, None
+    return grad_x, (grad * normalised).sum(SPACE), grad.sum(SPACE)
+
+
+def _folds(x: Tensor) -> int:
+    """Neighbouring pixels per row: a divisor of B * H * W, at most its root and a cache's worth."""
+    count = x.numel() // x.shape[1]
+    most = max(1, min(math.isqrt(count), WIDEST_ROW // x.shape[1]))
+    return next(k for k in range(most, 0, -1) if count % k == 0)
+
+
+def _fold(x: Tensor, folds: int) -> Tensor:
+    """(B, C, H, W) to (1, folds * C, B * H * W / folds, 1), a view of channels-last memory."""
+    rows = x.permute(0, 2, 3, 1).reshape(1, -1, 1, folds * x.shape[1])
+    return rows.permute(0, 3, 1, 2)
+
+
+def _row(per_channel: Tensor, folds: int) -> Tensor:
+    """(C,) to (folds * C,), what a folded row needs."""
+    return per_channel.expand(folds, -1).reshape(-1)
+
+
+def _unfold(rows: Tensor, shape: torch.Size) -> Tensor:
+    """The inverse of `_fold`, in channels-last memory."""
+    batch, channels, height, width = shape
+    return rows.permute(0, 2, 3, 1).reshape(batch, height, width, channels).permute(0, 3, 1, 2)
