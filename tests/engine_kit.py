@@ -76,12 +76,13 @@ def hang_in_the_second_step() -> None:
 
     step = Search.step
 
-    def hang(self: Search, epoch: int, number: int) -> None:
-        step(self, epoch, number)
+    def hang(self: Search, epoch: int, number: int) -> int:
+        images = step(self, epoch, number)
         if number == 2:
             print("hanging", flush=True)
             while True:
                 time.sleep(1)
+        return images
 
     Search.step = hang  # type: ignore[method-assign]
 
