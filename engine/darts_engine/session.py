@@ -106,7 +106,7 @@ class Session:
             self._say_what_differs(manifest.environment)
             # A log that lost its end must not number new facts as older than the checkpoint.
             self.log.last_seq = max(self.log.last_seq, manifest.seq)
-            if self._has_lost(manifest.seq):
+            if refused is not None or self._has_lost(manifest.seq):
                 self.emit(
                     events.Rewound(
                         to_seq=manifest.seq,
