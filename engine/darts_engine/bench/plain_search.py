@@ -12,8 +12,6 @@ from torch.nn import functional
 
 from darts_engine.bench.plain_supernet import PlainSupernet
 
-RADIUS = 0.01
-
 
 class PlainSearch:
     """A plain supernet with its alphas and both optimizers.
@@ -23,7 +21,7 @@ class PlainSearch:
         alphas: the raw (E, O) matrices of the normal and the reduction cell.
     """
 
-    lr, momentum, weight_decay, clip = 0.025, 0.9, 3e-4, 5.0
+    lr, momentum, weight_decay, clip, radius = 0.025, 0.9, 3e-4, 5.0, 0.01
 
     def __init__(self, network: PlainSupernet, alphas: list[Tensor]) -> None:
         self.network = network
@@ -72,7 +70,7 @@ class PlainSearch:
         unrolled.zero_grad()
         self.loss(unrolled, *valid).backward()
         vector = [w.grad for w in unrolled.parameters() if w.grad is not None]
-        epsilon = RADIUS / torch.cat([v.reshape(-1) for v in vector]).norm()
+        epsilon = self.radius / torch.cat([v.reshape(-1) for v in vector]).norm()
         sides = []
         for sign in (1, -2):
             with torch.no_grad():

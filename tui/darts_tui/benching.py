@@ -1,0 +1,24 @@
+"""The benchmark: the engine measures itself in a child, whose table goes to our own output."""
+
+import os
+import subprocess
+import sys
+
+from darts_tui.launcher import exit_code
+
+BENCH = (sys.executable, "-P", "-m", "darts_engine.bench")
+
+
+def bench(*, quick: bool, as_json: bool) -> int:
+    """Measure our supernet against a plain one, and give the child's exit code.
+
+    Args:
+        quick: batch 16 on one thread only.
+        as_json: one JSON object instead of the table.
+    """
+    arguments = [*BENCH, *(["--quick"] if quick else []), *(["--json"] if as_json else [])]
+    # Threads that spin would slow their own neighbours on a machine with few cores.
+    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+    environment.pop("OMP_NUM_THREADS", None)
+    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, env=environment, check=False)
+    return exit_code(done.returncode)
