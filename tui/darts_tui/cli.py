@@ -355,6 +355,47 @@ def doctor(runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> int:
 
 
 @app.command(rich_help_panel=CARE)
+@options.with_settings("search")
+def profile(
+    *,
+    config: ConfigFile = None,
+    steps: Annotated[int, typer.Option(min=1, max=99, help="Steps to take the mean of.")] = 3,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the trace.")] = Path(),
+    as_json: AsJson = False,
+    given: dict[str, Any],
+) -> int:
+    """Show where a search step's time and memory go. Takes the options of 'search'.
+
+    Example: darts-tui profile --channels 16 --layers 8 --order 2
+    """
+    from darts_tui import profiling, starting
+
+    chosen = starting.search_config(config, given)
+    if sys.stderr.isatty():
+        tell("profiling; this takes ten seconds to a few minutes")
+    report, trace = profiling.profile(chosen, steps, out, as_json=as_json)
+    print(report)
+    tell(f"trace of the last step: {os.path.relpath(trace)} (open it at https://ui.perfetto.dev)")
+    return ExitCode.OK
+
+
+@app.command(rich_help_panel=CARE)
+def bench(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Batch 16 on one thread, in under 8 minutes.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Measure our supernet against a plain one, side by side in one run, on the CPU.
+
+    Example: darts-tui bench --quick
+    """
+    from darts_tui import benching
+
+    return benching.bench(quick=quick, as_json=as_json)
+
+
+@app.command(rich_help_panel=CARE)
 def reset_terminal() -> int:
     """Bring a terminal back to order after something left it in disorder.
 

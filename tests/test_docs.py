@@ -1,0 +1,46 @@
+"""What the documentation shows is what happens."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+LIBRARY = Path(__file__).parents[1] / "docs" / "library.md"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def as_program(page: str) -> str:
+    """The page's blocks, each at its own line numbers, so that a traceback names the page's."""
+    program, at = [], 0
+    for block in BLOCK.finditer(page):
+        start = page.count("\n", 0, block.start(1))
+        program.append("\n" * (start - at) + block[1])
+        at = start + block[1].count("\n")
+    return "".join(program)
+
+
+def test_every_block_of_the_library_page_runs_in_order(tmp_path: Path) -> None:
+    program = tmp_path / "library.py"
+    program.write_text(as_program(LIBRARY.read_text("utf-8")), "utf-8")
+    command = [sys.executable, "-P", "-W", "error", str(program)]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("Genotype(normal=[(") == 2
+
+
+def test_a_block_keeps_the_line_numbers_of_its_page() -> None:
+    page = "# a\n\n```python\none\ntwo\n```\n\ntext\n```sh\nno\n```\n```python\nthree\n```\n"
+    lines = as_program(page).splitlines()
+    assert {line: number for number, line in enumerate(lines, 1) if line} == {
+        "one": 4,
+        "two": 5,
+        "three": 13,
+    }

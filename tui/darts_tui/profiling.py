@@ -1,0 +1,87 @@
+"""Profiling a search step: the engine's profiler runs as a child, for this floor knows no torch."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from darts_engine.run.config import SearchConfig, to_toml
+from darts_engine.run.errors import ExitCode, RunError
+from darts_tui.launcher import EngineDiedError, exit_code
+from darts_tui.safe_text import clean, clean_block
+
+PROFILER = (sys.executable, "-P", "-m", "darts_engine.profile")
+TRACE = "darts-profile.json.gz"
+SHOWN_LINES = 3
+
+ENVIRONMENT = {
+    "PYTHONUTF8": "1",
+    # As in a run; the others keep the profiler's chatter off stderr.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "KINETO_LOG_LEVEL": "5",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+}
+
+
+def profile(chosen: SearchConfig, steps: int, out: Path, *, as_json: bool) -> tuple[str, Path]:
+    """Profile steps of a search, without making a run.
+
+    Args:
+        chosen: the search.
+        steps: how many to take the mean of.
+        out: folder for the Chrome trace of the last step; made if it is not there.
+        as_json: whether programs will read it.
+
+    Returns:
+        The table, or JSON text, and the trace's path.
+
+    Raises:
+        RunError: the trace cannot be written, or the search not be run; carries its exit code.
+    """
+    trace = out / TRACE
+    was_there = trace.exists()
+    _make_writable(trace)
+    with tempfile.TemporaryDirectory(prefix="darts-tui-") as scratch:
+        config = Path(scratch) / "config.toml"
+        config.write_text(to_toml(chosen), "utf-8")
+        command = [*PROFILER, str(config), "--steps", str(steps), "--trace", str(trace.resolve())]
+        done = subprocess.run(
+            [*command, "--json"] if as_json else command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
+            env=os.environ | ENVIRONMENT,
+        )
+    if done.returncode:
+        if not was_there:
+            with contextlib.suppress(OSError):
+                trace.unlink()
+        raise _failed(done)
+    return clean_block(done.stdout), trace
+
+
+def _make_writable(trace: Path) -> None:
+    """Find out before the work, not after it, that there is no place for the trace."""
+    try:
+        trace.parent.mkdir(parents=True, exist_ok=True)
+        trace.open("ab").close()
+    except OSError as error:
+        raise RunError(
+            f"the trace cannot be written: {error.strerror}",
+            where=str(error.filename or trace),
+            remedy="name another folder with --out",
+        ) from None
+
+
+def _failed(done: subprocess.CompletedProcess[str]) -> EngineDiedError:
+    code = exit_code(done.returncode)
+    lines = [clean(line, 300) for line in done.stderr.splitlines() if line.strip()]
+    # Exit code 1 may be a traceback, of which the last line says most; others are explanations.
+    told = lines if code != ExitCode.FAILED and len(lines) <= SHOWN_LINES else lines[-1:]
+    told += [""] * (SHOWN_LINES - len(told))
+    what = told[0] or f"the profiler ended with exit code {code} and said nothing"
+    return EngineDiedError(what, code, where=told[1], remedy=told[2])
