@@ -20,7 +20,7 @@ from darts_engine.run.errors import RunError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.state import RunState, fold
 from darts_themes import builtin, load_folder
-from darts_tui import terminal
+from darts_tui import narrow_updates, terminal
 from darts_tui.driver import SafeDriver
 from darts_tui.notes import note
 from darts_tui.panels.runs import RunsPanel
@@ -398,6 +398,7 @@ def watch(
         1 where the dashboard itself failed.
     """
     terminal.log_to_file()
+    narrow_updates.install()
     app = DashboardApp(folder, slow=slow, theme=theme)
     app.run(mouse=mouse)
     return 1 if app.return_code is None else app.return_code
