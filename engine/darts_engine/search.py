@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from darts_engine import device as devices
 from darts_engine import streams
@@ -23,9 +24,8 @@ from darts_engine.methods.first_order import Batch
 from darts_engine.optim.schedules import cosine
 from darts_engine.run import catalog, events
 from darts_engine.run.config import SearchConfig
+from darts_engine.scores import Scores, evaluate
 from darts_engine.stopwatch import Stopwatch
-
-EVALUATION_BATCH = 256
 
 
 class Search:
@@ -66,13 +66,11 @@ class Search:
 
         self._dataset = dataset
         self._finite = FiniteGuard(device)
-        self._epoch_meter, self._recent = Meter(device), Meter(device)
+        self._scores, self._recent = Scores(device), Meter(device)
         self._recent_alpha = Meter(device)
         self._weight_grad_norm = torch.zeros((), device=device)
         self._architecture = ArchitectureFacts(self.space, config.search.skip_alert)
         self._stopwatch = Stopwatch()
-        self._best_top1, self._best_epoch = 0.0, 0
-        self._last_top1: list[float | None] = [None, None]
 
     # The step -------------------------------------------------------------------------------------
 
@@ -121,7 +119,7 @@ class Search:
         self._weight_grad_norm = torch.nn.utils.clip_grad_norm_(self._weights, clip)
         self._finite.check(self._weight_grad_norm, "the weights' gradient", epoch, step)
         self._optimizer.step()
-        for meter in (self._epoch_meter, self._recent):
+        for meter in (self._scores.train, self._recent):
             meter.add(loss, logits, labels)
 
     def _weight_batch(self, epoch: int, step: int) -> Batch:
@@ -217,26 +215,8 @@ class Search:
     def finish_epoch(self, position: Position, timing: Timing) -> list[events.Event]:
         """Validate on the alpha half; alphas, genotype, health and the epoch's figures."""
         self._finite.settle()
-        train_loss, train_top1, train_top5 = self._epoch_meter.read()
-        self._epoch_meter.reset()
-        valid_loss, valid_top1, valid_top5 = self._validate()
-        best = max(self._best_top1, valid_top1 or 0.0)
-        self._last_top1 = [train_top1, valid_top1]
-        finished = events.EpochFinished(
-            epoch=position.epoch,
-            global_step=position.global_step,
-            train_loss=train_loss,
-            train_top1=train_top1,
-            train_top5=train_top5,
-            valid_loss=valid_loss,
-            valid_top1=valid_top1,
-            valid_top5=valid_top5,
-            seconds=round(timing.seconds, 3),
-            images_per_s=round(timing.images_per_s, 1),
-            is_best=best > self._best_top1,
-        )
-        if finished.is_best:
-            self._best_top1, self._best_epoch = best, position.epoch
+        self.supernet.eval()
+        valid = evaluate(self._alpha_part, self._augment, self._predict)
         said = self._sample(position, always_derive=True)
         said += self._architecture.health(
             position,
@@ -244,24 +224,13 @@ class Search:
             alpha_grad_norm=self.method.grad_norm,
             weight_grad_norm=self._weight_grad_norm,
         )
-        return [*said, finished]
+        return [*said, self._scores.finish_epoch(position, timing, valid)]
 
-    @torch.no_grad()
-    def _validate(self) -> tuple[float | None, float | None, float | None]:
-        """Loss and accuracies of the alpha half at softmax(alpha), in evaluation mode."""
-        self.supernet.eval()
-        meter = Meter(self.device)
-        mixing = self.supernet.alphas.mixing()
-        for indices in torch.arange(len(self._alpha_part), device=self.device).split(
-            EVALUATION_BATCH
-        ):
-            labels = self._alpha_part.labels[indices]
-            with devices.autocast(self.device, self.config.engine):
-                logits = self.supernet(
-                    self._augment.plain(self._alpha_part.images[indices]), mixing
-                )
-            meter.add(cross_entropy(logits, labels), logits, labels)
-        return meter.read()
+    def _predict(self, images: Tensor) -> Tensor:
+        """Logits at softmax(alpha), whatever the method shows the weights."""
+        with devices.autocast(self.device, self.config.engine):
+            logits: Tensor = self.supernet(images)
+        return logits
 
     def checkpoint_reason(self) -> str:
         """A search keeps its newest checkpoints; no epoch of it is best."""
@@ -269,16 +238,7 @@ class Search:
 
     def finish(self, seconds: float) -> events.RunFinished:
         """The genotype, and how well the supernet did."""
-        genotype = self.space.derive(self.method.mixing())
-        return events.RunFinished(
-            seconds=seconds,
-            genotype=genotype,
-            text=genotype.text(),
-            train_top1=self._last_top1[0],
-            valid_top1=self._last_top1[1],
-            best_top1=self._best_top1 or None,
-            best_epoch=self._best_epoch or None,
-        )
+        return self._scores.finish(seconds, self.space.derive(self.method.mixing()))
 
     # What a checkpoint holds ----------------------------------------------------------------------
 
@@ -305,10 +265,8 @@ class Search:
             "supernet": self.supernet.state_dict(),
             "weight_optimizer": self._optimizer.state_dict(),
             "method": self.method.state(),
-            "epoch_meter": self._epoch_meter.state(),
             "architecture": self._architecture.state(),
-            "best": [self._best_top1, self._best_epoch],
-            "last_top1": self._last_top1,
+            **self._scores.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -316,7 +274,5 @@ class Search:
         self.supernet.load_state_dict(state["supernet"])
         self._optimizer.load_state_dict(state["weight_optimizer"])
         self.method.load_state(state["method"])
-        self._epoch_meter.load_state(state["epoch_meter"])
         self._architecture.load_state(state["architecture"])
-        self._best_top1, self._best_epoch = state["best"]
-        self._last_top1 = state["last_top1"]
+        self._scores.load_state(state)

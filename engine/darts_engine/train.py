@@ -24,9 +24,8 @@ from darts_engine.optim.schedules import cosine, ramp
 from darts_engine.run import events
 from darts_engine.run import genotype as genotypes
 from darts_engine.run.config import TrainConfig
+from darts_engine.scores import Scores, evaluate
 from darts_engine.stopwatch import Stopwatch
-
-EVALUATION_BATCH = 256
 
 
 class Train:
@@ -71,13 +70,10 @@ class Train:
             weight_decay=config.weights.weight_decay,
         )
         self._finite = FiniteGuard(device)
-        self._epoch_meter, self._recent = Meter(device), Meter(device)
+        self._scores, self._recent = Scores(device), Meter(device)
         self._auxiliary_meter = Meter(device)
         self._grad_norm = torch.zeros((), device=device)
         self._stopwatch = Stopwatch()
-        self._last: events.EpochFinished | None = None
-        self._best_top1, self._best_epoch = 0.0, 0
-        self._last_top1: list[float | None] = [None, None]
 
     # The step -------------------------------------------------------------------------------------
 
@@ -125,7 +121,7 @@ class Train:
         self._grad_norm = torch.nn.utils.clip_grad_norm_(self._weights, clip)
         self._finite.check(self._grad_norm, "the weights' gradient", epoch, step)
         self._optimizer.step()
-        for meter in (self._epoch_meter, self._recent):
+        for meter in (self._scores.train, self._recent):
             meter.add(loss, logits, labels)
 
     # What there is to say -------------------------------------------------------------------------
@@ -177,66 +173,29 @@ class Train:
     def finish_epoch(self, position: Position, timing: Timing) -> list[events.Event]:
         """Validate on the test part; health and the epoch's figures."""
         self._finite.settle()
-        train_loss, train_top1, train_top5 = self._epoch_meter.read()
         auxiliary_loss, _, _ = self._auxiliary_meter.read()
-        self._epoch_meter.reset()
         self._auxiliary_meter.reset()
-        valid_loss, valid_top1, valid_top5 = self._validate()
-        is_best = (valid_top1 or 0.0) > self._best_top1
-        if is_best:
-            self._best_top1, self._best_epoch = valid_top1 or 0.0, position.epoch
-        self._last_top1 = [train_top1, valid_top1]
-        self._last = events.EpochFinished(
-            epoch=position.epoch,
-            global_step=position.global_step,
-            train_loss=train_loss,
-            train_top1=train_top1,
-            train_top5=train_top5,
-            valid_loss=valid_loss,
-            valid_top1=valid_top1,
-            valid_top5=valid_top5,
-            auxiliary_loss=auxiliary_loss,
-            seconds=round(timing.seconds, 3),
-            images_per_s=round(timing.images_per_s, 1),
-            is_best=is_best,
-        )
+        self.network.eval()
+        valid = evaluate(self._test, self._augment, self._predict)
         health = events.HealthMeasured(
             epoch=position.epoch,
             global_step=position.global_step,
             weight_grad_norm=number(self._grad_norm),
         )
-        return [health, self._last]
+        return [health, self._scores.finish_epoch(position, timing, valid, auxiliary_loss)]
 
-    @torch.no_grad()
-    def _validate(self) -> tuple[float | None, float | None, float | None]:
-        """Loss and accuracies of the test part, in evaluation mode."""
-        self.network.eval()
-        meter = Meter(self.device)
-        for images, labels in zip(
-            self._test.images.split(EVALUATION_BATCH),
-            self._test.labels.split(EVALUATION_BATCH),
-            strict=True,
-        ):
-            with devices.autocast(self.device, self.config.engine):
-                logits, _ = self.network(self._augment.plain(images))
-            meter.add(cross_entropy(logits, labels), logits, labels)
-        return meter.read()
+    def _predict(self, images: Tensor) -> Tensor:
+        with devices.autocast(self.device, self.config.engine):
+            logits: Tensor = self.network(images)[0]
+        return logits
 
     def checkpoint_reason(self) -> str:
         """The best epoch's checkpoint is kept beside the newest ones."""
-        return "best" if self._last is not None and self._last.is_best else "epoch"
+        return "best" if self._scores.is_best else "epoch"
 
     def finish(self, seconds: float) -> events.RunFinished:
         """The last and the best test accuracy."""
-        return events.RunFinished(
-            seconds=seconds,
-            genotype=self.genotype,
-            text=self.genotype.text(),
-            train_top1=self._last_top1[0],
-            valid_top1=self._last_top1[1],
-            best_top1=self._best_top1 or None,
-            best_epoch=self._best_epoch or None,
-        )
+        return self._scores.finish(seconds, self.genotype)
 
     # What a checkpoint holds ----------------------------------------------------------------------
 
@@ -262,17 +221,13 @@ class Train:
         return {
             "network": self.network.state_dict(),
             "weight_optimizer": self._optimizer.state_dict(),
-            "epoch_meter": self._epoch_meter.state(),
             "auxiliary_meter": self._auxiliary_meter.state(),
-            "best": [self._best_top1, self._best_epoch],
-            "last_top1": self._last_top1,
+            **self._scores.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["weight_optimizer"])
-        self._epoch_meter.load_state(state["epoch_meter"])
         self._auxiliary_meter.load_state(state["auxiliary_meter"])
-        self._best_top1, self._best_epoch = state["best"]
-        self._last_top1 = state["last_top1"]
+        self._scores.load_state(state)
