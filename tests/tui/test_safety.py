@@ -149,3 +149,16 @@ async def test_every_size_is_survived(runs: Path, size):
                 assert "panel failed" not in text
                 assert ("too small" in text) == (size[0] < 60 or size[1] < 16)
                 await pilot.resize_terminal(100, 30)
+
+
+async def test_a_tick_while_the_app_shuts_down_draws_nothing(runs, monkeypatch):
+    drawn = []
+    with a_run(runs) as run:
+        async with watching(run, story()) as (app, _):
+            monkeypatch.setattr(app.dashboard, "show", drawn.append)
+            app.redraw()
+            assert len(drawn) == 1
+            app._running = False
+            app.redraw()
+            app._running = True
+    assert len(drawn) == 1

@@ -154,7 +154,8 @@ class DashboardApp(App[int]):
     def redraw(self) -> None:
         """Show the run as it is now."""
         self._dirty, self._drawn_s = False, int(self._clock())
-        if self.dashboard.is_attached:
+        # While the app shuts down, timers still tick and the screen loses its widgets one by one.
+        if self.is_running and self.dashboard.is_attached:
             self.dashboard.show(self.view())
 
     def say(self, text: str, severity: str = "information") -> None:
