@@ -160,5 +160,5 @@ async def test_a_tick_while_the_app_shuts_down_draws_nothing(runs, monkeypatch):
             assert len(drawn) == 1
             app._running = False
             app.redraw()
+            assert len(drawn) == 1
             app._running = True
-    assert len(drawn) == 1
