@@ -11,6 +11,7 @@ from rich.text import Text
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.css.query import NoMatches
 from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
@@ -156,7 +157,11 @@ class DashboardApp(App[int]):
         self._dirty, self._drawn_s = False, int(self._clock())
         # While the app shuts down, timers still tick and the screen loses its widgets one by one.
         if self.is_running and self.dashboard.is_attached:
-            self.dashboard.show(self.view())
+            try:
+                self.dashboard.show(self.view())
+            except NoMatches:
+                # Widgets are still coming or already going: the next tick looks again.
+                self._dirty = True
 
     def say(self, text: str, severity: str = "information") -> None:
         """A toast; never markup, never control characters."""
