@@ -5,12 +5,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from textual.command import CommandPalette
 
 from darts_engine.run import events
 from darts_tui.app import DashboardApp
 from darts_tui.screens.dashboard import TABS
 from darts_tui.screens.help import HelpScreen
+from darts_tui.screens.offers import PaletteScreen
 from darts_tui.screens.stop import StopDialog
 from tui.watching import a_run, caught_up, screen_text, story, until, watching
 
@@ -192,11 +192,28 @@ async def test_the_palette_offers_our_commands(runs: Path, key):
     with a_run(runs) as run:
         async with watching(run, story()) as (app, pilot):
             await pilot.press(key)
-            await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+            await until(pilot, lambda: isinstance(app.screen, PaletteScreen))
             await pilot.press(*"high-con")
-            await until(pilot, lambda: "Theme: high-contrast" in screen_text(app))
-            await pilot.press("down", "enter")
+            await until(pilot, lambda: "View: Log" not in screen_text(app))
+            assert "Theme: high-contrast" in screen_text(app)
+            await pilot.press("enter")
             await until(pilot, lambda: app.theme == "high-contrast")
+
+
+async def test_a_held_key_redraws_once_for_all_its_presses(runs: Path):
+    with a_run(runs) as run:
+        async with watching(run, story()) as (app, pilot):
+            drawn: list[int | None] = []
+            show = app.dashboard.show
+            app.dashboard.show = lambda view: (drawn.append(view.epoch), show(view))[0]
+            for _ in range(20):
+                app.action_scrub(-1)
+                app.action_scrub(1)
+            app.action_scrub(-1)
+            await until(pilot, lambda: drawn)
+            await pilot.pause()
+            assert len(drawn) < 4
+            assert drawn[-1] == app.state.epoch - 1
 
 
 async def test_tab_moves_between_panels_and_arrows_scroll(runs: Path):

@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import ClassVar
 
 from rich.console import RenderableType
 from rich.text import Text
 from textual import work
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import BindingType
 from textual.css.query import NoMatches
 from textual.events import Resize
@@ -32,7 +32,7 @@ from darts_tui.screens.dashboard import Dashboard
 from darts_tui.screens.exports import ExportFailedError, export
 from darts_tui.screens.help import HelpScreen
 from darts_tui.screens.keys import KEYS
-from darts_tui.screens.offers import offers
+from darts_tui.screens.offers import Offer, PaletteScreen, offers
 from darts_tui.screens.stop import Answer, StopDialog
 from darts_tui.widgets.lines import LinesView
 from darts_tui.widgets.palette import Palette, textual_theme
@@ -58,6 +58,7 @@ class DashboardApp(App[int]):
 
     CSS_PATH = "app.tcss"
     TITLE = "darts-tui"
+    ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     def __init__(
@@ -154,14 +155,20 @@ class DashboardApp(App[int]):
 
     def redraw(self) -> None:
         """Show the run as it is now."""
-        self._dirty, self._drawn_s = False, int(self._clock())
-        # While the app shuts down, timers still tick and the screen loses its widgets one by one.
-        if self.is_running and self.dashboard.is_attached:
+        self._dirty, self._drawn_s, self._redraw_waits = False, int(self._clock()), False
+        # The screen is whole from its mount on; while the app shuts down, timers still tick.
+        if self.is_running and self.dashboard.is_attached and self.dashboard.is_mounted:
             try:
                 self.dashboard.show(self.view())
             except NoMatches:
-                # Widgets are still coming or already going: the next tick looks again.
+                # The screen loses its widgets one by one.
                 self._dirty = True
+
+    def redraw_soon(self) -> None:
+        """Redraw once for all the keys that are waiting, so that a held key never lags behind."""
+        if not self._redraw_waits:
+            self._redraw_waits = True
+            self.call_later(self.redraw)
 
     def say(self, text: str, severity: str = "information") -> None:
         """A toast; never markup, never control characters."""
@@ -227,6 +234,7 @@ class DashboardApp(App[int]):
         self._asked: dict[str, str] = {}
         self._pulse = Pulse("starting", None, (), 0, behind=True)
         self._is_current, self._dirty, self._drawn_s = False, True, 0
+        self._redraw_waits = False
         self._reader = Reader(self.folder, self.state, self._interval_s, self._from_thread)
 
     def _from_thread(self, message: Message) -> None:
@@ -280,7 +288,7 @@ class DashboardApp(App[int]):
         # Handed over at once, not to a worker: what is asked for just before q must not be lost.
         written = asyncio.get_running_loop().run_in_executor(None, self.folder.send, wish)
         written.add_done_callback(lambda done: self._on_written(wish, done))
-        self.redraw()
+        self.redraw_soon()
 
     def _on_written(self, wish: commands.Command, written: "asyncio.Future[None]") -> None:
         error = written.exception()
@@ -319,6 +327,8 @@ class DashboardApp(App[int]):
         if name not in [tab.name for tab in self.dashboard.tabs(self.view())]:
             self.say("A training has no alpha to show.")
             return
+        if not self.dashboard.is_mounted:
+            return
         self.dashboard.switch(name)
         if name == "runs":
             self._look_for_runs()
@@ -332,27 +342,27 @@ class DashboardApp(App[int]):
             return
         epoch = (newest if self._epoch is None else self._epoch) + epochs
         self._epoch = None if epoch >= newest else max(1, epoch)
-        self.redraw()
+        self.redraw_soon()
 
     def action_live(self) -> None:
         """Look at the newest epoch again."""
         self._epoch = None
-        self.redraw()
+        self.redraw_soon()
 
     def action_next_cell(self) -> None:
         """Show the other cell where there is room for one."""
         self._cell += 1
-        self.redraw()
+        self.redraw_soon()
 
     def action_smooth(self) -> None:
         """The next of a few strengths of smoothing."""
         self._smoothing = SMOOTHINGS[(SMOOTHINGS.index(self._smoothing) + 1) % len(SMOOTHINGS)]
-        self.redraw()
+        self.redraw_soon()
 
     def action_log_scale(self) -> None:
         """Logarithmic or linear loss."""
         self._log_loss = not self._log_loss
-        self.redraw()
+        self.redraw_soon()
 
     def action_next_theme(self) -> None:
         """The next theme."""
@@ -363,10 +373,13 @@ class DashboardApp(App[int]):
         """The keys."""
         self.push_screen(HelpScreen())
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """What the palette offers."""
-        del screen
-        return offers(self)
+    def action_command_palette(self) -> None:
+        """Everything there is to do, by name."""
+        self.push_screen(PaletteScreen(list(offers(self))), self._do)
+
+    def _do(self, offer: Offer | None) -> None:
+        if offer is not None:
+            offer.do()
 
     # Other runs
 

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 READ_BYTES = 4096
 POLL_S = 0.1
+# A paste whose end was lost would swallow every key; so many quiet polls end it.
+QUIET_POLLS = 5
+PASTE_END = "\x1b[201~"
 _X10 = re.compile(rb"\x1b\[M[\x20-\xff]{3}", re.DOTALL)
 _X10_TORN = re.compile(rb"\x1b\[M[\x20-\xff]{0,2}\Z", re.DOTALL)
 
@@ -50,9 +53,10 @@ class SafeDriver(LinuxDriver):
     def run_input_thread(self) -> None:
         """Read keys and mouse until the app leaves."""
         parser = XTermParser(self._debug)
-        source = InputFilter()
+        source, quiet = InputFilter(), 0
         while not self.exit_event.is_set():
             ready, _, _ = select.select([self.fileno], [], [], POLL_S)
+            quiet = 0 if ready else quiet + 1
             if ready:
                 data = os.read(self.fileno, READ_BYTES)
                 if not data:
@@ -63,6 +67,8 @@ class SafeDriver(LinuxDriver):
                     parser = self._take(parser, text)
             else:
                 source.idle()
+                if quiet == QUIET_POLLS:
+                    parser = self._take(parser, PASTE_END)
             for event in parser.tick():
                 self.process_message(event)
         with contextlib.suppress(EOFError, ParseError):
