@@ -21,6 +21,7 @@ from darts_engine.data.dataset import Dataset, halves
 from darts_engine.loop import Timing
 from darts_engine.meter import FiniteGuard, Meter, cross_entropy
 from darts_engine.methods.first_order import Batch
+from darts_engine.methods.method import Method
 from darts_engine.optim.schedules import cosine
 from darts_engine.run import catalog, events
 from darts_engine.run.config import SearchConfig
@@ -61,8 +62,7 @@ class Search:
             momentum=config.weights.momentum,
             weight_decay=config.weights.weight_decay,
         )
-        method = catalog.resolve("method", catalog.METHODS, config.search.method)
-        self.method = method(self.supernet, config, self._optimizer)
+        self.method = Method(self.supernet, config, self._optimizer)
 
         self._dataset = dataset
         self._finite = FiniteGuard(device)
@@ -83,20 +83,23 @@ class Search:
         values = self._schedule_values(epoch)
         for group in self._optimizer.param_groups:
             group["lr"] = values["lr_weights"]
+        self.method.begin_epoch(epoch)
         return values
 
     def step(self, epoch: int, step: int) -> int:
         """One alpha step, then one weight step that sees the new alpha; the latter's images."""
         self.supernet.train()
+        self.method.begin_step(epoch, step)
         with self._stopwatch.part("data"):
             weight_batch = self._weight_batch(epoch, step)
-        if epoch >= self.config.search.alpha_start_epoch:
-            with self._stopwatch.part("data"):
-                batch = self._alpha_batch(epoch, step)
+            moves = epoch >= self.config.search.alpha_start_epoch
+            needs_batch = moves or self.method.perturbs
+            batch = self._alpha_batch(epoch, step) if needs_batch else None
+        if batch is not None and moves:
             with self._stopwatch.part("alpha"):
                 self._alpha_step(batch, weight_batch, epoch, step)
         with self._stopwatch.part("weights"):
-            self._weight_step(weight_batch, epoch, step)
+            self._weight_step(weight_batch, batch, epoch, step)
         return len(weight_batch[1])
 
     def _alpha_step(self, batch: Batch, weight_batch: Batch, epoch: int, step: int) -> None:
@@ -107,10 +110,11 @@ class Search:
         self.method.move(gradients)
         self._recent_alpha.add(loss, logits, batch[1])
 
-    def _weight_step(self, batch: Batch, epoch: int, step: int) -> None:
+    def _weight_step(self, batch: Batch, alpha_batch: Batch | None, epoch: int, step: int) -> None:
         images, labels = batch
+        mixing = self.method.weight_mixing(batch, alpha_batch)
         with devices.autocast(self.device, self.config.engine):
-            logits = self.supernet(images, self.method.mixing())
+            logits = self.supernet(images, mixing)
             loss = cross_entropy(logits, labels)
         self._finite.check(loss, "the training loss", epoch, step)
         self._optimizer.zero_grad()
@@ -156,14 +160,17 @@ class Search:
             "lr_alpha": alpha.lr if moves else 0.0,
             # The search has no drop path; watchers show the schedule all the same.
             "drop_path": 0.0,
+            **self.method.schedule_values(epoch),
         }
 
     def _schedules(self) -> list[events.ScheduleSpan]:
         labels = {"lr_weights": "lr", "lr_alpha": "lr α", "drop_path": "drop path"}
         by_epoch = [self._schedule_values(epoch) for epoch in range(1, self.epochs + 1)]
         return [
-            events.ScheduleSpan(name=name, label=label, values=[v[name] for v in by_epoch])
-            for name, label in labels.items()
+            events.ScheduleSpan(
+                name=name, label=labels.get(name, name), values=[v[name] for v in by_epoch]
+            )
+            for name in by_epoch[0]
         ]
 
     def stopwatch(self) -> Stopwatch:
@@ -227,9 +234,9 @@ class Search:
         return [*said, self._scores.finish_epoch(position, timing, valid)]
 
     def _predict(self, images: Tensor) -> Tensor:
-        """Logits at softmax(alpha), whatever the method shows the weights."""
+        """Logits at the clean mixing weights, whatever the method shows the weights."""
         with devices.autocast(self.device, self.config.engine):
-            logits: Tensor = self.supernet(images)
+            logits: Tensor = self.supernet(images, self.method.mixing())
         return logits
 
     def checkpoint_reason(self) -> str:

@@ -9,13 +9,14 @@ skip. The sums are the same; a normal cell has 5 sources and 14 edges. `none` ad
 not computed; its alpha still takes part in the softmax.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from darts_engine import operations, streams
+from darts_engine.mixing import Matrices, Mixing
 from darts_engine.norm import BatchNorm
 from darts_engine.operations import AVG_POOL, MAX_POOL, NONE, SKIP, ConvNorm, FactorizedReduce
 
@@ -198,17 +199,19 @@ class Supernet(nn.Module):
                 before = (before[1], nodes * channels)
             self.classifier = nn.Linear(before[1], classes)
         self.alphas = Alphas(num_edges, len(names), alpha_scale, seed)
+        # A search's method puts its own relaxation here.
+        self.relax: Callable[[], Mixing] = lambda: Mixing(self.alphas.mixing())
 
-    def forward(self, x: Tensor, mixing: dict[str, Tensor] | None = None) -> Tensor:
+    def forward(self, x: Tensor, mixing: Mixing | Matrices | None = None) -> Tensor:
         """Images (B, in_channels, H, W) to logits (B, classes).
 
-        `mixing` gives each cell type's (E, O) weights; by default softmax(alpha).
+        `mixing` gives each cell type's (E, O) weights; by default softmax(alpha), or what the
+        search's method makes of alpha.
         """
-        if mixing is None:
-            mixing = self.alphas.mixing()
+        mixing = Mixing.of(self.relax() if mixing is None else mixing)
         x0 = x1 = self.stem(x)
         for layer, cell in enumerate(self.cells):
-            weights = mixing["reduce" if layer in self.reductions else "normal"]
+            weights = mixing.weights["reduce" if layer in self.reductions else "normal"]
             x0, x1 = x1, cell(x0, x1, weights)
         pooled = functional.adaptive_avg_pool2d(x1, 1).flatten(1)
         logits: Tensor = self.classifier(pooled)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darts_engine.run import catalog
+from darts_engine.run import catalog, methods
 from darts_engine.run.config import HVP, Setting, settings
 from darts_engine.run.folder import LATEST, NAME_PATTERN, list_runs
 from darts_tui.naming import DEFAULT_RUNS, RUNS_VARIABLE
@@ -21,6 +21,7 @@ PANELS = {
     "data": "Data",
     "space": "Search space",
     "search": "Search",
+    "method": "Method (axes)",
     "weights": "Weights (SGD)",
     "alpha": "Alpha (Adam)",
     "network": "Network",
@@ -29,7 +30,8 @@ PANELS = {
 }
 
 _CHOICES: dict[str, list[str]] = {
-    "search.method": list(catalog.METHODS),
+    "search.method": list(methods.PRESETS),
+    **{f"method.{field}": list(words) for field, words in methods.CHOICES.items()},
     "search.hvp": list(HVP),
     "space.space": list(catalog.SPACES),
     "data.dataset": [f"{n}:" if n in ("npz", "folder") else n for n in catalog.DATASETS],

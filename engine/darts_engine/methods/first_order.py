@@ -66,7 +66,7 @@ class FirstOrder:
             weight_batch: the batch that the weights will learn from next.
         """
         images, labels = batch
-        with self._weights_frozen(), self._precision():
+        with self.weights_frozen(), self._precision():
             logits = self._supernet(images)
             loss = cross_entropy(logits, labels)
         gradients = torch.autograd.grad(loss, self._alphas)
@@ -81,7 +81,7 @@ class FirstOrder:
         self._optimizer.zero_grad()
 
     @contextmanager
-    def _weights_frozen(self) -> Iterator[None]:
+    def weights_frozen(self) -> Iterator[None]:
         """Forward passes in here record nothing for the weights' gradients."""
         for weight in self._weights:
             weight.requires_grad_(False)

@@ -237,7 +237,7 @@ class SecondOrder(FirstOrder):
 
         if kind == "exact":
             return exact(train_loss, self._weights, self._alphas, vector)
-        with self._weights_frozen():
+        with self.weights_frozen():
             return finite_difference(train_loss, self._weights, self._alphas, vector, self._radius)
 
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:

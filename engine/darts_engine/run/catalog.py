@@ -1,7 +1,7 @@
 """What there is to choose from: name -> where its code is, and one line about it.
 
 Greppable, and listed without importing torch: the engine resolves an entry only when it is chosen.
-Adding a method, space or data set is its file and a line here.
+Adding a space or data set is its file and a line here. Methods are in `methods.py`.
 """
 
 import difflib
@@ -17,13 +17,6 @@ class Entry(NamedTuple):
     target: str
     summary: str
 
-
-METHODS = {
-    "darts": Entry(
-        "darts_engine.methods.darts:architect",
-        "DARTS: alpha follows the validation loss, at the current weights or (order 2) the next",
-    ),
-}
 
 SPACES = {
     "darts": Entry(

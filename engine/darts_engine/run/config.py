@@ -13,7 +13,9 @@ import msgspec
 import tomli_w
 from msgspec import Meta
 
+from darts_engine.run import methods
 from darts_engine.run.errors import ConfigError
+from darts_engine.run.methods import MethodSection
 
 MAX_BYTES = 1_000_000
 HVP = ("finite-difference", "exact")
@@ -163,6 +165,7 @@ class SearchConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="se
     data: DataSection = DataSection()
     space: SpaceSection = SpaceSection()
     search: SearchSection = SearchSection()
+    method: MethodSection = MethodSection()
     weights: WeightsSection = WeightsSection()
     alpha: AlphaSection = AlphaSection()
     checkpoint: CheckpointSection = CheckpointSection()
@@ -254,6 +257,8 @@ def from_plain(plain: dict[str, Any], *, where: str = "") -> Config:
             f"unknown kind of run {kind!r}", where=where, remedy="use search or train"
         )
     _refuse_unknown(plain, kind, where)
+    if kind == "search":
+        plain = methods.with_preset(plain)
     try:
         config = msgspec.convert(plain, KINDS[kind])
         # A path that is no text could not be told in the event log.
@@ -295,10 +300,17 @@ def read(path: Path) -> Config:
 def override(config: Config, changes: dict[str, Any]) -> Config:
     """`config` with dotted keys replaced, checked again.
 
+    Another method brings its own settings, and takes those of the one before with it.
+
     Raises:
         ConfigError: as `from_plain`.
     """
     plain = to_plain(config)
+    if isinstance(config, SearchConfig) and "search.method" in changes:
+        defaults = {setting.key: setting.default for setting in settings("search")}
+        before = methods.preset(config.search.method).settings
+        after = methods.preset(str(changes["search.method"])).settings
+        changes = {key: defaults[key] for key in before} | after | changes
     for key, value in changes.items():
         section, _, field = key.partition(".")
         plain.setdefault(section, {})[field] = value
@@ -343,6 +355,7 @@ def _refuse_nonsense(config: Config, where: str) -> None:
         )
     if isinstance(config, SearchConfig):
         _refuse_nonsense_order(config.search, where)
+        methods.refuse_nonsense(config.method, where)
     if config.weights.lr_min > config.weights.lr:
         raise ConfigError("lr_min is larger than lr", where=where)
     if isinstance(config, TrainConfig) and config.network.stem not in ("cifar", "imagenet"):

@@ -1,0 +1,66 @@
+"""From a config's words to the objects of each axis."""
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from darts_engine.methods.beta_decay import beta_decay
+from darts_engine.methods.dirichlet import Dirichlet
+from darts_engine.methods.gumbel import Gumbel
+from darts_engine.methods.mean_shift import MeanShift
+from darts_engine.methods.perturbation import Adversarial, Perturbation, Random
+from darts_engine.methods.relaxation import Relaxation, Softmax
+from darts_engine.methods.sigmoid import Sigmoid, zero_one
+from darts_engine.mixing import Matrices
+from darts_engine.run.config import SearchConfig
+
+Regulariser = Callable[[Matrices], Tensor]
+
+
+def relaxation(config: SearchConfig) -> Relaxation:
+    """How alpha becomes mixing weights."""
+    method = config.method
+    makers: dict[str, Callable[[], Relaxation]] = {
+        "softmax": Softmax,
+        "sigmoid": Sigmoid,
+        "dirichlet": Dirichlet,
+        "gumbel": partial(Gumbel, method.tau_max, method.tau_min),
+    }
+    return makers[method.relaxation]()
+
+
+def perturbation(config: SearchConfig) -> Perturbation | None:
+    """What the weights see instead."""
+    method = config.method
+    start, end = method.radius_start, method.radius
+    if method.perturbation == "random":
+        return Random(start, end)
+    if method.perturbation == "adversarial":
+        return Adversarial(start, end, method.perturbation_steps)
+    if method.perturbation == "mean-shift":
+        return MeanShift(
+            end,
+            method.bandwidth,
+            method.samples,
+            method.perturbation_steps,
+            official=method.ms_official,
+        )
+    return None
+
+
+def regulariser(config: SearchConfig) -> Regulariser | None:
+    """A term on alpha's loss."""
+    if config.method.regulariser == "zero-one":
+        return partial(zero_one, form=config.method.zero_one_form)
+    if config.method.regulariser == "beta-decay":
+        return beta_decay
+    return None
+
+
+def regulariser_weight(config: SearchConfig, epoch: int) -> float:
+    """The term's factor in an epoch (from 1): beta decay's grows from 0, lambda e / E."""
+    weight = config.method.regulariser_weight
+    if config.method.regulariser == "beta-decay":
+        return weight * (epoch - 1) / config.search.epochs
+    return weight

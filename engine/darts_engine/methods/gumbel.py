@@ -1,0 +1,64 @@
+"""GDAS's relaxation: Dong and Yang, 2019, arXiv 1910.04465, eq. 3 to 5.
+
+Each forward pass draws one operation per edge from the Gumbel-softmax over alpha; only that one is
+computed. The straight-through estimator gives every alpha of the edge a gradient: the weight in
+the forward pass is the one-hot vector, in the backward pass the softmax's.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from darts_engine import device as devices
+from darts_engine.methods.relaxation import Relaxation
+from darts_engine.mixing import Matrices, Mixing
+
+
+class Gumbel(Relaxation):
+    """Hard Gumbel-softmax with a temperature that falls linearly by epoch.
+
+    Args:
+        tau_max: temperature of the first epoch.
+        tau_min: temperature of the last.
+    """
+
+    def __init__(self, tau_max: float, tau_min: float) -> None:
+        self._max, self._min = tau_max, tau_min
+        self.tau = tau_max
+
+    def schedule(self, epoch: int, epochs: int) -> dict[str, float]:
+        """The temperature: tau_max - (tau_max - tau_min) e / (E - 1), e from 0."""
+        fallen = (epoch - 1) / max(1, epochs - 1)
+        return {"tau": self._max - (self._max - self._min) * fallen}
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Set the temperature."""
+        self.tau = self.schedule(epoch, epochs)["tau"]
+
+    def mix(self, alphas: Matrices, draws: torch.Generator) -> Mixing:
+        """One-hot weights (E, O) and the drawn column of each edge.
+
+        Which operation is computed must be known to the host: on a GPU the drawn columns are the
+        one thing that each forward pass waits for.
+        """
+        weights, active = {}, {}
+        for cell, alpha in alphas.items():
+            noise = self._noise(alpha, draws)
+            soft = functional.softmax((functional.log_softmax(alpha, -1) + noise) / self.tau, -1)
+            drawn = soft.argmax(-1)
+            hard = functional.one_hot(drawn, alpha.shape[-1]).to(soft.dtype)
+            weights[cell] = hard - soft.detach() + soft
+            active[cell] = [(column,) for column in drawn.tolist()]
+        return Mixing(weights, active=active)
+
+    def expected(self, alphas: Matrices) -> dict[str, Tensor]:
+        """softmax(alpha): the odds of the draw."""
+        return {cell: functional.softmax(alpha, dim=-1) for cell, alpha in alphas.items()}
+
+    def _noise(self, alpha: Tensor, draws: torch.Generator) -> Tensor:
+        """-log of exponential draws, (E, O); drawn again should one be zero or infinite."""
+        while True:
+            exponential = torch.empty(alpha.shape).exponential_(generator=draws)
+            noise = -exponential.log()
+            if bool(noise.isfinite().all()):
+                return devices.send(noise.to(alpha.dtype), alpha.device)

@@ -1,0 +1,108 @@
+"""The axis "perturbation": what the weights see instead of alpha's mixing during their own step.
+
+SmoothDARTS (Chen and Hsieh, 2020, arXiv 2002.05283) perturbs the mixing weights, not the logits:
+softmax(alpha) is moved within a box of radius epsilon and put back onto the simplex; the weight
+step computes with that; alpha itself stays as it is. MS-DARTS's mean shift is in mean_shift.py.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from darts_engine import device as devices
+from darts_engine.methods.simplex import clipped
+from darts_engine.mixing import Matrices
+
+# The loss of mixing weights; the gradient with respect to them can be taken.
+Loss = Callable[[Matrices], Tensor]
+
+
+class Losses(NamedTuple):
+    """What a perturbation may ask of a step's two batches, the network in evaluation mode."""
+
+    train: Loss
+    valid: Loss
+
+
+class Perturbation(Protocol):
+    """Moves mixing weights within a radius."""
+
+    def radius(self, epoch: int, epochs: int) -> float:
+        """Epsilon in an epoch (from 1)."""
+
+    def perturb(
+        self, weights: Matrices, losses: Losses, radius: float, draws: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Other weights (E, O) near these; no gradient reaches alpha."""
+
+
+class Random:
+    """SDARTS-RS: uniform noise.
+
+    Args:
+        start: epsilon at the search's beginning.
+        end: epsilon that its end approaches.
+    """
+
+    def __init__(self, start: float, end: float) -> None:
+        self._start, self._end = start, end
+
+    def radius(self, epoch: int, epochs: int) -> float:
+        """Linear: start + (end - start) e / E, e from 0."""
+        return self._start + (self._end - self._start) * (epoch - 1) / epochs
+
+    def perturb(
+        self,
+        weights: Matrices,
+        losses: Losses,  # noqa: ARG002  it looks at no loss
+        radius: float,
+        draws: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """Weights plus uniform noise in [-radius, radius], on the simplex."""
+        return {cell: clipped(w + noise(w, radius, draws)) for cell, w in weights.items()}
+
+
+class Adversarial(Random):
+    """SDARTS-ADV: the worst weights in the box for the training loss, by projected ascent.
+
+    Args:
+        start: epsilon at the search's beginning.
+        end: epsilon that its end approaches.
+        steps: steps of sign ascent, each 2 epsilon / steps long.
+    """
+
+    def __init__(self, start: float, end: float, steps: int) -> None:
+        super().__init__(start, end)
+        self._steps = steps
+
+    def perturb(
+        self, weights: Matrices, losses: Losses, radius: float, draws: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The ascent's end, or the given weights should it have lowered the loss.
+
+        The box is applied before the simplex, as published: scaling a row back to sum 1 may take
+        it out of the box a little.
+        """
+        clean = {cell: w.detach() for cell, w in weights.items()}
+        with torch.no_grad():
+            before = losses.train(clean)
+        moved = {cell: clipped(w + noise(w, radius, draws)) for cell, w in clean.items()}
+        for _ in range(self._steps):
+            leaves = {cell: w.requires_grad_() for cell, w in moved.items()}
+            gradients = torch.autograd.grad(losses.train(leaves), list(leaves.values()))
+            moved = {}
+            for (cell, w), gradient in zip(leaves.items(), gradients, strict=True):
+                stepped = w.detach() + 2 * radius / self._steps * gradient.sign()
+                boxed = clean[cell] + (stepped - clean[cell]).clamp(-radius, radius)
+                moved[cell] = clipped(boxed)
+        with torch.no_grad():
+            is_worse = losses.train(moved) >= before
+        return {cell: torch.where(is_worse, w, clean[cell]) for cell, w in moved.items()}
+
+
+def noise(like: Tensor, radius: float, draws: torch.Generator) -> Tensor:
+    """Uniform noise in [-radius, radius] of a tensor's shape, drawn on the CPU."""
+    uniform = torch.rand(like.shape, generator=draws, dtype=torch.float64)
+    return devices.send(((2 * uniform - 1) * radius).to(like.dtype), like.device)

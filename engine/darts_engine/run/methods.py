@@ -1,0 +1,205 @@
+"""Search methods as choices on independent axes, and the papers' names as presets of them.
+
+Nothing here knows torch: faces list and explain methods, and a config is resolved, without it.
+`docs/methods.md` has a paragraph for each.
+"""
+
+import difflib
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from darts_engine.run.errors import ConfigError, NotFoundError
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "relaxation": ("softmax", "gumbel", "sigmoid", "dirichlet"),
+    "regulariser": ("none", "zero-one", "beta-decay"),
+    "perturbation": ("none", "random", "adversarial", "mean-shift"),
+    "zero_one_form": ("l2", "l1"),
+}
+
+
+class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The axes of a search method; `--method` sets them all, each can be set alone."""
+
+    relaxation: Annotated[
+        str, Meta(description="Alpha to mixing weights: softmax, gumbel, sigmoid or dirichlet.")
+    ] = "softmax"
+    tau_max: Annotated[float, Meta(gt=0, description="Gumbel: temperature at the start.")] = 10.0
+    tau_min: Annotated[float, Meta(gt=0, description="Gumbel: temperature at the end.")] = 0.1
+    regulariser: Annotated[
+        str, Meta(description="Term on alpha's loss: none, zero-one or beta-decay.")
+    ] = "none"
+    regulariser_weight: Annotated[
+        float, Meta(ge=0, description="Its factor; beta decay's grows from 0 to this.")
+    ] = 10.0
+    zero_one_form: Annotated[str, Meta(description="Zero-one loss: l2 or l1.")] = "l2"
+    perturbation: Annotated[
+        str,
+        Meta(
+            description="What the weights' step sees: none, random, adversarial or mean-shift "
+            "moves the mixing weights."
+        ),
+    ] = "none"
+    radius: Annotated[
+        float, Meta(ge=0, le=1, description="Perturbation: epsilon that the end approaches.")
+    ] = 0.3
+    radius_start: Annotated[
+        float,
+        Meta(
+            ge=0, le=1, description="Perturbation: epsilon at the start; mean-shift: radius / 10."
+        ),
+    ] = 0.03
+    perturbation_steps: Annotated[
+        int, Meta(ge=1, le=100, description="Steps of ascent (adversarial) or shifts (T).")
+    ] = 7
+    samples: Annotated[
+        int, Meta(ge=1, le=100, description="Mean-shift: samples per shift (N).")
+    ] = 3
+    bandwidth: Annotated[
+        float, Meta(gt=0, description="Mean-shift: bandwidth of the Gaussian kernel (h).")
+    ] = 1.0
+    ms_official: Annotated[
+        bool, Meta(description="Mean-shift: as the published code, not the paper.")
+    ] = False
+
+
+class Preset(NamedTuple):
+    """A paper's method: what it is, where it comes from, and the settings that make it up."""
+
+    summary: str
+    paper: str
+    settings: dict[str, Any]
+
+
+PRESETS: dict[str, Preset] = {
+    "darts": Preset(
+        "alpha follows the validation loss at the current weights",
+        "Liu et al., DARTS, ICLR 2019, arXiv 1806.09055, section 2.3, xi = 0",
+        {},
+    ),
+    "darts-2nd": Preset(
+        "alpha follows the validation loss one step of the weights ahead",
+        "Liu et al., DARTS, ICLR 2019, arXiv 1806.09055, eq. 6 to 8",
+        {"search.order": 2},
+    ),
+    "gdas": Preset(
+        "one operation per edge is drawn and computed (straight-through Gumbel-softmax)",
+        "Dong and Yang, GDAS, CVPR 2019, arXiv 1910.04465",
+        {"method.relaxation": "gumbel"},
+    ),
+    "sdarts-rs": Preset(
+        "the weights learn at mixing weights with uniform noise",
+        "Chen and Hsieh, SmoothDARTS, ICML 2020, arXiv 2002.05283",
+        {"method.perturbation": "random"},
+    ),
+    "sdarts-adv": Preset(
+        "the weights learn at the worst mixing weights of a box (7 steps of ascent)",
+        "Chen and Hsieh, SmoothDARTS, ICML 2020, arXiv 2002.05283",
+        {"method.perturbation": "adversarial"},
+    ),
+    "ms-darts": Preset(
+        "the weights learn at a mean shift towards bad mixing weights nearby",
+        "MS-DARTS: mean-shift based differentiable architecture search",
+        {
+            "method.perturbation": "mean-shift",
+            "method.radius": 0.25,
+            "method.perturbation_steps": 2,
+            "method.samples": 3,
+            "method.bandwidth": 1.0,
+        },
+    ),
+    "fair-darts": Preset(
+        "independent gates per operation, driven to 0 or 1",
+        "Chu et al., Fair DARTS, ECCV 2020, arXiv 1911.12126",
+        {
+            "method.relaxation": "sigmoid",
+            "method.regulariser": "zero-one",
+            "method.regulariser_weight": 10.0,
+            "alpha.beta1": 0.9,
+            "alpha.init_scale": 0.0,
+        },
+    ),
+    "beta-darts": Preset(
+        "a decay on the logsumexp of each edge's alpha",
+        "Ye et al., beta-DARTS, CVPR 2022, arXiv 2203.01665",
+        {"method.regulariser": "beta-decay", "method.regulariser_weight": 50.0},
+    ),
+    "drnas": Preset(
+        "mixing weights drawn from a Dirichlet distribution that alpha shapes",
+        "Chen et al., DrNAS, ICLR 2021, arXiv 2006.10355",
+        {"method.relaxation": "dirichlet"},
+    ),
+}
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        NotFoundError: there is none; the nearest is named.
+    """
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PRESETS)}"
+        raise NotFoundError(f"there is no method {name!r}", remedy=hint)
+    return PRESETS[name]
+
+
+def with_preset(plain: dict[str, Any]) -> dict[str, Any]:
+    """A search's nested settings with its method's put beneath: what is set stays.
+
+    Args:
+        plain: what was asked so far, and nothing that is only a default.
+
+    Raises:
+        NotFoundError: there is no such method.
+    """
+    search = plain.get("search")
+    name = search.get("method", "darts") if isinstance(search, dict) else "darts"
+    out = {key: dict(table) if isinstance(table, dict) else table for key, table in plain.items()}
+    for key, value in preset(str(name)).settings.items():
+        section, _, field = key.partition(".")
+        table = out.setdefault(section, {})
+        if isinstance(table, dict):
+            table.setdefault(field, value)
+    return out
+
+
+def refuse_nonsense(method: MethodSection, where: str) -> None:
+    """Refuse unknown words, and combinations that have no meaning.
+
+    Raises:
+        ConfigError: with the reason.
+    """
+    for field, choices in CHOICES.items():
+        value = getattr(method, field)
+        if value not in choices:
+            raise ConfigError(
+                f"unknown {field.replace('_', ' ')} {value!r}",
+                where=where,
+                remedy=f"use {', '.join(choices)}",
+            )
+    for is_so, why in (
+        (
+            method.relaxation == "gumbel" and method.perturbation != "none",
+            "a perturbation moves mixing weights, but gumbel draws one operation per edge",
+        ),
+        (
+            method.relaxation == "sigmoid" and method.perturbation != "none",
+            "a perturbation keeps mixing weights on the simplex, but sigmoid's gates are not on it",
+        ),
+        (
+            method.regulariser == "zero-one" and method.relaxation != "sigmoid",
+            "the zero-one loss is on sigmoid gates",
+        ),
+        (
+            method.regulariser == "beta-decay" and method.relaxation == "sigmoid",
+            "beta decay bounds the logits of a softmax; sigmoid gates have none in common",
+        ),
+    ):
+        if is_so:
+            raise ConfigError(
+                why, where=where, remedy="'darts-tui methods' explains what goes together"
+            )
