@@ -202,3 +202,19 @@ def test_the_order_is_a_permutation_that_any_step_can_be_asked_for():
 def test_a_last_batch_of_one_image_is_left_out():
     assert num_batches(101, 10) == 10
     assert num_batches(102, 10) == 11
+
+
+def test_held_out_images_are_a_share_of_every_class_and_never_trained_or_tested_on():
+    whole = datasets.load("digits", 0)
+    held = datasets.hold_out(whole, 0.2, seed=3)
+    assert held.test.labels.bincount().tolist() == [
+        round(0.2 * count) for count in whole.train.labels.bincount().tolist()
+    ]
+
+    def rows(*parts):
+        return sorted(bytes(image.flatten().tolist()) for part in parts for image in part.images)
+
+    assert rows(held.train, held.test) == rows(whole.train)
+    again, other = (datasets.hold_out(whole, 0.2, seed).test for seed in (3, 4))
+    assert torch.equal(again.images, held.test.images)
+    assert not torch.equal(other.images, held.test.images)

@@ -142,6 +142,15 @@ class TrainSection(Section, frozen=True, kw_only=True):
     """The training as a whole."""
 
     epochs: Annotated[int, Meta(ge=1, le=10_000, description="Epochs of the training.")] = 50
+    valid_fraction: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=1,
+            description="Validate on this share of the training images, held out and not trained "
+            "on; 0 = on the test part.",
+        ),
+    ] = 0.0
 
 
 class CheckpointSection(Section, frozen=True, kw_only=True):
