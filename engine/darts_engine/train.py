@@ -18,6 +18,7 @@ from darts_engine.checkpoint import Position
 from darts_engine.data import order
 from darts_engine.data.augment import Augmentation
 from darts_engine.data.dataset import Dataset, hold_out
+from darts_engine.inputs import Inputs
 from darts_engine.loop import Timing
 from darts_engine.meter import FiniteGuard, Meter, cross_entropy
 from darts_engine.network import Network
