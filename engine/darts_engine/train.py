@@ -15,8 +15,8 @@ from darts_engine import device as devices
 from darts_engine import streams
 from darts_engine.architecture import number
 from darts_engine.checkpoint import Position
-from darts_engine.data import order
 from darts_engine.data.augment import Augmentation
+from darts_engine.data.batches import Batches
 from darts_engine.data.dataset import Dataset, hold_out
 from darts_engine.inputs import Inputs
 from darts_engine.loop import Timing
@@ -71,9 +71,9 @@ class Train:
             self._valid_name = "valid"
         self._dataset = dataset
         self._train, self._test = dataset.train.to(device), dataset.test.to(device)
-        self._order = order.Order(len(dataset.train), batch, seed, "train")
         self._augment = Augmentation.of(config.data, dataset, device)
-        self.steps_per_epoch = order.num_batches(len(dataset.train), batch)
+        self._batches = Batches(self._train, self._augment, batch, seed, "train")
+        self.steps_per_epoch = self._batches.steps
 
         self.network = network_of(config, dataset.image_shape[0], len(dataset.classes))
         devices.place(self.network, device)
@@ -109,10 +109,7 @@ class Train:
         self.network.train()
         seed = self.config.engine.seed
         with self._stopwatch.part("data"):
-            indices = devices.send(self._order.batch(epoch, step), self.device)
-            draws = streams.generator(seed, "augment train", epoch, step)
-            images = self._augment(self._train, indices, draws)
-            labels = self._train.labels[indices]
+            images, labels = self._batches.batch(epoch, step)
         with self._stopwatch.part("weights"):
             self.network.drop_path.draws = streams.generator(
                 seed, "drop path", epoch, step, self.device

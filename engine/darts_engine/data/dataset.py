@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from darts_engine import streams
+from darts_engine.device import send
 from darts_engine.run import catalog
 from darts_engine.run.errors import DataError
 
@@ -34,8 +35,17 @@ class Part:
         return Part(self.images[indices], self.labels[indices])
 
     def to(self, device: torch.device) -> "Part":
-        """The same on a device."""
-        return Part(self.images.to(device), self.labels.to(device))
+        """The same on a device; images that would fill half its free memory stay where they are."""
+        images = self.images
+        if device.type != "cuda" or images.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
+            images = images.to(device)
+        return Part(images, self.labels.to(device))
+
+    def pick(self, indices: Tensor, device: torch.device) -> Tensor:
+        """The images of `indices` (B,), which are on the CPU: (B, H, W, C) uint8 on a device."""
+        if self.images.device == device:
+            return self.images[send(indices, device)]
+        return send(self.images[indices], device)
 
 
 @dataclass(frozen=True)
