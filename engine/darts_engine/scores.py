@@ -8,6 +8,7 @@ from torch import Tensor
 
 from darts_engine.checkpoint import Position
 from darts_engine.data.augment import Augmentation
+from darts_engine.data.batches import plain_batches
 from darts_engine.data.dataset import Part
 from darts_engine.loop import Timing
 from darts_engine.meter import Meter, cross_entropy
@@ -29,10 +30,9 @@ def evaluate(part: Part, augment: Augmentation, predict: Callable[[Tensor], Tens
         augment: normalises them.
         predict: from (B, C, H, W) to logits (B, classes), in evaluation mode.
     """
-    meter = Meter(part.images.device)
-    batches = part.images.split(EVALUATION_BATCH), part.labels.split(EVALUATION_BATCH)
-    for images, labels in zip(*batches, strict=True):
-        logits = predict(augment.plain(images))
+    meter = Meter(augment.device)
+    for images, labels in plain_batches(part, augment, EVALUATION_BATCH):
+        logits = predict(images)
         meter.add(cross_entropy(logits, labels), logits, labels)
     return meter.read()
 

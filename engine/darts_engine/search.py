@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from darts_engine import device as devices
-from darts_engine import streams
 from darts_engine.architecture import ArchitectureFacts, number
 from darts_engine.checkpoint import Position
-from darts_engine.data import order
 from darts_engine.data.augment import Augmentation
+from darts_engine.data.batches import Batches
 from darts_engine.data.dataset import Dataset, halves
 from darts_engine.loop import Timing
 from darts_engine.meter import FiniteGuard, Meter, cross_entropy
@@ -45,12 +44,12 @@ class Search:
 
         weight_half, alpha_half = halves(dataset.train)
         self._weight_part, self._alpha_part = weight_half.to(device), alpha_half.to(device)
-        self._weight_order = order.Order(len(weight_half), batch, seed, "weights")
+        self._augment = Augmentation.of(config.data, dataset, device)
+        self._weight_batches = Batches(self._weight_part, self._augment, batch, seed, "weights")
         # DEVIATION: the official code draws each alpha batch from a fresh shuffle, so an image may
         # come up many times an epoch. Ours goes through a shuffled half like any other training.
-        self._alpha_order = order.Order(len(alpha_half), batch, seed, "alpha")
-        self._augment = Augmentation.of(config.data, dataset, device)
-        self.steps_per_epoch = order.num_batches(len(weight_half), batch)
+        self._alpha_batches = Batches(self._alpha_part, self._augment, batch, seed, "alpha")
+        self.steps_per_epoch = self._weight_batches.steps
 
         self.space = catalog.resolve("space", catalog.SPACES, config.space.space)(config)
         self.supernet = self.space.supernet(dataset.image_shape[0], len(dataset.classes))
@@ -127,14 +126,10 @@ class Search:
             meter.add(loss, logits, labels)
 
     def _weight_batch(self, epoch: int, step: int) -> Batch:
-        indices = devices.send(self._weight_order.batch(epoch, step), self.device)
-        draws = streams.generator(self.config.engine.seed, "augment weights", epoch, step)
-        return self._augment(self._weight_part, indices, draws), self._weight_part.labels[indices]
+        return self._weight_batches.batch(epoch, step)
 
     def _alpha_batch(self, epoch: int, step: int) -> Batch:
-        indices = devices.send(self._alpha_order.batch(epoch, step), self.device)
-        draws = streams.generator(self.config.engine.seed, "augment alpha", epoch, step)
-        return self._augment(self._alpha_part, indices, draws), self._alpha_part.labels[indices]
+        return self._alpha_batches.batch(epoch, step)
 
     # What there is to say -------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Training of a derived network from scratch, on the whole training part.
 
 Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.2: cosine learning rate, auxiliary head, drop
-path that grows linearly, cutout. Validation is on the test part after every epoch.
+path that grows linearly, cutout. Validation is after every epoch, on the test part or on training
+images that are held out (`train.valid_fraction`).
 """
 
 import math
@@ -14,9 +15,10 @@ from darts_engine import device as devices
 from darts_engine import streams
 from darts_engine.architecture import number
 from darts_engine.checkpoint import Position
-from darts_engine.data import order
 from darts_engine.data.augment import Augmentation
-from darts_engine.data.dataset import Dataset
+from darts_engine.data.batches import Batches
+from darts_engine.data.dataset import Dataset, hold_out
+from darts_engine.inputs import Inputs
 from darts_engine.loop import Timing
 from darts_engine.meter import FiniteGuard, Meter, cross_entropy
 from darts_engine.network import Network
@@ -26,6 +28,24 @@ from darts_engine.run import genotype as genotypes
 from darts_engine.run.config import TrainConfig
 from darts_engine.scores import Scores, evaluate
 from darts_engine.stopwatch import Stopwatch
+
+
+def network_of(config: TrainConfig, in_channels: int, classes: int) -> Network:
+    """The network that a config asks for, as it is before its first step.
+
+    Raises:
+        GenotypeError: the genotype cannot be read or built.
+    """
+    return Network(
+        genotypes.parse(config.network.genotype),
+        channels=config.network.channels,
+        layers=config.network.layers,
+        in_channels=in_channels,
+        classes=classes,
+        stem=config.network.stem,
+        auxiliary=config.network.auxiliary,
+        seed=config.engine.seed,
+    )
 
 
 class Train:
@@ -45,22 +65,17 @@ class Train:
         self.epochs = config.train.epochs
         seed, batch = config.engine.seed, config.data.batch_size
         self.genotype = genotypes.parse(config.network.genotype)
+        self._valid_name = "test"
+        if config.train.valid_fraction:
+            dataset = hold_out(dataset, config.train.valid_fraction, seed)
+            self._valid_name = "valid"
         self._dataset = dataset
         self._train, self._test = dataset.train.to(device), dataset.test.to(device)
-        self._order = order.Order(len(dataset.train), batch, seed, "train")
         self._augment = Augmentation.of(config.data, dataset, device)
-        self.steps_per_epoch = order.num_batches(len(dataset.train), batch)
+        self._batches = Batches(self._train, self._augment, batch, seed, "train")
+        self.steps_per_epoch = self._batches.steps
 
-        self.network = Network(
-            self.genotype,
-            channels=config.network.channels,
-            layers=config.network.layers,
-            in_channels=dataset.image_shape[0],
-            classes=len(dataset.classes),
-            stem=config.network.stem,
-            auxiliary=config.network.auxiliary,
-            seed=seed,
-        )
+        self.network = network_of(config, dataset.image_shape[0], len(dataset.classes))
         devices.place(self.network, device)
         self._weights = list(self.network.parameters())
         self._optimizer = torch.optim.SGD(
@@ -94,10 +109,7 @@ class Train:
         self.network.train()
         seed = self.config.engine.seed
         with self._stopwatch.part("data"):
-            indices = devices.send(self._order.batch(epoch, step), self.device)
-            draws = streams.generator(seed, "augment train", epoch, step)
-            images = self._augment(self._train, indices, draws)
-            labels = self._train.labels[indices]
+            images, labels = self._batches.batch(epoch, step)
         with self._stopwatch.part("weights"):
             self.network.drop_path.draws = streams.generator(
                 seed, "drop path", epoch, step, self.device
@@ -131,7 +143,7 @@ class Train:
         return {
             "kind": "train",
             "parameters": sum(p.numel() for p in self._weights),
-            "images": {"train": len(self._train), "test": len(self._test)},
+            "images": {"train": len(self._train), self._valid_name: len(self._test)},
             "schedules": self._schedules(),
             "genotype": self.genotype,
         }
@@ -201,12 +213,13 @@ class Train:
 
     def identity(self) -> dict[str, str]:
         """What a checkpoint must share with a run to be its own."""
-        network = self.config.network
+        network, held_out = self.config.network, self.config.train.valid_fraction
         return {
             "kind": "train",
             "network": f"{network.stem} C={network.channels} L={network.layers}",
             "genotype": self.genotype.text(),
-            "data": f"{self._dataset.name} {self._dataset.image_shape}",
+            "data": f"{self._dataset.name} {self._dataset.image_shape}"
+            + (f" held out {held_out}" if held_out else ""),
             # A position in an epoch means nothing in another order of the images.
             "data order": f"batch {self.config.data.batch_size} seed {self.config.engine.seed}",
         }
@@ -222,6 +235,7 @@ class Train:
             "network": self.network.state_dict(),
             "weight_optimizer": self._optimizer.state_dict(),
             "auxiliary_meter": self._auxiliary_meter.state(),
+            "inputs": Inputs.of(self._dataset, self._augment).state(),
             **self._scores.state(),
         }
 

@@ -7,6 +7,7 @@ from PIL import Image
 
 from darts_engine.data import dataset as datasets
 from darts_engine.data.augment import Augmentation
+from darts_engine.data.batches import Batches
 from darts_engine.data.order import Order, num_batches
 from darts_engine.run.config import DataSection
 from darts_engine.run.errors import DataError, NotFoundError
@@ -147,7 +148,8 @@ def batch_of(**settings):
     section = DataSection(**{"crop_padding": 0, **settings})
     augment = Augmentation.of(section, digits, CPU)
     draws = torch.Generator().manual_seed(0)
-    return digits, augment, augment(digits.train, torch.arange(500), draws)
+    drawn = augment.draw(digits.train, 500, draws)
+    return digits, augment, augment(digits.train, torch.arange(500), drawn)
 
 
 def test_without_augmentation_images_are_only_normalised():
@@ -185,6 +187,21 @@ def test_cutout_is_clipped_at_the_borders():
     assert holes.min() >= 4
 
 
+def test_cutout_may_spare_some_images():
+    _, _, out = batch_of(cutout=4, cutout_prob=0.25)
+    spared = (out == batch_of()[2]).flatten(1).all(1)
+    assert 330 < int(spared.sum()) < 420
+
+
+def test_a_shared_batch_is_the_whole_one_in_parts():
+    digits, augment, _ = batch_of(crop_padding=1, flip=True, cutout=3)
+    whole = Batches(digits.train, augment, 10, 5, "x").batch(2, 3)
+    shares = [Batches(digits.train, augment, 10, 5, "x", rank=r, world=3) for r in range(3)]
+    for rank, share in enumerate(shares):
+        for mine, everyone in zip(share.batch(2, 3), whole, strict=True):
+            assert torch.equal(mine, everyone[rank::3])
+
+
 def test_augmentation_is_a_function_of_its_stream():
     assert torch.equal(batch_of(flip=True, cutout=2)[2], batch_of(flip=True, cutout=2)[2])
 
@@ -202,3 +219,19 @@ def test_the_order_is_a_permutation_that_any_step_can_be_asked_for():
 def test_a_last_batch_of_one_image_is_left_out():
     assert num_batches(101, 10) == 10
     assert num_batches(102, 10) == 11
+
+
+def test_held_out_images_are_a_share_of_every_class_and_never_trained_or_tested_on():
+    whole = datasets.load("digits", 0)
+    held = datasets.hold_out(whole, 0.2, seed=3)
+    assert held.test.labels.bincount().tolist() == [
+        round(0.2 * count) for count in whole.train.labels.bincount().tolist()
+    ]
+
+    def rows(*parts):
+        return sorted(bytes(image.flatten().tolist()) for part in parts for image in part.images)
+
+    assert rows(held.train, held.test) == rows(whole.train)
+    again, other = (datasets.hold_out(whole, 0.2, seed).test for seed in (3, 4))
+    assert torch.equal(again.images, held.test.images)
+    assert not torch.equal(other.images, held.test.images)

@@ -89,5 +89,7 @@ def test_the_two_halves_share_no_image_and_have_every_class():
 
 def test_every_alpha_image_is_used_once_an_epoch():
     search = tiny()
-    seen = [search._alpha_order.batch(3, step) for step in range(1, search.steps_per_epoch + 1)]
+    seen = [
+        search._alpha_batches.order.batch(3, step) for step in range(1, search.steps_per_epoch + 1)
+    ]
     assert sorted(torch.cat(seen).tolist()) == list(range(len(search._alpha_part)))

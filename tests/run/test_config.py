@@ -12,6 +12,11 @@ from darts_engine.run import config
 from darts_engine.run.config import KINDS, Config, from_toml, override, settings, to_toml
 from darts_engine.run.errors import ConfigError
 
+LISTED = {
+    "stem": "imagenet", "hvp": "exact", "order": 2, "network": "wrn-10-1", "schedule": "step",
+    "smoothing": "others", "milestones": "0.5", "method": "darts-2nd", "relaxation": "dirichlet",
+    "regulariser": "beta-decay", "perturbation": "random", "zero_one_form": "l1",
+}  # fmt: skip
 KIND = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -31,8 +36,8 @@ def test_every_setting_survives_toml_when_it_is_not_the_default(kind: str) -> No
 
 
 def _another(setting: config.Setting) -> object:
-    if setting.field in ("stem", "hvp", "order"):
-        return {"stem": "imagenet", "hvp": "exact", "order": 2}[setting.field]
+    if setting.field in LISTED:
+        return LISTED[setting.field]
     if setting.type is bool:
         return not setting.default
     if setting.type is int:
@@ -97,6 +102,17 @@ def test_an_unknown_key_is_refused_and_the_nearest_one_named(text: str, named: s
         "[weights]\nlr = 0.1\nlr_min = 0.2",
         "[space]\nchannels = 7",
         "kind = 'train'\n[network]\nstem = 'mnist'",
+        "kind = 'train'\n[network]\nnetwork = 'wrn-11-1'",
+        "kind = 'train'\n[network]\nnetwork = 'resnet'",
+        "kind = 'train'\n[network]\ndropout = 0.3",
+        "kind = 'train'\n[weights]\nschedule = 'cyclic'",
+        "kind = 'train'\n[weights]\nmilestones = '0.5,0.3'",
+        "kind = 'train'\n[weights]\nmilestones = 'nan'",
+        "kind = 'train'\n[weights]\nmilestones = ''",
+        "kind = 'train'\n[weights]\nsam_adaptive = true",
+        "kind = 'train'\n[weights]\nnesterov = true\nmomentum = 0.0",
+        "kind = 'train'\n[train]\nsmoothing = 'all'",
+        "kind = 'search'\n[weights]\nsam_rho = 0.1",
         "a = " + "[" * 5000,
         "not toml",
         "#" + "x" * config.MAX_BYTES,

@@ -4,10 +4,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from darts_engine import streams
 from darts_engine.bench.timing import Comparison, compare
-from darts_engine.data import order
 from darts_engine.data.augment import Augmentation
+from darts_engine.data.batches import Batches
 from darts_engine.data.dataset import Dataset as Images
 from darts_engine.data.dataset import Part
 from darts_engine.run.config import DataSection
@@ -47,12 +46,11 @@ def measure(rounds: int, images: int = IMAGES) -> Comparison:
     data = Images("random", [str(c) for c in range(10)], part, part)
     section = DataSection(crop_padding=4, flip=True, batch_size=BATCH)
     augment = Augmentation.of(section, data, torch.device("cpu"))
-    batches = order.Order(images, BATCH, 0, "bench")
-    steps = order.num_batches(images, BATCH)
+    batches = Batches(part, augment, BATCH, 0, "bench")
 
     def ours() -> None:
-        for step in range(1, steps + 1):
-            augment(part, batches.batch(1, step), streams.generator(0, "bench", 1, step))
+        for step in range(1, batches.steps + 1):
+            batches.batch(1, step)
 
     loader = DataLoader(_PerImage(part), BATCH, shuffle=True, num_workers=WORKERS)
 

@@ -6,6 +6,7 @@ square after normalisation; its centre is uniform over the image, so it is clipp
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,13 +17,27 @@ from darts_engine.device import send
 from darts_engine.run.config import DataSection
 
 
+class Draws(NamedTuple):
+    """What chance decides for a batch; one row an image, None for what is off.
+
+    `mirrored` (B, 1) bool, `shift` (B, 2) rows and columns of the crop, `centre` (B, 2) of the
+    square that is cut out of those that `is_cut` (B,).
+    """
+
+    mirrored: Tensor | None
+    shift: Tensor | None
+    centre: Tensor | None
+    is_cut: Tensor | None
+
+
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a batch. `scale` and `offset` (C,) normalise, on the images' device."""
+    """What is done to a batch. `scale` and `offset` (C,) normalise, on the device of batches."""
 
     crop_padding: int
     flip: bool
     cutout: int
+    cutout_prob: float
     scale: Tensor
     offset: Tensor
 
@@ -30,45 +45,62 @@ class Augmentation:
     def of(cls, data: DataSection, dataset: Dataset, device: torch.device) -> "Augmentation":
         """The augmentation that a config asks for, with the statistics of the training part."""
         mean, std = dataset.channel_statistics()
-        scale, offset = 1 / (255 * std), -mean / std
-        return cls(data.crop_padding, data.flip, data.cutout, scale.to(device), offset.to(device))
+        scale, offset = (1 / (255 * std)).to(device), (-mean / std).to(device)
+        return cls(data.crop_padding, data.flip, data.cutout, data.cutout_prob, scale, offset)
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are made."""
+        return self.scale.device
 
     def plain(self, images: Tensor) -> Tensor:
         """(B, H, W, C) uint8 to (B, C, H, W) float32, normalised, channels-last in memory."""
         return images.float().mul_(self.scale).add_(self.offset).permute(0, 3, 1, 2)
 
-    def __call__(self, part: Part, indices: Tensor, draws: torch.Generator) -> Tensor:
-        """The augmented images `indices` of `part`, as (B, C, H, W) float32."""
-        device = part.images.device
-        batch, (height, width) = len(indices), part.images.shape[1:3]
-        picked = part.images[indices]
-        rows = torch.arange(height).expand(batch, -1)
-        columns = torch.arange(width).expand(batch, -1)
+    def draw(self, part: Part, batch: int, draws: torch.Generator) -> Draws:
+        """What happens to each image of a batch."""
+        height, width = part.images.shape[1:3]
+        mirrored = shift = centre = is_cut = None
         if self.flip:
             mirrored = torch.rand(batch, 1, generator=draws) < 0.5
-            columns = torch.where(mirrored, width - 1 - columns, columns)
         if self.crop_padding:
-            span = 2 * self.crop_padding + 1
-            shift = torch.randint(span, (2, batch, 1), generator=draws)
-            rows, columns = rows + shift[0], columns + shift[1]
+            shift = torch.randint(2 * self.crop_padding + 1, (2, batch), generator=draws).T
+        if self.cutout:
+            centre_y = torch.randint(height, (batch,), generator=draws)
+            centre_x = torch.randint(width, (batch,), generator=draws)
+            centre = torch.stack([centre_y, centre_x], 1)
+            if self.cutout_prob < 1:
+                is_cut = torch.rand(batch, generator=draws) < self.cutout_prob
+        return Draws(mirrored, shift, centre, is_cut)
+
+    def __call__(self, part: Part, indices: Tensor, drawn: Draws) -> Tensor:
+        """The augmented images `indices` (B,) of `part`, as (B, C, H, W) float32."""
+        batch, (height, width) = len(indices), part.images.shape[1:3]
+        picked = part.pick(indices, self.device)
+        rows = torch.arange(height).expand(batch, -1)
+        columns = torch.arange(width).expand(batch, -1)
+        if drawn.mirrored is not None:
+            columns = torch.where(drawn.mirrored, width - 1 - columns, columns)
+        if drawn.shift is not None:
+            rows, columns = rows + drawn.shift[:, :1], columns + drawn.shift[:, 1:]
             pad = self.crop_padding
             picked = functional.pad(picked, (0, 0, pad, pad, pad, pad))
-        if self.flip or self.crop_padding:
-            picked = _gather(picked, send(rows, device), send(columns, device))
+        if drawn.mirrored is not None or drawn.shift is not None:
+            picked = _gather(picked, send(rows, self.device), send(columns, self.device))
         out = self.plain(picked)
-        if self.cutout:
-            out = out * send(self._mask(batch, height, width, draws), device)
+        if drawn.centre is not None:
+            out = out * send(self._mask(drawn.centre, drawn.is_cut, height, width), self.device)
         return out
 
-    def _mask(self, batch: int, height: int, width: int, draws: torch.Generator) -> Tensor:
+    def _mask(self, centre: Tensor, is_cut: Tensor | None, height: int, width: int) -> Tensor:
         """(B, 1, H, W): 0 inside each image's square, 1 elsewhere."""
-        centre_y = torch.randint(height, (batch, 1), generator=draws)
-        centre_x = torch.randint(width, (batch, 1), generator=draws)
         rows, columns = torch.arange(height), torch.arange(width)
-        half = self.cutout // 2
-        inside_y = (rows >= centre_y - half) & (rows < centre_y - half + self.cutout)
-        inside_x = (columns >= centre_x - half) & (columns < centre_x - half + self.cutout)
+        top, left = (centre - self.cutout // 2)[:, :, None].unbind(1)
+        inside_y = (rows >= top) & (rows < top + self.cutout)
+        inside_x = (columns >= left) & (columns < left + self.cutout)
         hole = inside_y[:, :, None] & inside_x[:, None, :]
+        if is_cut is not None:
+            hole &= is_cut[:, None, None]
         return (~hole).float()[:, None]
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from darts_engine import streams
+from darts_engine.device import send
 from darts_engine.run import catalog
 from darts_engine.run.errors import DataError
 
@@ -33,8 +35,17 @@ class Part:
         return Part(self.images[indices], self.labels[indices])
 
     def to(self, device: torch.device) -> "Part":
-        """The same on a device."""
-        return Part(self.images.to(device), self.labels.to(device))
+        """The same on a device; images that would fill half its free memory stay where they are."""
+        images = self.images
+        if device.type != "cuda" or images.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
+            images = images.to(device)
+        return Part(images, self.labels.to(device))
+
+    def pick(self, indices: Tensor, device: torch.device) -> Tensor:
+        """The images of `indices` (B,), which are on the CPU: (B, H, W, C) uint8 on a device."""
+        if self.images.device == device:
+            return self.images[send(indices, device)]
+        return send(self.images[indices], device)
 
 
 @dataclass(frozen=True)
@@ -131,6 +142,25 @@ def halves(part: Part) -> tuple[Part, Part]:
     """
     is_alpha = ranks_in_class(part.labels) % 2 == 1
     return part.take((~is_alpha).nonzero()[:, 0]), part.take(is_alpha.nonzero()[:, 0])
+
+
+def hold_out(dataset: Dataset, fraction: float, seed: int) -> Dataset:
+    """The data set with part of its training images in the place of its test part.
+
+    Args:
+        dataset: its own test part is let go of, so nobody can look at it.
+        fraction: of each class's training images, rounded; one stays at least, and of two or more
+            one is held out at least.
+        seed: of the draw; the same one holds out the same images.
+    """
+    labels = dataset.train.labels
+    shuffled = torch.randperm(len(labels), generator=streams.generator(seed, "hold out"))
+    counts = labels.bincount(minlength=len(dataset.classes))
+    held = (counts * fraction).round().long().clamp_min(1).minimum(counts - 1)
+    is_held = torch.zeros(len(labels), dtype=torch.bool)
+    is_held[shuffled] = ranks_in_class(labels[shuffled]) < held[labels[shuffled]]
+    train, valid = (~is_held).nonzero()[:, 0], is_held.nonzero()[:, 0]
+    return replace(dataset, train=dataset.train.take(train), test=dataset.train.take(valid))
 
 
 def nearest(name: str, names: list[str]) -> str:

@@ -12,8 +12,9 @@ TRAIN, VALID = "series-0", "series-1"
 
 
 def valid_name(view: View) -> str:
-    """What the second curve is: the half that alpha learns from, or the test images."""
-    return "test" if view.is_training else "valid"
+    """What the second curve is: images that alpha learns from or held-out ones, or test images."""
+    started = view.state.started
+    return "test" if view.is_training and started and "test" in started.images else "valid"
 
 
 def _points(view: View, name: str) -> tuple[list[float], list[float]]:

@@ -1,0 +1,40 @@
+"""The network that a training asks for."""
+
+from darts_engine.network import Network
+from darts_engine.run import genotype as genotypes
+from darts_engine.run import networks
+from darts_engine.run.config import NetworkSection
+from darts_engine.wide_resnet import WideResNet
+
+# Both take images (B, C, H, W) to logits and, in training, an auxiliary head's logits or None.
+TrainedNetwork = Network | WideResNet
+
+
+def build(section: NetworkSection, *, in_channels: int, classes: int, seed: int) -> TrainedNetwork:
+    """A fresh network on the CPU.
+
+    Args:
+        section: what was asked; a genotype is text here.
+        in_channels: channels of the images.
+        classes: outputs.
+        seed: names the stream that weights are drawn from.
+
+    Raises:
+        GenotypeError: the genotype cannot be read or built.
+        ConfigError: there is no such network.
+    """
+    shape = networks.parse(section.network)
+    if shape is not None:
+        return WideResNet(
+            shape, in_channels=in_channels, classes=classes, dropout=section.dropout, seed=seed
+        )
+    return Network(
+        genotypes.parse(section.genotype),
+        channels=section.channels,
+        layers=section.layers,
+        in_channels=in_channels,
+        classes=classes,
+        stem=section.stem,
+        auxiliary=section.auxiliary,
+        seed=seed,
+    )
