@@ -54,7 +54,7 @@ def test_the_weight_step_moves_the_weights_and_leaves_alpha():
     search = tiny()
     alphas = [a.clone() for a in search.supernet.alphas.parameters()]
     search.begin_epoch(1)
-    search._weight_step(search._weight_batch(1, 1), 1, 1)
+    search._weight_step(search._weight_batch(1, 1), None, 1, 1)
     after = list(search.supernet.alphas.parameters())
     assert all(torch.equal(a, b) for a, b in zip(alphas, after, strict=True))
     assert all(a.grad is None for a in after)
@@ -74,7 +74,7 @@ def test_alpha_rests_before_its_first_epoch():
 def test_weight_gradients_are_clipped():
     search = tiny(weights__grad_clip=1e-3)
     search.begin_epoch(1)
-    search._weight_step(search._weight_batch(1, 1), 1, 1)
+    search._weight_step(search._weight_batch(1, 1), None, 1, 1)
     squares = sum(float(w.grad.double().pow(2).sum()) for w in search.supernet.weights())
     assert math.sqrt(squares) == pytest.approx(1e-3, rel=1e-3)
 
