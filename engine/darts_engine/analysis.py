@@ -1,0 +1,86 @@
+"""The curvature of the validation loss in alpha: Zela et al., 2020, arXiv 1909.09656, section 3.
+
+A flat minimum survives discretisation; the dominant eigenvalue of the Hessian tells how sharp it
+is. It is the largest signed eigenvalue, as in the paper's code, not the largest in magnitude.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Loss = Callable[[], Tensor]
+
+
+def hessian(loss: Loss, alphas: Sequence[Tensor]) -> Tensor:
+    """The full Hessian of `loss` in all entries of the alphas, (n, n), by double backward.
+
+    Args:
+        loss: makes the scalar anew; everything but the alphas is constant.
+        alphas: leaf tensors; their entries are numbered one after another.
+    """
+    gradients = torch.autograd.grad(loss(), alphas, create_graph=True, materialize_grads=True)
+    flat = torch.cat([g.reshape(-1) for g in gradients])
+    rows = []
+    for entry in flat:
+        row = torch.autograd.grad(entry, alphas, retain_graph=True, materialize_grads=True)
+        rows.append(torch.cat([r.reshape(-1) for r in row]))
+    matrix = torch.stack(rows).detach()
+    # Rounding leaves it a little asymmetric.
+    return (matrix + matrix.T) / 2
+
+
+def spectrum(matrix: Tensor) -> Tensor:
+    """All eigenvalues of a symmetric matrix in float64, ascending, (n,)."""
+    return torch.linalg.eigvalsh(matrix.double().cpu())
+
+
+class Curvature:
+    """Products with the Hessian from one recorded gradient."""
+
+    def __init__(self, loss: Loss, alphas: Sequence[Tensor]) -> None:
+        self._alphas = alphas
+        gradients = torch.autograd.grad(loss(), alphas, create_graph=True, materialize_grads=True)
+        self._flat = torch.cat([g.reshape(-1) for g in gradients])
+
+    def times(self, vector: Tensor) -> Tensor:
+        """H v for a vector (n,)."""
+        row = torch.autograd.grad(
+            self._flat, self._alphas, vector, retain_graph=True, materialize_grads=True
+        )
+        return torch.cat([r.reshape(-1) for r in row]).detach()
+
+    def dominant(self, draws: torch.Generator, most: int = 30, tolerance: float = 1e-4) -> float:
+        """The largest signed eigenvalue by Lanczos' method with full reorthogonalisation.
+
+        Ends when the estimate moves by less than `tolerance` of itself, or after `most` products.
+        """
+        size = self._flat.numel()
+        start = torch.randn(size, generator=draws).to(self._flat)
+        basis = [start / start.norm()]
+        diagonal: list[Tensor] = []
+        beside: list[Tensor] = []
+        estimate = 0.0
+        for step in range(min(most, size)):
+            product = self.times(basis[-1])
+            diagonal.append(basis[-1] @ product)
+            spanned = torch.stack(basis)
+            for _ in range(2):
+                product = product - spanned.T @ (spanned @ product)
+            before, estimate = estimate, _largest(diagonal, beside)
+            length = product.norm()
+            if float(length) < 1e-10 * max(1.0, abs(estimate)):
+                break
+            if step and abs(estimate - before) <= tolerance * abs(estimate):
+                break
+            beside.append(length)
+            basis.append(product / length)
+        return estimate
+
+
+def _largest(diagonal: Sequence[Tensor], beside: Sequence[Tensor]) -> float:
+    """The largest eigenvalue of a symmetric tridiagonal matrix."""
+    matrix = torch.diag(torch.stack(list(diagonal)).double().cpu())
+    for place, value in enumerate(beside[: len(diagonal) - 1]):
+        matrix[place, place + 1] = matrix[place + 1, place] = float(value)
+    return float(torch.linalg.eigvalsh(matrix)[-1])
