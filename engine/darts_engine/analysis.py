@@ -32,7 +32,8 @@ def hessian(loss: Loss, alphas: Sequence[Tensor]) -> Tensor:
 
 def spectrum(matrix: Tensor) -> Tensor:
     """All eigenvalues of a symmetric matrix in float64, ascending, (n,)."""
-    return torch.linalg.eigvalsh(matrix.double().cpu())
+    eigenvalues: Tensor = torch.linalg.eigvalsh(matrix.double().cpu())
+    return eigenvalues
 
 
 class Curvature:
