@@ -20,6 +20,7 @@ NONE = "none"
 MAX_POOL = "max_pool_3x3"
 AVG_POOL = "avg_pool_3x3"
 SKIP = "skip_connect"
+NOISE = "noise"
 
 PRIMITIVES = (
     NONE,

@@ -1,12 +1,7 @@
 """The supernet: every candidate operation on every edge, mixed by weights that alpha decides.
 
 Liu et al., DARTS, 2019, arXiv 1806.09055, section 2.2 and 3.1.1. Shapes: B batch, C channels,
-H W space, E edges, O operations.
-
-What depends only on an edge's source state and stride is computed once per source, not once per
-edge: the ReLU in front of the convolutions, both poolings with their batch norm, and the stride-1
-skip. The sums are the same; a normal cell has 5 sources and 14 edges. `none` adds nothing and is
-not computed; its alpha still takes part in the softmax.
+H W space, E edges, O operations. The cells are in search_cell.py.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,141 +11,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from darts_engine import operations, streams
+from darts_engine.alphas import Alphas
+from darts_engine.chance import Chance
 from darts_engine.mixing import Matrices, Mixing
 from darts_engine.norm import BatchNorm
-from darts_engine.operations import AVG_POOL, MAX_POOL, NONE, SKIP, ConvNorm, FactorizedReduce
+from darts_engine.search_cell import Design, Names, SearchCell
 
 STEM_MULTIPLIER = 3
 CELLS = ("normal", "reduce")
-
-
-class Alphas(nn.Module):
-    """The architecture parameters, apart from the network's weights: one (E, O) matrix per cell."""
-
-    def __init__(self, edges: int, num_operations: int, scale: float, seed: int) -> None:
-        super().__init__()
-        for cell in CELLS:
-            noise = torch.randn(
-                edges, num_operations, generator=streams.generator(seed, f"alpha {cell}")
-            )
-            self.register_parameter(cell, nn.Parameter(scale * noise))
-
-    def matrices(self) -> dict[str, Tensor]:
-        """The raw alphas by cell name."""
-        return dict(self.named_parameters())
-
-    def mixing(self) -> dict[str, Tensor]:
-        """softmax(alpha) over the operations, in float32 or better: eq. 2 of the paper."""
-        return {name: functional.softmax(alpha, dim=-1) for name, alpha in self.named_parameters()}
-
-
-class Source(nn.Module):
-    """One state as its outgoing edges see it: what they can share, at one stride."""
-
-    def __init__(self, channels: int, stride: int, names: set[str]) -> None:
-        super().__init__()
-        self.stride = stride
-        self.max_norm = BatchNorm(channels, affine=False) if MAX_POOL in names else None
-        self.avg_norm = BatchNorm(channels, affine=False) if AVG_POOL in names else None
-
-    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """From (B, C, H, W) to relu(x) and the outputs of the weightless operations by name."""
-        shared: dict[str, Tensor] = {}
-        if self.max_norm is not None:
-            shared[MAX_POOL] = self.max_norm(operations.max_pool(x, self.stride))
-        if self.avg_norm is not None:
-            shared[AVG_POOL] = self.avg_norm(operations.avg_pool(x, self.stride))
-        if self.stride == 1:
-            shared[SKIP] = x
-        return functional.relu(x), shared
-
-
-class MixedEdge(nn.Module):
-    """One edge: the weighted sum of its candidate operations (eq. 2)."""
-
-    def __init__(self, names: Sequence[str], channels: int, stride: int) -> None:
-        super().__init__()
-        self.names = tuple(names)
-        weightless = {NONE, MAX_POOL, AVG_POOL} | ({SKIP} if stride == 1 else set())
-        self.weighted = nn.ModuleDict(
-            {
-                name: operations.weighted_operation(name, channels, stride, affine=False)
-                for name in names
-                if name not in weightless
-            }
-        )
-
-    def forward(
-        self, rectified: Tensor, shared: dict[str, Tensor], weights_O: Tensor
-    ) -> list[Tensor]:
-        """The summands of the edge's output, each (B, C, H', W'); the node adds them up."""
-        summands = []
-        for weight, name in zip(weights_O.unbind(), self.names, strict=True):
-            if name == NONE:
-                continue
-            out = shared[name] if name in shared else self.weighted[name](rectified)
-            summands.append(weight * out)
-        return summands
-
-
-class SearchCell(nn.Module):
-    """A cell whose node i sums mixed edges from states 0 .. i + 1 and that concatenates its nodes.
-
-    In a reduction cell the edges from the two inputs have stride 2.
-    """
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        nodes: int,
-        channels_before: tuple[int, int],
-        channels: int,
-        *,
-        is_reduction: bool,
-        follows_reduction: bool,
-    ) -> None:
-        super().__init__()
-        self.nodes = nodes
-        earlier = FactorizedReduce if follows_reduction else ConvNorm
-        self.preprocess0 = earlier(channels_before[0], channels, affine=False)
-        self.preprocess1 = ConvNorm(channels_before[1], channels, affine=False)
-
-        def stride(state: int) -> int:
-            return 2 if is_reduction and state < 2 else 1
-
-        self.sources = nn.ModuleList(
-            Source(channels, stride(state), set(names)) for state in range(nodes + 1)
-        )
-        self.edges = nn.ModuleList(
-            MixedEdge(names, channels, stride(state))
-            for node in range(nodes)
-            for state in range(node + 2)
-        )
-
-    def forward(self, x0: Tensor, x1: Tensor, weights_EO: Tensor) -> Tensor:
-        """Outputs of the two cells before, to (B, nodes * C, H', W')."""
-        states = [
-            self.preprocess0(functional.relu(x0)),
-            self.preprocess1(functional.relu(x1)),
-        ]
-        seen = [source(state) for source, state in zip(self.sources, states, strict=False)]
-        edge = 0
-        for node in range(self.nodes):
-            summands: list[Tensor] = []
-            for rectified, shared in seen:
-                summands += self.edges[edge](rectified, shared, weights_EO[edge])
-                edge += 1
-            states.append(sum(summands[1:], summands[0]))
-            if node + 1 < self.nodes:
-                seen.append(self.sources[node + 2](states[-1]))
-        return torch.cat(states[2:], 1)
 
 
 class Supernet(nn.Module):
     """Stem, cells, pooling, classifier, and the alphas that mix the cells' operations.
 
     Args:
-        names: the candidate operations of every edge, in alpha's column order.
+        names: the candidate operations of every edge, in alpha's column order, or each cell's edge
+            by edge.
         nodes: intermediate nodes per cell.
         channels: C of the first cell; doubled by each reduction cell.
         layers: cells; those at layers // 3 and 2 * layers // 3 reduce.
@@ -158,11 +34,17 @@ class Supernet(nn.Module):
         classes: outputs.
         seed: names the streams that weights and alphas are drawn from.
         alpha_scale: standard deviation of the first alphas.
+        partial: K of `Design`.
+        edge_normalisation: the alphas also weigh whole edges (PC-DARTS).
+        auxiliary_skip: as in `Design`.
+
+    Raises:
+        ValueError: the channels cannot be divided so.
     """
 
     def __init__(
         self,
-        names: Sequence[str] = operations.PRIMITIVES,
+        names: Names = operations.PRIMITIVES,
         *,
         nodes: int = 4,
         channels: int = 16,
@@ -171,9 +53,15 @@ class Supernet(nn.Module):
         classes: int = 10,
         seed: int = 0,
         alpha_scale: float = 1e-3,
+        partial: int = 1,
+        edge_normalisation: bool = False,
+        auxiliary_skip: bool = False,
     ) -> None:
         super().__init__()
-        num_edges = sum(range(2, nodes + 2))
+        if channels % (2 * partial):
+            raise ValueError(f"{channels} channels have no even {partial}th part")
+        self.design = design = Design(names, nodes, partial, auxiliary_skip)
+        self.chance = Chance()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(streams.seed_of(seed, "weights"))
             stem_channels = STEM_MULTIPLIER * channels
@@ -188,19 +76,23 @@ class Supernet(nn.Module):
                 if layer in self.reductions:
                     channels *= 2
                 cell = SearchCell(
-                    names,
-                    nodes,
+                    design,
                     before,
                     channels,
+                    self.chance,
                     is_reduction=layer in self.reductions,
                     follows_reduction=layer - 1 in self.reductions,
                 )
                 self.cells.append(cell)
                 before = (before[1], nodes * channels)
             self.classifier = nn.Linear(before[1], classes)
-        self.alphas = Alphas(num_edges, len(names), alpha_scale, seed)
+        shapes = {cell: (design.edges, len(design.of(cell)[0])) for cell in CELLS}
+        self.alphas = Alphas(shapes, alpha_scale, seed, edges=edge_normalisation)
         # A search's method puts its own relaxation here.
-        self.relax: Callable[[], Mixing] = lambda: Mixing(self.alphas.mixing())
+        self.relax: Callable[[], Mixing] = self._relaxed
+
+    def _relaxed(self) -> Mixing:
+        return Mixing(self.alphas.mixing(), self.alphas.shares())
 
     def forward(self, x: Tensor, mixing: Mixing | Matrices | None = None) -> Tensor:
         """Images (B, in_channels, H, W) to logits (B, classes).
@@ -211,8 +103,10 @@ class Supernet(nn.Module):
         mixing = Mixing.of(self.relax() if mixing is None else mixing)
         x0 = x1 = self.stem(x)
         for layer, cell in enumerate(self.cells):
-            weights = mixing.weights["reduce" if layer in self.reductions else "normal"]
-            x0, x1 = x1, cell(x0, x1, weights)
+            kind = "reduce" if layer in self.reductions else "normal"
+            shares = None if mixing.shares is None else mixing.shares[kind]
+            active = None if mixing.active is None else mixing.active[kind]
+            x0, x1 = x1, cell(x0, x1, mixing.weights[kind], shares, active)
         pooled = functional.adaptive_avg_pool2d(x1, 1).flatten(1)
         logits: Tensor = self.classifier(pooled)
         return logits

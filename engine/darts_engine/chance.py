@@ -1,0 +1,44 @@
+"""Everything random inside a supernet's edges: drop path, skip dropout, noise.
+
+The search sets the probabilities by epoch and names the stream of draws by step, so that a resumed
+run draws the same. One `Chance` is shared by all edges of a supernet.
+"""
+
+import torch
+from torch import Tensor
+
+
+class Chance:
+    """The probabilities, and the draws they are used with.
+
+    Attributes:
+        drop_path: probability that an image's whole edge is dropped (R-DARTS(DP), Zela et al.,
+            2020, arXiv 1909.09656), skips included.
+        skip_dropout: probability that an entry of a stride-1 skip is dropped (P-DARTS, Chen et al.,
+            2019, arXiv 1904.12760).
+        auxiliary: factor of the auxiliary skips (DARTS-).
+        draws: generator on the supernet's device.
+    """
+
+    def __init__(self) -> None:
+        self.drop_path = 0.0
+        self.skip_dropout = 0.0
+        self.auxiliary = 1.0
+        self.draws: torch.Generator | None = None
+
+    def without_paths(self, x: Tensor) -> Tensor:
+        """(B, C, H, W): whole images dropped, the others scaled by 1 / (1 - p)."""
+        if x.dim() == 0:
+            return x
+        keep = 1 - self.drop_path
+        mask = torch.empty((len(x), 1, 1, 1), dtype=x.dtype, device=x.device)
+        return x * mask.bernoulli_(keep, generator=self.draws) / keep
+
+    def without_skips(self, x: Tensor) -> Tensor:
+        """(B, C, H, W): single entries dropped, the others scaled by 1 / (1 - p)."""
+        keep = 1 - self.skip_dropout
+        return x * torch.empty_like(x).bernoulli_(keep, generator=self.draws) / keep
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Standard normal noise of a tensor's shape: the operation `noise` of the space S4."""
+        return torch.empty_like(like).normal_(generator=self.draws)

@@ -1,0 +1,295 @@
+"""A cell of the supernet: states, the mixed edges between them, and what the edges share.
+
+Liu et al., DARTS, 2019, arXiv 1806.09055, section 2.2. Shapes: B batch, C channels, H W space,
+E edges, O operations.
+
+What depends only on an edge's source state and stride is computed once per source, not once per
+edge: the ReLU in front of the convolutions, both poolings with their batch norm, and the stride-1
+skip. The sums are the same; a normal cell has 5 sources and 14 edges. `none` adds nothing and is
+not computed; its alpha still takes part in the softmax.
+
+What other papers change in an edge is in `Design`: candidates of its own for each edge (S1 to S4,
+P-DARTS), partial channels (PC-DARTS), an auxiliary skip (DARTS-); and in `chance.py`: drop path,
+skip dropout, noise.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from darts_engine import operations
+from darts_engine.chance import Chance
+from darts_engine.norm import BatchNorm
+from darts_engine.operations import (
+    AVG_POOL,
+    MAX_POOL,
+    NOISE,
+    NONE,
+    SKIP,
+    ConvNorm,
+    FactorizedReduce,
+)
+
+WEIGHTLESS = {NONE, NOISE, MAX_POOL, AVG_POOL}
+
+# Candidates in alpha's column order: the same for all edges, or each cell's, edge by edge.
+Names = Sequence[str] | Mapping[str, Sequence[Sequence[str]]]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What makes up the cells.
+
+    Attributes:
+        names: the candidate operations; all edges of a cell have equally many.
+        nodes: intermediate nodes per cell.
+        partial: K; the operations see C / K channels of a state, the others pass by (PC-DARTS, Xu
+            et al., 2020, arXiv 1907.05737). C / K must be even.
+        auxiliary_skip: every edge has a skip beside its candidates, whose factor the search lowers
+            to 0 (DARTS-, Chu et al., 2021, arXiv 2009.01027).
+    """
+
+    names: Names = operations.PRIMITIVES
+    nodes: int = 4
+    partial: int = 1
+    auxiliary_skip: bool = False
+
+    @property
+    def edges(self) -> int:
+        """Edges of a cell: 2 + 3 + ... one more for each node."""
+        return sum(range(2, self.nodes + 2))
+
+    def of(self, cell: str) -> list[tuple[str, ...]]:
+        """A cell's candidates, edge by edge."""
+        if isinstance(self.names, Mapping):
+            return [tuple(names) for names in self.names[cell]]
+        return [tuple(self.names)] * self.edges
+
+
+@dataclass
+class Seen:
+    """One state as its outgoing edges see it.
+
+    Attributes:
+        rectified: relu of the operations' channels, what convolutions take.
+        shared: outputs of the weightless operations by name.
+        beside: the channels that pass the operations by, at the edges' resolution; None when all
+            channels take part.
+    """
+
+    rectified: Tensor
+    shared: dict[str, Tensor]
+    beside: Tensor | None
+
+
+class Source(nn.Module):
+    """What a state's outgoing edges share, at one stride."""
+
+    def __init__(self, channels: int, stride: int, names: set[str], partial: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.channels = channels // partial
+        self.max_norm = BatchNorm(self.channels, affine=False) if MAX_POOL in names else None
+        self.avg_norm = BatchNorm(self.channels, affine=False) if AVG_POOL in names else None
+
+    def forward(self, x: Tensor, needed: set[str] | None = None) -> Seen:
+        """Look at a state (B, C, H, W); of the shared operations only the `needed`, or all."""
+        beside: Tensor | None = None
+        if self.channels < x.shape[1]:
+            x, beside = x[:, : self.channels], x[:, self.channels :]
+            if self.stride == 2:
+                # DEVIATION: the official code cannot take odd sizes; ours rounds up like the rest.
+                beside = functional.max_pool2d(beside, 2, 2, ceil_mode=True)
+        shared: dict[str, Tensor] = {}
+        if self.max_norm is not None and (needed is None or MAX_POOL in needed):
+            shared[MAX_POOL] = self.max_norm(operations.max_pool(x, self.stride))
+        if self.avg_norm is not None and (needed is None or AVG_POOL in needed):
+            shared[AVG_POOL] = self.avg_norm(operations.avg_pool(x, self.stride))
+        if self.stride == 1:
+            shared[SKIP] = x
+        return Seen(functional.relu(x), shared, beside)
+
+
+class MixedEdge(nn.Module):
+    """One edge: the weighted sum of its candidate operations (eq. 2)."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        channels: int,
+        stride: int,
+        chance: Chance,
+        *,
+        auxiliary_skip: bool,
+    ) -> None:
+        super().__init__()
+        self.names = tuple(names)
+        self.stride = stride
+        self.chance = chance
+        weightless = WEIGHTLESS | ({SKIP} if stride == 1 else set())
+        self.weighted = nn.ModuleDict(
+            {
+                name: operations.weighted_operation(name, channels, stride, affine=False)
+                for name in names
+                if name not in weightless
+            }
+        )
+        self.has_auxiliary_skip = auxiliary_skip
+        self.auxiliary = (
+            FactorizedReduce(channels, channels, affine=False)
+            if auxiliary_skip and stride == 2
+            else None
+        )
+
+    def forward(
+        self, seen: Seen, weights_O: Tensor, active: Sequence[int] | None = None
+    ) -> list[Tensor]:
+        """The summands of the edge's output, each (B, C, H', W'); the node adds them up.
+
+        Only the `active` columns are computed, or all; the weights of the others are one summand
+        without dimensions.
+        """
+        summands = []
+        skipped = []
+        for column, (weight, name) in enumerate(zip(weights_O.unbind(), self.names, strict=True)):
+            if active is not None and column not in active:
+                skipped.append(weight)
+            elif name != NONE:
+                summands.append(weight * self._output(name, seen))
+        if self.has_auxiliary_skip:
+            summands.append(self.chance.auxiliary * self._auxiliary_skip(seen))
+        if skipped:
+            summands.append(torch.stack(skipped).sum())
+        if self.training and self.chance.drop_path and summands:
+            return [self.chance.without_paths(sum(summands[1:], summands[0]))]
+        return summands
+
+    def _output(self, name: str, seen: Seen) -> Tensor:
+        if name == NOISE:
+            return self.chance.noise(seen.rectified[:, :, :: self.stride, :: self.stride])
+        if name not in seen.shared:
+            out: Tensor = self.weighted[name](seen.rectified)
+            return out
+        if name == SKIP and self.training and self.chance.skip_dropout:
+            return self.chance.without_skips(seen.shared[SKIP])
+        return seen.shared[name]
+
+    def _auxiliary_skip(self, seen: Seen) -> Tensor:
+        if self.auxiliary is None:
+            return seen.shared[SKIP]
+        out: Tensor = self.auxiliary(seen.rectified)
+        return out
+
+
+class SearchCell(nn.Module):
+    """A cell whose node i sums mixed edges from states 0 .. i + 1 and that concatenates its nodes.
+
+    In a reduction cell the edges from the two inputs have stride 2.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        channels_before: tuple[int, int],
+        channels: int,
+        chance: Chance,
+        *,
+        is_reduction: bool,
+        follows_reduction: bool,
+    ) -> None:
+        super().__init__()
+        self.nodes, self.partial = design.nodes, design.partial
+        self.names = names = design.of("reduce" if is_reduction else "normal")
+        ends = [(state, node) for node in range(self.nodes) for state in range(node + 2)]
+        self.leaving = [
+            [edge for edge, (state, _) in enumerate(ends) if state == source]
+            for source in range(self.nodes + 1)
+        ]
+        earlier = FactorizedReduce if follows_reduction else ConvNorm
+        self.preprocess0 = earlier(channels_before[0], channels, affine=False)
+        self.preprocess1 = ConvNorm(channels_before[1], channels, affine=False)
+
+        def stride(state: int) -> int:
+            return 2 if is_reduction and state < 2 else 1
+
+        self.sources = nn.ModuleList(
+            Source(
+                channels,
+                stride(state),
+                {name for edge in self.leaving[state] for name in names[edge]},
+                design.partial,
+            )
+            for state in range(self.nodes + 1)
+        )
+        self.edges = nn.ModuleList(
+            MixedEdge(
+                names[edge],
+                channels // design.partial,
+                stride(state),
+                chance,
+                auxiliary_skip=design.auxiliary_skip,
+            )
+            for edge, (state, _) in enumerate(ends)
+        )
+
+    def forward(
+        self,
+        x0: Tensor,
+        x1: Tensor,
+        weights_EO: Tensor,
+        shares_E: Tensor | None = None,
+        active: Sequence[Sequence[int]] | None = None,
+    ) -> Tensor:
+        """Outputs of the two cells before, to (B, nodes * C, H', W')."""
+        if shares_E is not None:
+            weights_EO = weights_EO * shares_E[:, None]
+        states = [
+            self.preprocess0(functional.relu(x0)),
+            self.preprocess1(functional.relu(x1)),
+        ]
+        seen = [self._look(0, states[0], active), self._look(1, states[1], active)]
+        edge = 0
+        for node in range(self.nodes):
+            summands: list[Tensor] = []
+            beside: list[Tensor] = []
+            for source in seen:
+                columns = None if active is None else active[edge]
+                summands += self.edges[edge](source, weights_EO[edge], columns)
+                if source.beside is not None:
+                    share = 1.0 if shares_E is None else shares_E[edge]
+                    beside.append(share * source.beside)
+                edge += 1
+            states.append(self._join(summands, beside, seen))
+            if node + 1 < self.nodes:
+                seen.append(self._look(node + 2, states[-1], active))
+        return torch.cat(states[2:], 1)
+
+    def _look(self, state: int, x: Tensor, active: Sequence[Sequence[int]] | None) -> Seen:
+        needed: set[str] | None = None
+        if active is not None:
+            leaving = self.leaving[state]
+            needed = {self.names[e][column] for e in leaving for column in active[e]}
+        seen: Seen = self.sources[state](x, needed)
+        return seen
+
+    def _join(self, summands: list[Tensor], beside: list[Tensor], seen: list[Seen]) -> Tensor:
+        """A node's state: its summands, and what passed its edges by, shuffled among them."""
+        total = sum(summands[1:], summands[0]) if summands else seen[0].rectified.new_zeros(())
+        if total.dim() == 0:
+            # Nothing but `none` was drawn on all edges.
+            stride = self.sources[0].stride
+            total = total + torch.zeros_like(seen[0].rectified[:, :, ::stride, ::stride])
+        if not beside:
+            return total
+        return shuffled(torch.cat([total, sum(beside[1:], beside[0])], 1), self.partial)
+
+
+def shuffled(x: Tensor, groups: int) -> Tensor:
+    """Channel c of group g to place c * groups + g: (B, C, H, W) to the same (PC-DARTS)."""
+    batch, channels, height, width = x.shape
+    apart = x.view(batch, groups, channels // groups, height, width)
+    together: Tensor = apart.transpose(1, 2).reshape(batch, channels, height, width)
+    return together
