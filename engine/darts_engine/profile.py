@@ -28,7 +28,7 @@ from darts_engine.run import config as configs
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.errors import ConfigError, ExitCode, RunError
 from darts_engine.search import Search
-from darts_engine.supernet import SearchCell
+from darts_engine.search_cell import SearchCell
 from darts_engine.trace import (
     AUGMENTATION,
     BETWEEN,

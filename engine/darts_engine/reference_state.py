@@ -19,7 +19,8 @@ from darts_engine.operations import (
     SepConv,
 )
 from darts_engine.run.errors import CheckpointError
-from darts_engine.supernet import MixedEdge, SearchCell, Supernet
+from darts_engine.search_cell import MixedEdge, SearchCell
+from darts_engine.supernet import Supernet
 
 COUNTER = "num_batches_tracked"
 REMEDY = "is it of a supernet with the same channels, cells, nodes and classes?"

@@ -23,6 +23,10 @@ SPACES = {
         "darts_engine.spaces.darts:DARTS",
         "DARTS CNN cells: 4 nodes, 14 edges, 8 operations, normal and reduction cell",
     ),
+    "s1": Entry("darts_engine.spaces.robust:S1", "R-DARTS S1: two operations of its own per edge"),
+    "s2": Entry("darts_engine.spaces.robust:S2", "R-DARTS S2: skip connection or sep 3x3"),
+    "s3": Entry("darts_engine.spaces.robust:S3", "R-DARTS S3: none, skip connection or sep 3x3"),
+    "s4": Entry("darts_engine.spaces.robust:S4", "R-DARTS S4: noise or sep 3x3"),
 }
 
 DATASETS = {

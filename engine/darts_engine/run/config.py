@@ -84,6 +84,9 @@ class SpaceSection(Section, frozen=True, kw_only=True):
     channels: Annotated[int, Meta(ge=2, description="Channels of the first cell (even).")] = 8
     layers: Annotated[int, Meta(ge=3, description="Cells in the supernet; two of them reduce.")] = 4
     nodes: Annotated[int, Meta(ge=1, le=12, description="Intermediate nodes per cell.")] = 4
+    without_none: Annotated[
+        bool, Meta(description="The operation none is no candidate (space darts).")
+    ] = False
 
 
 class SearchSection(Section, frozen=True, kw_only=True):
@@ -97,6 +100,10 @@ class SearchSection(Section, frozen=True, kw_only=True):
     alpha_start_epoch: Annotated[
         int, Meta(ge=1, description="First epoch in which alpha moves.")
     ] = 1
+    alpha_warmup: Annotated[
+        float,
+        Meta(ge=0, lt=1, description="Alpha also rests for this share of the epochs at first."),
+    ] = 0.0
     order: Annotated[
         int,
         Meta(
@@ -266,6 +273,12 @@ class SearchConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="se
     def epochs(self) -> int:
         """Epochs of the whole run."""
         return self.search.epochs
+
+    @property
+    def alpha_start(self) -> int:
+        """The first epoch in which alpha moves."""
+        rests = int(self.search.alpha_warmup * self.search.epochs)
+        return max(self.search.alpha_start_epoch, rests + 1)
 
 
 class TrainConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="train"):

@@ -17,6 +17,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "regulariser": ("none", "zero-one", "beta-decay"),
     "perturbation": ("none", "random", "adversarial", "mean-shift"),
     "zero_one_form": ("l2", "l1"),
+    "stop": ("none", "eigenvalue", "skip-count", "ranking"),
+    "derivation": ("top-2", "threshold", "joint", "skip-limited"),
 }
 
 
@@ -63,6 +65,37 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ms_official: Annotated[
         bool, Meta(description="Mean-shift: as the published code, not the paper.")
     ] = False
+    partial_channels: Annotated[
+        int,
+        Meta(ge=1, le=16, description="Operations see one K-th of the channels; 1 = all."),
+    ] = 1
+    edge_normalisation: Annotated[
+        bool, Meta(description="Alpha also weighs whole edges, by a softmax into each node.")
+    ] = False
+    auxiliary_skip: Annotated[
+        bool, Meta(description="A skip beside every edge whose factor falls from 1 to 0.")
+    ] = False
+    edge_drop_path: Annotated[
+        float, Meta(ge=0, lt=1, description="Drop-path probability of edges at the search's end.")
+    ] = 0.0
+    stop: Annotated[
+        str, Meta(description="When to end early: none, eigenvalue, skip-count or ranking.")
+    ] = "none"
+    hessian_every: Annotated[
+        int,
+        Meta(
+            ge=0, description="Epochs between eigenvalues of the loss's Hessian in alpha; 0 = off."
+        ),
+    ] = 0
+    derivation: Annotated[
+        str, Meta(description="Alpha to genotype: top-2, threshold, joint or skip-limited.")
+    ] = "top-2"
+    threshold: Annotated[
+        float, Meta(ge=0, le=1, description="Threshold: the least gate of a kept operation.")
+    ] = 0.85
+    skip_limit: Annotated[
+        int, Meta(ge=0, description="Skip-limited: most skip connections of the normal cell.")
+    ] = 2
 
 
 class Preset(NamedTuple):
@@ -84,10 +117,19 @@ PRESETS: dict[str, Preset] = {
         "Liu et al., DARTS, ICLR 2019, arXiv 1806.09055, eq. 6 to 8",
         {"search.order": 2},
     ),
+    "pc-darts": Preset(
+        "a fraction of the channels passes through the operations; edges have weights too",
+        "Xu et al., PC-DARTS, ICLR 2020, arXiv 1907.05737",
+        {
+            "method.partial_channels": 4,
+            "method.edge_normalisation": True,
+            "search.alpha_warmup": 0.3,
+        },
+    ),
     "gdas": Preset(
         "one operation per edge is drawn and computed (straight-through Gumbel-softmax)",
         "Dong and Yang, GDAS, CVPR 2019, arXiv 1910.04465",
-        {"method.relaxation": "gumbel"},
+        {"method.relaxation": "gumbel", "method.derivation": "joint"},
     ),
     "sdarts-rs": Preset(
         "the weights learn at mixing weights with uniform noise",
@@ -108,6 +150,7 @@ PRESETS: dict[str, Preset] = {
             "method.perturbation_steps": 2,
             "method.samples": 3,
             "method.bandwidth": 1.0,
+            "search.alpha_warmup": 0.125,
         },
     ),
     "fair-darts": Preset(
@@ -117,9 +160,36 @@ PRESETS: dict[str, Preset] = {
             "method.relaxation": "sigmoid",
             "method.regulariser": "zero-one",
             "method.regulariser_weight": 10.0,
+            "method.derivation": "threshold",
+            "space.without_none": True,
             "alpha.beta1": 0.9,
             "alpha.init_scale": 0.0,
         },
+    ),
+    "r-darts-es": Preset(
+        "stops where the Hessian's dominant eigenvalue begins to rise, and goes back before it",
+        "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 4.3",
+        {"method.stop": "eigenvalue", "method.hessian_every": 1},
+    ),
+    "r-darts-l2": Preset(
+        "stronger weight decay flattens the minimum that alpha sees",
+        "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 5.2",
+        {"weights.weight_decay": 81e-4},
+    ),
+    "r-darts-dp": Preset(
+        "drop path on every edge of the supernet, growing over the search",
+        "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 5.1",
+        {"method.edge_drop_path": 0.2},
+    ),
+    "darts-plus": Preset(
+        "ends when the normal cell keeps two skip connections",
+        "Liang et al., DARTS+, 2019, arXiv 1909.06035, criterion 1",
+        {"method.stop": "skip-count"},
+    ),
+    "darts-minus": Preset(
+        "an auxiliary skip on every edge takes the training aid out of alpha, then fades",
+        "Chu et al., DARTS-, ICLR 2021, arXiv 2009.01027",
+        {"method.auxiliary_skip": True},
     ),
     "beta-darts": Preset(
         "a decay on the logsumexp of each edge's alpha",

@@ -1,30 +1,41 @@
-"""The DARTS CNN space: Liu et al., 2019, arXiv 1806.09055, section 3.1.1.
+"""Spaces of DARTS's shape: two cell types shared by all layers, an edge from every earlier state.
 
-Two cell types shared by all layers; node i has an edge from every state before it; every edge has
-the same eight candidates.
+The DARTS CNN space itself (Liu et al., 2019, arXiv 1806.09055, section 3.1.1) has the same eight
+candidates on every edge. Others give each edge candidates of its own: spaces/robust.py.
 """
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from torch import Tensor
 
-from darts_engine.operations import PRIMITIVES
+from darts_engine.operations import NONE, PRIMITIVES
 from darts_engine.run import derivation
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.events import CellLayout
 from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.search_cell import Names
 from darts_engine.supernet import Supernet
 
 
 class DARTS:
-    """What the search needs to know of the space: its supernet, its layout, its derivation."""
+    """What the search needs to know of a space: its supernet, its layout, its derivation."""
 
     def __init__(self, config: SearchConfig) -> None:
         self.config = config
 
+    def names(self) -> Names:
+        """The candidates in alpha's column order: for all edges, or each cell's edge by edge."""
+        if self.config.space.without_none:
+            return [name for name in PRIMITIVES if name != NONE]
+        return PRIMITIVES
+
     def supernet(self, in_channels: int, classes: int) -> Supernet:
         """A fresh supernet for images of `in_channels` channels."""
-        space = self.config.space
+        space, method = self.config.space, self.config.method
         return Supernet(
-            PRIMITIVES,
+            self.names(),
             nodes=space.nodes,
             channels=space.channels,
             layers=space.layers,
@@ -32,14 +43,52 @@ class DARTS:
             classes=classes,
             seed=self.config.engine.seed,
             alpha_scale=self.config.alpha.init_scale,
+            partial=method.partial_channels,
+            edge_normalisation=method.edge_normalisation,
+            auxiliary_skip=method.auxiliary_skip,
         )
 
     def layout(self) -> list[CellLayout]:
         """The rows and columns of each cell's alpha, for the heatmaps."""
         edges = [(j, i + 2) for i in range(self.config.space.nodes) for j in range(i + 2)]
-        return [CellLayout(name=name, edges=edges, operations=list(PRIMITIVES)) for name in CELLS]
+        return [CellLayout(name=cell, edges=edges, operations=self.columns(cell)) for cell in CELLS]
 
-    def derive(self, mixing: dict[str, Tensor]) -> Genotype:
-        """The genotype of mixing weights, (E, O) per cell."""
-        rows = {cell: weights.tolist() for cell, weights in mixing.items()}
-        return derivation.derive(rows, PRIMITIVES)
+    def columns(self, cell: str) -> list[str]:
+        """Every operation that some edge of a cell may take, in the primitives' order."""
+        return list(dict.fromkeys(name for names in self._of(cell) for name in names))
+
+    def rows(self, cell: str, matrix: Sequence[Sequence[float]]) -> list[list[float | None]]:
+        """A cell's (E, O) numbers under `columns`; null where an edge has no such candidate."""
+        columns = self.columns(cell)
+        spread = []
+        for names, row in zip(self._of(cell), matrix, strict=True):
+            values = dict(zip(names, row, strict=True))
+            spread.append([values.get(name) for name in columns])
+        return spread
+
+    def derive(self, mixing: Mapping[str, Tensor]) -> Genotype:
+        """The genotype of mixing weights, (E, O) per cell, by the method's rule."""
+        method = self.config.method
+        rules: dict[str, derivation.Rule] = {
+            "top-2": derivation.derive_cell,
+            "joint": derivation.derive_joint,
+            "threshold": partial(derivation.derive_threshold, threshold=method.threshold),
+            "skip-limited": partial(derivation.derive_skip_limited, most=method.skip_limit),
+        }
+        rule = rules[method.derivation]
+        # P-DARTS limits the skips of the normal cell only.
+        plain = method.derivation == "skip-limited"
+        rows = {cell: _finite(weights.tolist()) for cell, weights in mixing.items()}
+        operations = {cell: self._of(cell) for cell in rows}
+        return derivation.derive(rows, operations, rule, derivation.derive_cell if plain else rule)
+
+    def _of(self, cell: str) -> Sequence[Sequence[str]]:
+        names = self.names()
+        if isinstance(names, Mapping):
+            return names[cell]
+        return [names] * sum(range(2, self.config.space.nodes + 2))
+
+
+def _finite(rows: list[list[float]]) -> list[list[float]]:
+    """Weights that are no number never win."""
+    return [[value if math.isfinite(value) else -math.inf for value in row] for row in rows]
