@@ -81,13 +81,13 @@ class Scores:
             is_best=self.is_best,
         )
 
-    def finish(self, seconds: float, genotype: Genotype) -> events.RunFinished:
+    def finish(self, seconds: float, genotype: Genotype | None) -> events.RunFinished:
         """The run's last fact."""
         train_top1, valid_top1 = self._last_top1
         return events.RunFinished(
             seconds=seconds,
             genotype=genotype,
-            text=genotype.text(),
+            text=genotype.text() if genotype else "",
             train_top1=train_top1,
             valid_top1=valid_top1,
             best_top1=self._best_top1 or None,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from darts_engine import device as devices
+from darts_engine import parallel
 from darts_engine.architecture import ArchitectureFacts, number
 from darts_engine.checkpoint import Position
 from darts_engine.data.augment import Augmentation
@@ -19,7 +20,8 @@ from darts_engine.data.batches import Batches
 from darts_engine.data.dataset import Dataset, halves
 from darts_engine.loop import Timing
 from darts_engine.meter import FiniteGuard, Meter, cross_entropy
-from darts_engine.methods.first_order import Batch
+from darts_engine.methods.first_order import Batch, Shards
+from darts_engine.norm import synchronise
 from darts_engine.optim.schedules import cosine
 from darts_engine.run import catalog, events
 from darts_engine.run.config import SearchConfig
@@ -44,15 +46,23 @@ class Search:
         weight_half, alpha_half = halves(dataset.train)
         self._weight_part, self._alpha_part = weight_half.to(device), alpha_half.to(device)
         self._augment = Augmentation.of(config.data, dataset, device)
-        self._weight_batches = Batches(self._weight_part, self._augment, batch, seed, "weights")
+        self._world = parallel.world()
+        least = 1 if config.engine.sync_bn else 2
+        self._weight_batches = Batches(
+            self._weight_part, self._augment, batch, seed, "weights", least=least
+        )
         # DEVIATION: the official code draws each alpha batch from a fresh shuffle, so an image may
         # come up many times an epoch. Ours goes through a shuffled half like any other training.
-        self._alpha_batches = Batches(self._alpha_part, self._augment, batch, seed, "alpha")
+        self._alpha_batches = Batches(
+            self._alpha_part, self._augment, batch, seed, "alpha", least=least
+        )
         self.steps_per_epoch = self._weight_batches.steps
 
         self.space = catalog.resolve("space", catalog.SPACES, config.space.space)(config)
         self.supernet = self.space.supernet(dataset.image_shape[0], len(dataset.classes))
-        devices.place(self.supernet, device)
+        devices.place(self.supernet, device, channels_last=config.engine.channels_last)
+        if config.engine.sync_bn:
+            synchronise(self.supernet, self._world)
         self._weights = list(self.supernet.weights())
         self._optimizer = torch.optim.SGD(
             self._weights,
@@ -99,27 +109,37 @@ class Search:
         return len(weight_batch[1])
 
     def _alpha_step(self, batch: Batch, weight_batch: Batch, epoch: int, step: int) -> None:
-        loss, logits, gradients = self.method.look(batch, weight_batch)
+        shards = self._shards(epoch, step)
+        loss, logits, gradients = self.method.look(batch, weight_batch, shards)
         self._finite.check(loss, "alpha's loss", epoch, step)
+        self._world.sum_(gradients)
         for gradient in gradients:
             self._finite.check(gradient, "alpha's gradient", epoch, step)
         self.method.move(gradients)
-        self._recent_alpha.add(loss, logits, batch[1])
+        if shards[0].counts:
+            self._recent_alpha.add(loss, logits, batch[1])
 
     def _weight_step(self, batch: Batch, epoch: int, step: int) -> None:
         images, labels = batch
+        shard = self._weight_batches.shard(epoch, step)
         with devices.autocast(self.device, self.config.engine):
             logits = self.supernet(images, self.method.mixing())
             loss = cross_entropy(logits, labels)
         self._finite.check(loss, "the training loss", epoch, step)
         self._optimizer.zero_grad()
-        loss.backward()
+        shard.of(loss).backward()
+        self._world.sum_gradients_(self._weights)
         clip = self.config.weights.grad_clip or math.inf
         self._weight_grad_norm = torch.nn.utils.clip_grad_norm_(self._weights, clip)
         self._finite.check(self._weight_grad_norm, "the weights' gradient", epoch, step)
         self._optimizer.step()
-        for meter in (self._scores.train, self._recent):
-            meter.add(loss, logits, labels)
+        if shard.counts:
+            for meter in (self._scores.train, self._recent):
+                meter.add(loss, logits, labels)
+
+    def _shards(self, epoch: int, step: int) -> Shards:
+        """This process's part of a step's alpha batch and weight batch."""
+        return self._alpha_batches.shard(epoch, step), self._weight_batches.shard(epoch, step)
 
     def _weight_batch(self, epoch: int, step: int) -> Batch:
         return self._weight_batches.batch(epoch, step)
@@ -182,7 +202,8 @@ class Search:
                 alpha_loss=alpha_loss,
             )
         ]
-        if self._architecture.is_due():
+        # A matter of time, which ranks do not share; the check takes all of them.
+        if self._world.of_rank_0(self._architecture.is_due()):
             said += self._sample(position, always_derive=False)
             if self.config.search.hvp_check and position.step:
                 said.append(self._check_hvp(position))
@@ -193,7 +214,8 @@ class Search:
         batches = [
             make(position.epoch, position.step) for make in (self._alpha_batch, self._weight_batch)
         ]
-        distance = self.method.distance(*batches)
+        shards = self._shards(position.epoch, position.step)
+        distance = self.method.distance(*batches, shards)
         return events.HvpChecked(
             epoch=position.epoch,
             step=position.step,
@@ -210,8 +232,9 @@ class Search:
     def finish_epoch(self, position: Position, timing: Timing) -> list[events.Event]:
         """Validate on the alpha half; alphas, genotype, health and the epoch's figures."""
         self._finite.settle()
+        self._world.agree_on_statistics_(self.supernet)
         self.supernet.eval()
-        valid = evaluate(self._alpha_part, self._augment, self._predict)
+        valid = evaluate(self._alpha_part, self._augment, self.predict)
         said = self._sample(position, always_derive=True)
         said += self._architecture.health(
             position,
@@ -221,7 +244,7 @@ class Search:
         )
         return [*said, self._scores.finish_epoch(position, timing, valid)]
 
-    def _predict(self, images: Tensor) -> Tensor:
+    def predict(self, images: Tensor) -> Tensor:
         """Logits at softmax(alpha), whatever the method shows the weights."""
         with devices.autocast(self.device, self.config.engine):
             logits: Tensor = self.supernet(images)
@@ -256,6 +279,7 @@ class Search:
             NotFiniteError: there is nothing worth saving.
         """
         self._finite.settle()
+        self._world.agree_on_statistics_(self.supernet)
         return {
             "supernet": self.supernet.state_dict(),
             "weight_optimizer": self._optimizer.state_dict(),

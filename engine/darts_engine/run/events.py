@@ -157,7 +157,11 @@ class EpochFinished(Event, kw_only=True, frozen=True):
 
 
 class HealthMeasured(Event, kw_only=True, frozen=True):
-    """Entropies are means over a cell's edges, in nats; gradient norms are of the last step."""
+    """Entropies are means over a cell's edges, in nats; gradient norms are of the last step.
+
+    `sharpness_gap` is the mean loss at the weights that sharpness-aware minimisation perturbed
+    minus that at the weights themselves, in nats, over the epoch's steps.
+    """
 
     epoch: int
     global_step: int
@@ -166,6 +170,7 @@ class HealthMeasured(Event, kw_only=True, frozen=True):
     kept_edges: dict[str, int] = {}
     alpha_grad_norm: float | None = None
     weight_grad_norm: float | None = None
+    sharpness_gap: float | None = None
 
 
 class HvpChecked(Event, kw_only=True, frozen=True):
