@@ -26,7 +26,8 @@ class GenotypePanel(Panel):
         if genotype is None and view.state.started:
             genotype = view.state.started.genotype
         if genotype is None:
-            return Content([(Span("no genotype derived yet", "muted"),)])
+            words = "this network has no cells" if view.is_training else "no genotype derived yet"
+            return Content([(Span(words, "muted"),)])
         changed = derived.changed if derived else []
         head, rows = _table(genotype, changed, width)
         if derived is None:
