@@ -17,7 +17,7 @@ WATCHING = "Watching"
 RUN_PANEL = "The run"
 
 PANELS = {
-    "origin": RUN_PANEL,
+    "basis": RUN_PANEL,
     "engine": "Process",
     "data": "Data",
     "space": "Search space",

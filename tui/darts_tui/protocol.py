@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from darts_engine.run import config
+from darts_engine.run.config import TrainConfig
 from darts_engine.run.errors import ConfigError, ExitCode, RunError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.genotype import Genotype
+from darts_engine.run.networks import GENOTYPE
 from darts_engine.run.state import RunState
 from darts_tui import crew, protocol_report
 from darts_tui.crew import Job
@@ -38,7 +40,7 @@ SHORT_SHARE, FEWEST_SHORT_EPOCHS = 6, 5
 HELD_OUT = 0.2
 
 # Options about the process and the images are meant for searches and trainings alike.
-SHARED = ("engine", "data", "checkpoint", "origin")
+SHARED = ("engine", "data", "checkpoint", "basis")
 NOT_SHARED = ("data.batch_size", "data.cutout", "data.cutout_prob")
 
 
@@ -125,7 +127,13 @@ def _plan(wish: Wish) -> Plan:
     }
     search = gathered("search", wish.config, wish.given)
     train = gathered("train", wish.train_config, shared | _pairs(wish.train or []))
-    has_recipe = bool(wish.given.get("origin.recipe"))
+    assert isinstance(train, TrainConfig)
+    if train.network.network != GENOTYPE:
+        raise ConfigError(
+            f"a protocol trains the cells it finds, not {train.network.network}",
+            remedy="leave out network.network",
+        )
+    has_recipe = bool(wish.given.get("basis.recipe"))
     search_epochs = wish.search_epochs or (
         search.epochs if wish.config or has_recipe else SEARCH_EPOCHS
     )
@@ -183,7 +191,10 @@ def _carry_out(folder: ProtocolFolder, plan: Plan, how: How, out: crew.Say) -> i
     best = plan.ranking[0]
 
     finals = plan.final(folder.name, cells[best])
-    out(f"chosen: {searches[best].name}; {len(finals)} trainings of {finals[0].config.epochs}")
+    out(
+        f"chosen: {searches[best].name}; "
+        f"{len(finals)} full trainings of {finals[0].config.epochs} epochs"
+    )
     crew.finish(folder.runs, finals, how.parallel, out)
     report = protocol_report.gather(folder, plan, searches, shorts, finals)
     protocol_report.write(folder, report)

@@ -52,7 +52,7 @@ def gather(
     return {
         "name": folder.name,
         "dataset": plan.dataset(),
-        "recipe": searches[0].config.origin.recipe,
+        "recipe": searches[0].config.basis.recipe,
         "search_epochs": searches[0].config.epochs,
         "short_epochs": plan.short_epochs,
         "held_out": plan.held_out,

@@ -74,7 +74,10 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     basis = recipes.settings(recipe, kind) if recipe else {}
     chosen = config.from_plain(recipes.merged(basis, written), where=str(file or ""))
     chosen = config.override(chosen, given)
-    return config.override(chosen, {"data.dataset": _absolute(chosen.data.dataset)})
+    data = chosen.data
+    folder = str(Path(data.data_dir).expanduser().absolute()) if data.data_dir else ""
+    paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": folder}
+    return config.override(chosen, paths)
 
 
 def _present(file: str) -> str:

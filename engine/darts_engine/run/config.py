@@ -27,7 +27,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of the TOML file."""
 
 
-class OriginSection(Section, frozen=True, kw_only=True):
+class BasisSection(Section, frozen=True, kw_only=True):
     """Where the settings come from. A run's own file has all of them, and this only names it."""
 
     recipe: Annotated[
@@ -295,7 +295,7 @@ class CheckpointSection(Section, frozen=True, kw_only=True):
 class SearchConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="search"):
     """Everything that decides a search."""
 
-    origin: OriginSection = OriginSection()
+    basis: BasisSection = BasisSection()
     engine: EngineSection = EngineSection()
     data: DataSection = DataSection()
     space: SpaceSection = SpaceSection()
@@ -313,7 +313,7 @@ class SearchConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="se
 class TrainConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="train"):
     """Everything that decides a training."""
 
-    origin: OriginSection = OriginSection()
+    basis: BasisSection = BasisSection()
     engine: EngineSection = EngineSection()
     data: DataSection = DataSection(cutout=2)
     network: NetworkSection = NetworkSection()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from darts_engine.run.config import KINDS, decode
 from darts_engine.run.errors import ConfigError, NotFoundError
 
-KEY = "origin.recipe"
+KEY = "basis.recipe"
 _SUFFIX = ".toml"
 
 
@@ -70,13 +70,13 @@ def settings(name: str, kind: str) -> dict[str, Any]:
             where="--recipe",
             remedy=f"use 'darts-tui {recipe.kinds[0]} --recipe {name}'",
         )
-    return merged(recipe.tables[kind], {"kind": kind, "origin": {"recipe": name}})
+    return merged(recipe.tables[kind], {"kind": kind, "basis": {"recipe": name}})
 
 
 def named_in(plain: dict[str, Any]) -> str:
     """The recipe that a config's tables say they begin with; empty where there is none."""
-    origin = plain.get("origin")
-    recipe = origin.get("recipe", "") if isinstance(origin, dict) else ""
+    table = plain.get("basis")
+    recipe = table.get("recipe", "") if isinstance(table, dict) else ""
     return recipe if isinstance(recipe, str) else ""
 
 
