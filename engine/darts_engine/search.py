@@ -12,21 +12,20 @@ import torch
 from torch import Tensor
 
 from darts_engine import device as devices
-from darts_engine import parallel
+from darts_engine import footprint, parallel
 from darts_engine.architecture import ArchitectureFacts, number
 from darts_engine.checkpoint import Position
-from darts_engine.data.augment import Augmentation
-from darts_engine.data.batches import Batches
+from darts_engine.data.batches import Batches, augmentation
 from darts_engine.data.dataset import Dataset, halves
 from darts_engine.loop import Timing
 from darts_engine.meter import FiniteGuard, Meter, cross_entropy
 from darts_engine.methods.first_order import Batch, Shards
-from darts_engine.norm import synchronise
 from darts_engine.optim.schedules import cosine
 from darts_engine.run import catalog, events
 from darts_engine.run.config import SearchConfig
 from darts_engine.scores import Scores, evaluate
 from darts_engine.stopwatch import Stopwatch
+from darts_engine.sync_norm import synchronise
 
 
 class Search:
@@ -45,7 +44,7 @@ class Search:
 
         weight_half, alpha_half = halves(dataset.train)
         self._weight_part, self._alpha_part = weight_half.to(device), alpha_half.to(device)
-        self._augment = Augmentation.of(config.data, dataset, device)
+        self._augment = augmentation(config.data, dataset, device)
         self._world = parallel.world()
         least = 1 if config.engine.sync_bn else 2
         self._weight_batches = Batches(
@@ -106,7 +105,7 @@ class Search:
                 self._alpha_step(batch, weight_batch, epoch, step)
         with self._stopwatch.part("weights"):
             self._weight_step(weight_batch, epoch, step)
-        return len(weight_batch[1])
+        return self._weight_batches.images(epoch, step)
 
     def _alpha_step(self, batch: Batch, weight_batch: Batch, epoch: int, step: int) -> None:
         shards = self._shards(epoch, step)
@@ -148,6 +147,10 @@ class Search:
         return self._alpha_batches.batch(epoch, step)
 
     # What there is to say -------------------------------------------------------------------------
+
+    def footprint(self) -> footprint.Footprint:
+        """What a step will need of memory."""
+        return footprint.of_search(self.supernet, self.config, self._dataset.image_shape)
 
     def describe(self) -> dict[str, Any]:
         """The search's part of `RunStarted`."""
