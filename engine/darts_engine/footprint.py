@@ -164,8 +164,16 @@ def _kept(run: Forward, images: Tensor, weights: Sequence[Tensor]) -> int:
     return total
 
 
-def refuse_what_cannot_fit(found: Footprint, batch_size: int, device: torch.device) -> None:
+def refuse_what_cannot_fit(
+    found: Footprint, batch_size: int, device: torch.device, ranks: int = 1
+) -> None:
     """Do nothing if a step fits into what is free on the device.
+
+    Args:
+        found: the step's footprint.
+        batch_size: images of a step in this process.
+        device: where it computes.
+        ranks: processes that share a batch.
 
     Raises:
         TooLargeError: it does not; names the largest batch size that would.
@@ -175,13 +183,13 @@ def refuse_what_cannot_fit(found: Footprint, batch_size: int, device: torch.devi
         return
     fits = found.largest_batch(room)
     remedy = (
-        f"--batch-size {fits} would fit"
+        f"--batch-size {fits * ranks} would fit"
         if fits >= 2
         else "not even a batch of 2 would fit: lower --channels or --layers"
     )
     raise TooLargeError(
         f"a step needs about {_gigabytes(needed)}, and {_gigabytes(room)} are free",
-        where=f"data.batch_size = {batch_size} on {device}",
+        where=f"batches of {batch_size} images on {device}",
         remedy=f"{remedy}; --no-memory-check starts it all the same",
     )
 

@@ -52,7 +52,10 @@ class ScheduleSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunStarted(Event, kw_only=True, frozen=True):
-    """An engine took the run up, for the first time or again (`resumed_at_step` is not null)."""
+    """An engine took the run up, for the first time or again (`resumed_at_step` is not null).
+
+    `memory_estimate_bytes` is the expected peak of a step, above what the idle engine holds.
+    """
 
     name: str
     kind: str
@@ -76,6 +79,7 @@ class RunStarted(Event, kw_only=True, frozen=True):
     schedules: list[ScheduleSpan] = []
     genotype: Genotype | None = None
     resumed_at_step: int | None = None
+    memory_estimate_bytes: int | None = None
 
 
 class Rewound(Event, kw_only=True, frozen=True):
@@ -252,6 +256,14 @@ class CommandRejected(Event, kw_only=True, frozen=True):
     reason: str
 
 
+class DownloadProgressed(Event, kw_only=True, frozen=True):
+    """So much of a data set's file is here, before the run starts. Thinned to one a second."""
+
+    file: str
+    done_bytes: int
+    total_bytes: int
+
+
 class RunPaused(Event, kw_only=True, frozen=True):
     """The engine holds at a step boundary. `reason` is "command" or what went wrong."""
 
@@ -340,6 +352,7 @@ AnyEvent = (
     | CommandAccepted
     | CommandDone
     | CommandRejected
+    | DownloadProgressed
     | RunPaused
     | RunContinued
     | RunStopping
