@@ -96,13 +96,15 @@ def _columns_apart(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tens
     reach, (height, width) = size // 2, x.shape[2:]
     columns = weight.new_empty(weight.shape[0], 1, size, WIDEST_FAST)
     # Columns beyond the kernel meet zeros beyond the image, and are cut off.
+    firsts = range(0, size, WIDEST_FAST)
     seen = stride * (grad.shape[3] - 1) + WIDEST_FAST
-    below = stride * (grad.shape[2] - 1) + size - height - reach
-    parts = []
-    for first in range(0, size, WIDEST_FAST):
-        left = reach - first
-        shifted = functional.pad(x, (left, seen - left - width, reach, below))
-        parts.append(_library(grad, shifted, columns, stride, 0, (False, True))[1])
+    right = firsts[-1] + seen - reach - width
+    below = stride * (grad.shape[2] - 1) + size - reach - height
+    padded = functional.pad(x, (reach, right, reach, below))
+    parts = [
+        _library(grad, padded[..., first : first + seen], columns, stride, 0, (False, True))[1]
+        for first in firsts
+    ]
     return torch.cat(parts, 3)[..., :size]
 
 
