@@ -6,7 +6,7 @@ Asked by `darts-tui evaluate`; the answer is JSON on stdout (`Evaluation`).
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from darts_engine import trained
 from darts_engine.answer import answer
 from darts_engine.checkpoint import refuse_foreign
 from darts_engine.data import dataset as datasets
-from darts_engine.data.augment import Augmentation
+from darts_engine.data.augment import normalisation
 from darts_engine.data.batches import plain_batches
 from darts_engine.data.dataset import Dataset
 from darts_engine.inputs import Inputs
@@ -107,7 +107,7 @@ def supernet(config: SearchConfig, folder: RunFolder) -> Evaluation:
     refuse_foreign(folder, manifest, search.identity())
     search.load_state(state)
     search.supernet.eval()
-    inputs = Inputs.of(dataset, Augmentation.of(config.data, dataset, device))
+    inputs = Inputs.of(dataset, normalisation(dataset, device))
     source, epoch = trained.source_of(folder, manifest), manifest.position.epoch
     return evaluate(Subject(search.predict, inputs, source, epoch, device), dataset, config)
 
@@ -162,15 +162,10 @@ def evaluate(subject: Subject, dataset: Dataset, config: Config) -> Evaluation:
     """
     inputs, count = subject.inputs, len(subject.inputs.classes)
     places = _places(dataset, inputs).to(subject.device)
-    augment = replace(
-        Augmentation.of(config.data, dataset, subject.device),
-        scale=inputs.scale.to(subject.device),
-        offset=inputs.offset.to(subject.device),
-    )
     meter = Meter(subject.device)
     confusion = torch.zeros(count * count, dtype=torch.int64, device=subject.device)
     test = dataset.test.to(subject.device)
-    for images, labels in plain_batches(test, augment, EVALUATION_BATCH):
+    for images, labels in plain_batches(test, inputs.on(subject.device), EVALUATION_BATCH):
         logits, truth = subject.logits(images), places[labels]
         meter.add(cross_entropy(logits, truth), logits, truth)
         confusion += torch.bincount(truth * count + logits.argmax(1), minlength=count * count)

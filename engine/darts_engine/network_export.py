@@ -55,8 +55,8 @@ class Program(nn.Module):
             self.network.auxiliary = None
         _use_library_convolutions(self.network)
         # Normalisation is of levels up to 255 elsewhere.
-        self.register_buffer("scale", (255 * inputs.scale).view(1, -1, 1, 1))
-        self.register_buffer("offset", inputs.offset.view(1, -1, 1, 1))
+        self.register_buffer("scale", (255 * inputs.norm.scale).view(1, -1, 1, 1))
+        self.register_buffer("offset", inputs.norm.offset.view(1, -1, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) float32 in 0 .. 1 to logits (B, classes)."""
@@ -81,6 +81,7 @@ def _use_library_convolutions(module: nn.Module) -> None:
 def describe(network: Trained) -> dict[str, Any]:
     """What an exported file says of itself."""
     channels, height, width = network.inputs.image_shape
+    mean, std = network.inputs.statistics()
     return {
         "made_by": "darts-tui",
         "weights": network.source,
@@ -97,10 +98,7 @@ def describe(network: Trained) -> dict[str, Any]:
             "shape": [BATCH, len(network.inputs.classes)],
             "of": "softmax gives the probabilities of the classes",
         },
-        "normalisation": {
-            "mean": network.inputs.mean.tolist(),
-            "std": network.inputs.std.tolist(),
-        },
+        "normalisation": {"mean": mean.tolist(), "std": std.tolist()},
         "classes": network.inputs.classes,
         "config": to_plain(network.config),
     }

@@ -17,6 +17,7 @@ from torch import Tensor
 from darts_engine import trained
 from darts_engine.answer import answer
 from darts_engine.data.decoding import open_image
+from darts_engine.data.streaming import middle
 from darts_engine.inputs import Inputs
 from darts_engine.run.errors import ConfigError, DataError
 from darts_engine.run.folder import RunFolder
@@ -59,7 +60,7 @@ def predict(network: Trained, files: list[Path], top: int) -> list[Prediction]:
 
 
 def _labels(network: Trained, images: Tensor, top: int) -> list[list[tuple[str, float]]]:
-    logits = network.logits(network.inputs.normalised(images.to(network.device)))
+    logits = network.logits(network.inputs.on(network.device).plain(images.to(network.device)))
     classes = network.inputs.classes
     best = logits.softmax(1).topk(min(top, len(classes)))
     return [
@@ -92,7 +93,8 @@ def pixels(image: Image.Image, inputs: Inputs) -> Tensor:
         raise ConfigError(f"the network takes images of {channels} channels, not grey or RGB ones")
     image = image.convert("L" if channels == 1 else "RGB")
     if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        box = middle(*image.size) if inputs.is_cropped else None
+        image = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
     return torch.from_numpy(np.array(image, dtype=np.uint8)).view(height, width, channels)
 
 

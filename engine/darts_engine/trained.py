@@ -14,7 +14,7 @@ from torch import Tensor
 from darts_engine import checkpoint, network_state, networks
 from darts_engine import device as devices
 from darts_engine.checkpoint import Manifest
-from darts_engine.data.augment import Augmentation
+from darts_engine.data.augment import normalisation
 from darts_engine.data.dataset import Dataset
 from darts_engine.inputs import Inputs
 from darts_engine.networks import TrainedNetwork
@@ -117,7 +117,7 @@ def of_weights(path: Path, config: TrainConfig, dataset: Dataset) -> Trained:
         RunError: the network cannot be built, or the weights are not its own.
     """
     device = devices.choose(config.engine)
-    inputs = Inputs.of(dataset, Augmentation.of(config.data, dataset, torch.device("cpu")))
+    inputs = Inputs.of(dataset, normalisation(dataset, torch.device("cpu")))
     # The auxiliary head is for training only, and files come with and without it.
     section = msgspec.structs.replace(config.network, auxiliary=False)
     network = _empty(msgspec.structs.replace(config, network=section), inputs)
