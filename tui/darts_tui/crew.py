@@ -95,12 +95,10 @@ def finish(runs: Path, jobs: Sequence[Job], parallel: int, say: Say) -> None:
                         _check_end(work)
                 time.sleep(POLL_S)
         except BaseException:
-            _stop(active, caught, say)
+            _stop(active, caught, 0, say)
             raise
         if caught:
-            if active:
-                say("saving checkpoints and stopping; ctrl+c again leaves at once")
-            _stop(active, caught, say)
+            _stop(active, caught, 1, say)
             raise Interrupted(CODES[signal.Signals(caught[0])])
 
 
@@ -191,15 +189,16 @@ def _check_end(work: Work) -> None:
     )
 
 
-def _stop(active: Sequence[Work], caught: list[int], say: Say) -> None:
-    """Ask all engines to save and stop, and wait for it unless another signal comes."""
-    already = len(caught)
+def _stop(active: Sequence[Work], caught: list[int], heard: int, say: Say) -> None:
+    """Ask all engines to save and stop, and wait for it until more signals come than `heard`."""
+    if active:
+        say("saving checkpoints and stopping; ctrl+c leaves at once")
     for work in active:
         if work.folder.is_locked():
             with contextlib.suppress(RunError):
                 work.folder.send(commands.wish(commands.Stop))
     left = list(active)
-    while left and len(caught) == already:
+    while left and len(caught) <= heard:
         left = [work for work in left if not _advance(work, say)]
         time.sleep(POLL_S)
 
