@@ -161,7 +161,7 @@ class WeightsSection(Section, frozen=True, kw_only=True):
     """Stochastic gradient descent on the network's weights, cosine schedule."""
 
     lr: Annotated[float, Meta(gt=0, description="Learning rate at the start.")] = 0.05
-    lr_min: Annotated[float, Meta(ge=0, description="Learning rate the cosine ends at.")] = 0.001
+    lr_min: Annotated[float, Meta(ge=0, description="Learning rate the schedule ends at.")] = 0.001
     momentum: Annotated[float, Meta(ge=0, lt=1, description="Momentum.")] = 0.9
     weight_decay: Annotated[float, Meta(ge=0, description="L2 added to the gradient.")] = 3e-4
     grad_clip: Annotated[
