@@ -1,4 +1,4 @@
-"""`python -m darts_engine RUN_DIR`: the engine process.
+"""`python -m darts_engine RUN_DIR [--nproc N]`: the engine process, or all N of them.
 
 It takes the run's lock before anything slow, so that a second engine is refused at once and
 watchers see it start; torch is imported after that. Every fault a user can cause ends as a
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darts_engine.control import Inbox, Signals
+from darts_engine.ranks import Place, company, end_with_rank_0
 from darts_engine.run import events
 from darts_engine.run.config import Config, TrainConfig, to_plain
 from darts_engine.run.errors import ExitCode, NotFoundError, RunError, SpaceError
@@ -29,18 +30,24 @@ from darts_engine.system import Heart
 if TYPE_CHECKING:
     import torch
 
+    from darts_engine.data.dataset import Dataset
+    from darts_engine.follower import Follower
     from darts_engine.search import Search
     from darts_engine.session import Session
     from darts_engine.train import Train
 
 
 def main(arguments: list[str]) -> int:
-    """Run the engine on the folder that the one argument names; its exit status."""
+    """Run the engine on the folder that the first argument names; its exit status."""
     faulthandler.enable()
-    if len(arguments) != 1:
-        print("usage: python -m darts_engine RUN_DIR", file=sys.stderr)
+    try:
+        folder, nproc = _understand(arguments)
+        place = Place.of_environment()
+    except ValueError:
+        print("usage: python -m darts_engine RUN_DIR [--nproc N]", file=sys.stderr)
         return ExitCode.USAGE
-    folder = RunFolder(Path(arguments[0]).resolve())
+    if place.rank:
+        return _follow(folder, place)
     try:
         if not is_run(folder.path):
             raise NotFoundError("this is no run folder of yours", where=str(folder.path))
@@ -58,7 +65,8 @@ def main(arguments: list[str]) -> int:
         _print(str(error))
         return error.exit_code
     try:
-        return _run(folder, log, signals, inbox)
+        with company(folder.path, nproc) as place:
+            return _run(folder, log, signals, inbox, place)
     except RunError as error:
         log.append(events.RunFailed(message=str(error), exit_code=error.exit_code))
         _print(str(error))
@@ -73,13 +81,46 @@ def main(arguments: list[str]) -> int:
         os.close(lock)
 
 
-def _run(folder: RunFolder, log: EventLog, signals: Signals, inbox: Inbox) -> int:
-    config = folder.read_config()
+def _understand(arguments: list[str]) -> tuple[RunFolder, int]:
+    """The run, and how many processes share it; ValueError where there is no sense in it."""
+    path, *rest = arguments
+    nproc = 1
+    if rest:
+        option, number = rest
+        nproc = int(number)
+        if option != "--nproc" or nproc < 1:
+            raise ValueError(option)
+    return RunFolder(Path(path).resolve()), nproc
+
+
+def _follow(folder: RunFolder, place: Place) -> int:
+    """Be a rank above 0: no lock, no log, no wishes. What goes wrong is told on stderr."""
+    end_with_rank_0(place)
+    try:
+        config = folder.read_config()
+        _set_environment(config)
+        from darts_engine.follower import Follower
+
+        return _work(config, Follower(folder), Heart(folder), place)
+    except RunError as error:
+        _print(f"rank {place.rank}: {error}")
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001  as in `main`
+        _print(f"rank {place.rank}: {traceback.format_exc()}")
+        return ExitCode.OUT_OF_MEMORY if _is_out_of_memory(error) else ExitCode.FAILED
+
+
+def _set_environment(config: Config) -> None:
     # Threads that spin while they wait starve a machine with few cores; read by torch at import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if config.engine.deterministic:
         # Without it CUDA's matrix products refuse to run at all.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def _run(folder: RunFolder, log: EventLog, signals: Signals, inbox: Inbox, place: Place) -> int:
+    config = folder.read_config()
+    _set_environment(config)
     # Before torch, whose import from a cold disk would otherwise pass for a stalled engine.
     heart = Heart(folder)
     heart.start()
@@ -95,24 +136,34 @@ def _run(folder: RunFolder, log: EventLog, signals: Signals, inbox: Inbox) -> in
             keep=kept.keep,
             checkpoint_seconds=kept.checkpoint_seconds,
         )
-        return _work(config, session, heart)
+        return _work(config, session, heart, place)
     finally:
         heart.stop()
 
 
-def _work(config: Config, session: "Session", heart: Heart) -> int:
+def _work(config: Config, session: "Session | Follower", heart: Heart, place: Place) -> int:
     """Build the task, bring it to where it was, and run it to its end or a stop."""
     from darts_engine import device as devices
+    from darts_engine import parallel
     from darts_engine.loop import Loop
     from darts_engine.session import Stopped
 
     session.tell_of_repairs()
-    device = devices.choose(config.engine)
+    device = devices.choose(config.engine, place)
     if device.type == "cuda":
         heart.gpu_index = device.index or 0
-    task, classes, shape = _build(config, device)
+    # Rank 0 first, so that a data set is fetched once; what comes after is done by all together.
+    try:
+        dataset = None if place.rank else _load(config, session)
+    except Stopped as stop:
+        session.emit(events.RunStopped(epoch=0, step=0, global_step=0, reason=stop.reason))
+        return stop.exit_code
+    session.join(parallel.join(place, device))
+    dataset = dataset or _load(config, session)
+    task = _build(config, dataset, device)
+    memory = _memory_of_a_step(task, config, device, session)
     session.identity = task.identity()
-    session.environment = devices.environment(device, config.engine)
+    session.environment = devices.environment(device, config.engine, place)
     position = session.restore(task)
     session.emit(
         events.RunStarted(
@@ -120,15 +171,16 @@ def _work(config: Config, session: "Session", heart: Heart) -> int:
             config=to_plain(config),
             versions=_versions(),
             device=session.environment["device"],
-            threads=num_threads(config.engine.threads),
+            threads=num_threads(config.engine.threads, place.local_size),
             pid=os.getpid(),
             host=socket.gethostname(),
             epochs=task.epochs,
             steps_per_epoch=task.steps_per_epoch,
             dataset=config.data.dataset,
-            classes=classes,
-            image_shape=list(shape),
+            classes=dataset.classes,
+            image_shape=list(dataset.image_shape),
             resumed_at_step=position.global_step or None,
+            memory_estimate_bytes=memory,
             **task.describe(),
         )
     )
@@ -142,24 +194,52 @@ def _work(config: Config, session: "Session", heart: Heart) -> int:
                 epoch=at.epoch, step=at.step, global_step=at.global_step, reason=stop.reason
             )
         )
+        session.dismiss(stop.exit_code)
+        session.world.leave()
         return stop.exit_code
+    session.world.leave()
     return ExitCode.OK
 
 
-def _build(
-    config: Config, device: "torch.device"
-) -> "tuple[Search | Train, list[str], tuple[int, ...]]":
+def _load(config: Config, session: "Session | Follower") -> "Dataset":
     from darts_engine.data import dataset as datasets
+
+    return datasets.read(config.data, session)
+
+
+def _build(config: Config, dataset: "Dataset", device: "torch.device") -> "Search | Train":
     from darts_engine.search import Search
     from darts_engine.train import Train
 
-    dataset = datasets.load(config.data.dataset, config.data.image_size)
-    task: Search | Train
     if isinstance(config, TrainConfig):
-        task = Train(config, dataset, device)
-    else:
-        task = Search(config, dataset, device)
-    return task, dataset.classes, dataset.image_shape
+        return Train(config, dataset, device)
+    return Search(config, dataset, device)
+
+
+def _memory_of_a_step(
+    task: "Search | Train",
+    config: Config,
+    device: "torch.device",
+    session: "Session | Follower",
+) -> int | None:
+    """Bytes that a step is expected to need; None, with a note, where there is no telling.
+
+    Raises:
+        TooLargeError: there is not as much.
+    """
+    from darts_engine import footprint
+
+    try:
+        found = task.footprint()
+    except Exception as error:  # noqa: BLE001  no estimate is a reason to stop a run
+        session.note(f"no estimate of memory: {type(error).__name__}: {error}", "warning")
+        return None
+    ranks = session.world.size
+    batch = min(config.data.batch_size, max(task.describe()["images"].values()))
+    images = -(-batch // ranks)
+    if config.engine.memory_check:
+        footprint.refuse_what_cannot_fit(found, images, device, ranks)
+    return found.of(images)
 
 
 def _versions() -> dict[str, str]:
@@ -204,5 +284,15 @@ def _explain(error: Exception, folder: RunFolder) -> str:
     return "\n".join([what[:300], str(folder.engine_log), remedy])
 
 
+def _leave(code: int) -> None:
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and distributed.is_available() and distributed.is_initialized():
+        # Taking a world apart can wait for a rank that is no more.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    _leave(main(sys.argv[1:]))

@@ -55,8 +55,8 @@ class ArchitectureFacts:
                 epoch=position.epoch,
                 step=position.step,
                 global_step=position.global_step,
-                alphas={cell: _exact_rows(alpha) for cell, alpha in alphas.items()},
-                weights={cell: _short_rows(weights) for cell, weights in mixing.items()},
+                alphas={c: self._space.rows(c, _exact_rows(a)) for c, a in alphas.items()},
+                weights={c: self._space.rows(c, _short_rows(w)) for c, w in mixing.items()},
             )
         ]
         genotype = self._space.derive(mixing)
@@ -81,6 +81,7 @@ class ArchitectureFacts:
         *,
         alpha_grad_norm: Tensor,
         weight_grad_norm: Tensor,
+        eigenvalue: float | None = None,
     ) -> list[events.Event]:
         """Entropy, skip connections and gradient norms; an alert when too many edges skip."""
         genotype = self._genotype or self._space.derive(mixing)
@@ -95,6 +96,7 @@ class ArchitectureFacts:
                 kept_edges={cell: len(edges) for cell, edges in kept.items()},
                 alpha_grad_norm=number(alpha_grad_norm),
                 weight_grad_norm=number(weight_grad_norm),
+                eigenvalue=None if eigenvalue is None else round(eigenvalue, 6),
             )
         ]
         for cell, count in skips.items():
@@ -124,8 +126,9 @@ class ArchitectureFacts:
 
 
 def entropy(weights_EO: Tensor) -> float | None:
-    """Mean entropy of the edges' weights, in nats."""
+    """Mean entropy of the edges' weights, in nats; rows that do not sum to 1 are scaled to it."""
     probs = weights_EO.cpu().double()
+    probs = probs / probs.sum(1, keepdim=True)
     return number(-torch.special.xlogy(probs, probs).sum(1).mean())
 
 
@@ -135,11 +138,11 @@ def number(value: Tensor) -> float | None:
     return round(plain, 6) if math.isfinite(plain) else None
 
 
-def _exact_rows(matrix: Tensor) -> list[list[float | None]]:
+def _exact_rows(matrix: Tensor) -> list[list[float]]:
     """The matrix with all nine digits of a float32: deriving from it gives the same genotype."""
     return [[float(f"{value:.9g}") for value in row] for row in matrix.detach().float().tolist()]
 
 
-def _short_rows(matrix: Tensor) -> list[list[float | None]]:
+def _short_rows(matrix: Tensor) -> list[list[float]]:
     """The matrix with six decimals: enough for every view, and a shorter log."""
     return [[round(value, 6) for value in row] for row in matrix.detach().float().tolist()]

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darts_engine.data.augment import Augmentation
-from darts_engine.data.dataset import Dataset
+from darts_engine.data.augment import Normalisation
+from darts_engine.data.dataset import Dataset, Part
 
 
 @dataclass(frozen=True)
@@ -17,19 +17,22 @@ class Inputs:
     Attributes:
         classes: their names; a logit's place is its class's.
         image_shape: (C, H, W).
-        scale: (C,) and `offset` (C,) normalise levels of 0 to 255: level * scale + offset.
-        offset: see `scale`.
+        is_cropped: whether images of other sizes are cut to their middle, as those of streamed
+            data sets are; else they are resized whole.
+        norm: how they are normalised, on the CPU.
     """
 
     classes: list[str]
     image_shape: tuple[int, int, int]
-    scale: Tensor
-    offset: Tensor
+    is_cropped: bool
+    norm: Normalisation
 
     @classmethod
-    def of(cls, dataset: Dataset, augment: Augmentation) -> "Inputs":
+    def of(cls, dataset: Dataset, norm: Normalisation) -> "Inputs":
         """Those of a run on this data set."""
-        return cls(dataset.classes, dataset.image_shape, augment.scale.cpu(), augment.offset.cpu())
+        norm = Normalisation(norm.scale.cpu(), norm.offset.cpu())
+        is_cropped = not isinstance(dataset.train, Part)
+        return cls(dataset.classes, dataset.image_shape, is_cropped, norm)
 
     @classmethod
     def of_state(cls, state: dict[str, Any]) -> "Inputs":
@@ -38,29 +41,24 @@ class Inputs:
         Raises:
             KeyError: something is missing.
         """
-        shape = state["image_shape"]
-        return cls(state["classes"], tuple(shape), state["scale"], state["offset"])
+        channels, height, width = state["image_shape"]
+        norm = Normalisation(state["scale"], state["offset"])
+        return cls(state["classes"], (channels, height, width), state["is_cropped"], norm)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {
             "classes": list(self.classes),
             "image_shape": list(self.image_shape),
-            "scale": self.scale,
-            "offset": self.offset,
+            "is_cropped": self.is_cropped,
+            "scale": self.norm.scale,
+            "offset": self.norm.offset,
         }
 
-    @property
-    def mean(self) -> Tensor:
-        """(C,) of the training images, of levels in 0 .. 1."""
-        return -self.offset / (255 * self.scale)
+    def on(self, device: torch.device) -> Normalisation:
+        """How images are normalised on a device."""
+        return Normalisation(self.norm.scale.to(device), self.norm.offset.to(device))
 
-    @property
-    def std(self) -> Tensor:
-        """(C,), as `mean`."""
-        return 1 / (255 * self.scale)
-
-    def normalised(self, images: Tensor) -> Tensor:
-        """(B, H, W, C) uint8 to (B, C, H, W) float32, channels-last in memory."""
-        scale, offset = self.scale.to(images.device), self.offset.to(images.device)
-        return images.to(torch.float32).mul_(scale).add_(offset).permute(0, 3, 1, 2)
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """(C,) mean and (C,) standard deviation of levels in 0 .. 1 that they are normalised by."""
+        return -self.norm.offset / (255 * self.norm.scale), 1 / (255 * self.norm.scale)

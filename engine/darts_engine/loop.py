@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import psutil
 
 from darts_engine.checkpoint import Position
+from darts_engine.follower import Follower
 from darts_engine.run import events
-from darts_engine.session import Session, Stateful
+from darts_engine.session import Reporting, Session
 from darts_engine.stopwatch import Stopwatch
 from darts_engine.system import Heart
 
@@ -19,7 +20,7 @@ STEP_FACTS_S = 0.25
 SYSTEM_FACTS_S = 2.0
 
 
-class Task(Stateful, Protocol):
+class Task(Reporting, Protocol):
     """A search or a training."""
 
     epochs: int
@@ -40,11 +41,12 @@ class Task(Stateful, Protocol):
     def stopwatch(self) -> Stopwatch:
         """How long the parts of steps take."""
 
-    def report(self, position: Position) -> list[events.Event]:
-        """Facts for a step that is worth one; may wait for the device."""
-
     def finish_epoch(self, position: Position, timing: "Timing") -> list[events.Event]:
         """Validate; the epoch's facts."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the epoch that just ended was the last, whatever the plan was."""
 
     def checkpoint_reason(self) -> str:
         """Why the epoch that just ended is saved: epoch or best."""
@@ -81,12 +83,14 @@ class Loop:
 
     Args:
         task: what is run.
-        session: where facts go and wishes come from.
+        session: where facts go and wishes come from; that of rank 0, or what follows it.
         heart: the newest figures of the machine.
         every: save at the end of every so many epochs.
     """
 
-    def __init__(self, task: Task, session: Session, heart: Heart, *, every: int) -> None:
+    def __init__(
+        self, task: Task, session: Session | Follower, heart: Heart, *, every: int
+    ) -> None:
         self._task, self._session, self._heart = task, session, heart
         self._every = every
         self._reported = self._measured = time.monotonic()
@@ -107,6 +111,8 @@ class Loop:
             session.emit(event)
         first = position.epoch + 1 if position.is_epoch_done else position.epoch
         for epoch in range(first, task.epochs + 1):
+            if task.is_over:
+                break
             self._timing = Timing()
             schedules = task.begin_epoch(epoch)
             session.emit(
@@ -136,7 +142,7 @@ class Loop:
         self.position = position = Position(
             epoch=position.epoch, step=position.step, global_step=position.global_step
         )
-        is_last = position.epoch == self._task.epochs
+        is_last = self._task.is_over or position.epoch == self._task.epochs
         reason = self._task.checkpoint_reason()
         if position.epoch % self._every == 0 or is_last or reason == "best":
             self._session.save(self._task, position, reason=reason)
@@ -154,16 +160,19 @@ class Loop:
         self._seconds_since_measured += seconds
 
     def _say(self, position: Position) -> None:
+        if not self._session.leads:
+            return
         now = time.monotonic()
         if now - self._reported >= STEP_FACTS_S or position.global_step == 1:
             self._reported = now
-            for event in self._task.report(position):
-                self._session.emit(event)
+            self._session.report(self._task, position)
         if now - self._measured >= SYSTEM_FACTS_S or position.global_step == 1:
             self._measure(position)
 
     def _measure(self, position: Position) -> None:
         """Say how the machine does; `step_ms` is what steps cost the host, pauses left out."""
+        if not self._session.leads:
+            return
         steps = self._steps_since_measured
         step_ms = 1000 * self._seconds_since_measured / steps if steps else None
         figures = self._heart.figures

@@ -1,6 +1,7 @@
 """Sums of loss and accuracy that stay on the device until somebody asks.
 
-Reading a figure waits for the device, so steps only add; the loop asks when a fact is due.
+Reading a figure waits for the device, so steps only add; the loop asks when a fact is due. Where
+several processes share a run, each adds up its own images, and all of them read together.
 """
 
 import math
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from darts_engine.parallel import world
 from darts_engine.run.errors import NotFiniteError
 
 
@@ -32,7 +34,7 @@ class Meter:
 
     def read(self) -> tuple[float | None, float | None, float | None]:
         """Mean loss and the two accuracies in percent; None where there is no finite number."""
-        loss, top1, top5, count = self._sums.tolist()
+        loss, top1, top5, count = self.state().tolist()
         if not count:
             return None, None, None
         mean = loss / count
@@ -47,12 +49,16 @@ class Meter:
         self._sums.zero_()
 
     def state(self) -> Tensor:
-        """The sums, for a checkpoint."""
-        return self._sums.cpu().clone()
+        """The sums of all ranks, for a checkpoint."""
+        sums = self._sums.cpu().clone()
+        world().sum_([sums])
+        return sums
 
     def load_state(self, sums: Tensor) -> None:
-        """Go on from a checkpoint's sums."""
+        """Go on from a checkpoint's sums, which rank 0 keeps for all."""
         self._sums.copy_(sums)
+        if world().rank:
+            self._sums.zero_()
 
 
 def _home(device: torch.device) -> torch.device:
@@ -85,12 +91,14 @@ class FiniteGuard:
             self.settle()
 
     def settle(self) -> None:
-        """Wait for the device's verdict.
+        """Wait for the device's verdict, and that of every rank.
 
         Raises:
-            NotFiniteError: a loss was not finite.
+            NotFiniteError: a loss was not finite, on any rank.
         """
-        if not bool(self._all_finite):
+        poisoned = (~self._all_finite).to(torch.int32)
+        world().sum_([poisoned])
+        if bool(poisoned):
             raise NotFiniteError(
                 "a loss or gradient is not a finite number",
                 where=self._where,

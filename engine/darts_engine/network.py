@@ -191,6 +191,11 @@ class Network(nn.Module):
                     self.auxiliary = AuxiliaryHead(before[1], classes, stem=stem)
             self.classifier = nn.Linear(before[1], classes)
 
+    @property
+    def masks(self) -> DropPath:
+        """What draws random numbers in a step."""
+        return self.drop_path
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Images (B, in_channels, H, W) to logits and, in training, the auxiliary head's logits."""
         x0 = x1 = self.stem(x)

@@ -9,7 +9,7 @@ are also faster when there are few channels.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,10 +24,18 @@ SPACE = (0, 2, 3)
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """`nn.BatchNorm2d`, accurate in float32 on the CPU."""
+    """`nn.BatchNorm2d`, accurate in float32 on the CPU.
+
+    Attributes:
+        together: what normalises in training instead, over the images of several processes.
+    """
+
+    together: "Callable[[BatchNorm, Tensor], Tensor] | None" = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same, normalised over all but C."""
+        if self.training and self.together is not None:
+            return self.together(self, x)
         needs_care = self.training and x.dtype == torch.float32 and x.device.type == "cpu"
         if not needs_care or x.numel() <= FEW_TERMS * x.shape[1]:
             return super().forward(x)

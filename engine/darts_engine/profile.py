@@ -138,7 +138,7 @@ def measure(config: SearchConfig, steps: int, trace: Path | None) -> Report:
         OSError: the trace cannot be written.
     """
     device = devices.choose(config.engine)
-    dataset = datasets.load(config.data.dataset, config.data.image_size)
+    dataset = datasets.read(config.data)
     search = _LabelledSearch(config, dataset, device)
     search.begin_epoch(1)
     activities = [ProfilerActivity.CPU]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from darts_engine.operations import (
     AVG_POOL,
     MAX_POOL,
+    Conv7x1,
     ConvNorm,
     DilConv,
     FactorizedReduce,
@@ -29,6 +30,7 @@ REMEDY = "is it of a supernet with the same channels, cells, nodes and classes?"
 _SEPARABLE = {"depthwise": "op.1", "pointwise": "op.2", "norm": "op.3"}
 _TWICE = {"depthwise": "op.5", "pointwise": "op.6", "norm": "op.7"}
 PARTS: dict[type[nn.Module], dict[str, str]] = {
+    Conv7x1: {"wide": "1", "tall": "2", "norm": "3"},
     ConvNorm: {"conv": "op.1", "norm": "op.2"},
     FactorizedReduce: {"straight": "conv_1", "shifted": "conv_2", "norm": "bn"},
     DilConv: _SEPARABLE,
@@ -76,7 +78,7 @@ def load(
             raise CheckpointError("the weights have a key too many", where=key, remedy=REMEDY)
     chosen: dict[str, tuple[str, Tensor]] = {}
     for theirs, ours in names:
-        value = _fitting(state, theirs, own[ours])
+        value = fitting(state, theirs, own[ours], REMEDY)
         first, kept = chosen.setdefault(ours, (theirs, value))
         if not torch.allclose(kept, value, rtol=1e-3, atol=1e-6):
             raise CheckpointError(
@@ -107,34 +109,39 @@ def _by_cell(
             where=f"{len(alphas)} given",
             remedy="give (normal, reduce), or a dictionary with these two keys",
         )
-    return {name: _fitting(given, name, own[name]) for name in cells}
+    return {name: fitting(given, name, own[name], REMEDY) for name in cells}
 
 
-def _fitting(state: Mapping[str, Tensor], key: str, own: Tensor) -> Tensor:
+def fitting(state: Mapping[str, object], key: str, own: Tensor, remedy: str) -> Tensor:
+    """The tensor of a state under a key, detached.
+
+    Raises:
+        CheckpointError: there is none, or it has another shape than `own`.
+    """
     value = state.get(key)
     if not isinstance(value, Tensor):
-        raise CheckpointError("the weights lack a tensor", where=key, remedy=REMEDY)
+        raise CheckpointError("the weights lack a tensor", where=key, remedy=remedy)
     if value.shape != own.shape:
         raise CheckpointError(
             f"a tensor has the shape {tuple(value.shape)} instead of {tuple(own.shape)}",
             where=key,
-            remedy=REMEDY,
+            remedy=remedy,
         )
     return value.detach()
 
 
 def _names(supernet: Supernet) -> Iterator[tuple[str, str]]:
     """(official name, our name) of everything in the layout."""
-    yield from _tensors(supernet.stem, "stem", "stem")
+    yield from tensors(supernet.stem, "stem", "stem")
     for layer, cell in enumerate(supernet.cells):
         assert isinstance(cell, SearchCell)
         here = f"cells.{layer}"
         for name in ("preprocess0", "preprocess1"):
-            yield from _parts(cell.get_submodule(name), f"{here}.{name}", f"{here}.{name}")
+            yield from parts(cell.get_submodule(name), f"{here}.{name}", f"{here}.{name}")
         sources = [source for node in range(cell.nodes) for source in range(node + 2)]
         for edge, source in enumerate(sources):
             yield from _edge(cell, here, edge, source)
-    yield from _tensors(supernet.classifier, "classifier", "classifier")
+    yield from tensors(supernet.classifier, "classifier", "classifier")
 
 
 def _edge(cell: SearchCell, here: str, edge: int, source: int) -> Iterator[tuple[str, str]]:
@@ -144,18 +151,20 @@ def _edge(cell: SearchCell, here: str, edge: int, source: int) -> Iterator[tuple
         theirs = f"{here}._ops.{edge}._ops.{index}"
         if name in POOLS:
             shared = f"sources.{source}.{POOLS[name]}"
-            yield from _tensors(cell.get_submodule(shared), f"{theirs}.1", f"{here}.{shared}")
+            yield from tensors(cell.get_submodule(shared), f"{theirs}.1", f"{here}.{shared}")
         elif name in mixed.weighted:
             ours = f"{here}.edges.{edge}.weighted.{name}"
-            yield from _parts(mixed.weighted[name], theirs, ours)
+            yield from parts(mixed.weighted[name], theirs, ours)
 
 
-def _parts(module: nn.Module, theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+def parts(module: nn.Module, theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    """(official name, our name) of the tensors of an operation in `PARTS`."""
     for mine, other in PARTS[type(module)].items():
-        yield from _tensors(module.get_submodule(mine), f"{theirs}.{other}", f"{ours}.{mine}")
+        yield from tensors(module.get_submodule(mine), f"{theirs}.{other}", f"{ours}.{mine}")
 
 
-def _tensors(module: nn.Module, theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+def tensors(module: nn.Module, theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    """(official name, our name) of the tensors of a module whose parts have the same names."""
     for name in module.state_dict():
         if name.rpartition(".")[2] != COUNTER:
             yield f"{theirs}.{name}", f"{ours}.{name}"

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from darts_engine.checkpoint import Position
-from darts_engine.data.augment import Augmentation
+from darts_engine.data.augment import Normalisation
 from darts_engine.data.batches import plain_batches
-from darts_engine.data.dataset import Part
+from darts_engine.data.dataset import AnyPart
 from darts_engine.loop import Timing
 from darts_engine.meter import Meter, cross_entropy
 from darts_engine.run import events
@@ -22,7 +22,7 @@ Figures = tuple[float | None, float | None, float | None]
 
 
 @torch.no_grad()
-def evaluate(part: Part, augment: Augmentation, predict: Callable[[Tensor], Tensor]) -> Figures:
+def evaluate(part: AnyPart, augment: Normalisation, predict: Callable[[Tensor], Tensor]) -> Figures:
     """Loss and accuracies of all images of a part, without augmentation.
 
     Args:
@@ -81,13 +81,13 @@ class Scores:
             is_best=self.is_best,
         )
 
-    def finish(self, seconds: float, genotype: Genotype) -> events.RunFinished:
+    def finish(self, seconds: float, genotype: Genotype | None) -> events.RunFinished:
         """The run's last fact."""
         train_top1, valid_top1 = self._last_top1
         return events.RunFinished(
             seconds=seconds,
             genotype=genotype,
-            text=genotype.text(),
+            text=genotype.text() if genotype else "",
             train_top1=train_top1,
             valid_top1=valid_top1,
             best_top1=self._best_top1 or None,

@@ -12,20 +12,26 @@ import torch
 from torch import Tensor
 
 from darts_engine import device as devices
+from darts_engine import footprint, parallel, streams
+from darts_engine.analysis import Curvature
 from darts_engine.architecture import ArchitectureFacts, number
 from darts_engine.checkpoint import Position
-from darts_engine.data.augment import Augmentation
-from darts_engine.data.batches import Batches
+from darts_engine.data.batches import Batches, augmentation
 from darts_engine.data.dataset import Dataset, halves
 from darts_engine.loop import Timing
 from darts_engine.meter import FiniteGuard, Meter, cross_entropy
-from darts_engine.methods.first_order import Batch
+from darts_engine.methods import axes
+from darts_engine.methods.first_order import Batch, Shards
 from darts_engine.methods.method import Method
+from darts_engine.methods.stop import Seen, Verdict
+from darts_engine.norm import statistics_kept
 from darts_engine.optim.schedules import cosine
 from darts_engine.run import catalog, events
 from darts_engine.run.config import SearchConfig
+from darts_engine.run.genotype import parse
 from darts_engine.scores import Scores, evaluate
 from darts_engine.stopwatch import Stopwatch
+from darts_engine.sync_norm import synchronise
 
 
 class Search:
@@ -44,16 +50,24 @@ class Search:
 
         weight_half, alpha_half = halves(dataset.train)
         self._weight_part, self._alpha_part = weight_half.to(device), alpha_half.to(device)
-        self._augment = Augmentation.of(config.data, dataset, device)
-        self._weight_batches = Batches(self._weight_part, self._augment, batch, seed, "weights")
+        self._augment = augmentation(config.data, dataset, device)
+        self._world = parallel.world()
+        least = 1 if config.engine.sync_bn else 2
+        self._weight_batches = Batches(
+            self._weight_part, self._augment, batch, seed, "weights", least=least
+        )
         # DEVIATION: the official code draws each alpha batch from a fresh shuffle, so an image may
         # come up many times an epoch. Ours goes through a shuffled half like any other training.
-        self._alpha_batches = Batches(self._alpha_part, self._augment, batch, seed, "alpha")
+        self._alpha_batches = Batches(
+            self._alpha_part, self._augment, batch, seed, "alpha", least=least
+        )
         self.steps_per_epoch = self._weight_batches.steps
 
         self.space = catalog.resolve("space", catalog.SPACES, config.space.space)(config)
         self.supernet = self.space.supernet(dataset.image_shape[0], len(dataset.classes))
-        devices.place(self.supernet, device)
+        devices.place(self.supernet, device, channels_last=config.engine.channels_last)
+        if config.engine.sync_bn:
+            synchronise(self.supernet, self._world)
         self._weights = list(self.supernet.weights())
         self._optimizer = torch.optim.SGD(
             self._weights,
@@ -70,6 +84,10 @@ class Search:
         self._weight_grad_norm = torch.zeros((), device=device)
         self._architecture = ArchitectureFacts(self.space, config.search.skip_alert)
         self._stopwatch = Stopwatch()
+        self._stop = axes.stop(config)
+        self._verdict: Verdict | None = None
+        # The genotype at each epoch's end, for rules that go back.
+        self._genotypes: list[str] = []
 
     # The step -------------------------------------------------------------------------------------
 
@@ -91,7 +109,7 @@ class Search:
         self.method.begin_step(epoch, step)
         with self._stopwatch.part("data"):
             weight_batch = self._weight_batch(epoch, step)
-            moves = epoch >= self.config.search.alpha_start_epoch
+            moves = epoch >= self.config.alpha_start
             needs_batch = moves or self.method.perturbs
             batch = self._alpha_batch(epoch, step) if needs_batch else None
         if batch is not None and moves:
@@ -99,31 +117,41 @@ class Search:
                 self._alpha_step(batch, weight_batch, epoch, step)
         with self._stopwatch.part("weights"):
             self._weight_step(weight_batch, batch, epoch, step)
-        return len(weight_batch[1])
+        return self._weight_batches.images(epoch, step)
 
     def _alpha_step(self, batch: Batch, weight_batch: Batch, epoch: int, step: int) -> None:
-        loss, logits, gradients = self.method.look(batch, weight_batch)
+        shards = self._shards(epoch, step)
+        loss, logits, gradients = self.method.look(batch, weight_batch, shards)
         self._finite.check(loss, "alpha's loss", epoch, step)
+        self._world.sum_(gradients)
         for gradient in gradients:
             self._finite.check(gradient, "alpha's gradient", epoch, step)
         self.method.move(gradients)
-        self._recent_alpha.add(loss, logits, batch[1])
+        if shards[0].counts:
+            self._recent_alpha.add(loss, logits, batch[1])
 
     def _weight_step(self, batch: Batch, alpha_batch: Batch | None, epoch: int, step: int) -> None:
         images, labels = batch
-        mixing = self.method.weight_mixing(batch, alpha_batch)
+        shard = self._weight_batches.shard(epoch, step)
+        mixing = self.method.weight_mixing(batch, alpha_batch, self._shards(epoch, step))
         with devices.autocast(self.device, self.config.engine):
             logits = self.supernet(images, mixing)
             loss = cross_entropy(logits, labels)
         self._finite.check(loss, "the training loss", epoch, step)
         self._optimizer.zero_grad()
-        loss.backward()
+        shard.of(loss).backward()
+        self._world.sum_gradients_(self._weights)
         clip = self.config.weights.grad_clip or math.inf
         self._weight_grad_norm = torch.nn.utils.clip_grad_norm_(self._weights, clip)
         self._finite.check(self._weight_grad_norm, "the weights' gradient", epoch, step)
         self._optimizer.step()
-        for meter in (self._scores.train, self._recent):
-            meter.add(loss, logits, labels)
+        if shard.counts:
+            for meter in (self._scores.train, self._recent):
+                meter.add(loss, logits, labels)
+
+    def _shards(self, epoch: int, step: int) -> Shards:
+        """This process's part of a step's alpha batch and weight batch."""
+        return self._alpha_batches.shard(epoch, step), self._weight_batches.shard(epoch, step)
 
     def _weight_batch(self, epoch: int, step: int) -> Batch:
         return self._weight_batches.batch(epoch, step)
@@ -132,6 +160,10 @@ class Search:
         return self._alpha_batches.batch(epoch, step)
 
     # What there is to say -------------------------------------------------------------------------
+
+    def footprint(self) -> footprint.Footprint:
+        """What a step will need of memory."""
+        return footprint.of_search(self.supernet, self.config, self._dataset.image_shape)
 
     def describe(self) -> dict[str, Any]:
         """The search's part of `RunStarted`."""
@@ -149,12 +181,10 @@ class Search:
 
     def _schedule_values(self, epoch: int) -> dict[str, float]:
         weights, alpha = self.config.weights, self.config.alpha
-        moves = epoch >= self.config.search.alpha_start_epoch
+        moves = epoch >= self.config.alpha_start
         return {
             "lr_weights": cosine(weights.lr, weights.lr_min, epoch - 1, self.epochs),
             "lr_alpha": alpha.lr if moves else 0.0,
-            # The search has no drop path; watchers show the schedule all the same.
-            "drop_path": 0.0,
             **self.method.schedule_values(epoch),
         }
 
@@ -189,7 +219,8 @@ class Search:
                 alpha_loss=alpha_loss,
             )
         ]
-        if self._architecture.is_due():
+        # A matter of time, which ranks do not share; the check takes all of them.
+        if self._world.of_rank_0(self._architecture.is_due()):
             said += self._sample(position, always_derive=False)
             if self.config.search.hvp_check and position.step:
                 said.append(self._check_hvp(position))
@@ -200,7 +231,8 @@ class Search:
         batches = [
             make(position.epoch, position.step) for make in (self._alpha_batch, self._weight_batch)
         ]
-        distance = self.method.distance(*batches)
+        shards = self._shards(position.epoch, position.step)
+        distance = self.method.distance(*batches, shards)
         return events.HvpChecked(
             epoch=position.epoch,
             step=position.step,
@@ -217,21 +249,69 @@ class Search:
     def finish_epoch(self, position: Position, timing: Timing) -> list[events.Event]:
         """Validate on the alpha half; alphas, genotype, health and the epoch's figures."""
         self._finite.settle()
+        self._world.agree_on_statistics_(self.supernet)
         self.supernet.eval()
-        valid = evaluate(self._alpha_part, self._augment, self._predict)
+        valid = evaluate(self._alpha_part, self._augment, self.predict)
         said = self._sample(position, always_derive=True)
+        eigenvalue = self._eigenvalue(position)
         said += self._architecture.health(
             position,
             self.method.mixing(),
             alpha_grad_norm=self.method.grad_norm,
             weight_grad_norm=self._weight_grad_norm,
+            eigenvalue=eigenvalue,
         )
+        said += self._look_for_the_end(position, eigenvalue)
         return [*said, self._scores.finish_epoch(position, timing, valid)]
 
-    def _predict(self, images: Tensor) -> Tensor:
+    def _eigenvalue(self, position: Position) -> float | None:
+        """The dominant eigenvalue at the epoch's last alpha batch, in the epochs that measure it.
+
+        As in R-DARTS's code: one batch, the network in training mode, the weights constant. Running
+        statistics stay as they are.
+        """
+        every = self.config.method.hessian_every
+        if not every or (position.epoch % every and position.epoch != self.epochs):
+            return None
+        batch = self._alpha_batch(position.epoch, position.step)
+        alphas = list(self.supernet.alphas.parameters())
+        draws = streams.generator(self.config.engine.seed, "eigenvalue", position.epoch)
+        self.supernet.train()
+        with statistics_kept(self.supernet), self.method.architect.weights_frozen():
+            found = Curvature(lambda: self.method.valid_loss(batch), alphas).dominant(draws)
+        self.supernet.eval()
+        return found
+
+    def _look_for_the_end(self, position: Position, eigenvalue: float | None) -> list[events.Event]:
+        """Let the stop rule see the epoch; an alert when it ends the search."""
+        genotype = self.space.derive(self.method.mixing())
+        self._genotypes.append(genotype.text())
+        if self._stop is None:
+            return []
+        rankings = {cell: w.argmax(-1).tolist() for cell, w in self.method.mixing().items()}
+        verdict = self._stop.look(Seen(position.epoch, eigenvalue, genotype, rankings))
+        if verdict is None or position.epoch == self.epochs:
+            return []
+        self._verdict = verdict
+        return [
+            events.AlertRaised(
+                code="stop_rule",
+                message=f"the search ends: {verdict.reason}; "
+                f"the genotype of epoch {verdict.epoch} is its result",
+                epoch=position.epoch,
+                global_step=position.global_step,
+            )
+        ]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stop rule ended the search at the last epoch's end."""
+        return self._verdict is not None
+
+    def predict(self, images: Tensor) -> Tensor:
         """Logits at the clean mixing weights, whatever the method shows the weights."""
         with devices.autocast(self.device, self.config.engine):
-            logits: Tensor = self.supernet(images, self.method.mixing())
+            logits: Tensor = self.supernet(images, self.method.clean())
         return logits
 
     def checkpoint_reason(self) -> str:
@@ -240,6 +320,8 @@ class Search:
 
     def finish(self, seconds: float) -> events.RunFinished:
         """The genotype, and how well the supernet did."""
+        if self._verdict is not None:
+            return self._scores.finish(seconds, parse(self._genotypes[self._verdict.epoch - 1]))
         return self._scores.finish(seconds, self.space.derive(self.method.mixing()))
 
     # What a checkpoint holds ----------------------------------------------------------------------
@@ -263,10 +345,14 @@ class Search:
             NotFiniteError: there is nothing worth saving.
         """
         self._finite.settle()
+        self._world.agree_on_statistics_(self.supernet)
         return {
             "supernet": self.supernet.state_dict(),
             "weight_optimizer": self._optimizer.state_dict(),
             "method": self.method.state(),
+            "stop": self._stop.state() if self._stop else {},
+            "genotypes": "\n".join(self._genotypes),
+            "verdict": list(self._verdict) if self._verdict else [],
             "architecture": self._architecture.state(),
             **self._scores.state(),
         }
@@ -276,5 +362,9 @@ class Search:
         self.supernet.load_state_dict(state["supernet"])
         self._optimizer.load_state_dict(state["weight_optimizer"])
         self.method.load_state(state["method"])
+        if self._stop:
+            self._stop.load_state(state["stop"])
+        self._genotypes = state["genotypes"].splitlines()
+        self._verdict = Verdict(*state["verdict"]) if state["verdict"] else None
         self._architecture.load_state(state["architecture"])
         self._scores.load_state(state)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from darts_engine import checkpoint
 from darts_engine.checkpoint import Position
 from darts_engine.control import SIGNAL_EXIT, Inbox, Signals
+from darts_engine.parallel import KEEP_ALIVE_S, Decision, World
 from darts_engine.run import commands, events
 from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError, SpaceError
 from darts_engine.run.folder import RunFolder
@@ -21,6 +22,7 @@ from darts_engine.run.log import EventLog, LogReader
 POLL_S = 0.05
 LOST_WORK_BYTES = 1 << 20
 RETRY_S = 1.0
+FETCH_FACTS_S = 1.0
 
 
 class Stateful(Protocol):
@@ -31,6 +33,13 @@ class Stateful(Protocol):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Become what `state` was taken of."""
+
+
+class Reporting(Stateful, Protocol):
+    """What has something to say of a step."""
+
+    def report(self, position: Position) -> list[events.Event]:
+        """Facts for a step that is worth one."""
 
 
 class Stopped(Exception):  # noqa: N818  it is how a run ends, not a fault
@@ -51,7 +60,13 @@ class Session:
         inbox: the wishes since the engine took the run.
         keep: automatic checkpoints to keep.
         checkpoint_seconds: save when this long has passed since the last; 0 = never.
+
+    Attributes:
+        world: the processes that share the run. The others hear from here what they do at every
+            boundary, because it takes all of them to report or save.
     """
+
+    leads = True
 
     def __init__(
         self,
@@ -66,10 +81,16 @@ class Session:
         self.folder, self.log = folder, log
         self.identity: dict[str, str] = {}
         self.environment: dict[str, str] = {}
+        self.world = World()
         self._signals, self._inbox = signals, inbox
         self._keep, self._checkpoint_seconds = keep, checkpoint_seconds
         self._saved_at = time.monotonic()
+        self._fetched_at = 0.0
         self._stop_after_epoch: commands.Stop | None = None
+
+    def join(self, world: World) -> None:
+        """Speak for a world."""
+        self.world = world
 
     def emit(self, event: events.Event) -> None:
         """Write a fact. A full disk drops it and is reported by the log itself later."""
@@ -78,6 +99,31 @@ class Session:
     def note(self, message: str, level: str = "info") -> None:
         """Write a line for people."""
         self.emit(events.LogWritten(level=level, message=message))
+
+    def fetched(self, file: str, done_bytes: int, total_bytes: int) -> None:
+        """Before the run starts: so much of a data set's file is here.
+
+        Raises:
+            Stopped: the run was asked to end meanwhile.
+        """
+        now = time.monotonic()
+        if now - self._fetched_at >= FETCH_FACTS_S or done_bytes == total_bytes:
+            self._fetched_at = now
+            self.emit(
+                events.DownloadProgressed(file=file, done_bytes=done_bytes, total_bytes=total_bytes)
+            )
+            self._refuse_gone()
+        if self._signals.received is not None:
+            raise Stopped(SIGNAL_EXIT[self._signals.received], self._signals.received.name)
+        while (wish := self._inbox.take()) is not None:
+            name = type(wish).__name__.lower()
+            if not isinstance(wish, commands.Stop):
+                why = "the run has not begun: its data set is being downloaded"
+                self.emit(events.CommandRejected(id=wish.id, command=name, reason=why))
+                continue
+            self.emit(events.CommandAccepted(id=wish.id, command=name, source=wish.source))
+            self._done(wish, now)
+            raise Stopped(ExitCode.OK, "command")
 
     def tell_of_repairs(self) -> None:
         """Say what was wrong with the log when it was opened."""
@@ -102,7 +148,8 @@ class Session:
                 self.note(str(error).replace("\n", "; "), "error")
                 continue
             checkpoint.refuse_foreign(self.folder, manifest, self.identity)
-            _load_into(task, state, path)
+            self.world.text_of_rank_0(path.name)
+            load_into(task, state, path)
             self._say_what_differs(manifest.environment)
             # A log that lost its end must not number new facts as older than the checkpoint.
             self.log.last_seq = max(self.log.last_seq, manifest.seq)
@@ -124,6 +171,7 @@ class Session:
             )
         if self.log.last_seq:
             self.emit(events.Rewound(to_seq=0, to_step=0, to_epoch=0, checkpoint=""))
+        self.world.text_of_rank_0("")
         return Position()
 
     def _has_lost(self, seq: int) -> bool:
@@ -155,6 +203,17 @@ class Session:
             self.save(task, position, reason="time")
         if position.is_epoch_done and self._stop_after_epoch is not None:
             self._stop(task, position, self._stop_after_epoch)
+        self.world.tell(Decision.GO)
+
+    def report(self, task: Reporting, position: Position) -> None:
+        """Say what there is to say of a step."""
+        self.world.tell(Decision.REPORT)
+        for event in task.report(position):
+            self.emit(event)
+
+    def dismiss(self, code: ExitCode) -> None:
+        """The other processes end with this one, and with its exit code."""
+        self.world.tell(Decision.STOP, code)
 
     def _obey(self, task: Stateful, position: Position) -> None:
         self._refuse_gone()
@@ -229,7 +288,11 @@ class Session:
         """Hold until a wish to go on; other wishes are obeyed meanwhile."""
         self.emit(_at(events.RunPaused, position, reason=reason))
         self.log.sync()
+        told = time.monotonic()
         while True:
+            if time.monotonic() - told >= KEEP_ALIVE_S:
+                self.world.tell(Decision.WAIT)
+                told = time.monotonic()
             if self._signals.received is not None:
                 self._end_by_signal(task, position)
             self._refuse_gone()
@@ -249,6 +312,7 @@ class Session:
             NotFoundError: there is no run folder any more.
             NotFiniteError: the state is not worth saving.
         """
+        self.world.tell(Decision.SAVE)
         state = task.state()
         # The checkpoint knows these facts: they have to outlive a power loss too.
         self.log.sync()
@@ -296,6 +360,7 @@ class Session:
 
     def _wait_for_room(self, why: str) -> None:
         """A second of patience, in which a signal or a wish to stop still ends the run."""
+        self.world.tell(Decision.WAIT)
         until = time.monotonic() + RETRY_S
         while time.monotonic() < until:
             if self._signals.received is not None:
@@ -319,9 +384,15 @@ class Session:
         while (wish := self._inbox.take()) is not None:
             name = type(wish).__name__.lower()
             self.emit(events.CommandRejected(id=wish.id, command=name, reason="the run is over"))
+        self.world.tell(Decision.GO)
 
 
-def _load_into(task: Stateful, state: dict[str, Any], path: Path) -> None:
+def load_into(task: Stateful, state: dict[str, Any], path: Path) -> None:
+    """Bring a task to what a checkpoint holds.
+
+    Raises:
+        CheckpointError: it does not fit.
+    """
     try:
         task.load_state(state)
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:

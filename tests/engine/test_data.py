@@ -9,6 +9,7 @@ from darts_engine.data import dataset as datasets
 from darts_engine.data.augment import Augmentation
 from darts_engine.data.batches import Batches
 from darts_engine.data.order import Order, num_batches
+from darts_engine.parallel import World
 from darts_engine.run.config import DataSection
 from darts_engine.run.errors import DataError, NotFoundError
 
@@ -196,7 +197,7 @@ def test_cutout_may_spare_some_images():
 def test_a_shared_batch_is_the_whole_one_in_parts():
     digits, augment, _ = batch_of(crop_padding=1, flip=True, cutout=3)
     whole = Batches(digits.train, augment, 10, 5, "x").batch(2, 3)
-    shares = [Batches(digits.train, augment, 10, 5, "x", rank=r, world=3) for r in range(3)]
+    shares = [Batches(digits.train, augment, 10, 5, "x", world=World(r, 3)) for r in range(3)]
     for rank, share in enumerate(shares):
         for mine, everyone in zip(share.batch(2, 3), whole, strict=True):
             assert torch.equal(mine, everyone[rank::3])

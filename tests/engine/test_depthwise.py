@@ -9,7 +9,7 @@ from darts_engine.depthwise import DepthwiseConv, depthwise
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("dilation", [1, 2])
-@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("kernel", [3, 5, 7])
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (4, 4), (7, 7), (8, 8), (5, 2), (9, 12)])
 def test_outputs_and_gradients_are_the_plain_convolutions(size, kernel, dilation, stride):
     draws = torch.Generator().manual_seed(0)
@@ -32,10 +32,24 @@ def test_outputs_and_gradients_are_the_plain_convolutions(size, kernel, dilation
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_it_can_be_differentiated_twice(stride):
-    x = torch.randn(2, 2, 5, 5, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(2, 1, 3, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradgradcheck(lambda a, b: depthwise(a, b, stride, 2), (x, weight))
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_it_can_be_differentiated_twice(kernel, stride):
+    x = torch.randn(2, 2, 6, 5, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(2, 1, kernel, kernel, dtype=torch.float64, requires_grad=True)
+    for dilation in (1, 2):
+        assert torch.autograd.gradgradcheck(
+            lambda a, b, dilation=dilation: depthwise(a, b, stride, dilation), (x, weight)
+        )
+
+
+def test_a_wide_kernel_computes_in_bfloat16_under_autocast():
+    x = torch.randn(2, 4, 8, 8, requires_grad=True)
+    weight = torch.randn(4, 1, 5, 5, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = depthwise(x, weight, 1, 1)
+    assert out.dtype == torch.bfloat16
+    out.sum().backward()
+    assert weight.grad.dtype == torch.float32
 
 
 def test_the_module_has_the_librarys_parameter_and_shapes_on_any_device():

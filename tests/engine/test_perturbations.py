@@ -8,7 +8,7 @@ from torch import Tensor
 
 from darts_engine import streams
 from darts_engine.methods.mean_shift import MeanShift
-from darts_engine.methods.perturbation import Adversarial, Losses, Random, noise
+from darts_engine.methods.perturbation import Adversarial, Losses, Objective, Random, noise
 from darts_engine.methods.simplex import clipped
 from darts_engine.mixing import Matrices
 
@@ -22,6 +22,9 @@ def linear(weights: Matrices) -> Tensor:
 
 def never(weights: Matrices) -> Tensor:
     raise AssertionError("this batch must not be looked at")
+
+
+LINEAR, NEVER = Objective(linear), Objective(never)
 
 
 def draws() -> torch.Generator:
@@ -47,7 +50,7 @@ def test_random_noise_fills_the_box_and_stays_on_the_simplex():
     noises = noise(torch.zeros(100, 100), 0.3, draws())
     assert noises.abs().max() <= 0.3
     assert noises.abs().max() > 0.29
-    moved = Random(0.03, 0.3).perturb(weights(), Losses(never, never), 0.1, draws())
+    moved = Random(0.03, 0.3).perturb(weights(), Losses(NEVER, NEVER), 0.1, draws())
     assert all(is_on_simplex(w) for w in moved.values())
     assert not torch.allclose(moved["normal"], weights()["normal"])
 
@@ -61,7 +64,7 @@ def test_the_radius_grows_from_its_start_and_never_reaches_its_end(epoch: int, e
 
 def test_the_ascent_finds_worse_weights_on_the_training_batch_only():
     here = weights()
-    worse = Adversarial(0.03, 0.3, 7).perturb(here, Losses(linear, never), 0.1, draws())
+    worse = Adversarial(0.03, 0.3, 7).perturb(here, Losses(LINEAR, NEVER), 0.1, draws())
     assert linear(worse) > linear(here)
     assert all(is_on_simplex(w) for w in worse.values())
     assert not any(w.requires_grad for w in worse.values())
@@ -78,14 +81,14 @@ def test_one_step_of_ascent_by_hand():
     start = clipped(here["normal"] + noise(here["normal"], radius, draws()))
     stepped = start + 2 * radius * slope.sign()
     boxed = here["normal"] + (stepped - here["normal"]).clamp(-radius, radius)
-    moved = Adversarial(0, 1, 1).perturb(here, Losses(loss, never), radius, draws())
+    moved = Adversarial(0, 1, 1).perturb(here, Losses(Objective(loss), NEVER), radius, draws())
     assert torch.allclose(moved["normal"], clipped(boxed))
 
 
 def test_an_ascent_that_lowers_the_loss_is_taken_back():
     here = weights()
     best = linear(here)
-    valley = Losses(lambda w: -(linear(w) - best).square(), never)
+    valley = Losses(Objective(lambda w: -(linear(w) - best).square()), NEVER)
     moved = Adversarial(0.03, 0.3, 3).perturb(here, valley, 0.2, draws())
     assert all(torch.equal(moved[cell], here[cell]) for cell in here)
 
@@ -112,7 +115,7 @@ def by_hand(here: dict[str, Tensor], radius: float, *, official: bool) -> dict[s
 @pytest.mark.parametrize("official", [False, True])
 def test_a_mean_shift_is_the_papers_formula(official: bool):
     here = weights()
-    losses = Losses(linear, never) if official else Losses(never, linear)
+    losses = Losses(LINEAR, NEVER) if official else Losses(NEVER, LINEAR)
     shift = MeanShift(0.25, 0.5, 3, 1, official=official)
     moved = shift.perturb(here, losses, 0.2, draws())
     expected = by_hand(here, 0.2, official=official)
@@ -130,7 +133,7 @@ def test_mean_shifts_go_towards_worse_weights_and_repeat():
     for step in range(20):
         generator = streams.generator(0, "many", step)
         shift = MeanShift(0.25, 1.0, 4, 3, official=False)
-        moved = shift.perturb(here, Losses(never, linear), 0.25, generator)
+        moved = shift.perturb(here, Losses(NEVER, LINEAR), 0.25, generator)
         worse += int(linear(moved) > linear(here))
         assert len(shift.last.losses) == 12
     assert worse >= 15

@@ -14,10 +14,21 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import LogReader
 from engine_kit import Engine, die_at_rename, make_run, of_type, outcome, told, until
 
+# A training whose step has two passes, random masks, and weights of which an average is kept.
+SHARP = {
+    "network__network": "wrn-10-1",
+    "network__dropout": 0.2,
+    "weights__sam_rho": 0.1,
+    "weights__ema": 0.9,
+    "train__label_smoothing": 0.1,
+}
+
 
 def new_run(runs: Path, kind: str, epochs: int) -> RunFolder:
-    settings = {f"{kind}__epochs": epochs, "checkpoint__checkpoint_seconds": 0.2}
-    return make_run(runs, kind, kind, **settings)
+    settings = SHARP if kind == "sharp" else {}
+    true_kind = "train" if kind == "sharp" else kind
+    settings = settings | {f"{true_kind}__epochs": epochs, "checkpoint__checkpoint_seconds": 0.2}
+    return make_run(runs, kind, true_kind, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +86,10 @@ def killed(run: RunFolder, kills: int, seed: int, start: Callable[[RunFolder], E
     [
         ("search", 2, 3),
         ("train", 1, 3),
+        ("sharp", 1, 6),
         pytest.param("search", 12, 12, marks=pytest.mark.slow),
         pytest.param("train", 12, 12, marks=pytest.mark.slow),
+        pytest.param("sharp", 6, 16, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_ends_bit_identical_to_an_undisturbed_one(

@@ -277,7 +277,7 @@ class DashboardApp(App[int]):
         if self.view().is_over:
             self.say(f"The run is {self._pulse.live}: there is nothing to {what}.", "warning")
             return False
-        if self._pulse.live == "starting":
+        if self._pulse.live == "starting" and self.state.download is None:
             self.say(f"The engine is still starting: it cannot {what} yet.", "warning")
             return False
         return True

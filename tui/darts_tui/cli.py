@@ -13,7 +13,7 @@ import typer
 
 from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import LATEST, find
-from darts_tui import cli_care, options
+from darts_tui import cli_care, cli_protocol, cli_trained, options
 from darts_tui.naming import DEFAULT_RUNS
 from darts_tui.options import (
     AsJson,
@@ -295,14 +295,22 @@ def show(
     classes: options.Classes = None,
     as_json: AsJson = False,
 ) -> int:
-    """Show a genotype and how large its network is.
+    """Show a genotype, or a wide ResNet, and how large the network is.
 
-    Example: darts-tui show DARTS_V2 --network imagenet
+    Examples: darts-tui show DARTS_V2 --network imagenet; darts-tui show wrn-34-10 --classes 100
     """
+    from darts_engine.run.networks import is_wide
     from darts_engine.run.size import network_size
     from darts_tui import showing
     from darts_tui.genotypes import resolve
 
+    if is_wide(genotype):
+        shape = showing.wide_shape(genotype, network, channels, layers)
+        if as_json:
+            print_json(showing.describe_wide(shape, classes))
+        else:
+            print(showing.wide_text(shape, classes))
+        return ExitCode.OK
     value = resolve(genotype, runs)
     size = network_size(value, network, channels, layers, classes)
     if as_json:
@@ -338,7 +346,9 @@ def derive(
     return ExitCode.OK
 
 
+app.add_typer(cli_protocol.app)
 app.add_typer(cli_care.app)
+app.add_typer(cli_trained.app)
 
 
 def run(arguments: list[str]) -> int:

@@ -68,6 +68,12 @@ def of_run(reference: str, runs: Path) -> Named:
     if reference != LATEST:
         folder = find(runs, reference)
         genotype = summary(folder).final_genotype()
+        if genotype is None and not _is_search(folder):
+            raise NotFoundError(
+                f"the network of {folder.name} has no genotype",
+                where=str(folder.path),
+                remedy="name a search, or a training of a derived network",
+            )
         if genotype is None:
             raise NotFoundError(
                 f"{folder.name} has no genotype yet",

@@ -1,14 +1,14 @@
 """The options that commands share, and one option for every setting of a config."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from darts_engine.run import catalog, methods
-from darts_engine.run.config import HVP, Setting, settings
+from darts_engine.run.config import HVP, SCHEDULES, SMOOTHINGS, STEMS, Setting, settings
 from darts_engine.run.folder import LATEST, NAME_PATTERN, list_runs
 from darts_tui.naming import DEFAULT_RUNS, RUNS_VARIABLE
 from darts_tui.progress import Progress
@@ -17,6 +17,7 @@ WATCHING = "Watching"
 RUN_PANEL = "The run"
 
 PANELS = {
+    "basis": RUN_PANEL,
     "engine": "Process",
     "data": "Data",
     "space": "Search space",
@@ -35,7 +36,10 @@ _CHOICES: dict[str, list[str]] = {
     "search.hvp": list(HVP),
     "space.space": list(catalog.SPACES),
     "data.dataset": [f"{n}:" if n in ("npz", "folder") else n for n in catalog.DATASETS],
-    "network.stem": ["cifar", "imagenet"],
+    "network.stem": list(STEMS),
+    "network.network": ["genotype", "wrn-16-8", "wrn-28-10", "wrn-34-10"],
+    "weights.schedule": list(SCHEDULES),
+    "train.smoothing": list(SMOOTHINGS),
     "engine.device": ["auto", "cpu", "cuda", "mps"],
 }
 
@@ -152,7 +156,7 @@ GenotypeText = Annotated[
     typer.Argument(
         metavar="GENOTYPE",
         autocompletion=complete_genotype,
-        help="run:NAME, a published name, a file or the text itself.",
+        help="run:NAME, a published name, a file or the text itself; or wrn-DEPTH-WIDTH.",
     ),
 ]
 NetworkKind = Annotated[str, typer.Option(help="cifar or imagenet.")]
@@ -161,13 +165,19 @@ Layers = Annotated[int | None, typer.Option(min=1, help="Cells; 20 or 14 unless 
 Classes = Annotated[int | None, typer.Option(min=1, help="Classes; 10 or 1000 unless given.")]
 
 
-def with_settings(kind: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Give a command an option for every setting of a kind of run.
+def with_settings(
+    kind: str, only: Collection[str] = ()
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command an option for every setting of a kind of run, or for `only` some, by key.
 
     The command's parameter `given` receives the options that the user gave, by dotted key; it is
     not an option itself. Typer reads options from a function's signature, so one is put together.
     """
-    table = {f"{setting.section}_{setting.field}": setting for setting in settings(kind)}
+    table = {
+        f"{setting.section}_{setting.field}": setting
+        for setting in settings(kind)
+        if not only or setting.key in only
+    }
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         def generated(context: typer.Context, **values: Any) -> int:

@@ -8,13 +8,12 @@ import tempfile
 from pathlib import Path
 
 from darts_engine.run.config import SearchConfig, to_toml
-from darts_engine.run.errors import ExitCode, RunError
-from darts_tui.launcher import EngineDiedError, exit_code
-from darts_tui.safe_text import clean, clean_block
+from darts_engine.run.errors import RunError
+from darts_tui.asking import died
+from darts_tui.safe_text import clean_block
 
 PROFILER = (sys.executable, "-P", "-m", "darts_engine.profile")
 TRACE = "darts-profile.json.gz"
-SHOWN_LINES = 3
 
 ENVIRONMENT = {
     "PYTHONUTF8": "1",
@@ -60,7 +59,7 @@ def profile(chosen: SearchConfig, steps: int, out: Path, *, as_json: bool) -> tu
         if not was_there:
             with contextlib.suppress(OSError):
                 trace.unlink()
-        raise _failed(done)
+        raise died(done.returncode, done.stderr, "the profiler")
     return clean_block(done.stdout), trace
 
 
@@ -75,13 +74,3 @@ def _make_writable(trace: Path) -> None:
             where=str(error.filename or trace),
             remedy="name another folder with --out",
         ) from None
-
-
-def _failed(done: subprocess.CompletedProcess[str]) -> EngineDiedError:
-    code = exit_code(done.returncode)
-    lines = [clean(line, 300) for line in done.stderr.splitlines() if line.strip()]
-    # Exit code 1 may be a traceback, of which the last line says most; others are explanations.
-    told = lines if code != ExitCode.FAILED and len(lines) <= SHOWN_LINES else lines[-1:]
-    told += [""] * (SHOWN_LINES - len(told))
-    what = told[0] or f"the profiler ended with exit code {code} and said nothing"
-    return EngineDiedError(what, code, where=told[1], remedy=told[2])

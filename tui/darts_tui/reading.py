@@ -1,10 +1,11 @@
 """Reading a run's whole log quickly, for commands that want its outcome and not every step."""
 
+import os
 from collections.abc import Iterator
 
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.liveness import observe
-from darts_engine.run.log import LogReader
+from darts_engine.run.log import MAX_LINE_BYTES, LogReader
 from darts_engine.run.state import RunState, fold
 
 # Most of a log is lines of these kinds, and only the last step of them matters to an outcome.
@@ -22,6 +23,17 @@ def all_lines(folder: RunFolder) -> Iterator[bytes]:
         if not lines and reader.offset == before:
             return
         yield from lines
+
+
+def end(folder: RunFolder) -> int:
+    """Where the news begin: behind the last whole line, as the engine moves a torn one aside."""
+    try:
+        with folder.events.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = file.seek(max(0, size - MAX_LINE_BYTES))
+            return start + file.read(size - start).rfind(b"\n") + 1
+    except OSError:
+        return 0
 
 
 def look(folder: RunFolder) -> tuple[RunState, str]:

@@ -1,9 +1,12 @@
-"""A genotype on the command line: its cells, its text and the size of its network."""
+"""A genotype or network on the command line: its cells, its text and its size."""
 
 from typing import Any
 
+from darts_engine.run import networks
+from darts_engine.run.errors import ConfigError
 from darts_engine.run.genotype import CELLS, Genotype
-from darts_engine.run.size import PRESETS, Size
+from darts_engine.run.networks import WideShape
+from darts_engine.run.size import PRESETS, Size, wide_resnet_size
 
 
 def describe(genotype: Genotype, size: Size) -> dict[str, Any]:
@@ -15,6 +18,46 @@ def describe(genotype: Genotype, size: Size) -> dict[str, Any]:
         "parameters_with_auxiliary": size.parameters_with_auxiliary,
         "multiply_adds": size.multiply_adds,
     }
+
+
+def wide_shape(name: str, network: str, channels: int | None, layers: int | None) -> WideShape:
+    """The wide ResNet of a name, as `show` was asked for it.
+
+    Raises:
+        ConfigError: there is none, or it was given what only derived networks have.
+    """
+    if network != "cifar" or channels is not None or layers is not None:
+        raise ConfigError(
+            "a wide ResNet has no --network, --channels or --layers",
+            remedy="its name says all: wrn-DEPTH-WIDTH",
+        )
+    shape = networks.parse(name)
+    assert shape is not None
+    return shape
+
+
+def describe_wide(shape: WideShape, classes: int | None) -> dict[str, Any]:
+    """What `show --json` prints of a wide ResNet; it has no auxiliary head."""
+    size = wide_resnet_size(shape, classes or 10)
+    return {
+        "network": shape.name,
+        "depth": shape.depth,
+        "width": shape.width,
+        "parameters": size.parameters,
+        "parameters_with_auxiliary": size.parameters_with_auxiliary,
+        "multiply_adds": size.multiply_adds,
+    }
+
+
+def wide_text(shape: WideShape, classes: int | None) -> str:
+    """A wide ResNet for people."""
+    size = wide_resnet_size(shape, classes or 10)
+    channels = ", ".join(map(str, shape.channels))
+    return (
+        f"wide ResNet of depth {shape.depth} and width {shape.width}: "
+        f"3 groups of {shape.blocks} blocks, {channels} channels\n"
+        f"{classes or 10} classes, images of 32 x 32\n" + _counts(size)
+    )
 
 
 def describe_derived(genotype: Genotype) -> dict[str, Any]:
@@ -48,9 +91,12 @@ def size_text(
         f"{network} network, C={channels or preset.channels}, {layers or preset.layers} cells, "
         f"{classes or preset.classes} classes"
     )
-    return (
-        f"{what}\n"
-        f"  parameters     {size.parameters:>13,}  ({size.parameters / 1e6:.2f} M)\n"
-        f"  with auxiliary {size.parameters_with_auxiliary:>13,}\n"
-        f"  multiply-adds  {size.multiply_adds:>13,}  ({size.multiply_adds / 1e6:.0f} M)"
-    )
+    return f"{what}\n" + _counts(size)
+
+
+def _counts(size: Size) -> str:
+    lines = [f"  parameters     {size.parameters:>13,}  ({size.parameters / 1e6:.2f} M)"]
+    if size.parameters_with_auxiliary != size.parameters:
+        lines.append(f"  with auxiliary {size.parameters_with_auxiliary:>13,}")
+    lines.append(f"  multiply-adds  {size.multiply_adds:>13,}  ({size.multiply_adds / 1e6:.0f} M)")
+    return "\n".join(lines)

@@ -4,15 +4,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from darts_engine.run import commands, config
+from darts_engine.run import commands, config, recipes
 from darts_engine.run.config import Config, SearchConfig, TrainConfig
-from darts_engine.run.errors import BusyError, ConfigError, ExitCode
+from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundError
 from darts_engine.run.folder import RunFolder, create
-from darts_engine.run.log import MAX_LINE_BYTES
+from darts_engine.run.networks import GENOTYPE
 from darts_tui import launcher
 from darts_tui.genotypes import RUN_PREFIX, resolve
 from darts_tui.naming import command
-from darts_tui.reading import look
+from darts_tui.reading import end, look
 from darts_tui.reporting import say, tell
 from darts_tui.sending import send
 from darts_tui.watching import Watching, settled, watch
@@ -26,7 +26,7 @@ def search_config(file: Path | None, given: dict[str, Any]) -> SearchConfig:
     Raises:
         ConfigError: a setting that cannot be, or the file is of a training.
     """
-    chosen = _config("search", file, given)
+    chosen = gathered("search", file, given)
     assert isinstance(chosen, SearchConfig)
     return chosen
 
@@ -38,25 +38,58 @@ def train_config(file: Path | None, given: dict[str, Any], runs: Path) -> TrainC
         ConfigError: a setting that cannot be, or the file is of a search.
         RunError: the genotype cannot be found or read.
     """
-    chosen = _config("train", file, given)
+    chosen = gathered("train", file, given)
     assert isinstance(chosen, TrainConfig)
-    genotype = resolve(chosen.network.genotype or NEWEST, runs)
-    full = config.override(chosen, {"network.genotype": genotype.text()})
+    network = chosen.network
+    if network.network == GENOTYPE:
+        text = resolve(network.genotype or NEWEST, runs).text()
+    elif "network.genotype" in given:
+        raise ConfigError(
+            f"{network.network} has no genotype", remedy="leave out --genotype or --network"
+        )
+    else:
+        text = ""
+    weights = _present(network.weights) if network.weights else ""
+    full = config.override(chosen, {"network.genotype": text, "network.weights": weights})
     assert isinstance(full, TrainConfig)
     return full
 
 
-def _config(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
-    chosen = config.read(file) if file else config.KINDS[kind]()
-    if not isinstance(chosen, config.KINDS[kind]):
-        other = "train" if kind == "search" else "search"
+def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
+    """The config of a kind of run: defaults, then the recipe, the file, and the options given.
+
+    Raises:
+        ConfigError: a setting that cannot be, or file or recipe are of the other kind.
+        NotFoundError: there is no such recipe.
+    """
+    written = config.read_plain(file) if file else {"kind": kind}
+    its_kind = written.get("kind", "search")
+    if its_kind != kind and its_kind in config.KINDS:
         raise ConfigError(
-            f"this is the config of a {other}, not of a {kind}",
+            f"this is the config of a {its_kind}, not of a {kind}",
             where=str(file),
-            remedy=f"use 'darts-tui {other} --config {file}'",
+            remedy=f"use 'darts-tui {its_kind} --config {file}'",
         )
+    recipe = given.get(recipes.KEY, recipes.named_in(written))
+    basis = recipes.settings(recipe, kind) if recipe else {}
+    chosen = config.from_plain(recipes.merged(basis, written), where=str(file or ""))
     chosen = config.override(chosen, given)
-    return config.override(chosen, {"data.dataset": _absolute(chosen.data.dataset)})
+    data = chosen.data
+    folder = str(Path(data.data_dir).expanduser().absolute()) if data.data_dir else ""
+    paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": folder}
+    return config.override(chosen, paths)
+
+
+def _present(file: str) -> str:
+    """The absolute path of a file of weights.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    path = Path(file).expanduser().absolute()
+    if not path.is_file():
+        raise NotFoundError("there is no such file of weights", where=str(path))
+    return str(path)
 
 
 def _absolute(dataset: str) -> str:
@@ -111,21 +144,10 @@ def _busy(folder: RunFolder, state: str) -> BusyError:
 
 
 def _start(folder: RunFolder, chosen: Config, how: Watching) -> int:
-    offset = _end(folder)
+    offset = end(folder)
     engine = launcher.start(folder, chosen)
     if how.detach:
         say(folder.name)
         return ExitCode.OK
     tell(f"run {folder.name} in {os.path.relpath(folder.path)}")
     return watch(folder, how, engine, offset)
-
-
-def _end(folder: RunFolder) -> int:
-    """Where the news begin: behind the last whole line, as the engine moves a torn one aside."""
-    try:
-        with folder.events.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            start = file.seek(max(0, size - MAX_LINE_BYTES))
-            return start + file.read(size - start).rfind(b"\n") + 1
-    except OSError:
-        return 0

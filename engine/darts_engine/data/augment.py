@@ -31,22 +31,11 @@ class Draws(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """What is done to a batch. `scale` and `offset` (C,) normalise, on the device of batches."""
+class Normalisation:
+    """What is done to every image: level * `scale` (C,) + `offset` (C,), on the batches' device."""
 
-    crop_padding: int
-    flip: bool
-    cutout: int
-    cutout_prob: float
     scale: Tensor
     offset: Tensor
-
-    @classmethod
-    def of(cls, data: DataSection, dataset: Dataset, device: torch.device) -> "Augmentation":
-        """The augmentation that a config asks for, with the statistics of the training part."""
-        mean, std = dataset.channel_statistics()
-        scale, offset = (1 / (255 * std)).to(device), (-mean / std).to(device)
-        return cls(data.crop_padding, data.flip, data.cutout, data.cutout_prob, scale, offset)
 
     @property
     def device(self) -> torch.device:
@@ -56,6 +45,29 @@ class Augmentation:
     def plain(self, images: Tensor) -> Tensor:
         """(B, H, W, C) uint8 to (B, C, H, W) float32, normalised, channels-last in memory."""
         return images.float().mul_(self.scale).add_(self.offset).permute(0, 3, 1, 2)
+
+
+def normalisation(dataset: Dataset, device: torch.device) -> Normalisation:
+    """With the statistics of the training part."""
+    mean, std = dataset.channel_statistics()
+    return Normalisation((1 / (255 * std)).to(device), (-mean / std).to(device))
+
+
+@dataclass(frozen=True)
+class Augmentation(Normalisation):
+    """What is done to a batch of a part in memory; `crop_padding` and `cutout` are in pixels."""
+
+    crop_padding: int
+    flip: bool
+    cutout: int
+    cutout_prob: float
+
+    @classmethod
+    def of(cls, data: DataSection, dataset: Dataset, device: torch.device) -> "Augmentation":
+        """The augmentation that a config asks for, with the statistics of the training part."""
+        norm = normalisation(dataset, device)
+        crop, flip = data.crop_padding, data.flip
+        return cls(norm.scale, norm.offset, crop, flip, data.cutout, data.cutout_prob)
 
     def draw(self, part: Part, batch: int, draws: torch.Generator) -> Draws:
         """What happens to each image of a batch."""

@@ -11,11 +11,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darts_engine import streams
-from darts_engine.data.augment import Augmentation
-from darts_engine.data.dataset import Part
+from darts_engine import parallel, streams
+from darts_engine.data.augment import Augmentation, Normalisation
+from darts_engine.data.dataset import AnyPart, Dataset, Part
 from darts_engine.data.order import Order, num_batches
+from darts_engine.data.streaming import AHEAD, StreamAugmentation, StreamedPart
 from darts_engine.device import send
+from darts_engine.parallel import Shard, World
+from darts_engine.run.config import DataSection
+
+AnyAugmentation = Augmentation | StreamAugmentation
+
+
+def augmentation(data: DataSection, dataset: Dataset, device: torch.device) -> AnyAugmentation:
+    """What a config asks to be done to the images of a data set."""
+    if isinstance(dataset.train, StreamedPart):
+        return StreamAugmentation.of(data, dataset, device)
+    return Augmentation.of(data, dataset, device)
 
 
 class Batches:
@@ -27,8 +39,8 @@ class Batches:
         batch_size: images of a batch, of all ranks together; the last may have fewer.
         seed: of the run.
         purpose: what the batches are for; names their streams.
-        rank: which of `world` processes this is; each gets its share of every batch.
-        world: how many processes share a batch.
+        world: the processes that share a batch; each gets its shard.
+        least: images that a rank needs of a batch to be given a shard of its own.
 
     Attributes:
         order: which images a step has.
@@ -37,39 +49,74 @@ class Batches:
 
     def __init__(
         self,
-        part: Part,
-        augment: Augmentation,
+        part: AnyPart,
+        augment: AnyAugmentation,
         batch_size: int,
         seed: int,
         purpose: str,
         *,
-        rank: int = 0,
-        world: int = 1,
+        world: World | None = None,
+        least: int = 2,
     ) -> None:
         self._part, self._augment = part, augment
         self._seed, self._purpose = seed, purpose
         self.order = Order(len(part), batch_size, seed, purpose)
-        self._rank, self._world = rank, world
+        self._world, self._least = world or parallel.world(), least
         self.steps = num_batches(len(part), batch_size)
+        # Batches of a streamed part that are being decoded, by epoch and step.
+        self._ahead: dict[tuple[int, int], tuple[Any, ...]] = {}
 
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Images (B, C, H, W) and labels (B,) of a step; epoch and step count from 1."""
+        if isinstance(self._part, StreamedPart):
+            return self._streamed(self._part, epoch, step)
+        indices, drawn = self._chosen(epoch, step)
+        assert isinstance(self._part, Part)
+        assert isinstance(self._augment, Augmentation)
+        return self._augment(self._part, indices, drawn), self._labels(indices)
+
+    def _chosen(self, epoch: int, step: int) -> tuple[Tensor, Any]:
+        """This process's images of a step, and what is drawn for them."""
         indices = self.order.batch(epoch, step)
         stream = streams.generator(self._seed, f"augment {self._purpose}", epoch, step)
-        drawn = self._augment.draw(self._part, len(indices), stream)
-        if self._world > 1:
-            # Drawn for all first, so that the images do not depend on how many share them.
-            indices, drawn = indices[self._rank :: self._world], self._share(drawn)
-        labels = self._part.labels[send(indices, self._part.labels.device)]
-        return self._augment(self._part, indices, drawn), labels
+        drawn: Any = self._augment.draw(self._part, len(indices), stream)  # type: ignore[arg-type]
+        # Drawn for all first, so that the images do not depend on how many share them.
+        mine = self._shard(len(indices)).mine
+        return indices[mine], type(drawn)(*(None if t is None else t[mine] for t in drawn))
 
-    def _share(self, drawn: Any) -> Any:
-        rows = (None if t is None else t[self._rank :: self._world] for t in drawn)
-        return type(drawn)(*rows)
+    def _labels(self, indices: Tensor) -> Tensor:
+        return self._part.labels[send(indices, self._part.labels.device)]
+
+    def _streamed(self, part: StreamedPart, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """As `batch`; the next ones of the epoch are begun before this one is waited for."""
+        augment = self._augment
+        assert isinstance(augment, StreamAugmentation)
+        places = [(epoch, later) for later in range(step, min(step + AHEAD, self.steps) + 1)]
+        for place in places or [(epoch, step)]:
+            if place not in self._ahead:
+                indices, drawn = self._chosen(*place)
+                self._ahead[place] = indices, drawn, augment.start(part, indices, drawn)
+        indices, drawn, images = self._ahead.pop((epoch, step))
+        self._ahead = {place: self._ahead[place] for place in places[1:]}
+        return augment.finish(images, drawn), self._labels(indices)
+
+    def images(self, epoch: int, step: int) -> int:
+        """How many images a step's batch has, on all ranks together."""
+        return len(self.order.batch(epoch, step))
+
+    def shard(self, epoch: int, step: int) -> Shard:
+        """Which part of a step's batch is this process's."""
+        return self._shard(self.images(epoch, step))
+
+    def _shard(self, count: int) -> Shard:
+        return self._world.shard(count, self._least)
 
 
-def plain_batches(part: Part, augment: Augmentation, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """All images of a part in their order, without augmentation."""
-    for indices in torch.arange(len(part)).split(size):
+def plain_batches(
+    part: AnyPart, augment: Normalisation, size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """All images of a part in their order, without augmentation; a rank gets every N-th batch."""
+    world = parallel.world()
+    for indices in torch.arange(len(part)).split(size)[world.rank :: world.size]:
         images = augment.plain(part.pick(indices, augment.device))
         yield images, part.labels[send(indices, part.labels.device)]

@@ -1,23 +1,65 @@
-"""What a data set is to the engine: uint8 images in memory, labels, class names, and its parts.
+"""What a data set is to the engine: uint8 images, labels, class names, and its parts.
 
 Images are (N, H, W, C): batches are gathered in that layout and seen by the network as
-channels-last without a copy. The alpha half exists in a search only.
+channels-last without a copy. A `Part` has them in memory; `streaming.StreamedPart` reads them from
+files batch by batch, and offers the same. The alpha half exists in a search only.
 """
 
 import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from darts_engine import streams
+from darts_engine.data.watch import Unwatched, Watch
 from darts_engine.device import send
 from darts_engine.run import catalog
+from darts_engine.run.config import DataSection
 from darts_engine.run.errors import DataError
 
 TEST_EVERY = 5
+SAMPLE = 1000
+# Mean and standard deviation of each channel, of levels in 0 .. 1.
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a reader of a data set is asked: `rest` is what stands behind the colon."""
+
+    rest: str
+    data: DataSection
+    watch: Watch
+
+
+class AnyPart(Protocol):
+    """Some of a data set, wherever its images are."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Tensor) -> Self:
+        """The chosen images, in the chosen order."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same, as near to a device as there is room."""
+
+    def pick(self, indices: Tensor, device: torch.device) -> Tensor:
+        """The images of `indices` (B,), which are on the CPU: (B, H, W, C) uint8 on a device."""
+
+
+P = TypeVar("P", bound=AnyPart)
 
 
 @dataclass(frozen=True)
@@ -30,16 +72,22 @@ class Part:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: Tensor) -> "Part":
-        """The chosen images, in the chosen order."""
-        return Part(self.images[indices], self.labels[indices])
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        height, width, channels = self.images.shape[1:]
+        return channels, height, width
 
-    def to(self, device: torch.device) -> "Part":
+    def take(self, indices: Tensor) -> Self:
+        """The chosen images, in the chosen order."""
+        return replace(self, images=self.images[indices], labels=self.labels[indices])
+
+    def to(self, device: torch.device) -> Self:
         """The same on a device; images that would fill half its free memory stay where they are."""
         images = self.images
         if device.type != "cuda" or images.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
             images = images.to(device)
-        return Part(images, self.labels.to(device))
+        return replace(self, images=images, labels=self.labels.to(device))
 
     def pick(self, indices: Tensor, device: torch.device) -> Tensor:
         """The images of `indices` (B,), which are on the CPU: (B, H, W, C) uint8 on a device."""
@@ -50,45 +98,66 @@ class Part:
 
 @dataclass(frozen=True)
 class Dataset:
-    """`train` and `test` parts and the names of the classes, which labels index."""
+    """`train` and `test` parts and the names of the classes, which labels index.
+
+    `statistics` are those that the field normalises with; without them they are measured.
+    """
 
     name: str
     classes: list[str]
-    train: Part
-    test: Part
+    train: AnyPart
+    test: AnyPart
+    statistics: Statistics | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
-        height, width, channels = self.train.images.shape[1:]
-        return channels, height, width
+        return self.train.image_shape
 
     def channel_statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of each channel over the training part, in 0 .. 1."""
-        pixels = self.train.images.flatten(0, 2).to(torch.float64) / 255
+        """Mean and standard deviation of each channel, in 0 .. 1: published, or measured.
+
+        Measured are all training images in memory, or every n-th of a streamed part.
+        """
+        if self.statistics is not None:
+            mean, std = (torch.tensor(values) for values in self.statistics)
+            return mean, std
+        if isinstance(self.train, Part):
+            images = self.train.images
+        else:
+            sample = torch.linspace(0, len(self.train) - 1, min(SAMPLE, len(self.train))).long()
+            images = self.train.pick(sample, torch.device("cpu"))
+        pixels = images.flatten(0, 2).to(torch.float64) / 255
         return pixels.mean(0).float(), pixels.std(0, correction=0).clamp_min(1e-3).float()
 
 
-def load(dataset: str, image_size: int) -> Dataset:
-    """The data set that a setting like `digits`, `npz:FILE` or `folder:DIR` names.
+def load(dataset: str, image_size: int = 0) -> Dataset:
+    """`read` with the data set's name and the images' edge length only."""
+    return read(DataSection(dataset=dataset, image_size=image_size))
+
+
+def read(data: DataSection, watch: Watch | None = None) -> Dataset:
+    """The data set that a config names, as `digits`, `cifar10`, `npz:FILE` or `folder:DIR`.
 
     Args:
-        dataset: the setting.
-        image_size: edge length to resize to in pixels; 0 = as they are.
+        data: the settings.
+        watch: is told of downloads.
 
     Raises:
-        DataError: it cannot be read, or makes no sense as a classification problem.
+        DataError: it cannot be had or read, or makes no sense as a classification problem.
         NotFoundError: there is no such kind of data set.
+        SpaceError: there is no room for it on the disk.
     """
-    kind, _, rest = dataset.partition(":")
+    kind, _, rest = data.dataset.partition(":")
     loader = catalog.resolve("data set", catalog.DATASETS, kind)
-    found: Dataset = loader(rest, image_size)
+    found: Dataset = loader(Request(rest, data, watch or Unwatched()))
     _check(found)
-    if image_size and found.train.images.shape[1:3] != (image_size, image_size):
-        return replace(
-            found, train=_resized(found.train, image_size), test=_resized(found.test, image_size)
-        )
-    return found
+    size = data.image_size
+    parts = [
+        _resized(part, size) if size and isinstance(part, Part) else part
+        for part in (found.train, found.test)
+    ]
+    return replace(found, train=parts[0], test=parts[1])
 
 
 def _check(dataset: Dataset) -> None:
@@ -108,6 +177,8 @@ def _check(dataset: Dataset) -> None:
 
 
 def _resized(part: Part, size: int) -> Part:
+    if part.images.shape[1:3] == (size, size):
+        return part
     images = part.images.permute(0, 3, 1, 2).float()
     shrinks = size < min(images.shape[2:])
     chunks = [
@@ -127,13 +198,13 @@ def ranks_in_class(labels: Tensor) -> Tensor:
     return ranks
 
 
-def split_off_test(part: Part) -> tuple[Part, Part]:
+def split_off_test(part: P) -> tuple[P, P]:
     """Training and test part of a set that has no test part: every fifth image of each class."""
     is_test = ranks_in_class(part.labels) % TEST_EVERY == TEST_EVERY - 1
     return part.take((~is_test).nonzero()[:, 0]), part.take(is_test.nonzero()[:, 0])
 
 
-def halves(part: Part) -> tuple[Part, Part]:
+def halves(part: P) -> tuple[P, P]:
     """The half that weights learn from and the half that alpha learns from.
 
     DEVIATION: the official code cuts the training set in the middle, which is only fair when it is

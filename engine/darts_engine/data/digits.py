@@ -10,12 +10,12 @@ from importlib import resources
 import numpy as np
 import torch
 
-from darts_engine.data.dataset import Dataset, Part, split_off_test
+from darts_engine.data.dataset import Dataset, Part, Request, split_off_test
 
 LEVELS = 16
 
 
-def load(_rest: str, _image_size: int) -> Dataset:
+def load(_request: Request) -> Dataset:
     """The digits, their 17 grey levels spread over 0 .. 255."""
     with resources.files("darts_engine.data").joinpath("digits.npz").open("rb") as file:
         arrays = np.load(file, allow_pickle=False)

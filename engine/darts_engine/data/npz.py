@@ -9,19 +9,19 @@ import zlib
 import numpy as np
 import torch
 
-from darts_engine.data.dataset import Dataset, Part, existing, nearest, split_off_test
+from darts_engine.data.dataset import Dataset, Part, Request, existing, nearest, split_off_test
 from darts_engine.run.errors import DataError
 
 MAX_CLASSES = 100_000
 
 
-def load(rest: str, _image_size: int) -> Dataset:
-    """Read the file at `rest`.
+def load(request: Request) -> Dataset:
+    """Read the file that is asked for.
 
     Raises:
         DataError: what is wrong with the file or which array in it.
     """
-    path = existing(rest, "npz")
+    path = existing(request.rest, "npz")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if not hasattr(arrays, "files"):

@@ -12,6 +12,7 @@ from darts_engine.methods.mean_shift import MeanShift
 from darts_engine.methods.perturbation import Adversarial, Perturbation, Random
 from darts_engine.methods.relaxation import Relaxation, Softmax
 from darts_engine.methods.sigmoid import Sigmoid, zero_one
+from darts_engine.methods.stop import EigenvalueRule, RankingRule, SkipRule, StopRule
 from darts_engine.mixing import Matrices
 from darts_engine.run.config import SearchConfig
 
@@ -64,3 +65,14 @@ def regulariser_weight(config: SearchConfig, epoch: int) -> float:
     if config.method.regulariser == "beta-decay":
         return weight * (epoch - 1) / config.search.epochs
     return weight
+
+
+def stop(config: SearchConfig) -> StopRule | None:
+    """When the search ends before its last epoch."""
+    method = config.method
+    rules: dict[str, Callable[[], StopRule]] = {
+        "eigenvalue": partial(EigenvalueRule, every=method.hessian_every),
+        "skip-count": SkipRule,
+        "ranking": RankingRule,
+    }
+    return rules[method.stop]() if method.stop in rules else None

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from darts_engine.meter import cross_entropy
+from darts_engine.parallel import WHOLE, Shard
 from darts_engine.run.config import AlphaSection
 from darts_engine.supernet import Supernet
 
@@ -23,8 +24,16 @@ Batch = tuple[Tensor, Tensor]
 Precision = Callable[[], AbstractContextManager[object]]
 
 
+# This process's part of the alpha batch, and of the weight batch.
+Shards = tuple[Shard, Shard]
+BOTH_WHOLE: Shards = (WHOLE, WHOLE)
+
+
 class Look(NamedTuple):
-    """What a method saw: alpha's loss, the logits (B, classes), and the gradient of each alpha."""
+    """What a method saw: alpha's loss, the logits (B, classes), and the gradient of each alpha.
+
+    Of a rank's shard, they are that rank's part: the sum of all ranks' gradients is the gradient.
+    """
 
     loss: Tensor
     logits: Tensor
@@ -58,18 +67,24 @@ class FirstOrder:
         with torch.no_grad():
             return self._supernet.alphas.mixing()
 
-    def look(self, batch: Batch, weight_batch: Batch) -> Look:  # noqa: ARG002  for other methods
+    def look(
+        self,
+        batch: Batch,
+        weight_batch: Batch,  # noqa: ARG002  for other methods
+        shards: Shards = BOTH_WHOLE,
+    ) -> Look:
         """Alpha's gradient at a batch of the alpha half; nothing but running statistics moves.
 
         Args:
             batch: of the alpha half.
             weight_batch: the batch that the weights will learn from next.
+            shards: which part of both this process has.
         """
         images, labels = batch
         with self.weights_frozen(), self._precision():
             logits = self._supernet(images)
             loss = cross_entropy(logits, labels)
-        gradients = torch.autograd.grad(loss, self._alphas)
+        gradients = torch.autograd.grad(shards[0].of(loss), self._alphas)
         return Look(loss.detach(), logits.detach(), gradients)
 
     def move(self, gradients: Sequence[Tensor]) -> None:

@@ -65,7 +65,7 @@ class MeanShift:
         self, weights: Matrices, losses: Losses, radius: float, draws: torch.Generator
     ) -> dict[str, Tensor]:
         """P after T shifts, (E, O) per cell."""
-        loss = losses.train if self._official else losses.valid
+        objective = losses.train if self._official else losses.valid
         here = {cell: w.detach() for cell, w in weights.items()}
         seen = []
         for _ in range(self._iterations):
@@ -74,7 +74,7 @@ class MeanShift:
                 for _ in range(self._samples)
             ]
             on_simplex = [{cell: clipped(w) for cell, w in sample.items()} for sample in drawn]
-            bad = torch.stack([loss(sample) for sample in on_simplex])
+            bad = torch.stack([objective.value(sample) for sample in on_simplex])
             seen.append(bad)
             averaged = drawn if self._official else on_simplex
             here = {

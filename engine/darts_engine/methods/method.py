@@ -18,12 +18,12 @@ from darts_engine import streams
 from darts_engine.meter import cross_entropy
 from darts_engine.methods import axes
 from darts_engine.methods.darts import architect
-from darts_engine.methods.first_order import Batch, Look
+from darts_engine.methods.first_order import BOTH_WHOLE, Batch, Look, Shards
 from darts_engine.methods.mean_shift import MeanShift
-from darts_engine.methods.perturbation import Losses
+from darts_engine.methods.perturbation import Losses, Objective
 from darts_engine.methods.second_order import Distance, SecondOrder
 from darts_engine.mixing import Matrices, Mixing
-from darts_engine.norm import statistics_kept
+from darts_engine.parallel import Shard, world
 from darts_engine.run.config import SearchConfig
 from darts_engine.supernet import Supernet
 
@@ -49,6 +49,7 @@ class Method:
         self._regulariser = axes.regulariser(config)
         self._regulariser_weight = 0.0
         self._radius = 0.0
+        self._world = world()
         self._place = (0, 0)
         self._part = "alpha"
         supernet.relax = self._relax
@@ -59,10 +60,13 @@ class Method:
 
         All passes of an alpha step draw the same: second order compares them.
         """
-        return self.relaxation.mix(self._matrices, self._draws(self._part))
+        self._supernet.chance.draws = self._draws(f"chance {self._part}", self._device)
+        mixing = self.relaxation.mix(self._matrices, self._draws(self._part))
+        return mixing._replace(shares=self._supernet.alphas.shares())
 
-    def _draws(self, purpose: str) -> torch.Generator:
-        return streams.generator(self._config.engine.seed, f"method {purpose}", *self._place)
+    def _draws(self, purpose: str, device: torch.device | None = None) -> torch.Generator:
+        seed, name = self._config.engine.seed, f"method {purpose}"
+        return streams.generator(seed, name, *self._place, device or torch.device("cpu"))
 
     @property
     def _matrices(self) -> Matrices:
@@ -70,37 +74,44 @@ class Method:
 
     # The step -------------------------------------------------------------------------------------
 
-    def begin_epoch(self, epoch: int) -> dict[str, float]:
-        """Set what changes by epoch; the values of the method's own schedules by name."""
+    def begin_epoch(self, epoch: int) -> None:
+        """Set what changes by epoch."""
         values = self.schedule_values(epoch)
         self.relaxation.begin_epoch(epoch, self._epochs)
         self._radius = values.get("radius", 0.0)
         self._regulariser_weight = values.get("regulariser", 0.0)
-        return values
+        chance = self._supernet.chance
+        chance.auxiliary = values.get("auxiliary", 0.0)
+        chance.drop_path = values["drop_path"]
 
     def schedule_values(self, epoch: int) -> dict[str, float]:
-        """The method's schedules in an epoch (from 1)."""
-        values = self.relaxation.schedule(epoch, self._epochs)
+        """The values of the method's schedules in an epoch (from 1), by name."""
+        method = self._config.method
+        gone = (epoch - 1) / max(1, self._epochs - 1)
+        values = {"drop_path": method.edge_drop_path * gone}
+        values |= self.relaxation.schedule(epoch, self._epochs)
         if self.perturbation is not None:
             values["radius"] = self.perturbation.radius(epoch, self._epochs)
         if self._regulariser is not None:
             values["regulariser"] = axes.regulariser_weight(self._config, epoch)
+        if method.auxiliary_skip:
+            values["auxiliary"] = (self._epochs - (epoch - 1)) / self._epochs
         return values
 
     def begin_step(self, epoch: int, step: int) -> None:
         """Name the random streams of the step."""
         self._place, self._part = (epoch, step), "alpha"
 
-    def look(self, batch: Batch, weight_batch: Batch) -> Look:
+    def look(self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE) -> Look:
         """The architect's look, with the regulariser's gradient added to alpha's.
 
         The loss that is told stays the cross entropy.
         """
-        look = self.architect.look(batch, weight_batch)
+        look = self.architect.look(batch, weight_batch, shards)
         if self._regulariser is None:
             return look
         alphas = list(self._supernet.alphas.parameters())
-        term = self._regulariser_weight * self._regulariser(self._matrices)
+        term = shards[0].of(self._regulariser_weight * self._regulariser(self._matrices))
         extra = torch.autograd.grad(term, alphas, materialize_grads=True)
         return look._replace(gradients=[g + e for g, e in zip(look.gradients, extra, strict=True)])
 
@@ -113,29 +124,37 @@ class Method:
         """Whether the weights' step needs a batch of the alpha half too."""
         return self.perturbation is not None
 
-    def weight_mixing(self, weight_batch: Batch, batch: Batch | None) -> Mixing:
+    def weight_mixing(
+        self, weight_batch: Batch, batch: Batch | None, shards: Shards = BOTH_WHOLE
+    ) -> Mixing:
         """What the weights compute with in their own step; no gradient reaches alpha.
 
         Args:
             weight_batch: what the weights are about to learn from.
             batch: of the alpha half; needed only where `perturbs`.
+            shards: which part of both this process has.
         """
         self._part = "weights"
         with torch.no_grad():
             mixing = self._relax()
         if self.perturbation is None or batch is None:
             return mixing
-        losses = Losses(partial(self._loss, weight_batch), partial(self._loss, batch))
+
+        def objective(of: Batch, shard: Shard) -> Objective:
+            return Objective(partial(self._loss, of, shard, mixing), self._world.sum_)
+
+        losses = Losses(objective(weight_batch, shards[1]), objective(batch, shards[0]))
         with self._looking(), self.architect.weights_frozen():
             moved = self.perturbation.perturb(
                 mixing.weights, losses, self._radius, self._draws("perturbation")
             )
         return mixing._replace(weights={cell: w.detach() for cell, w in moved.items()})
 
-    def _loss(self, batch: Batch, weights: Matrices) -> Tensor:
+    def _loss(self, batch: Batch, shard: Shard, mixing: Mixing, weights: Matrices) -> Tensor:
         images, labels = batch
         with self._precision():
-            return cross_entropy(self._supernet(images, weights), labels)
+            logits = self._supernet(images, mixing._replace(weights=weights))
+            return shard.of(cross_entropy(logits, labels))
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
@@ -143,24 +162,44 @@ class Method:
         was = self._supernet.training
         self._supernet.eval()
         try:
-            with statistics_kept(self._supernet):
-                yield
+            yield
         finally:
             self._supernet.train(was)
 
     # What is known of it --------------------------------------------------------------------------
 
     def mixing(self) -> dict[str, Tensor]:
-        """The (E, O) weights without chance or perturbation."""
+        """The strengths to show and to derive from: (E, O) weights times their edges' shares.
+
+        Without chance or perturbation.
+        """
         with torch.no_grad():
-            return self.relaxation.expected(self._matrices)
+            weights, shares = self._expected()
+        if shares is None:
+            return weights
+        return {cell: w * shares[cell][:, None] for cell, w in weights.items()}
+
+    @torch.no_grad()
+    def clean(self) -> Mixing:
+        """What validation computes with: no chance, no perturbation."""
+        self._part = "validation"
+        self._supernet.chance.draws = self._draws("chance validation", self._device)
+        return Mixing(*self._expected())
+
+    def _expected(self) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+        return self.relaxation.expected(self._matrices), self._supernet.alphas.shares()
+
+    def valid_loss(self, batch: Batch) -> Tensor:
+        """The loss of a batch at the clean weights, with its graph to alpha: for its curvature."""
+        images, labels = batch
+        return cross_entropy(self._supernet(images, Mixing(*self._expected())), labels)
 
     @property
     def grad_norm(self) -> Tensor:
         """The L2 norm of alpha's last gradient."""
         return self.architect.grad_norm
 
-    def distance(self, batch: Batch, weight_batch: Batch) -> Distance:
+    def distance(self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE) -> Distance:
         """How far second order's finite difference is off.
 
         Raises:
@@ -168,7 +207,7 @@ class Method:
         """
         if not isinstance(self.architect, SecondOrder):
             raise TypeError("first order takes no product with the Hessian")
-        return self.architect.distance(batch, weight_batch)
+        return self.architect.distance(batch, weight_batch, shards)
 
     def shift(self) -> MeanShift | None:
         """The mean shift, where the method has one."""

@@ -5,7 +5,7 @@ softmax(alpha) is moved within a box of radius epsilon and put back onto the sim
 step computes with that; alpha itself stays as it is. MS-DARTS's mean shift is in mean_shift.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -15,15 +15,44 @@ from darts_engine import device as devices
 from darts_engine.methods.simplex import clipped
 from darts_engine.mixing import Matrices
 
-# The loss of mixing weights; the gradient with respect to them can be taken.
-Loss = Callable[[Matrices], Tensor]
+
+class Objective:
+    """The loss of mixing weights on one batch, the network in evaluation mode.
+
+    Args:
+        loss: of (E, O) weights by cell.
+        combine: makes a process's part the whole of all processes', in place.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[Matrices], Tensor],
+        combine: Callable[[Sequence[Tensor]], None] | None = None,
+    ) -> None:
+        self._loss, self._combine = loss, combine
+
+    def value(self, weights: Matrices) -> Tensor:
+        """The loss, a scalar."""
+        with torch.no_grad():
+            loss = self._loss(weights).clone()
+        if self._combine:
+            self._combine([loss])
+        return loss
+
+    def gradient(self, weights: Matrices) -> dict[str, Tensor]:
+        """The loss's gradient in the weights."""
+        leaves = {cell: w.detach().requires_grad_() for cell, w in weights.items()}
+        gradients = torch.autograd.grad(self._loss(leaves), list(leaves.values()))
+        if self._combine:
+            self._combine(gradients)
+        return dict(zip(leaves, gradients, strict=True))
 
 
 class Losses(NamedTuple):
-    """What a perturbation may ask of a step's two batches, the network in evaluation mode."""
+    """What a perturbation may ask of a step's two batches."""
 
-    train: Loss
-    valid: Loss
+    train: Objective
+    valid: Objective
 
 
 class Perturbation(Protocol):
@@ -86,19 +115,15 @@ class Adversarial(Random):
         it out of the box a little.
         """
         clean = {cell: w.detach() for cell, w in weights.items()}
-        with torch.no_grad():
-            before = losses.train(clean)
+        before = losses.train.value(clean)
         moved = {cell: clipped(w + noise(w, radius, draws)) for cell, w in clean.items()}
         for _ in range(self._steps):
-            leaves = {cell: w.requires_grad_() for cell, w in moved.items()}
-            gradients = torch.autograd.grad(losses.train(leaves), list(leaves.values()))
-            moved = {}
-            for (cell, w), gradient in zip(leaves.items(), gradients, strict=True):
-                stepped = w.detach() + 2 * radius / self._steps * gradient.sign()
+            slope = losses.train.gradient(moved)
+            for cell, w in moved.items():
+                stepped = w + 2 * radius / self._steps * slope[cell].sign()
                 boxed = clean[cell] + (stepped - clean[cell]).clamp(-radius, radius)
                 moved[cell] = clipped(boxed)
-        with torch.no_grad():
-            is_worse = losses.train(moved) >= before
+        is_worse = losses.train.value(moved) >= before
         return {cell: torch.where(is_worse, w, clean[cell]) for cell, w in moved.items()}
 
 

@@ -27,8 +27,16 @@ import torch
 from torch import Tensor
 
 from darts_engine.meter import cross_entropy
-from darts_engine.methods.first_order import Batch, FirstOrder, Look, Precision
+from darts_engine.methods.first_order import (
+    BOTH_WHOLE,
+    Batch,
+    FirstOrder,
+    Look,
+    Precision,
+    Shards,
+)
 from darts_engine.norm import statistics_kept
+from darts_engine.parallel import Shard, world
 from darts_engine.run.config import AlphaSection
 from darts_engine.supernet import Supernet
 
@@ -127,6 +135,9 @@ def unroll(
 ) -> Unrolled:
     """grad_alpha L_valid and v = grad_w' L_valid, both at the weights after the virtual step.
 
+    Where several processes share the batches, g and v are summed over them, because weights move
+    by them; the rest of alpha's gradient is left as this process's part.
+
     Args:
         train_loss: L_train as a function of what the weights and alphas hold now.
         valid_loss: L_valid, likewise; called once, at w'.
@@ -135,11 +146,14 @@ def unroll(
         step: what the optimizer would do next.
     """
     gradients = _gradients(train_loss(), weights)
+    world().sum_(gradients)
     with torch.no_grad():
         by = torch._foreach_neg(step.displacement(weights, gradients))
     with moved(weights, by):
         both = _gradients(valid_loss(), [*alphas, *weights])
-    return Unrolled(both[: len(alphas)], both[len(alphas) :])
+    vector = both[len(alphas) :]
+    world().sum_(vector)
+    return Unrolled(both[: len(alphas)], vector)
 
 
 def combine(direct: Sequence[Tensor], product: Sequence[Tensor], lr: float) -> list[Tensor]:
@@ -186,54 +200,57 @@ class SecondOrder(FirstOrder):
         self._product = product
         self._radius = radius
 
-    def look(self, batch: Batch, weight_batch: Batch) -> Look:
+    def look(self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE) -> Look:
         """Alpha's gradient through the step that `weight_batch` is about to cause."""
         seen: list[tuple[Tensor, Tensor]] = []
 
         def valid_loss() -> Tensor:
             with self._precision():
                 seen.append(self._loss(batch))
-            return seen[0][0]
+            return shards[0].of(seen[0][0])
 
         with statistics_kept(self._supernet):
-            step, ahead = self._unroll(valid_loss, weight_batch)
-            product = self._times_hessian(self._product, ahead.vector, weight_batch)
+            step, ahead = self._unroll(valid_loss, weight_batch, shards[1])
+            product = self._times_hessian(self._product, ahead.vector, weight_batch, shards[1])
         loss, logits = seen[0]
         return Look(loss.detach(), logits.detach(), combine(ahead.direct, product, step.lr))
 
-    def distance(self, batch: Batch, weight_batch: Batch) -> Distance:
+    def distance(self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE) -> Distance:
         """What the finite difference does to h, and to the whole gradient, at these batches."""
 
         def valid_loss() -> Tensor:
             with self._precision():
-                return self._loss(batch)[0]
+                return shards[0].of(self._loss(batch)[0])
 
         with statistics_kept(self._supernet):
-            step, ahead = self._unroll(valid_loss, weight_batch)
+            step, ahead = self._unroll(valid_loss, weight_batch, shards[1])
             near, true = (
-                self._times_hessian(kind, ahead.vector, weight_batch)
+                self._times_hessian(kind, ahead.vector, weight_batch, shards[1])
                 for kind in ("finite-difference", "exact")
             )
+        world().sum_([*near, *true, *ahead.direct])
         gradient = combine(ahead.direct, true, step.lr)
         off = _length([n - t for n, t in zip(near, true, strict=True)])
         return Distance(off / _length(true), step.lr * off / _length(gradient))
 
-    def _unroll(self, valid_loss: Loss, weight_batch: Batch) -> tuple[VirtualStep, Unrolled]:
+    def _unroll(
+        self, valid_loss: Loss, weight_batch: Batch, shard: Shard
+    ) -> tuple[VirtualStep, Unrolled]:
         step = VirtualStep.of(self._sgd)
 
         def train_loss() -> Tensor:
             with self._precision():
-                return self._loss(weight_batch)[0]
+                return shard.of(self._loss(weight_batch)[0])
 
         return step, unroll(train_loss, valid_loss, self._weights, self._alphas, step)
 
     def _times_hessian(
-        self, kind: str, vector: Sequence[Tensor], weight_batch: Batch
+        self, kind: str, vector: Sequence[Tensor], weight_batch: Batch, shard: Shard
     ) -> list[Tensor]:
         """H. Both forms compute in full precision: a difference of nearly equal numbers must."""
 
         def train_loss() -> Tensor:
-            return self._loss(weight_batch)[0]
+            return shard.of(self._loss(weight_batch)[0])
 
         if kind == "exact":
             return exact(train_loss, self._weights, self._alphas, vector)

@@ -6,7 +6,7 @@ Polyak and Juditsky, 1992; as an exponential average e.g. in Szegedy et al., 201
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class MovingAverage:
@@ -30,7 +30,8 @@ class MovingAverage:
         the weights that were drawn: over a hundred steps it looks back about ten.
         """
         decay = min(self._decay, (1 + step) / (10 + step))
-        mine, theirs = list(self.network.parameters()), list(source.parameters())
+        mine: list[Tensor] = list(self.network.parameters())
+        theirs: list[Tensor] = list(source.parameters())
         torch._foreach_lerp_(mine, theirs, 1 - decay)
         for kept, now in zip(self.network.buffers(), source.buffers(), strict=True):
             kept.copy_(now)

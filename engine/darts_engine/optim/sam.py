@@ -27,30 +27,33 @@ def perturbed(weights: Iterable[nn.Parameter], rho: float, *, adaptive: bool) ->
         rho: length of e; in the adaptive form, of e / |w|.
         adaptive: whether lengths are in units of the weights.
     """
-    moved = [weight for weight in weights if weight.grad is not None]
-    kept = [weight.detach().clone() for weight in moved]
-    steps = ascent([w.grad for w in moved if w.grad is not None], kept, rho, adaptive=adaptive)
-    with torch.no_grad():
-        torch._foreach_add_(moved, steps)
+    with_gradient = [weight for weight in weights if weight.grad is not None]
+    moved: list[Tensor] = [weight.detach() for weight in with_gradient]
+    kept = [weight.clone() for weight in moved]
+    gradients = [weight.grad for weight in with_gradient if weight.grad is not None]
+    for weight, step in zip(moved, ascent(gradients, kept, rho, adaptive=adaptive), strict=True):
+        weight.add_(step)
     try:
         yield
     finally:
-        with torch.no_grad():
-            torch._foreach_copy_(moved, kept)
+        torch._foreach_copy_(moved, kept)
 
 
 @torch.no_grad()
 def ascent(
     gradients: list[Tensor], weights: list[Tensor], rho: float, *, adaptive: bool
-) -> list[Tensor]:
+) -> tuple[Tensor, ...]:
     """The step e for each weight, in its shape."""
     if not gradients:
-        return []
-    scaled = gradients
-    if adaptive:
-        scaled = torch._foreach_mul(torch._foreach_abs(weights), gradients)
-    length = torch.nn.utils.get_total_norm(scaled)
-    steps = scaled
-    if adaptive:
-        steps = torch._foreach_mul(torch._foreach_abs(weights), scaled)
-    return list(torch._foreach_mul(steps, rho / (length + TINY)))
+        return ()
+    if not adaptive:
+        return torch._foreach_mul(gradients, rho / (_length(gradients) + TINY))
+    sizes = torch._foreach_abs(weights)
+    scaled = torch._foreach_mul(sizes, gradients)
+    steps = torch._foreach_mul(sizes, scaled)
+    return torch._foreach_mul(steps, rho / (_length(scaled) + TINY))
+
+
+def _length(tensors: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
+    """L2, over all numbers of all tensors; stays on the device."""
+    return torch.nn.utils.get_total_norm(tensors)

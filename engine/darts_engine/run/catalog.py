@@ -33,6 +33,17 @@ DATASETS = {
     "digits": Entry(
         "darts_engine.data.digits:load", "1,797 handwritten digits of 8x8 pixels, bundled"
     ),
+    "cifar10": Entry(
+        "darts_engine.data.cifar:cifar10", "60,000 colour images of 32x32 pixels, 10 classes"
+    ),
+    "cifar100": Entry(
+        "darts_engine.data.cifar:cifar100", "60,000 colour images of 32x32 pixels, 100 classes"
+    ),
+    "svhn": Entry("darts_engine.data.svhn:load", "99,289 house numbers of 32x32 pixels, 10 digits"),
+    "imagenet": Entry(
+        "darts_engine.data.images:imagenet",
+        "imagenet[:DIR], train/CLASS/* and val/CLASS/*, streamed; not downloaded",
+    ),
     "npz": Entry("darts_engine.data.npz:load", "npz:FILE, arrays images and labels of uint8"),
     "folder": Entry(
         "darts_engine.data.images:load", "folder:DIR, one sub-folder of images a class"

@@ -28,6 +28,14 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of the TOML file."""
 
 
+class BasisSection(Section, frozen=True, kw_only=True):
+    """Where the settings come from. A run's own file has all of them, and this only names it."""
+
+    recipe: Annotated[
+        str, Meta(description="Begin with a recipe's settings; 'darts-tui recipes' lists them.")
+    ] = ""
+
+
 class EngineSection(Section, frozen=True, kw_only=True):
     """The process: where and how exactly it computes."""
 
@@ -40,6 +48,10 @@ class EngineSection(Section, frozen=True, kw_only=True):
         bool, Meta(description="bfloat16 autocast for the network; alpha stays float32.")
     ] = False
     deterministic: Annotated[bool, Meta(description="Refuse nondeterministic GPU kernels.")] = False
+    sync_bn: Annotated[
+        bool,
+        Meta(description="With --nproc: batch norm over the whole batch, not each process's part."),
+    ] = False
     channels_last: Annotated[
         bool,
         Meta(description="Weights channels-last in memory: faster by 1.7 on a CPU, as bf16 wants."),
@@ -58,7 +70,29 @@ class EngineSection(Section, frozen=True, kw_only=True):
 class DataSection(Section, frozen=True, kw_only=True):
     """The images."""
 
-    dataset: Annotated[str, Meta(description="digits, npz:FILE or folder:DIR.")] = "digits"
+    dataset: Annotated[
+        str,
+        Meta(
+            description="digits, cifar10, cifar100, svhn, imagenet[:DIR], npz:FILE or folder:DIR."
+        ),
+    ] = "digits"
+    data_dir: Annotated[
+        str,
+        Meta(
+            description="Where published data sets are or are downloaded to; empty = "
+            "$DARTS_TUI_DATA or ~/.cache/darts-tui/data."
+        ),
+    ] = ""
+    download: Annotated[
+        bool, Meta(description="Download a published data set that is not there.")
+    ] = True
+    workers: Annotated[
+        int, Meta(ge=0, le=256, description="Threads that decode streamed images; 0 = cores.")
+    ] = 0
+    stream_above: Annotated[
+        int,
+        Meta(ge=0, description="Stream a folder: that would fill more than N MiB when decoded."),
+    ] = 2000
     image_size: Annotated[
         int, Meta(ge=0, le=1024, description="Resize to N x N pixels; 0 = as they are.")
     ] = 0
@@ -72,6 +106,15 @@ class DataSection(Section, frozen=True, kw_only=True):
     cutout: Annotated[
         int, Meta(ge=0, description="Side of the square cut out of each image; 0 = off.")
     ] = 0
+    color_jitter: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Streamed sets: strength of random brightness, contrast, saturation and "
+            "(half) hue; 0 = off.",
+        ),
+    ] = 0.0
     cutout_prob: Annotated[
         float, Meta(ge=0, le=1, description="Probability that an image's square is cut out.")
     ] = 1.0
@@ -126,7 +169,7 @@ class WeightsSection(Section, frozen=True, kw_only=True):
     """Stochastic gradient descent on the network's weights, cosine schedule."""
 
     lr: Annotated[float, Meta(gt=0, description="Learning rate at the start.")] = 0.05
-    lr_min: Annotated[float, Meta(ge=0, description="Learning rate the cosine ends at.")] = 0.001
+    lr_min: Annotated[float, Meta(ge=0, description="Learning rate the schedule ends at.")] = 0.001
     momentum: Annotated[float, Meta(ge=0, lt=1, description="Momentum.")] = 0.9
     weight_decay: Annotated[float, Meta(ge=0, description="L2 added to the gradient.")] = 3e-4
     grad_clip: Annotated[
@@ -260,6 +303,7 @@ class CheckpointSection(Section, frozen=True, kw_only=True):
 class SearchConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="search"):
     """Everything that decides a search."""
 
+    basis: BasisSection = BasisSection()
     engine: EngineSection = EngineSection()
     data: DataSection = DataSection()
     space: SpaceSection = SpaceSection()
@@ -284,6 +328,7 @@ class SearchConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="se
 class TrainConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="train"):
     """Everything that decides a training."""
 
+    basis: BasisSection = BasisSection()
     engine: EngineSection = EngineSection()
     data: DataSection = DataSection(cutout=2)
     network: NetworkSection = NetworkSection()
@@ -380,13 +425,22 @@ def from_toml(text: str, *, where: str = "") -> Config:
     Raises:
         ConfigError: as `from_plain`, or the text is not TOML.
     """
+    return from_plain(decode(text, where=where), where=where)
+
+
+def decode(text: str, *, where: str = "") -> dict[str, Any]:
+    """The tables of a TOML text, unchecked.
+
+    Raises:
+        ConfigError: the text is not TOML.
+    """
     if len(text) > MAX_BYTES:
         raise ConfigError(f"the config is larger than {MAX_BYTES} bytes", where=where)
     try:
-        plain = msgspec.toml.decode(text)
+        plain: dict[str, Any] = msgspec.toml.decode(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"the config is not valid TOML: {error}", where=where) from None
-    return from_plain(plain, where=where)
+    return plain
 
 
 def read(path: Path) -> Config:
@@ -395,11 +449,20 @@ def read(path: Path) -> Config:
     Raises:
         ConfigError: it cannot be read, or as `from_toml`.
     """
+    return from_plain(read_plain(path), where=str(path))
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, unchecked: what it says and no defaults.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the config cannot be read: {error}", where=str(path)) from None
-    return from_toml(text, where=str(path))
+    return decode(text, where=str(path))
 
 
 def override(config: Config, changes: dict[str, Any]) -> Config:

@@ -8,6 +8,7 @@ RunError                what happened / where / what to do next
 |-- CheckpointError     a checkpoint that cannot be trusted
 |-- BusyError           another engine holds the run
 |-- NotFiniteError      a loss or alpha stopped being a number
+|-- TooLargeError       a step needs more memory than there is
 `-- SpaceError          the disk is full
 """
 
@@ -87,6 +88,12 @@ class NotFiniteError(RunError):
     """A loss, gradient or alpha is not a finite number."""
 
     exit_code = ExitCode.NOT_FINITE
+
+
+class TooLargeError(RunError):
+    """A step would need more memory than there is."""
+
+    exit_code = ExitCode.OUT_OF_MEMORY
 
 
 class SpaceError(RunError):

@@ -52,7 +52,10 @@ class ScheduleSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunStarted(Event, kw_only=True, frozen=True):
-    """An engine took the run up, for the first time or again (`resumed_at_step` is not null)."""
+    """An engine took the run up, for the first time or again (`resumed_at_step` is not null).
+
+    `memory_estimate_bytes` is the expected peak of a step, above what the idle engine holds.
+    """
 
     name: str
     kind: str
@@ -76,6 +79,7 @@ class RunStarted(Event, kw_only=True, frozen=True):
     schedules: list[ScheduleSpan] = []
     genotype: Genotype | None = None
     resumed_at_step: int | None = None
+    memory_estimate_bytes: int | None = None
 
 
 class Rewound(Event, kw_only=True, frozen=True):
@@ -157,7 +161,11 @@ class EpochFinished(Event, kw_only=True, frozen=True):
 
 
 class HealthMeasured(Event, kw_only=True, frozen=True):
-    """Entropies are means over a cell's edges, in nats; gradient norms are of the last step."""
+    """Entropies are means over a cell's edges, in nats; gradient norms are of the last step.
+
+    `sharpness_gap` is the mean loss at the weights that sharpness-aware minimisation perturbed
+    minus that at the weights themselves, in nats, over the epoch's steps.
+    """
 
     epoch: int
     global_step: int
@@ -166,6 +174,8 @@ class HealthMeasured(Event, kw_only=True, frozen=True):
     kept_edges: dict[str, int] = {}
     alpha_grad_norm: float | None = None
     weight_grad_norm: float | None = None
+    eigenvalue: float | None = None
+    sharpness_gap: float | None = None
 
 
 class HvpChecked(Event, kw_only=True, frozen=True):
@@ -245,6 +255,14 @@ class CommandRejected(Event, kw_only=True, frozen=True):
     id: str = ""
     command: str = ""
     reason: str
+
+
+class DownloadProgressed(Event, kw_only=True, frozen=True):
+    """So much of a data set's file is here, before the run starts. Thinned to one a second."""
+
+    file: str
+    done_bytes: int
+    total_bytes: int
 
 
 class RunPaused(Event, kw_only=True, frozen=True):
@@ -335,6 +353,7 @@ AnyEvent = (
     | CommandAccepted
     | CommandDone
     | CommandRejected
+    | DownloadProgressed
     | RunPaused
     | RunContinued
     | RunStopping

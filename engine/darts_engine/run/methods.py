@@ -261,6 +261,10 @@ def refuse_nonsense(method: MethodSection, where: str) -> None:
             "a perturbation keeps mixing weights on the simplex, but sigmoid's gates are not on it",
         ),
         (
+            method.stop == "eigenvalue" and not method.hessian_every,
+            "the eigenvalue rule needs eigenvalues: add --hessian-every 1",
+        ),
+        (
             method.regulariser == "zero-one" and method.relaxation != "sigmoid",
             "the zero-one loss is on sigmoid gates",
         ),

@@ -7,7 +7,7 @@ from darts_engine.run.errors import ConfigError
 
 GENOTYPE = "genotype"
 _WIDE_RESNET = re.compile(r"wrn-(\d{1,4})-(\d{1,3})\Z")
-_LOOKS_WIDE = re.compile(r"wrn\b")
+_LOOKS_WIDE = re.compile(r"wrn-[\w-]*\Z")
 # Two convolutions in each block of three groups; the first, the last and two shortcuts beside them.
 PER_BLOCK = 6
 OUTSIDE = 4

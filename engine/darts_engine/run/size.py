@@ -1,10 +1,10 @@
-"""How large a derived network is, counted without building it.
+"""How large a network is, counted without building it.
 
-The networks are those of the DARTS paper's official code (Liu et al., arXiv 1806.09055): the CIFAR
-network with its 3x3 stem and the ImageNet network with its two stems, reduction cells at one and
-two thirds of the depth, batch normalisation with scale and shift, and an auxiliary head after the
-second reduction cell. Multiply-adds count convolutions and linear layers in evaluation mode, where
-the auxiliary head does not take part; pooling, normalisation and additions count nothing.
+Derived networks are those of the DARTS paper's official code (Liu et al., arXiv 1806.09055): the
+CIFAR network with its 3x3 stem and the ImageNet network with its two stems, reduction cells at one
+and two thirds of the depth, batch normalisation with scale and shift, and an auxiliary head after
+the second reduction cell. Multiply-adds count convolutions and linear layers in evaluation mode,
+where the auxiliary head does not take part; pooling, normalisation and additions count nothing.
 """
 
 import math
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from darts_engine.run.errors import GenotypeError
 from darts_engine.run.genotype import Genotype
+from darts_engine.run.networks import WideShape
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,35 @@ def network_size(
     total = total.plus(_linear(last.channels, outputs))
     auxiliary = _auxiliary(auxiliary_channels, outputs, normalised=network == "cifar")
     return Size(total.parameters, total.parameters + auxiliary.parameters, total.multiply_adds)
+
+
+def wide_resnet_size(
+    shape: WideShape, classes: int = 10, image_size: int = 32, *, image_channels: int = 3
+) -> Size:
+    """Count a wide ResNet, which has no auxiliary head.
+
+    Args:
+        shape: its depth and width.
+        classes: outputs of the classifier.
+        image_size: side of the square images in pixels.
+        image_channels: 3 for colour, 1 for grey.
+    """
+    inputs, side = 16, image_size
+    total = _convolution(image_channels, inputs, 9, side * side)
+    for group, outputs in enumerate(shape.channels):
+        side = _strided(side, 2 if group else 1)
+        for _ in range(shape.blocks):
+            total = total.plus(
+                _normalisation(inputs),
+                _convolution(inputs, outputs, 9, side * side),
+                _normalisation(outputs),
+                _convolution(outputs, outputs, 9, side * side),
+            )
+            if inputs != outputs:
+                total = total.plus(_convolution(inputs, outputs, 1, side * side))
+            inputs = outputs
+    total = total.plus(_normalisation(inputs), _linear(inputs, classes))
+    return Size(total.parameters, total.parameters, total.multiply_adds)
 
 
 def _cifar_stem(width: int, side: int, colours: int) -> tuple[Cost, _State, _State]:

@@ -92,6 +92,7 @@ class RunState:
     genotypes: list[events.GenotypeDerived] = field(default_factory=list)
     health: list[events.HealthMeasured] = field(default_factory=list)
     system: events.SystemMeasured | None = None
+    download: events.DownloadProgressed | None = None
     checkpoints: list[events.CheckpointSaved] = field(default_factory=list)
 
     pending: dict[str, str] = field(default_factory=dict)
@@ -187,6 +188,7 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.phase = "running"
             state.pending.clear()
             state.failure = state.result = None
+            state.download = None
             state.pause_reason = ""
         case events.Rewound():
             _rewind(state, event)
@@ -217,6 +219,8 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.health.append(event)
         case events.SystemMeasured():
             state.system = event
+        case events.DownloadProgressed():
+            state.download = event
         case events.CheckpointSaved():
             state.checkpoints.append(event)
         case events.CommandAccepted():
@@ -251,6 +255,7 @@ _SILENT = (
     events.StepFinished,
     events.AlphaSampled,
     events.SystemMeasured,
+    events.DownloadProgressed,
     events.HealthMeasured,
     events.EpochStarted,
 )

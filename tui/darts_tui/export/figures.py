@@ -16,12 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from darts_tui.export.pictures import Curves, Heatmap, History, Job, Panel
+from darts_tui.export.pictures import Confusion, Curves, Heatmap, History, Job, Panel
 from darts_tui.export.render import PNG_DPI
 
 # Okabe and Ito's colours, which everyone can tell apart; the yellow is darkened for white paper.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#a8a000")
 KEPT = PALETTE[1]
+# Of a confusion matrix: classes whose cells have room for digits, and its axes for names.
+MOST_DIGITS, MOST_NAMES = 20, 100
 SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "darts-tui",
@@ -154,7 +156,38 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
         axes.legend(frameon=False, fontsize=8)
 
 
-def _draw(picture: Heatmap | History | Curves) -> Figure:
+def draw_confusion(picture: Confusion) -> Figure:
+    """Shares of each true class as shades; with few classes, counts as digits."""
+    count = len(picture.classes)
+    shown = count <= MOST_DIGITS
+    side = max(3.6, 0.42 * count) if shown else 7.0
+    figure = Figure(figsize=(side + 1.6, side + 1.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    shares = [[100 * n / max(1, sum(row)) for n in row] for row in picture.counts]
+    image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=100.0)
+    for row, line in enumerate(picture.counts if shown else []):
+        for column, number in enumerate(line):
+            if number:
+                shade = "#ffffff" if shares[row][column] > 60 else "#1a1a1a"
+                size = 8 if number < 10_000 else 6
+                axes.text(column, row, f"{number}", ha="center", va="center", color=shade,
+                          fontsize=size)  # fmt: skip
+    if count <= MOST_NAMES:
+        size = 8 if shown else 5
+        axes.set_xticks(range(count), picture.classes, rotation=90, fontsize=size)
+        axes.set_yticks(range(count), picture.classes, fontsize=size)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    figure.suptitle(picture.title, fontsize=10, wrap=True)
+    bar = figure.colorbar(image, ax=axes, label="% of the true class", fraction=0.04, pad=0.02)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _draw(picture: Heatmap | History | Curves | Confusion) -> Figure:
     match picture:
         case Heatmap():
             return draw_heatmap(picture)
@@ -162,6 +195,8 @@ def _draw(picture: Heatmap | History | Curves) -> Figure:
             return draw_history(picture)
         case Curves():
             return draw_curves(picture)
+        case Confusion():
+            return draw_confusion(picture)
 
 
 def draw_all(jobs: list[Job]) -> dict[str, bytes]:

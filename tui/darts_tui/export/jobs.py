@@ -191,7 +191,11 @@ def _genotype(run: RunFolder, state: RunState, epoch: int | None) -> Genotype:
 
 def _nothing_yet(run: RunFolder, state: RunState, thing: str) -> RunError:
     if state.kind != "search":
-        return RunError(f"a training has no {thing}", where=run.name, remedy="name a search run")
+        return RunError(
+            f"a training has no {thing}",
+            where=run.name,
+            remedy="name a search run, or --what curves",
+        )
     return RunError(
         f"the run has no {thing} yet",
         where=f"{run.name}, epoch {state.epoch}, step {state.step}",

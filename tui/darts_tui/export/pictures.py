@@ -1,4 +1,4 @@
-"""Heatmaps and curves as values, and the child process that draws them.
+"""Heatmaps, curves and confusions as values, and the child process that draws them.
 
 matplotlib imports numpy, which the dashboard never does: the values go to
 `python -m darts_tui.export.figures` as JSON, and the drawn files come back the same way.
@@ -83,10 +83,18 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     epochs: float
 
 
+class Confusion(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Images by true class (a row each) and predicted class (a column each)."""
+
+    title: str
+    classes: list[str]
+    counts: list[list[int]]
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A picture and the files it is wanted as: name -> "svg", "png" or "pdf"."""
 
-    picture: Heatmap | History | Curves
+    picture: Heatmap | History | Curves | Confusion
     files: dict[str, str]
 
 

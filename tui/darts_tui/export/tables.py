@@ -1,4 +1,4 @@
-"""Alphas and epochs as CSV (RFC 4180): a row per recorded number, or per epoch.
+"""Alphas, epochs and confusions as CSV (RFC 4180): a row per recorded number, epoch or class.
 
 States count from 0 as in a genotype: 0 and 1 are the cell's inputs. A number that was not finite is
 an empty field.
@@ -37,6 +37,13 @@ def epoch_table(epochs: Iterable[EpochFinished]) -> Iterator[bytes]:
     yield _lines([EPOCH_COLUMNS])
     for epoch in epochs:
         yield _lines([[getattr(epoch, name) for name in EPOCH_COLUMNS]])
+
+
+def confusion_table(classes: list[str], counts: list[list[int]]) -> bytes:
+    """The table of a confusion matrix: a row per true class, a column per predicted one."""
+    names = [_text(name) for name in classes]
+    rows = ([name, *row] for name, row in zip(names, counts, strict=True))
+    return _lines([["true \\ predicted", *names], *rows])
 
 
 def _alpha_rows(layouts: list[CellLayout], sample: AlphaSampled) -> Iterator[tuple[object, ...]]:

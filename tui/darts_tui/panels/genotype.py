@@ -26,7 +26,7 @@ class GenotypePanel(Panel):
         if genotype is None and view.state.started:
             genotype = view.state.started.genotype
         if genotype is None:
-            return Content([(Span("no genotype derived yet", "muted"),)])
+            return Content(_without_cells(view))
         changed = derived.changed if derived else []
         head, rows = _table(genotype, changed, width)
         if derived is None:
@@ -35,6 +35,20 @@ class GenotypePanel(Panel):
         stable = {cell: view.state.stable_epochs(cell, view.epoch) for cell in CELLS}
         words = f"stable: normal {stable['normal']}, reduction {stable['reduce']} ep"
         return Content(rows, head=[head], status=(Span(words, "muted"),))
+
+
+def _without_cells(view: View) -> list[Line]:
+    """A search before its first derivation, or a training of a network that has no cells."""
+    started = view.state.started
+    if started is None or not view.is_training:
+        return [(Span("no genotype derived yet", "muted"),)]
+    network = started.config.get("network")
+    name = network.get("network", "") if isinstance(network, dict) else ""
+    return [
+        (Span(clean(str(name), 40), "bold"),),
+        (Span(f"{started.parameters:,} parameters"),),
+        (Span("a network without cells", "muted"),),
+    ]
 
 
 def _table(

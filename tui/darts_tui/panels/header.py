@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from darts_engine.run.recipes import named_in
 from darts_tui.notes import human_seconds
 from darts_tui.panels.view import View
 from darts_tui.safe_text import clean
@@ -80,7 +81,7 @@ def _pieces(view: View) -> list[Piece]:
         Piece(1, (Span(f" {clean(view.name, 32)} ", f"bold {BACK}"),)),
     ]
     if started:
-        what = [started.kind, started.method, started.dataset]
+        what = [started.kind, started.method, started.dataset, named_in(started.config)]
         if started.space and started.space != started.method:
             what.insert(2, f"{started.space} space")
         told = " · ".join(clean(word, 24) for word in what if word)

@@ -12,6 +12,11 @@ from darts_tui.widgets.figures import short_number, sparkline
 from darts_tui.widgets.lines import EMPTY, Line, Span
 
 LABEL, VALUE = 13, 12
+NORMS = (
+    ("grad alpha", "alpha_grad_norm"),
+    ("grad weights", "weight_grad_norm"),
+    ("sharpness", "sharpness_gap"),
+)
 
 
 class HealthPanel(Panel):
@@ -93,7 +98,7 @@ def _entropies(measured: list[HealthMeasured]) -> list[Figure]:
 
 def _norms(measured: list[HealthMeasured]) -> list[Figure]:
     out = []
-    for label, name in (("grad alpha", "alpha_grad_norm"), ("grad weights", "weight_grad_norm")):
+    for label, name in NORMS:
         values = [v for h in measured if (v := getattr(h, name)) is not None]
         if values:
             out.append(Figure(label, values, short_number(values[-1])))

@@ -1,5 +1,6 @@
 """What to do when there is no engine to watch: it starts, it ended, it died, it hangs."""
 
+from darts_engine.run import events
 from darts_tui.notes import human_seconds
 from darts_tui.panels.panel import Content, Panel
 from darts_tui.panels.view import View
@@ -35,11 +36,14 @@ class StartingPanel(Panel):
         del width
         if view.live in SPEAKS_OF:
             rows = _story(view)
+        elif view.state.download:
+            rows = [_download(view.state.download)]
         else:
             rows = [
                 (Span("The engine is starting. ", "bold"), Span("Importing torch takes seconds.")),
-                (Span("q leaves it alone: it goes on without a watcher.", "muted"),),
             ]
+        if view.live not in SPEAKS_OF:
+            rows.append((Span("q leaves it alone: it goes on without a watcher.", "muted"),))
         room = max(0, height - len(rows) - 2)
         tail = [_tail_line(line) for line in view.engine_tail[-room:]] if room else []
         head: list[Line] = [EMPTY, (Span("engine.log", "muted"),)] if tail else []
@@ -48,6 +52,16 @@ class StartingPanel(Panel):
 
 def _tail_line(line: str) -> Line:
     return (Span("  " + clean(line), "muted"),)
+
+
+def _download(event: events.DownloadProgressed) -> Line:
+    done, total = event.done_bytes / 1e6, event.total_bytes / 1e6
+    percent = f" {done / total:.0%}" if total else ""
+    return (
+        Span("Downloading ", "bold"),
+        Span(clean(event.file) + percent),
+        Span(f"  {done:.0f} of {total:.0f} MB", "muted"),
+    )
 
 
 def _resume(view: View) -> Line:

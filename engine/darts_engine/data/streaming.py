@@ -1,0 +1,191 @@
+"""Images that are read from files when they are needed: sets that no memory holds.
+
+What is done to an image is drawn for the whole batch before any file is read, so that it depends on
+seed, purpose, epoch and step only, and not on which thread is faster. Threads decode, because
+Pillow lets go of the interpreter while it does; they end with the engine.
+
+Training images are cut out at random and brought to size as the official `train_imagenet.py` does
+(area 0.08 to 1, aspect 3/4 to 4/3, ten tries; Szegedy et al., 2015, arXiv 1409.4842), validation
+images are the middle of the image at a shorter side of 256/224 of the size.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from darts_engine.data.augment import Normalisation, normalisation
+from darts_engine.data.dataset import Dataset
+from darts_engine.data.decoding import open_image
+from darts_engine.data.jitter import jittered
+from darts_engine.device import send
+from darts_engine.run.config import DataSection
+from darts_engine.run.threads import num_threads
+
+TRIES = 10
+AREA = (0.08, 1.0)
+ASPECT = (3 / 4, 4 / 3)
+MIDDLE = 224 / 256
+# Batches that are decoded while the network works on another.
+AHEAD = 2
+
+# Left, upper, right, lower, in pixels.
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class StreamedPart:
+    """Some of a data set in files: `paths` and `labels` (N,) int64, at `size` pixels, in colour.
+
+    `pool` decodes, and is shared by all parts of a set.
+    """
+
+    paths: Sequence[str]
+    labels: Tensor
+    size: int
+    pool: ThreadPoolExecutor
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image as the network sees it."""
+        return 3, self.size, self.size
+
+    def take(self, indices: Tensor) -> Self:
+        """The chosen images, in the chosen order."""
+        paths = [self.paths[i] for i in indices.tolist()]
+        return replace(self, paths=paths, labels=self.labels[indices])
+
+    def to(self, device: torch.device) -> Self:
+        """The labels on a device; images stay in their files."""
+        return replace(self, labels=self.labels.to(device))
+
+    def pick(self, indices: Tensor, device: torch.device) -> Tensor:
+        """The middles of the images `indices` (B,): (B, S, S, 3) uint8 on a device."""
+        return joined(self.start(indices, [middle] * len(indices)), device)
+
+    def start(
+        self, indices: Tensor, boxes: "Sequence[Callable[[int, int], Box]]"
+    ) -> "list[Future[np.ndarray]]":
+        """Begin to decode images; each function says from width and height what to cut out."""
+        return [
+            self.pool.submit(_decode, self.paths[i], box, self.size)
+            for i, box in zip(indices.tolist(), boxes, strict=True)
+        ]
+
+
+def joined(images: "list[Future[np.ndarray]]", device: torch.device) -> Tensor:
+    """Decoded images as one batch (B, S, S, 3) uint8, when they are all there.
+
+    Raises:
+        DataError: an image cannot be read; its file is named.
+    """
+    return send(torch.from_numpy(np.stack([image.result() for image in images])), device)
+
+
+def decoders(workers: int) -> ThreadPoolExecutor:
+    """Threads that decode: as many as asked for, or (0) as torch computes with and one more."""
+    return ThreadPoolExecutor(workers or num_threads(0) + 1, thread_name_prefix="decode")
+
+
+def _decode(path: str, box: "Callable[[int, int], Box]", size: int) -> np.ndarray:
+    image = open_image(path).convert("RGB")
+    cut = image.resize((size, size), Image.Resampling.BILINEAR, box=box(*image.size))
+    return np.asarray(cut)
+
+
+def middle(width: int, height: int) -> Box:
+    """The middle square, as a resize of the shorter side to 256/224 and a crop would leave it."""
+    side = min(width, height) * MIDDLE
+    left, upper = (width - side) / 2, (height - side) / 2
+    return left, upper, left + side, upper + side
+
+
+class StreamDraws(NamedTuple):
+    """What chance decides for a batch; one row an image, None for what is off.
+
+    `crops` (B, tries, 4) in 0 .. 1: area, aspect, place from above and from the left; `mirrored`
+    (B, 1) bool; `jitter` (B, 4) in -1 .. 1 for brightness, contrast, saturation and hue, which
+    come in the `order` (B, 4).
+    """
+
+    crops: Tensor
+    mirrored: Tensor | None
+    jitter: Tensor | None
+    order: Tensor | None
+
+
+@dataclass(frozen=True)
+class StreamAugmentation(Normalisation):
+    """What is done to a batch of a streamed part; `jitter` is the strength of colour changes."""
+
+    flip: bool
+    jitter: float
+
+    @classmethod
+    def of(cls, data: DataSection, dataset: Dataset, device: torch.device) -> "StreamAugmentation":
+        """The augmentation that a config asks for."""
+        norm = normalisation(dataset, device)
+        return cls(norm.scale, norm.offset, data.flip, data.color_jitter)
+
+    def draw(self, _part: StreamedPart, batch: int, draws: torch.Generator) -> StreamDraws:
+        """What happens to each image of a batch."""
+        crops = torch.rand(batch, TRIES, 4, generator=draws)
+        mirrored = jitter = order = None
+        if self.flip:
+            mirrored = torch.rand(batch, 1, generator=draws) < 0.5
+        if self.jitter:
+            jitter = torch.rand(batch, 4, generator=draws) * 2 - 1
+            order = torch.rand(batch, 4, generator=draws).argsort(1)
+        return StreamDraws(crops, mirrored, jitter, order)
+
+    def start(
+        self, part: StreamedPart, indices: Tensor, drawn: StreamDraws
+    ) -> "list[Future[np.ndarray]]":
+        """Begin to decode a batch."""
+        return part.start(indices, [RandomBox(rows) for rows in drawn.crops.tolist()])
+
+    def finish(self, images: "list[Future[np.ndarray]]", drawn: StreamDraws) -> Tensor:
+        """The batch (B, 3, S, S) float32, when it is decoded.
+
+        Raises:
+            DataError: an image cannot be read; its file is named.
+        """
+        batch = joined(images, self.device)
+        if drawn.mirrored is not None:
+            mirrored = send(drawn.mirrored, self.device)[:, :, None, None]
+            batch = torch.where(mirrored, batch.flip(2), batch)
+        if drawn.jitter is not None and drawn.order is not None:
+            factors = send(drawn.jitter * self.jitter, self.device)
+            batch = jittered(batch, factors, drawn.order)
+        return self.plain(batch)
+
+
+class RandomBox:
+    """A box of random area and aspect that fits into the image; `rows` (tries, 4) as drawn."""
+
+    def __init__(self, rows: list[list[float]]) -> None:
+        self._rows = rows
+
+    def __call__(self, width: int, height: int) -> Box:
+        """The first try that fits, else the whole image cut to an aspect that is allowed."""
+        low, high = math.log(ASPECT[0]), math.log(ASPECT[1])
+        for area, aspect, above, before in self._rows:
+            wanted = width * height * (AREA[0] + area * (AREA[1] - AREA[0]))
+            ratio = math.exp(low + aspect * (high - low))
+            w, h = round(math.sqrt(wanted * ratio)), round(math.sqrt(wanted / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                left, upper = int(before * (width - w + 1)), int(above * (height - h + 1))
+                return left, upper, left + w, upper + h
+        w = min(width, round(height * ASPECT[1]))
+        h = min(height, round(width / ASPECT[0]))
+        left, upper = (width - w) // 2, (height - h) // 2
+        return left, upper, left + w, upper + h

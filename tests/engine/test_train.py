@@ -1,0 +1,144 @@
+"""What a training's step does, and that it goes on from its state to the bit."""
+
+import pytest
+import torch
+from torch import nn
+
+from darts_engine.checkpoint import Position
+from darts_engine.data.dataset import Dataset, Part
+from darts_engine.loop import Timing
+from darts_engine.norm import BatchNorm
+from darts_engine.optim.average import MovingAverage
+from darts_engine.run import config
+from darts_engine.run.genotype import published
+from darts_engine.train import Train
+from engine_kit import fingerprint
+
+EVERYTHING = {
+    "weights.sam_rho": 0.1, "weights.sam_adaptive": True, "weights.ema": 0.9,
+    "weights.nesterov": True, "weights.schedule": "multi-step", "weights.warmup": 0.4,
+    "train.label_smoothing": 0.1, "train.smoothing": "others",
+}  # fmt: skip
+DERIVED = {
+    "network.channels": 2, "network.layers": 3, "network.drop_path": 0.5,
+    "network.genotype": published()["DARTS_V2"].genotype.text(),
+}  # fmt: skip
+WIDE = {"network.network": "wrn-10-1", "network.dropout": 0.3}
+NETWORKS = pytest.mark.parametrize("network", [DERIVED, WIDE], ids=["derived", "wide"])
+CPU = torch.device("cpu")
+
+
+def part(count, seed):
+    draws = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 4
+    noise = torch.randint(0, 100, (count, 8, 8, 1), generator=draws)
+    return Part((noise + 30 * labels[:, None, None, None]).to(torch.uint8), labels)
+
+
+def training(*changes, epochs=3):
+    asked = {"data.batch_size": 16, "train.epochs": epochs, "engine.threads": 1}
+    for change in changes:
+        asked |= change
+    images = Dataset("made up", list("abcd"), part(48, 1), part(20, 2))
+    return Train(config.override(config.KINDS["train"](), asked), images, CPU)
+
+
+def run(train, first, last):
+    """Do the steps from `first` to `last`, counted from 1 over all epochs; what they say."""
+    said = []
+    for number in range(first, last + 1):
+        epoch, step = divmod(number - 1, train.steps_per_epoch)
+        if step == 0 or number == first:
+            train.begin_epoch(epoch + 1)
+        train.step(epoch + 1, step + 1)
+        if step + 1 == train.steps_per_epoch:
+            position = Position(epoch=epoch + 1, step=step + 1, global_step=number)
+            said += train.finish_epoch(position, Timing())
+    return said
+
+
+@NETWORKS
+@pytest.mark.parametrize("killed_after", [2, 3, 5])
+def test_with_everything_on_it_goes_on_from_its_state_to_the_bit(network, killed_after):
+    whole, first, second = (training(network, EVERYTHING) for _ in range(3))
+    run(whole, 1, 8)
+    run(first, 1, killed_after)
+    second.load_state(first.state())
+    run(second, killed_after + 1, 8)
+    assert fingerprint(second.state()) == fingerprint(whole.state())
+
+
+@NETWORKS
+def test_the_second_pass_leaves_batch_norm_with_the_statistics_of_the_first(network):
+    plain, sharp = training(network), training(network, {"weights.sam_rho": 0.5})
+    for train in (plain, sharp):
+        run(train, 1, 1)
+    norms = [m for m in sharp.network.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert any(isinstance(norm, BatchNorm) for norm in norms)
+    for name, buffer in plain.network.named_buffers():
+        assert torch.equal(buffer, sharp.network.get_buffer(name)), name
+    weights = zip(plain.network.parameters(), sharp.network.parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in weights)
+
+
+def test_the_sharpness_gap_is_told_and_grows_with_rho():
+    gaps = [
+        run(training(WIDE, {"weights.sam_rho": rho, "weights.lr": 0.001}), 1, 3)[0].sharpness_gap
+        for rho in (0.02, 0.2)
+    ]
+    assert 0 < gaps[0] < gaps[1]
+    assert run(training(WIDE), 1, 3)[0].sharpness_gap is None
+
+
+def test_the_reported_loss_is_that_at_the_weights_and_of_smoothed_labels():
+    smoothing = {"train.label_smoothing": 0.2, "weights.sam_rho": 1.0}
+    still = {"weights.lr": 1e-12, "weights.lr_min": 0.0, "network.drop_path": 0.0}
+    told, plain = (run(training(DERIVED, still, more), 1, 3)[1] for more in (smoothing, {}))
+    assert told.train_loss != plain.train_loss
+    assert told.valid_loss == pytest.approx(plain.valid_loss, abs=1e-5), (
+        "validation is not smoothed"
+    )
+    assert told.train_top1 == plain.train_top1
+
+
+def test_validation_and_the_state_use_the_averaged_weights():
+    averaged, plain = training(WIDE, {"weights.ema": 0.99}), training(WIDE)
+    for train in (averaged, plain):
+        figures = run(train, 1, 3)[1]
+        network = train.network if train is plain else train._average.network
+        logits = network.eval()(train._augment.plain(train._test.images))[0]
+        loss = nn.functional.cross_entropy(logits, train._test.labels)
+        assert figures.valid_loss == pytest.approx(loss.item(), abs=1e-5)
+    assert fingerprint(averaged.state()["network"]) == fingerprint(plain.state()["network"])
+    assert set(averaged.state()["average"]) == set(averaged.state()["network"])
+
+
+def test_an_average_follows_by_the_formula_and_copies_statistics():
+    source = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1))
+    nn.init.constant_(source[0].weight, 1.0)
+    average = MovingAverage(source, 0.5)
+    nn.init.constant_(source[0].weight, 3.0)
+    source[1].running_mean.fill_(7.0)
+    average.update(source, 1)
+    # Early on the decay is 2 / 11, later what was asked for.
+    assert average.network[0].weight.item() == pytest.approx(1 * 2 / 11 + 3 * 9 / 11)
+    before = average.network[0].weight.item()
+    average.update(source, 1000)
+    assert average.network[0].weight.item() == pytest.approx((before + 3) / 2)
+    assert average.network[1].running_mean.item() == 7.0
+    assert not average.network.training
+
+
+def test_warm_up_is_seen_in_the_schedule_that_is_told():
+    schedules = {s.name: s.values for s in training(DERIVED, {"weights.warmup": 0.5}, epochs=4)
+                 .describe()["schedules"]}  # fmt: skip
+    assert schedules["lr_weights"][0] < schedules["lr_weights"][1]
+    assert set(schedules) == {"lr_weights", "drop_path"}
+    wide = training(WIDE).describe()
+    assert [s.name for s in wide["schedules"]] == ["lr_weights"]
+    assert wide["genotype"] is None
+
+
+def test_a_wide_network_is_no_other_run_s():
+    assert training(WIDE).identity()["network"] == "wrn-10-1"
+    assert training(DERIVED).identity()["network"] == "cifar C=2 L=3"
