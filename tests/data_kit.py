@@ -1,10 +1,13 @@
 """Small data sets in the true formats of the published ones, written byte by byte."""
 
+import contextlib
 import gzip
 import hashlib
+import http.server
 import io
 import struct
 import tarfile
+import threading
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from darts_engine.data import published
 from darts_engine.data.published import File
 
 
@@ -103,3 +107,25 @@ def jpeg_tree(root: Path, train: int = 6, val: int = 2) -> None:
                 image = Image.fromarray(pictures(1, 100 * number + i, 64)[0].transpose(1, 2, 0))
                 mode = "L" if i == 1 else "RGB"
                 image.resize(size).convert(mode).save(folder / f"{name}_{i}.JPEG", quality=95)
+
+
+def serve_slowly() -> None:
+    """For `prepare`: every published file comes from a server that never gets to its end."""
+    from darts_engine.data import cifar
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(bytes(10))
+                    threading.Event().wait(0.02)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/x"
+    slow = published_as(published.CIFAR10_BINARY, bytes(1 << 20), mirrors=(), official=url)
+    for version in cifar.CIFAR10.versions:
+        object.__setattr__(version, "file", slow)

@@ -58,7 +58,7 @@ def _write_images(path: Path, count: int) -> None:
     np.savez(path, images=images.astype(np.uint8), labels=labels)
 
 
-def _be_an_engine(path: str, prepare: Callable[[], None] | None) -> None:
+def _be_an_engine(path: str, prepare: Callable[[], None] | None, nproc: int) -> None:
     output = os.open(Path(path) / "engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -67,7 +67,7 @@ def _be_an_engine(path: str, prepare: Callable[[], None] | None) -> None:
 
     if prepare is not None:
         prepare()
-    sys.exit(main([path]))
+    sys.exit(main([path] if nproc == 1 else [path, "--nproc", str(nproc)]))
 
 
 def hang_in_the_second_step() -> None:
@@ -104,10 +104,12 @@ def die_at_rename(number: int) -> None:
 class Engine:
     """An engine process; `prepare` is called in it first and must be importable by name."""
 
-    def __init__(self, run: RunFolder, prepare: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, run: RunFolder, prepare: Callable[[], None] | None = None, nproc: int = 1
+    ) -> None:
         self.run = run
         self._process = CONTEXT.Process(
-            target=_be_an_engine, args=(str(run.path), prepare), daemon=True
+            target=_be_an_engine, args=(str(run.path), prepare, nproc), daemon=True
         )
         self._process.start()
         assert self._process.pid is not None

@@ -274,9 +274,10 @@ class _Story:
         )
         seq = len(self.told)
         path = f"checkpoints/step-{self.at['global_step']:09d}-seq-{seq}.pt"
+        reason = "best" if is_best and self.kind == "train" else "epoch"
         self.say(
             events.CheckpointSaved(
-                **self.at, path=path, reason="epoch", size_bytes=1_240_000, seconds=0.03
+                **self.at, path=path, reason=reason, size_bytes=1_240_000, seconds=0.03
             ),
             0.03,
         )

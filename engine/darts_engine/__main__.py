@@ -158,7 +158,7 @@ def _work(config: Config, session: "Session | Follower", heart: Heart, place: Pl
     except Stopped as stop:
         session.emit(events.RunStopped(epoch=0, step=0, global_step=0, reason=stop.reason))
         return stop.exit_code
-    session.join(parallel.join(place, device))
+    session.join(parallel.join(place, device, config.data.batch_size))
     dataset = dataset or _load(config, session)
     task = _build(config, dataset, device)
     memory = _memory_of_a_step(task, config, device, session)

@@ -87,7 +87,12 @@ def of_training(network: nn.Module, config: TrainConfig, image_shape: Sequence[i
         with devices.autocast(device, config.engine):
             network(images)
 
-    return measure(network, [forward], image_shape)
+    estimate = measure(network, [forward], image_shape)
+    if not config.weights.sam_rho:
+        return estimate
+    # In the second pass the weights to come back to are kept beside the perturbed ones.
+    weights = sum(w.numel() * w.element_size() for w in network.parameters())
+    return estimate._replace(fixed=estimate.fixed + weights)
 
 
 @contextmanager
@@ -126,7 +131,7 @@ def measure(
         for batch in FEW:
             images = torch.zeros(batch, *image_shape, device=device)
             images = images.contiguous(memory_format=torch.channels_last)
-            kept.append(max(_kept(run, images, weights) for run in passes))
+            kept.append(max(_kept(run, images, network) for run in passes))
     per_image = kept[1] - kept[0]
     fixed = max(0, kept[0] - FEW[0] * per_image)
     factor = (EXACT if exact else 1.0) + BACKWARD
@@ -145,11 +150,15 @@ def _no_benchmark() -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-def _kept(run: Forward, images: Tensor, weights: Sequence[Tensor]) -> int:
-    """Bytes that autograd keeps of a forward pass, each storage once; the weights left out."""
+def _kept(run: Forward, images: Tensor, network: nn.Module) -> int:
+    """Bytes that autograd keeps of a forward pass, each storage once; the weights left out.
+
+    Of cells that are computed again in the backward pass: what they give, and all of the largest.
+    """
     # Held while we count, so that no storage's address is given to another.
-    seen = {w.untyped_storage()._cdata: w.untyped_storage() for w in weights}
-    total = 0
+    seen = {w.untyped_storage()._cdata: w.untyped_storage() for w in network.parameters()}
+    total, given = 0, 0
+    by_cell: list[int] = []
 
     def count(tensor: Tensor) -> None:
         nonlocal total
@@ -158,10 +167,32 @@ def _kept(run: Forward, images: Tensor, weights: Sequence[Tensor]) -> int:
             seen[storage._cdata] = storage
             total += storage.nbytes()
 
-    # Nothing goes backward here, so nothing need be given back.
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda _: images):
-        run(images)
-    return total
+    def enter(_cell: nn.Module, _inputs: object) -> None:
+        by_cell.append(-total)
+
+    def leave(_cell: nn.Module, _inputs: object, out: Tensor) -> None:
+        nonlocal given
+        by_cell[-1] += total
+        given += out.untyped_storage().nbytes()
+
+    handles = []
+    recomputes = isinstance(network, Supernet) and network.recomputes
+    if isinstance(network, Supernet) and recomputes:
+        handles = [cell.register_forward_pre_hook(enter) for cell in network.cells]
+        handles += [cell.register_forward_hook(leave) for cell in network.cells]
+        network.recomputes = False
+    try:
+        # Nothing goes backward here, so nothing need be given back.
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda _: images):
+            run(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+        if isinstance(network, Supernet):
+            network.recomputes = recomputes
+    if not by_cell:
+        return total
+    return total - sum(by_cell) + max(by_cell) + given
 
 
 def refuse_what_cannot_fit(

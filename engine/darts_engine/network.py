@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from darts_engine import operations, streams
+from darts_engine.norm import BatchNorm
 from darts_engine.operations import ConvNorm, FactorizedReduce
+from darts_engine.parallel import WHOLE
 from darts_engine.run.errors import GenotypeError
 from darts_engine.run.genotype import Genotype
 from darts_engine.run.size import joined_states
@@ -21,21 +23,21 @@ class DropPath(nn.Module):
     """Drop whole paths per image: Larsson et al., FractalNet, 2017, arXiv 1605.07648.
 
     In training, an image's path is zeroed with probability `prob`, else scaled by 1 / (1 - prob).
-    `prob` and `draws` are set by the trainer before a step; the other modes pass x through.
+    `prob`, `draws` and `shard` are set by the trainer before a step; other modes pass x through.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.prob = 0.0
         self.draws: torch.Generator | None = None
+        self.shard = WHOLE
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
         if not self.training or not self.prob:
             return x
         keep = 1 - self.prob
-        mask = torch.empty((len(x), 1, 1, 1), dtype=x.dtype, device=x.device)
-        return x * mask.bernoulli_(keep, generator=self.draws) / keep
+        return x * self.shard.mask(x.new_empty((len(x), 1, 1, 1)), keep, self.draws) / keep
 
 
 class DerivedCell(nn.Module):
@@ -110,10 +112,10 @@ class AuxiliaryHead(nn.Module):
         super().__init__()
         self.stride = 3 if stem == "cifar" else 2
         self.reduce = nn.Conv2d(channels, 128, 1, bias=False)
-        self.reduce_norm = nn.BatchNorm2d(128)
+        self.reduce_norm = BatchNorm(128)
         self.expand = nn.Conv2d(128, 768, 2, bias=False)
         # The official ImageNet head leaves this batch norm out, by mistake as its comment says.
-        self.expand_norm = nn.BatchNorm2d(768) if stem == "cifar" else nn.Identity()
+        self.expand_norm = BatchNorm(768) if stem == "cifar" else nn.Identity()
         self.classifier = nn.Linear(768, classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -211,22 +213,20 @@ class Network(nn.Module):
 
 
 def _cifar_stem(in_channels: int, channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels)
-    )
+    return nn.Sequential(nn.Conv2d(in_channels, channels, 3, 1, 1, bias=False), BatchNorm(channels))
 
 
 def _imagenet_stem(in_channels: int, channels: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, channels // 2, 3, 2, 1, bias=False),
-        nn.BatchNorm2d(channels // 2),
+        BatchNorm(channels // 2),
         nn.ReLU(),
         nn.Conv2d(channels // 2, channels, 3, 2, 1, bias=False),
-        nn.BatchNorm2d(channels),
+        BatchNorm(channels),
     )
 
 
 def _imagenet_second_stem(channels: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.ReLU(), nn.Conv2d(channels, channels, 3, 2, 1, bias=False), nn.BatchNorm2d(channels)
+        nn.ReLU(), nn.Conv2d(channels, channels, 3, 2, 1, bias=False), BatchNorm(channels)
     )

@@ -9,7 +9,7 @@ are also faster when there are few channels.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,16 +41,34 @@ class BatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         out, mean, var = _Normalise.apply(x, self.weight, self.bias, self.eps)
         if self.track_running_stats:
-            assert self.running_mean is not None
-            assert self.running_var is not None
-            assert self.num_batches_tracked is not None
-            assert self.momentum is not None
-            count = x.numel() // x.shape[1]
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(var * (count / (count - 1)), self.momentum)
+            take_in([self], mean[None], var[None], x.numel() // x.shape[1])
         normalised: Tensor = out
         return normalised
+
+
+def take_in(norms: Sequence[nn.BatchNorm2d], mean: Tensor, var: Tensor, count: int) -> None:
+    """Move running statistics towards those of a batch; N norms of one momentum.
+
+    Args:
+        norms: whose running statistics move.
+        mean: (N, C), of the batch.
+        var: (N, C), the mean of squared distances.
+        count: how many values per channel they are over.
+    """
+    weight = norms[0].momentum
+    assert weight is not None
+    unbiased = var * (count / (count - 1))
+    counters, means, variances = zip(*(_running(norm) for norm in norms), strict=True)
+    torch._foreach_add_(counters, 1)
+    torch._foreach_lerp_(means, mean.unbind(), weight)
+    torch._foreach_lerp_(variances, unbiased.unbind(), weight)
+
+
+def _running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor, Tensor]:
+    assert norm.num_batches_tracked is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return norm.num_batches_tracked, norm.running_mean, norm.running_var
 
 
 @contextmanager
@@ -74,8 +92,8 @@ class _Normalise(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        folds, channels = _folds(x), x.shape[1]
-        means, variances = torch.batch_norm_update_stats(_fold(x, folds), None, None, 0.0)
+        folds, channels = folds_of(x), x.shape[1]
+        means, variances = torch.batch_norm_update_stats(fold(x, folds), None, None, 0.0)
         means = means.view(folds, channels)
         mean = means.mean(0)
         apart = means - mean
@@ -90,11 +108,11 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
         x, weight, mean, var = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return *_gradients_by_definition(x, grads[0], weight, ctx.eps), None
+            return *gradients_by_definition(x, grads[0], weight, ctx.eps), None
         folds, channels = ctx.folds, x.shape[1]
-        rows, grad_rows = _fold(x, folds), _fold(grads[0], folds)
+        rows, grad_rows = fold(x, folds), fold(grads[0], folds)
         inverse = (var + ctx.eps).rsqrt_()
-        mean_row, inverse_row = _row(mean, folds), _row(inverse, folds)
+        mean_row, inverse_row = row_of(mean, folds), row_of(inverse, folds)
         # With these masks the library only sums: grad * normalised x, and grad.
         _, dots, sums = torch.ops.aten.native_batch_norm_backward(
             grad_rows, rows, inverse_row, None, None, mean_row, inverse_row, True, ctx.eps,
@@ -106,14 +124,14 @@ class _Normalise(torch.autograd.Function):
         shrunk = scale / (-x.numel() // channels)
         slope = shrunk * inverse * dot
         offset = torch.addcmul(shrunk * total, slope, mean, value=-1)
-        terms = [_row(term, folds).view(1, -1, 1, 1) for term in (offset, slope, scale)]
+        terms = [row_of(term, folds).view(1, -1, 1, 1) for term in (offset, slope, scale)]
         grad_x = torch.addcmul(terms[0], rows, terms[1]).addcmul_(grad_rows, terms[2])
         if weight is None:
-            return _unfold(grad_x, x.shape), None, None, None
-        return _unfold(grad_x, x.shape), dot, total, None
+            return unfold(grad_x, x.shape), None, None, None
+        return unfold(grad_x, x.shape), dot, total, None
 
 
-def _gradients_by_definition(
+def gradients_by_definition(
     x: Tensor, grad: Tensor, weight: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """The same gradients as a formula that can be differentiated again."""
@@ -131,25 +149,25 @@ def _gradients_by_definition(
     return grad_x, (grad * normalised).sum(SPACE), grad.sum(SPACE)
 
 
-def _folds(x: Tensor) -> int:
+def folds_of(x: Tensor) -> int:
     """Neighbouring pixels per row: a divisor of B * H * W, at most its root and a cache's worth."""
     count = x.numel() // x.shape[1]
     most = max(1, min(math.isqrt(count), WIDEST_ROW // x.shape[1]))
     return next(k for k in range(most, 0, -1) if count % k == 0)
 
 
-def _fold(x: Tensor, folds: int) -> Tensor:
+def fold(x: Tensor, folds: int) -> Tensor:
     """(B, C, H, W) to (1, folds * C, B * H * W / folds, 1), a view of channels-last memory."""
     rows = x.permute(0, 2, 3, 1).reshape(1, -1, 1, folds * x.shape[1])
     return rows.permute(0, 3, 1, 2)
 
 
-def _row(per_channel: Tensor, folds: int) -> Tensor:
+def row_of(per_channel: Tensor, folds: int) -> Tensor:
     """(C,) to (folds * C,), what a folded row needs."""
     return per_channel.expand(folds, -1).reshape(-1)
 
 
-def _unfold(rows: Tensor, shape: torch.Size) -> Tensor:
-    """The inverse of `_fold`, in channels-last memory."""
+def unfold(rows: Tensor, shape: torch.Size) -> Tensor:
+    """The inverse of `fold`, in channels-last memory."""
     batch, channels, height, width = shape
     return rows.permute(0, 2, 3, 1).reshape(batch, height, width, channels).permute(0, 3, 1, 2)

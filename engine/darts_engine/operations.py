@@ -56,7 +56,27 @@ class Pool(nn.Module):
         return self.pool(x, self.stride)
 
 
-class DepthwiseSeparable(nn.Module):
+class WeightedOperation(nn.Module):
+    """An operation that ends in a batch norm, which a mixed edge applies itself (`mixture`)."""
+
+    norm: BatchNorm
+
+    def before_norm(self, x: Tensor) -> Tensor:
+        """All but the last norm; x is rectified where `takes_rectified` says so."""
+        raise NotImplementedError
+
+    @property
+    def last_norm(self) -> BatchNorm:
+        """The batch norm that ends the operation."""
+        return self.norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The whole operation."""
+        out: Tensor = self.last_norm(self.before_norm(x))
+        return out
+
+
+class DepthwiseSeparable(WeightedOperation):
     """Depthwise k x k, pointwise 1 x 1, batch norm."""
 
     def __init__(
@@ -67,13 +87,13 @@ class DepthwiseSeparable(nn.Module):
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
         self.norm = BatchNorm(channels, affine=affine)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def before_norm(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, ceil(H / stride), ceil(W / stride))."""
-        out: Tensor = self.norm(self.pointwise(self.depthwise(x)))
+        out: Tensor = self.pointwise(self.depthwise(x))
         return out
 
 
-class SepConv(nn.Module):
+class SepConv(WeightedOperation):
     """`sep_conv_kxk`: two depthwise separable convolutions; the stride is in the first."""
 
     takes_rectified = True
@@ -83,10 +103,14 @@ class SepConv(nn.Module):
         self.first = DepthwiseSeparable(channels, kernel, stride, 1, affine)
         self.second = DepthwiseSeparable(channels, kernel, 1, 1, affine)
 
-    def forward(self, rectified: Tensor) -> Tensor:
+    def before_norm(self, rectified: Tensor) -> Tensor:
         """From relu(x) to (B, C, ceil(H / stride), ceil(W / stride))."""
-        out: Tensor = self.second(functional.relu(self.first(rectified)))
-        return out
+        return self.second.before_norm(functional.relu_(self.first(rectified)))
+
+    @property
+    def last_norm(self) -> BatchNorm:
+        """The norm of the second convolution."""
+        return self.second.norm
 
 
 class DilConv(DepthwiseSeparable):
@@ -98,7 +122,7 @@ class DilConv(DepthwiseSeparable):
         super().__init__(channels, kernel, stride, 2, affine)
 
 
-class Conv7x1(nn.Module):
+class Conv7x1(WeightedOperation):
     """`conv_7x1_1x7` of the NASNet and AmoebaNet cells."""
 
     takes_rectified = True
@@ -109,13 +133,13 @@ class Conv7x1(nn.Module):
         self.tall = nn.Conv2d(channels, channels, (7, 1), (stride, 1), (3, 0), bias=False)
         self.norm = BatchNorm(channels, affine=affine)
 
-    def forward(self, rectified: Tensor) -> Tensor:
+    def before_norm(self, rectified: Tensor) -> Tensor:
         """From relu(x) to (B, C, ceil(H / stride), ceil(W / stride))."""
-        out: Tensor = self.norm(self.tall(self.wide(rectified)))
+        out: Tensor = self.tall(self.wide(rectified))
         return out
 
 
-class FactorizedReduce(nn.Module):
+class FactorizedReduce(WeightedOperation):
     """Halve the resolution by two 1x1 convolutions of stride 2, one shifted by a pixel.
 
     Raises:
@@ -133,7 +157,7 @@ class FactorizedReduce(nn.Module):
         self.shifted = nn.Conv2d(channels_in, half, 1, 2, bias=False)
         self.norm = BatchNorm(channels_out, affine=affine)
 
-    def forward(self, rectified: Tensor) -> Tensor:
+    def before_norm(self, rectified: Tensor) -> Tensor:
         """From relu(x), (B, Cin, H, W), to (B, Cout, ceil(H / 2), ceil(W / 2))."""
         height, width = rectified.shape[2:]
         shifted = rectified[:, :, 1:, 1:]
@@ -141,11 +165,10 @@ class FactorizedReduce(nn.Module):
             # DEVIATION: the official code cannot take odd sizes. A row or column of zeros
             # completes the shifted half, as the padding of every other stride-2 operation does.
             shifted = functional.pad(shifted, (0, width % 2, 0, height % 2))
-        out: Tensor = self.norm(torch.cat([self.straight(rectified), self.shifted(shifted)], 1))
-        return out
+        return torch.cat([self.straight(rectified), self.shifted(shifted)], 1)
 
 
-class ConvNorm(nn.Module):
+class ConvNorm(WeightedOperation):
     """1x1 convolution and batch norm: how a cell brings its inputs to its own width."""
 
     takes_rectified = True
@@ -155,9 +178,9 @@ class ConvNorm(nn.Module):
         self.conv = nn.Conv2d(channels_in, channels_out, 1, bias=False)
         self.norm = BatchNorm(channels_out, affine=affine)
 
-    def forward(self, rectified: Tensor) -> Tensor:
+    def before_norm(self, rectified: Tensor) -> Tensor:
         """From relu(x), (B, Cin, H, W), to (B, Cout, H, W)."""
-        out: Tensor = self.norm(self.conv(rectified))
+        out: Tensor = self.conv(rectified)
         return out
 
 
@@ -173,7 +196,7 @@ class Zero(nn.Module):
         return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
 
 
-def weighted_operation(name: str, channels: int, stride: int, affine: bool) -> nn.Module:
+def weighted_operation(name: str, channels: int, stride: int, affine: bool) -> WeightedOperation:
     """An operation that has weights of its own; takes a rectified state.
 
     Raises:

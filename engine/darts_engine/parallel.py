@@ -24,6 +24,8 @@ from darts_engine.run.errors import ConfigError, RunError
 PATIENCE = timedelta(minutes=30)
 # How often waiting ranks hear from rank 0 in a pause, which may be longer than their patience.
 KEEP_ALIVE_S = 5.0
+# Images a rank's batch norms need to be worth their name.
+LEAST = 2
 
 
 class RankLostError(RunError):
@@ -47,15 +49,28 @@ class Shard(NamedTuple):
         mine: picks its images out of the whole batch.
         share: what its mean loss counts for in the batch's.
         counts: whether this rank adds these images to the figures, which one of their holders does.
+        whole: images of the whole batch; None where this is all of it.
     """
 
     mine: slice = slice(None)
     share: float = 1.0
     counts: bool = True
+    whole: int | None = None
 
     def of(self, loss: Tensor) -> Tensor:
         """The part of a mean loss in the whole batch's; the sum over ranks is the whole."""
         return loss if self.share == 1 else loss * self.share
+
+    def mask(self, like: Tensor, keep: float, draws: torch.Generator | None) -> Tensor:
+        """Ones with probability `keep`, zeros else, in the shape of `like`, (B, ...) and dense.
+
+        They are drawn for the whole batch, so that an image's do not depend on how many share it.
+        """
+        if self.whole is None:
+            return torch.empty_like(like).bernoulli_(keep, generator=draws)
+        shape = (self.whole, *like.shape[1:])
+        everyones = like.new_empty_strided(shape, like.stride())
+        return everyones.bernoulli_(keep, generator=draws)[self.mine]
 
 
 WHOLE = Shard()
@@ -68,7 +83,7 @@ class World:
     rank: int = 0
     size: int = 1
 
-    def shard(self, count: int, least: int = 2) -> Shard:
+    def shard(self, count: int, least: int = LEAST) -> Shard:
         """This rank's part of a batch of `count` images.
 
         Every N-th image; a batch that leaves a rank fewer than `least` is every rank's whole.
@@ -78,7 +93,7 @@ class World:
         if count < least * self.size:
             return Shard(share=1 / self.size, counts=self.rank == 0)
         mine = slice(self.rank, None, self.size)
-        return Shard(mine, len(range(count)[mine]) / count)
+        return Shard(mine, len(range(count)[mine]) / count, whole=count)
 
     @torch.no_grad()
     def sum_(self, tensors: Iterable[Tensor]) -> None:
@@ -160,15 +175,28 @@ def world() -> World:
     return World()
 
 
-def join(place: Place, device: torch.device, patience: timedelta = PATIENCE) -> World:
+def join(
+    place: Place, device: torch.device, batch_size: int, patience: timedelta = PATIENCE
+) -> World:
     """Meet the other processes: gloo between CPUs, NCCL between GPUs.
 
+    Args:
+        place: this process's.
+        device: where it computes.
+        batch_size: images of a batch, which all share.
+        patience: how long to wait for a rank that does not answer.
+
     Raises:
-        ConfigError: this torch, or this kind of device, cannot do it.
+        ConfigError: this torch, this kind of device or so small a batch does not do for it.
         RankLostError: not all came.
     """
     if place.size == 1:
         return World()
+    if batch_size < LEAST * place.size:
+        raise ConfigError(
+            f"a batch of {batch_size} images is too small for {place.size} processes",
+            remedy=f"use --batch-size {LEAST * place.size} or more, or a smaller --nproc",
+        )
     if not dist.is_available() or device.type not in ("cpu", "cuda"):
         raise ConfigError(
             f"several processes cannot share a run on {device.type} with this torch",

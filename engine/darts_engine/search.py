@@ -52,7 +52,7 @@ class Search:
         self._weight_part, self._alpha_part = weight_half.to(device), alpha_half.to(device)
         self._augment = augmentation(config.data, dataset, device)
         self._world = parallel.world()
-        least = 1 if config.engine.sync_bn else 2
+        least = 1 if config.engine.sync_bn else parallel.LEAST
         self._weight_batches = Batches(
             self._weight_part, self._augment, batch, seed, "weights", least=least
         )
@@ -66,6 +66,7 @@ class Search:
         self.space = catalog.resolve("space", catalog.SPACES, config.space.space)(config)
         self.supernet = self.space.supernet(dataset.image_shape[0], len(dataset.classes))
         devices.place(self.supernet, device, channels_last=config.engine.channels_last)
+        self.supernet.recomputes = config.engine.checkpoint_activations
         if config.engine.sync_bn:
             synchronise(self.supernet, self._world)
         self._weights = list(self.supernet.weights())

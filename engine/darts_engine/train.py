@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from darts_engine import device as devices
-from darts_engine import network_state, networks, streams
+from darts_engine import footprint, network_state, networks, parallel, streams
 from darts_engine.architecture import number
 from darts_engine.checkpoint import Position
-from darts_engine.data.augment import Augmentation
-from darts_engine.data.batches import Batches
+from darts_engine.data.batches import Batches, augmentation
 from darts_engine.data.dataset import Dataset, hold_out
 from darts_engine.inputs import Inputs
 from darts_engine.loop import Timing
@@ -34,6 +33,7 @@ from darts_engine.run.config import TrainConfig
 from darts_engine.run.networks import GENOTYPE
 from darts_engine.scores import Scores, evaluate
 from darts_engine.stopwatch import Stopwatch
+from darts_engine.sync_norm import synchronise
 
 
 class Pass(NamedTuple):
@@ -76,8 +76,10 @@ class Train:
             self._valid_name = "valid"
         self._dataset = dataset
         self._train, self._test = dataset.train.to(device), dataset.test.to(device)
-        self._augment = Augmentation.of(config.data, dataset, device)
-        self._batches = Batches(self._train, self._augment, batch, seed, "train")
+        self._augment = augmentation(config.data, dataset, device)
+        self._world, self._shard = parallel.world(), parallel.WHOLE
+        least = 1 if config.engine.sync_bn else parallel.LEAST
+        self._batches = Batches(self._train, self._augment, batch, seed, "train", least=least)
         self.steps_per_epoch = self._batches.steps
 
         self.network = networks.build(
@@ -87,6 +89,11 @@ class Train:
             seed=seed,
         )
         devices.place(self.network, device, channels_last=config.engine.channels_last)
+        self._average: MovingAverage | None = None
+        if config.weights.ema:
+            self._average = MovingAverage(self.network, config.weights.ema)
+        if config.engine.sync_bn:
+            synchronise(self.network, self._world)
         self._weights = list(self.network.parameters())
         self._optimizer = torch.optim.SGD(
             self._weights,
@@ -95,9 +102,6 @@ class Train:
             weight_decay=config.weights.weight_decay,
             nesterov=config.weights.nesterov,
         )
-        self._average: MovingAverage | None = None
-        if config.weights.ema:
-            self._average = MovingAverage(self.network, config.weights.ema)
         self._finite = FiniteGuard(device)
         self._scores, self._recent = Scores(device), Meter(device)
         self._auxiliary_meter, self._perturbed_meter = Meter(device), Meter(device)
@@ -134,9 +138,10 @@ class Train:
         self.network.train()
         with self._stopwatch.part("data"):
             images, labels = self._batches.batch(epoch, step)
+            self._shard = self._batches.shard(epoch, step)
         with self._stopwatch.part("weights"):
             self._weight_step(images, labels, epoch, step)
-        return len(labels)
+        return self._batches.images(epoch, step)
 
     def _weight_step(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
         here = self._forward(images, labels, epoch, step)
@@ -150,6 +155,8 @@ class Train:
         self._optimizer.step()
         if self._average:
             self._average.update(self.network, (epoch - 1) * self.steps_per_epoch + step)
+        if not self._shard.counts:
+            return
         for meter in (self._scores.train, self._recent):
             meter.add(here.loss, here.logits, labels)
         if here.auxiliary:
@@ -158,6 +165,7 @@ class Train:
     def _forward(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> Pass:
         """Every pass of a step drops the same paths, so that it is of the same function."""
         seed = self.config.engine.seed
+        self.network.masks.shard = self._shard
         self.network.masks.draws = streams.generator(seed, "drop path", epoch, step, self.device)
         with devices.autocast(self.device, self.config.engine):
             logits, auxiliary = self.network(images)
@@ -175,7 +183,8 @@ class Train:
     def _backward(self, forward: Pass) -> None:
         """The gradient of a pass takes the place of any before it."""
         self._optimizer.zero_grad()
-        forward.total.backward()
+        self._shard.of(forward.total).backward()
+        self._world.sum_gradients_(self._weights)
 
     def _look_uphill(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
         """Sharpness-aware minimisation: replace the gradient by that at the perturbed weights.
@@ -191,9 +200,14 @@ class Train:
             there = self._forward(images, labels, epoch, step)
             self._finite.check(there.total, "the loss at the perturbed weights", epoch, step)
             self._backward(there)
-        self._perturbed_meter.add(there.loss, there.logits, labels)
+        if self._shard.counts:
+            self._perturbed_meter.add(there.loss, there.logits, labels)
 
     # What there is to say -------------------------------------------------------------------------
+
+    def footprint(self) -> footprint.Footprint:
+        """What a step will need of memory."""
+        return footprint.of_training(self.network, self.config, self._dataset.image_shape)
 
     def describe(self) -> dict[str, Any]:
         """The training's part of `RunStarted`."""
@@ -244,6 +258,7 @@ class Train:
         auxiliary_loss, _, _ = self._auxiliary_meter.read()
         self._auxiliary_meter.reset()
         sharpness_gap = self._sharpness_gap()
+        self._agree_on_statistics()
         self.network.eval()
         valid = evaluate(self._test, self._augment, self._predict)
         health = events.HealthMeasured(
@@ -259,6 +274,11 @@ class Train:
         here, there = self._scores.train.read()[0], self._perturbed_meter.read()[0]
         self._perturbed_meter.reset()
         return None if here is None or there is None else round(there - here, 6)
+
+    def _agree_on_statistics(self) -> None:
+        self._world.agree_on_statistics_(self.network)
+        if self._average:
+            self._world.agree_on_statistics_(self._average.network)
 
     def _predict(self, images: Tensor) -> Tensor:
         network = self._average.network if self._average else self.network
@@ -302,6 +322,7 @@ class Train:
             NotFiniteError: there is nothing worth saving.
         """
         self._finite.settle()
+        self._agree_on_statistics()
         state = {
             "network": self.network.state_dict(),
             "weight_optimizer": self._optimizer.state_dict(),

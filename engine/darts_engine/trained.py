@@ -80,7 +80,7 @@ def of_run(folder: RunFolder, which: str, config: TrainConfig) -> Trained:
             where=where,
             remedy="is this a training, and its config.toml its own?",
         ) from None
-    devices.place(network, device)
+    devices.place(network, device, channels_last=config.engine.channels_last)
     source, epoch = source_of(folder, manifest), manifest.position.epoch
     return Trained(config, network.eval(), inputs, source, epoch, device)
 
@@ -122,7 +122,7 @@ def of_weights(path: Path, config: TrainConfig, dataset: Dataset) -> Trained:
     section = msgspec.structs.replace(config.network, auxiliary=False)
     network = _empty(msgspec.structs.replace(config, network=section), inputs)
     network_state.load_file(network, path)
-    devices.place(network, device)
+    devices.place(network, device, channels_last=config.engine.channels_last)
     return Trained(config, network.eval(), inputs, str(path), None, device)
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from darts_engine import streams
 from darts_engine.norm import BatchNorm
+from darts_engine.parallel import WHOLE
 from darts_engine.run.networks import WideShape
 
 FIRST_CHANNELS = 16
@@ -20,21 +21,21 @@ FIRST_CHANNELS = 16
 class Dropout(nn.Module):
     """Zero single numbers in training, from a named stream so that a resumed run draws the same.
 
-    `draws` is set by the trainer before a step; in evaluation x passes through.
+    `draws` and `shard` are set by the trainer before a step; in evaluation x passes through.
     """
 
     def __init__(self, prob: float) -> None:
         super().__init__()
         self.prob = prob
         self.draws: torch.Generator | None = None
+        self.shard = WHOLE
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same; what is kept is scaled by 1 / (1 - prob)."""
         if not self.training or not self.prob:
             return x
         keep = 1 - self.prob
-        mask = torch.empty_like(x).bernoulli_(keep, generator=self.draws)
-        return x * mask / keep
+        return x * self.shard.mask(x, keep, self.draws) / keep
 
 
 class Block(nn.Module):

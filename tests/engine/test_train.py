@@ -4,12 +4,14 @@ import pytest
 import torch
 from torch import nn
 
+from darts_engine import network_state
 from darts_engine.checkpoint import Position
 from darts_engine.data.dataset import Dataset, Part
 from darts_engine.loop import Timing
 from darts_engine.norm import BatchNorm
 from darts_engine.optim.average import MovingAverage
 from darts_engine.run import config
+from darts_engine.run.errors import CheckpointError
 from darts_engine.run.genotype import published
 from darts_engine.train import Train
 from engine_kit import fingerprint
@@ -142,3 +144,19 @@ def test_warm_up_is_seen_in_the_schedule_that_is_told():
 def test_a_wide_network_is_no_other_run_s():
     assert training(WIDE).identity()["network"] == "wrn-10-1"
     assert training(DERIVED).identity()["network"] == "cifar C=2 L=3"
+
+
+def test_weights_from_elsewhere_are_taken_over_once_at_the_very_start(tmp_path):
+    source, file = training(DERIVED), tmp_path / "theirs.pt"
+    run(source, 1, 2)
+    torch.save(network_state.export(source.network), file)
+    train = training(DERIVED, {"network.weights": str(file), "weights.ema": 0.5})
+    (told,) = train.opening(Position())
+    assert str(file) in told.message
+    for network in (train.network, train._average.network):
+        state = network_state.export(network)
+        assert all(torch.equal(v, state[k]) for k, v in torch.load(file).items())
+    file.unlink()
+    assert train.opening(Position(epoch=1, step=1, global_step=1)) == []
+    with pytest.raises(CheckpointError, match="theirs"):
+        train.opening(Position())

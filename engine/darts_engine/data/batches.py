@@ -56,7 +56,7 @@ class Batches:
         purpose: str,
         *,
         world: World | None = None,
-        least: int = 2,
+        least: int = parallel.LEAST,
     ) -> None:
         self._part, self._augment = part, augment
         self._seed, self._purpose = seed, purpose

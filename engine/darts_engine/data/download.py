@@ -211,7 +211,8 @@ def _copy(answer: http.client.HTTPResponse, stream: IO[bytes], file: File, watch
     watch.fetched(file.name, done, file.size)
     while done < file.size:
         try:
-            piece = answer.read(min(PIECE_BYTES, file.size - done))
+            # Whatever is there: a slow host must not hold up a wish to stop.
+            piece = answer.read1(min(PIECE_BYTES, file.size - done))
         except (OSError, http.client.HTTPException) as error:
             return _reason(error)
         if not piece:

@@ -8,13 +8,22 @@ from darts_tui.panels.view import View
 from darts_tui.widgets.curve import Curve, Plot, draw, linear_axis, log_axis, smooth, x_end
 from darts_tui.widgets.lines import Line, Span
 
-TRAIN, VALID = "series-0", "series-1"
+TRAIN, VALID, BESIDE = "series-0", "series-1", "series-2"
+
+# Among five classes every image is among the first five.
+TOP = 5
 
 
 def valid_name(view: View) -> str:
     """What the second curve is: images that alpha learns from or held-out ones, or test images."""
     started = view.state.started
     return "test" if view.is_training and started and "test" in started.images else "valid"
+
+
+def has_top5(view: View) -> bool:
+    """Whether the accuracy among the first five says anything: in a training, of many classes."""
+    started = view.state.started
+    return view.is_training and started is not None and len(started.classes) > TOP
 
 
 def _points(view: View, name: str) -> tuple[list[float], list[float]]:
@@ -36,13 +45,14 @@ def _at(xs: Sequence[float], ys: Sequence[float], epoch: int | None) -> float | 
 
 def _legend(entries: Sequence[tuple[str, str, str]]) -> Line:
     spans: list[Span] = []
+    gap = " " * (3 if len(entries) < 3 else 2)
     for name, role, value in entries:
-        spans += [Span("━ ", role), Span(f"{name} ", "muted"), Span(f"{value}   ", "")]
+        spans += [Span("━ ", role), Span(f"{name} ", "muted"), Span(f"{value}{gap}", "")]
     return tuple(spans)
 
 
 class LossPanel(Panel):
-    """Cross entropy of training steps and of each epoch's validation."""
+    """Cross entropy of training steps and each epoch's validation, and the auxiliary head's."""
 
     TITLE: ClassVar[str] = "Loss"
 
@@ -55,20 +65,29 @@ class LossPanel(Panel):
         valid_x, valid_y = _points(view, "valid_loss")
         if not train_y and not valid_y:
             return Content([(Span("waiting for the first steps", "muted"),)])
-        title = _legend(
-            [
-                ("train", TRAIN, _loss_text(_at(train_x, train_y, view.epoch))),
-                (valid_name(view), VALID, _loss_text(_at(valid_x, valid_y, view.epoch))),
-            ]
-        )
+        beside_x, beside_y = _points(view, "auxiliary_loss")
+        entries = [
+            ("train", TRAIN, _loss_text(_at(train_x, train_y, view.epoch))),
+            (valid_name(view), VALID, _loss_text(_at(valid_x, valid_y, view.epoch))),
+        ]
+        if beside_y:
+            # The auxiliary head's, of the training images.
+            entries.append(("aux", BESIDE, _loss_text(_at(beside_x, beside_y, view.epoch))))
+        title = _legend(entries)
         if view.smoothing:
-            train_y, valid_y = smooth(train_y, view.smoothing), smooth(valid_y, view.smoothing)
-        values = [*train_y, *valid_y]
+            train_y, valid_y, beside_y = (
+                smooth(values, view.smoothing) for values in (train_y, valid_y, beside_y)
+            )
+        values = [*train_y, *valid_y, *beside_y]
         low, high, ticks = (
             log_axis(values) if view.log_loss else linear_axis([0.0, *values], height - 1)
         )
         plot = Plot(
-            [Curve(train_x, train_y, TRAIN), Curve(valid_x, valid_y, VALID)],
+            [
+                Curve(beside_x, beside_y, BESIDE),
+                Curve(train_x, train_y, TRAIN),
+                Curve(valid_x, valid_y, VALID),
+            ],
             x_end(view.state.total_epochs, view.epochs_done),
             low,
             high,
@@ -81,7 +100,7 @@ class LossPanel(Panel):
 
 
 class AccuracyPanel(Panel):
-    """Top-1 accuracy after each epoch, the best one marked."""
+    """Accuracy after each epoch, the best one marked; in a training top-5 too."""
 
     TITLE: ClassVar[str] = "Accuracy %"
 
@@ -92,18 +111,26 @@ class AccuracyPanel(Panel):
         if not train_y and not valid_y:
             text = f"the first epoch is not over: step {view.state.step} of {view.state.steps}"
             return Content([(Span(text, "muted"),)])
-        title = _legend(
-            [
-                ("train", TRAIN, _percent_text(_at(train_x, train_y, view.epoch))),
-                (valid_name(view), VALID, _percent_text(_at(valid_x, valid_y, view.epoch))),
-            ]
-        )
+        beside_x, beside_y = _points(view, "valid_top5") if has_top5(view) else ([], [])
+        entries = [
+            ("train", TRAIN, _percent_text(_at(train_x, train_y, view.epoch))),
+            (valid_name(view), VALID, _percent_text(_at(valid_x, valid_y, view.epoch))),
+        ]
+        if beside_y:
+            entries.append(("top-5", BESIDE, _percent_text(_at(beside_x, beside_y, view.epoch))))
+        title = _legend(entries)
         if view.smoothing:
-            train_y, valid_y = smooth(train_y, view.smoothing), smooth(valid_y, view.smoothing)
-        low, high, ticks = linear_axis([*train_y, *valid_y, 100.0], height - 1)
+            train_y, valid_y, beside_y = (
+                smooth(values, view.smoothing) for values in (train_y, valid_y, beside_y)
+            )
+        low, high, ticks = linear_axis([*train_y, *valid_y, *beside_y, 100.0], height - 1)
         best = view.state.best
         plot = Plot(
-            [Curve(train_x, train_y, TRAIN), Curve(valid_x, valid_y, VALID)],
+            [
+                Curve(beside_x, beside_y, BESIDE),
+                Curve(train_x, train_y, TRAIN),
+                Curve(valid_x, valid_y, VALID),
+            ],
             x_end(view.state.total_epochs, view.epochs_done),
             max(0.0, low),
             min(100.0, high),
@@ -114,10 +141,8 @@ class AccuracyPanel(Panel):
         )
         status = _options(view)
         if best and best.valid_top1 is not None:
-            status = (
-                Span("◆ ", "bold"),
-                Span(f"best {best.valid_top1:.1f} at epoch {best.epoch}", "muted"),
-            )
+            epoch = f"{best.epoch}" if beside_y else f"epoch {best.epoch}"
+            status = (Span("◆ ", "bold"), Span(f"best {best.valid_top1:.1f} at {epoch}", "muted"))
         return Content(draw(plot, width, height), title=title, status=status)
 
 

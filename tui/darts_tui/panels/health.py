@@ -9,9 +9,11 @@ from darts_tui.panels.view import View
 from darts_tui.safe_text import clean
 from darts_tui.widgets.curve import trace
 from darts_tui.widgets.figures import short_number, sparkline
-from darts_tui.widgets.lines import EMPTY, Line, Span
+from darts_tui.widgets.lines import EMPTY, Line, Span, fit
 
 LABEL, VALUE = 13, 12
+# Rows that a training's checkpoints take.
+CHECKPOINTS = 2
 NORMS = (
     ("grad alpha", "alpha_grad_norm"),
     ("grad weights", "weight_grad_norm"),
@@ -31,12 +33,15 @@ class HealthPanel(Panel):
             return Content([(Span("measured at the end of each epoch", "muted"),)])
         wide = max(4, width - LABEL - VALUE)
         figures = [*_skips(measured), *_entropies(measured), *_norms(measured)]
-        tall = max(1, min(7, (height - 3) // max(1, len(figures))))
+        below = 3 + CHECKPOINTS * view.is_training
+        tall = max(1, min(7, (height - below) // max(1, len(figures))))
         rows = [
             row
             for number, figure in enumerate(figures)
             for row in _rows(figure, wide, tall, f"series-{number}", view.glyphs)
         ]
+        if view.is_training:
+            rows += _checkpoints(view, width)
         alerts = [a for a in view.state.alerts if a.epoch <= view.at_epoch]
         if alerts and height - len(rows) > 0:
             rows += [EMPTY] if height - len(rows) > 1 else []
@@ -103,6 +108,27 @@ def _norms(measured: list[HealthMeasured]) -> list[Figure]:
         if values:
             out.append(Figure(label, values, short_number(values[-1])))
     return out
+
+
+def _checkpoints(view: View, width: int) -> list[Line]:
+    """The best and the last checkpoint: what `evaluate` and a resume would take."""
+    saved = [c for c in view.state.checkpoints if c.epoch <= view.at_epoch]
+    best = [c for c in saved if c.reason == "best"]
+    steps = view.state.started.steps_per_epoch if view.state.started else 0
+    top1 = {done.epoch: done.valid_top1 for done in view.state.epochs}
+    rows: list[Line] = []
+    for label, found in (("best saved", best), ("last saved", saved)):
+        if not found:
+            continue
+        newest = found[-1]
+        score = top1.get(newest.epoch)
+        text = f"epoch {newest.epoch}"
+        if newest.step != steps:
+            text += f", step {newest.step}"
+        elif score is not None:
+            text += f", {score:.1f} %"
+        rows.append(fit((Span(label.ljust(LABEL), "muted"), Span(text)), width))
+    return rows
 
 
 def _alert_count(count: int) -> Line:

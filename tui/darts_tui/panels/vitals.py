@@ -1,7 +1,7 @@
 """The essential figures in two lines, for terminals too small for the panels that show them."""
 
 from darts_tui.notes import human_bytes
-from darts_tui.panels.curves import TRAIN, VALID, valid_name
+from darts_tui.panels.curves import TRAIN, VALID, has_top5, valid_name
 from darts_tui.panels.view import View
 from darts_tui.safe_text import clean
 from darts_tui.widgets.figures import short_number
@@ -30,6 +30,8 @@ def _scores(view: View) -> Line:
         loss_text = f"{loss:.3f}" if loss is not None else "–"
         top1_text = f"{top1:.1f} %" if top1 is not None else "–"
         spans += [Span(f"{name} ", role), Span(f"{loss_text}  {top1_text}   ")]
+    if has_top5(view) and last.valid_top5 is not None:
+        spans += [Span("top-5 ", "muted"), Span(f"{last.valid_top5:.1f} %   ")]
     if best and best.valid_top1 is not None:
         spans += [Span("best ", "muted"), Span(f"{best.valid_top1:.1f} % at {best.epoch}")]
     return tuple(spans)
@@ -50,6 +52,8 @@ def _figures(view: View) -> Line:
         rate = state.system.images_per_s
         told.append(("speed", f"{rate:.0f} img/s" if rate is not None else "–"))
         told.append(("mem", human_bytes(state.system.rss_bytes)))
+    if view.is_training and state.checkpoints:
+        told.append(("saved", f"epoch {state.checkpoints[-1].epoch}"))
     out = [Span(" ")]
     for label, value in told:
         out += [Span(f"{label} ", "muted"), Span(f"{value}   ")]

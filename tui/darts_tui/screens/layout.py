@@ -107,5 +107,6 @@ def _figures(width: int, *, has_alpha: bool) -> tuple[str, ...]:
     if width >= FOUR_FIGURES:
         return ("schedules", "health", "genotype", "system")
     if width >= TWO_CELLS:
-        return ("schedules", "health" if has_alpha else "system", "genotype")
-    return ("health" if has_alpha else "schedules", "genotype")
+        # A training's genotype never changes: its tab has it.
+        return ("schedules", "health", "genotype" if has_alpha else "system")
+    return ("health", "genotype") if has_alpha else ("schedules", "health")

@@ -1,0 +1,178 @@
+"""Several ranks for tests: forked processes that meet through a file, and what they compute.
+
+Searches and trainings are in double precision here, so that what is mathematically equal is equal
+to many digits.
+"""
+
+import os
+import tempfile
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from darts_engine import parallel
+from darts_engine.checkpoint import Position
+from darts_engine.data.dataset import Dataset, Part
+from darts_engine.loop import Timing
+from darts_engine.meter import FiniteGuard
+from darts_engine.ranks import LOOPBACK, Place
+from darts_engine.run import config as configs
+from darts_engine.run import events
+from darts_engine.run.errors import NotFiniteError
+from darts_engine.search import Search
+from darts_engine.train import Train
+from engine_kit import CONTEXT, TINY, TINY_SEARCH, TINY_TRAIN
+
+CPU = torch.device("cpu")
+SIZE = 2
+
+
+def on_ranks(
+    work: Callable[..., Any], *args: Any, size: int = SIZE, patience_s: float = 60
+) -> list:
+    """What `work(*args)` returns on each of `size` ranks."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        processes = [
+            CONTEXT.Process(
+                target=_be_a_rank,
+                args=(Place(rank, size, rank, size, str(path / "meeting")), patience_s, work, args),
+                daemon=True,
+            )
+            for rank in range(size)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(100)
+            process.kill()
+        failed = [file.read_text() for file in path.glob("*.failed")]
+        assert not failed, "\n".join(failed)
+        return [torch.load(path / f"{rank}.pt", weights_only=False) for rank in range(size)]
+
+
+def _be_a_rank(place: Place, patience_s: float, work: Callable[..., Any], args: Any) -> None:
+    folder = Path(place.meeting).parent
+    os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK
+    try:
+        world = parallel.join(place, CPU, 64, timedelta(seconds=patience_s))
+        torch.save(work(*args), folder / f"{place.rank}.pt")
+        world.leave()
+    except BaseException:  # noqa: BLE001  the test shall see it
+        (folder / f"{place.rank}.failed").write_text(traceback.format_exc())
+        os._exit(1)
+
+
+def images(count: int) -> Dataset:
+    """Made-up images of four classes, of which every second belongs to alpha."""
+    draws = torch.Generator().manual_seed(1)
+    labels = torch.arange(count) % 4
+    pixels = (
+        torch.randint(0, 100, (count, 8, 8, 1), generator=draws) + 30 * labels[:, None, None, None]
+    )
+    part = Part(pixels.to(torch.uint8), labels)
+    return Dataset("made-up", list("abcd"), part, part)
+
+
+class _DoubleSearch(Search):
+    def _weight_batch(self, epoch: int, step: int) -> Any:
+        return _wide(super()._weight_batch(epoch, step))
+
+    def _alpha_batch(self, epoch: int, step: int) -> Any:
+        return _wide(super()._alpha_batch(epoch, step))
+
+    def predict(self, images: torch.Tensor) -> torch.Tensor:
+        return super().predict(images.double())
+
+
+class _DoubleTrain(Train):
+    def _forward(self, images: torch.Tensor, *rest: Any) -> Any:
+        return super()._forward(images.double(), *rest)
+
+    def _predict(self, images: torch.Tensor) -> torch.Tensor:
+        return super()._predict(images.double())
+
+
+def _wide(batch: Any) -> Any:
+    return batch[0].double(), batch[1]
+
+
+def search_epoch(
+    changes: dict[str, Any], count: int = 41, *, halved: bool = False
+) -> dict[str, Any]:
+    """An epoch of a search; `halved`: one process whose batch norms see what two ranks' would.
+
+    Of 41 images the weights learn from 8, 8 and 5; of 35 from 8, 8 and 3.
+    """
+    tiny = TINY | TINY_SEARCH | {"data.batch_size": 8, "weights.lr": 0.01}
+    config = configs.override(configs.SearchConfig(), tiny | changes)
+    search = _DoubleSearch(config, images(count), CPU)
+    search.supernet.double()
+    if halved:
+        _see_in_shards(search.supernet)
+    return _epoch(search) | {"alphas": _copy(search.supernet.alphas.state_dict())}
+
+
+def train_epoch(changes: dict[str, Any]) -> dict[str, Any]:
+    """An epoch of a training."""
+    tiny = TINY | TINY_TRAIN | {"data.batch_size": 8, "weights.lr": 0.01}
+    config = configs.override(configs.TrainConfig(), tiny | changes)
+    train = _DoubleTrain(config, images(21), CPU)
+    train.network.double()
+    if train._average:
+        train._average.network.double()
+    return _epoch(train)
+
+
+def _epoch(task: Any) -> dict[str, Any]:
+    task.begin_epoch(1)
+    steps = task.steps_per_epoch
+    seen = [task.step(1, step) for step in range(1, steps + 1)]
+    position = Position(epoch=1, step=steps, global_step=steps, is_epoch_done=False)
+    (figures,) = [
+        fact
+        for fact in task.finish_epoch(position, Timing())
+        if isinstance(fact, events.EpochFinished)
+    ]
+    names = ("train_loss", "train_top1", "valid_loss", "valid_top1", "auxiliary_loss")
+    state = task.state()
+    network = state.get("supernet") or state["network"]
+    return {
+        "images": seen,
+        "network": _copy(network),
+        "average": _copy(state.get("average", {})),
+        "figures": [getattr(figures, name) for name in names],
+    }
+
+
+def _copy(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+def _see_in_shards(network: torch.nn.Module) -> None:
+    forward = network.forward
+
+    def shard_by_shard(x: torch.Tensor, *rest: Any) -> torch.Tensor:
+        shards = [parallel.World(rank, SIZE).shard(len(x)).mine for rank in range(SIZE)]
+        if not network.training or shards[0] == slice(None):
+            return forward(x, *rest)
+        parts = [forward(x[mine], *rest) for mine in shards]
+        order = torch.cat([torch.arange(len(x))[mine] for mine in shards]).argsort()
+        return torch.cat(parts)[order]
+
+    network.forward = shard_by_shard  # type: ignore[method-assign,assignment]
+
+
+def settle_with_a_nan_on_rank_1() -> str:
+    """What the guard says of a loss that is poisoned on one rank only."""
+    guard = FiniteGuard(CPU)
+    loss = torch.tensor(float("nan") if parallel.world().rank == 1 else 0.5)
+    try:
+        guard.check(loss, "the training loss", 2, 3)
+    except NotFiniteError as error:
+        return str(error)
+    return ""
