@@ -229,11 +229,10 @@ class Search:
 
     def _check_hvp(self, position: Position) -> events.HvpChecked:
         """How far the finite difference is off, at the step's batches and the weights after it."""
-        batches = [
-            make(position.epoch, position.step) for make in (self._alpha_batch, self._weight_batch)
-        ]
-        shards = self._shards(position.epoch, position.step)
-        distance = self.method.distance(*batches, shards)
+        place = (position.epoch, position.step)
+        distance = self.method.distance(
+            self._alpha_batch(*place), self._weight_batch(*place), self._shards(*place)
+        )
         return events.HvpChecked(
             epoch=position.epoch,
             step=position.step,

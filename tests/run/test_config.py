@@ -16,6 +16,7 @@ LISTED = {
     "stem": "imagenet", "hvp": "exact", "order": 2, "network": "wrn-10-1", "schedule": "step",
     "smoothing": "others", "milestones": "0.5", "method": "darts-2nd", "relaxation": "dirichlet",
     "regulariser": "beta-decay", "perturbation": "random", "zero_one_form": "l1",
+    "stop": "ranking", "derivation": "joint",
 }  # fmt: skip
 KIND = pytest.mark.parametrize("kind", KINDS)
 

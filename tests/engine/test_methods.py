@@ -1,0 +1,89 @@
+"""Every method and space in a real search of a few steps: it moves, derives, and goes on exactly."""
+
+import copy
+
+import pytest
+import torch
+
+from darts_engine import device as devices
+from darts_engine.checkpoint import Position
+from darts_engine.data import dataset as datasets
+from darts_engine.loop import Timing
+from darts_engine.network import Network
+from darts_engine.run import catalog, methods
+from darts_engine.run import config as configs
+from darts_engine.run.config import SearchConfig
+from darts_engine.search import Search
+
+EPOCH = 3
+SMALL = {"data.batch_size": 16, "space.channels": 8, "space.layers": 3, "engine.threads": 1,
+         "search.epochs": 5, "engine.device": "cpu", "search.alpha_warmup": 0.0}  # fmt: skip
+ALL = [(method, "darts", 2) for method in methods.PRESETS]
+ALL += [("darts", space, 4 if space == "s1" else 2) for space in catalog.SPACES if space != "darts"]
+COMBINED = [
+    {"search.method": "pc-darts", "method.perturbation": "mean-shift",
+     "method.perturbation_steps": 1},
+    {"search.method": "darts-minus", "search.order": 2},
+    {"search.method": "gdas", "method.partial_channels": 4},
+    {"search.method": "r-darts-dp", "space.space": "s4"},
+]  # fmt: skip
+
+
+def a_search(**changes: object) -> Search:
+    asked = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
+    config = configs.override(SearchConfig(), asked)
+    assert isinstance(config, SearchConfig)
+    return Search(config, datasets.load("digits", 0), devices.choose(config.engine))
+
+
+def walk(search: Search, steps: range) -> None:
+    search.begin_epoch(EPOCH)
+    for step in steps:
+        search.step(EPOCH, step)
+
+
+def equal(one: object, other: object) -> bool:
+    if isinstance(one, dict):
+        assert isinstance(other, dict)
+        return one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        assert isinstance(other, list | tuple)
+        return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)  # type: ignore[arg-type]
+    return one == other
+
+
+def check(changes: dict[str, object]) -> None:
+    search = a_search(**changes)
+    before = [a.detach().clone() for a in search.supernet.alphas.parameters()]
+    walk(search, range(1, 3))
+    halfway = copy.deepcopy(search.state())
+    walk(search, range(3, 5))
+    for alpha, was in zip(search.supernet.alphas.parameters(), before, strict=True):
+        assert alpha.isfinite().all()
+        assert not torch.equal(alpha, was)
+
+    resumed = a_search(**changes)
+    resumed.load_state(halfway)
+    walk(resumed, range(3, 5))
+    assert equal(resumed.state(), search.state())
+
+    position = Position(epoch=EPOCH, step=4, global_step=4)
+    said = search.finish_epoch(position, Timing())
+    assert {type(event).__name__ for event in said} >= {"AlphaSampled", "EpochFinished"}
+    genotype = search.space.derive(search.method.mixing())
+    network = Network(genotype, channels=4, layers=3, in_channels=1, classes=10)
+    network.eval()
+    assert network(torch.zeros(2, 1, 8, 8))[0].shape == (2, 10)
+
+
+@pytest.mark.parametrize(("method", "space", "nodes"), ALL)
+def test_it_moves_derives_and_goes_on_bit_for_bit(method: str, space: str, nodes: int):
+    changes = {"search.method": method, "space.space": space, "space.nodes": nodes}
+    check(changes | ({"method.threshold": 0.4} if method == "fair-darts" else {}))
+
+
+@pytest.mark.parametrize("changes", COMBINED, ids=lambda c: " ".join(map(str, c.values())))
+def test_axes_of_different_papers_run_together(changes: dict[str, object]):
+    check({"space.nodes": 2} | changes)
