@@ -16,8 +16,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from darts_engine import operations, streams
+from darts_engine.mixture import Summand, mixture
 from darts_engine.norm import BatchNorm
-from darts_engine.operations import AVG_POOL, MAX_POOL, NONE, SKIP, ConvNorm, FactorizedReduce
+from darts_engine.operations import (
+    AVG_POOL,
+    MAX_POOL,
+    NONE,
+    SKIP,
+    ConvNorm,
+    FactorizedReduce,
+    WeightedOperation,
+)
+from darts_engine.recompute import recomputed
 
 STEM_MULTIPLIER = 3
 CELLS = ("normal", "reduce")
@@ -79,17 +89,18 @@ class MixedEdge(nn.Module):
             }
         )
 
-    def forward(
-        self, rectified: Tensor, shared: dict[str, Tensor], weights_O: Tensor
-    ) -> list[Tensor]:
-        """The summands of the edge's output, each (B, C, H', W'); the node adds them up."""
+    def forward(self, rectified: Tensor, shared: dict[str, Tensor], weights_O: Tensor) -> Tensor:
+        """The edge's output, (B, C, H', W')."""
         summands = []
-        for weight, name in zip(weights_O.unbind(), self.names, strict=True):
-            if name == NONE:
-                continue
-            out = shared[name] if name in shared else self.weighted[name](rectified)
-            summands.append(weight * out)
-        return summands
+        for column, name in enumerate(self.names):
+            if name in shared:
+                summands.append(Summand(column, shared[name]))
+            elif name != NONE:
+                operation = self.weighted[name]
+                assert isinstance(operation, WeightedOperation)
+                values = operation.before_norm(rectified)
+                summands.append(Summand(column, values, operation.last_norm))
+        return mixture(weights_O, summands)
 
 
 class SearchCell(nn.Module):
@@ -135,11 +146,11 @@ class SearchCell(nn.Module):
         seen = [source(state) for source, state in zip(self.sources, states, strict=False)]
         edge = 0
         for node in range(self.nodes):
-            summands: list[Tensor] = []
+            outputs: list[Tensor] = []
             for rectified, shared in seen:
-                summands += self.edges[edge](rectified, shared, weights_EO[edge])
+                outputs.append(self.edges[edge](rectified, shared, weights_EO[edge]))
                 edge += 1
-            states.append(sum(summands[1:], summands[0]))
+            states.append(sum(outputs[1:], outputs[0]))
             if node + 1 < self.nodes:
                 seen.append(self.sources[node + 2](states[-1]))
         return torch.cat(states[2:], 1)
@@ -157,7 +168,12 @@ class Supernet(nn.Module):
         classes: outputs.
         seed: names the streams that weights and alphas are drawn from.
         alpha_scale: standard deviation of the first alphas.
+
+    Attributes:
+        recomputes: keep only the cells' outputs for the backward pass, and compute the rest again.
     """
+
+    recomputes = False
 
     def __init__(
         self,
@@ -209,7 +225,10 @@ class Supernet(nn.Module):
         x0 = x1 = self.stem(x)
         for layer, cell in enumerate(self.cells):
             weights = mixing["reduce" if layer in self.reductions else "normal"]
-            x0, x1 = x1, cell(x0, x1, weights)
+            if self.recomputes and torch.is_grad_enabled():
+                x0, x1 = x1, recomputed(cell, x0, x1, weights)
+            else:
+                x0, x1 = x1, cell(x0, x1, weights)
         pooled = functional.adaptive_avg_pool2d(x1, 1).flatten(1)
         logits: Tensor = self.classifier(pooled)
         return logits
