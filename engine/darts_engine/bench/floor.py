@@ -59,8 +59,7 @@ class Floor(msgspec.Struct, frozen=True):
 def measure(batch: int, forward: Comparison, weight_step: Comparison) -> Floor:
     """The floors beside what was measured at this batch size and these threads."""
     machine = rates()
-    images = torch.empty(batch, 3, steps.SIZE, steps.SIZE, device="meta")
-    operations, moved, of_images = work(images)
+    operations, moved, of_images = work(steps.channels_last(steps.random_batch(batch))[0])
     return Floor(
         machine=machine,
         forward=_step(machine, operations, moved, forward.ours_s),
@@ -70,8 +69,7 @@ def measure(batch: int, forward: Comparison, weight_step: Comparison) -> Floor:
 
 def work(images: Tensor) -> tuple[int, int, int]:
     """Operations and bytes of a forward pass; the first convolution's operations apart too."""
-    with torch.device("meta"):
-        supernet = Supernet(channels=steps.CHANNELS, layers=steps.LAYERS)
+    supernet = Supernet(channels=steps.CHANNELS, layers=steps.LAYERS)
     counted: list[tuple[int, int]] = []
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
@@ -82,7 +80,8 @@ def work(images: Tensor) -> tuple[int, int, int]:
     for module in supernet.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.register_forward_hook(count)
-    supernet(images)
+    with torch.no_grad():
+        supernet(images)
     operations, moved = (sum(column) for column in zip(*counted, strict=True))
     return operations, moved, counted[0][0]
 
