@@ -90,7 +90,7 @@ class DataSection(Section, frozen=True, kw_only=True):
     ] = 0
     stream_above: Annotated[
         int,
-        Meta(ge=0, description="Stream a folder: that would fill more than N MiB when decoded."),
+        Meta(ge=0, description="Stream folder: sets whose images would fill more than N MiB."),
     ] = 2000
     image_size: Annotated[
         int, Meta(ge=0, le=1024, description="Resize to N x N pixels; 0 = as they are.")
@@ -99,18 +99,18 @@ class DataSection(Section, frozen=True, kw_only=True):
         64
     )
     crop_padding: Annotated[
-        int, Meta(ge=0, description="Random crop after padding by N pixels; 0 = off.")
+        int, Meta(ge=0, description="In memory: random crop after padding by N pixels; 0 = off.")
     ] = 1
     flip: Annotated[bool, Meta(description="Random horizontal flip.")] = False
     cutout: Annotated[
-        int, Meta(ge=0, description="Side of the square cut out of each image; 0 = off.")
+        int, Meta(ge=0, description="In memory: side of the square cut out of an image; 0 = off.")
     ] = 0
     color_jitter: Annotated[
         float,
         Meta(
             ge=0,
             le=1,
-            description="Streamed sets: strength of random brightness, contrast, saturation and "
+            description="Streamed: strength of random brightness, contrast, saturation and "
             "(half) hue; 0 = off.",
         ),
     ] = 0.0
@@ -499,6 +499,13 @@ def _refuse_nonsense(config: Config, where: str) -> None:
         )
     if isinstance(config, SearchConfig):
         _refuse_nonsense_order(config.search, where)
+        differentiates_twice = config.search.hvp == "exact" or config.search.hvp_check
+        if config.engine.compile and config.search.order == 2 and differentiates_twice:
+            raise ConfigError(
+                "a compiled network cannot be differentiated twice",
+                where=where,
+                remedy="use --hvp finite-difference without --hvp-check, or leave --compile out",
+            )
     if config.weights.lr_min > config.weights.lr:
         raise ConfigError("lr_min is larger than lr", where=where)
     if isinstance(config, TrainConfig):
