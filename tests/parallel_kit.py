@@ -6,6 +6,8 @@ to many digits.
 
 import os
 import tempfile
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,15 +16,19 @@ from typing import Any
 
 import torch
 
-from darts_engine import parallel
+from darts_engine import parallel, session
 from darts_engine.checkpoint import Position
+from darts_engine.control import Inbox, Signals
 from darts_engine.data.dataset import Dataset, Part
+from darts_engine.follower import Follower
 from darts_engine.loop import Timing
 from darts_engine.meter import FiniteGuard
 from darts_engine.ranks import LOOPBACK, Place
+from darts_engine.run import commands, events
 from darts_engine.run import config as configs
-from darts_engine.run import events
 from darts_engine.run.errors import NotFiniteError
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.log import EventLog
 from darts_engine.search import Search
 from darts_engine.train import Train
 from engine_kit import CONTEXT, TINY, TINY_SEARCH, TINY_TRAIN
@@ -176,3 +182,60 @@ def settle_with_a_nan_on_rank_1() -> str:
     except NotFiniteError as error:
         return str(error)
     return ""
+
+
+def wait_for_a_rank_that_hangs() -> str:
+    """What rank 0 is told while rank 1 sleeps."""
+    world = parallel.world()
+    if world.rank:
+        time.sleep(8)
+        return ""
+    try:
+        world.sum_([torch.ones(1)])
+    except parallel.RankLostError as error:
+        return str(error)
+    return "it answered"
+
+
+class _Counter:
+    """Something to save, which counts how often it is."""
+
+    saved = 0
+
+    def state(self) -> dict[str, Any]:
+        self.saved += 1
+        return {"saved": self.saved}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.saved = state["saved"]
+
+    def report(self, position: Position) -> list[events.Event]:
+        return []
+
+
+def pause_longer_than_the_patience(folder: str) -> str:
+    """A boundary at which rank 0 pauses for 8 seconds and then saves."""
+    task, position = _Counter(), Position(epoch=1, step=1, global_step=1, is_epoch_done=False)
+    run = RunFolder(Path(folder))
+    world = parallel.world()
+    if world.rank:
+        follower = Follower(run)
+        follower.join(world)
+        follower.boundary(task, position)
+        return f"went on, saved {task.saved} times"
+    session.KEEP_ALIVE_S = 0.5
+    run.checkpoints.mkdir()
+    log = EventLog(run.events, run.torn_events)
+    leader = session.Session(
+        run, log, Signals(), Inbox(run, log.append), keep=1, checkpoint_seconds=0
+    )
+    leader.join(world)
+    run.send(commands.Pause(id="p"))
+    began = time.monotonic()
+    later = threading.Timer(8, lambda: [run.send(wish) for wish in _SAVE_AND_GO_ON])
+    later.start()
+    leader.boundary(task, position)
+    return f"paused for {time.monotonic() - began:.0f} s"
+
+
+_SAVE_AND_GO_ON = (commands.Checkpoint(id="c"), commands.Resume(id="r"))

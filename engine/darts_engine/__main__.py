@@ -145,6 +145,7 @@ def _work(config: Config, session: "Session | Follower", heart: Heart, place: Pl
     """Build the task, bring it to where it was, and run it to its end or a stop."""
     from darts_engine import device as devices
     from darts_engine import parallel
+    from darts_engine.compiling import compile_forward
     from darts_engine.loop import Loop
     from darts_engine.session import Stopped
 
@@ -162,6 +163,8 @@ def _work(config: Config, session: "Session | Follower", heart: Heart, place: Pl
     dataset = dataset or _load(config, session)
     task = _build(config, dataset, device)
     memory = _memory_of_a_step(task, config, device, session)
+    if config.engine.compile:
+        compile_forward(task.network, lambda why: session.note(why, "warning"))
     session.identity = task.identity()
     session.environment = devices.environment(device, config.engine, place)
     position = session.restore(task)

@@ -28,8 +28,6 @@ class Chance:
 
     def without_paths(self, x: Tensor) -> Tensor:
         """(B, C, H, W): whole images dropped, the others scaled by 1 / (1 - p)."""
-        if x.dim() == 0:
-            return x
         keep = 1 - self.drop_path
         mask = torch.empty((len(x), 1, 1, 1), dtype=x.dtype, device=x.device)
         return x * mask.bernoulli_(keep, generator=self.draws) / keep

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from darts_engine import operations, streams
 from darts_engine.norm import BatchNorm
-from darts_engine.operations import ConvNorm, FactorizedReduce
+from darts_engine.operations import NOISE, ConvNorm, FactorizedReduce
 from darts_engine.parallel import WHOLE
 from darts_engine.run.errors import GenotypeError
 from darts_engine.run.genotype import Genotype
@@ -40,6 +40,29 @@ class DropPath(nn.Module):
         return x * self.shard.mask(x.new_empty((len(x), 1, 1, 1)), keep, self.draws) / keep
 
 
+class Noise(nn.Module):
+    """The operation `noise` of the space S4: standard normal noise instead of the input.
+
+    It is drawn from the drop path's stream in training, and from one fixed seed otherwise.
+    """
+
+    def __init__(self, stride: int, chance: DropPath) -> None:
+        super().__init__()
+        self._stride, self._chance = stride, [chance]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to noise of (B, C, ceil(H / stride), ceil(W / stride))."""
+        like = torch.empty_like(x[:, :, :: self._stride, :: self._stride])
+        draws = self._chance[0].draws if self.training else None
+        return like.normal_(generator=draws or torch.Generator(x.device).manual_seed(0))
+
+
+def _operation(name: str, channels: int, stride: int, chance: DropPath) -> nn.Module:
+    if name == NOISE:
+        return Noise(stride, chance)
+    return operations.derived_operation(name, channels, stride)
+
+
 class DerivedCell(nn.Module):
     """One cell of a genotype. A node sums its edges; the concatenated states are the output."""
 
@@ -63,8 +86,8 @@ class DerivedCell(nn.Module):
         self.preprocess1 = ConvNorm(channels_before[1], channels, affine=True)
         try:
             self.operations = nn.ModuleList(
-                operations.derived_operation(
-                    edge.operation, channels, 2 if is_reduction and edge.input < 2 else 1
+                _operation(
+                    edge.operation, channels, 2 if is_reduction and edge.input < 2 else 1, drop_path
                 )
                 for edge in self.edges
             )
@@ -95,7 +118,7 @@ class DerivedCell(nn.Module):
 
 def unknown_operation(genotype: Genotype) -> GenotypeError:
     """The error that names the first operation the network cannot build."""
-    known = (*operations.PRIMITIVES, "sep_conv_7x7", "conv_7x1_1x7")
+    known = (*operations.PRIMITIVES, NOISE, "sep_conv_7x7", "conv_7x1_1x7")
     edges = genotype.edges("normal") + genotype.edges("reduce")
     name = next(edge.operation for edge in edges if edge.operation not in known)
     return GenotypeError(f"there is no operation {name!r}", remedy=f"known: {', '.join(known)}")

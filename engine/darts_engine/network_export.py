@@ -193,8 +193,11 @@ def export(network: Trained, formats: list[str], folder: Path, stem: str) -> lis
     for name in formats:
         if name not in FORMATS:
             raise ConfigError(f"there is no format {name!r}", remedy=f"use {', '.join(FORMATS)}")
-        with torch.no_grad():
-            made |= {f"{stem}{end}": c for end, c in FORMATS[name](network, program, about).items()}
+        with torch.no_grad(), warnings.catch_warnings():
+            # The exporters' advice is for who writes the network's code.
+            warnings.simplefilter("ignore")
+            for ending, content in FORMATS[name](network, program, about).items():
+                made[f"{stem}{ending}"] = content
     try:
         for name, content in made.items():
             write_private(folder / name, content)
@@ -217,8 +220,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--stem", required=True)
     options = parser.parse_args(arguments)
-    # The exporters' advice is for who writes the network's code.
-    warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
 
     def work() -> list[str]:

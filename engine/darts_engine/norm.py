@@ -164,7 +164,8 @@ def fold(x: Tensor, folds: int) -> Tensor:
 
 def row_of(per_channel: Tensor, folds: int) -> Tensor:
     """(C,) to (folds * C,), what a folded row needs."""
-    return per_channel.expand(folds, -1).reshape(-1)
+    # Of one channel the reshaped view has a stride of 0, which the library's kernels do not see.
+    return per_channel.expand(folds, -1).reshape(-1).contiguous()
 
 
 def unfold(rows: Tensor, shape: torch.Size) -> Tensor:

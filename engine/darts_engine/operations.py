@@ -139,6 +139,19 @@ class Conv7x1(WeightedOperation):
         return out
 
 
+# oneDNN's backward of a 1x1 convolution of stride 2 over a channels-last map of 56x56 and more
+# writes past its memory when there are fewer input channels than this, and the process dies.
+FEWEST_CHANNELS_FOR_STRIDE = 16
+
+
+def _halved(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    """A 1x1 convolution of stride 2, by way of every other pixel where stride is not safe."""
+    if x.device.type == "cpu" and x.shape[1] < FEWEST_CHANNELS_FOR_STRIDE:
+        return functional.conv2d(x[:, :, ::2, ::2], convolution.weight)
+    out: Tensor = convolution(x)
+    return out
+
+
 class FactorizedReduce(WeightedOperation):
     """Halve the resolution by two 1x1 convolutions of stride 2, one shifted by a pixel.
 
@@ -165,7 +178,7 @@ class FactorizedReduce(WeightedOperation):
             # DEVIATION: the official code cannot take odd sizes. A row or column of zeros
             # completes the shifted half, as the padding of every other stride-2 operation does.
             shifted = functional.pad(shifted, (0, width % 2, 0, height % 2))
-        return torch.cat([self.straight(rectified), self.shifted(shifted)], 1)
+        return torch.cat([_halved(self.straight, rectified), _halved(self.shifted, shifted)], 1)
 
 
 class ConvNorm(WeightedOperation):

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recomputed(module: nn.Module, *inputs: Tensor) -> Tensor:
+def recomputed(module: nn.Module, *inputs: object) -> Tensor:
     """`module(*inputs)`, keeping nothing of it for the backward pass but the inputs."""
-    # There are no random numbers in a cell.
+    # There are no random numbers in a cell: the config refuses methods that draw some.
     out: Tensor = checkpoint(
         module,
         *inputs,

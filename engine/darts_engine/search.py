@@ -31,6 +31,7 @@ from darts_engine.run.config import SearchConfig
 from darts_engine.run.genotype import parse
 from darts_engine.scores import Scores, evaluate
 from darts_engine.stopwatch import Stopwatch
+from darts_engine.supernet import Supernet
 from darts_engine.sync_norm import synchronise
 
 
@@ -161,6 +162,12 @@ class Search:
         return self._alpha_batches.batch(epoch, step)
 
     # What there is to say -------------------------------------------------------------------------
+
+    @property
+    def network(self) -> Supernet:
+        """What is trained, as a training calls it."""
+        supernet: Supernet = self.supernet
+        return supernet
 
     def footprint(self) -> footprint.Footprint:
         """What a step will need of memory."""

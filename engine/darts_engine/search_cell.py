@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from darts_engine import operations
 from darts_engine.chance import Chance
+from darts_engine.mixture import Summand, mixture
 from darts_engine.norm import BatchNorm
 from darts_engine.operations import (
     AVG_POOL,
@@ -31,6 +32,7 @@ from darts_engine.operations import (
     SKIP,
     ConvNorm,
     FactorizedReduce,
+    WeightedOperation,
 )
 
 WEIGHTLESS = {NONE, NOISE, MAX_POOL, AVG_POOL}
@@ -144,38 +146,42 @@ class MixedEdge(nn.Module):
             else None
         )
 
-    def forward(
-        self, seen: Seen, weights_O: Tensor, active: Sequence[int] | None = None
-    ) -> list[Tensor]:
-        """The summands of the edge's output, each (B, C, H', W'); the node adds them up.
+    def forward(self, seen: Seen, weights_O: Tensor, active: Sequence[int] | None = None) -> Tensor:
+        """The edge's output, (B, C, H', W').
 
-        Only the `active` columns are computed, or all; the weights of the others are one summand
-        without dimensions.
+        Only the `active` columns are computed, or all. The weights of the others are added as
+        numbers.
         """
-        summands = []
-        skipped = []
-        for column, (weight, name) in enumerate(zip(weights_O.unbind(), self.names, strict=True)):
-            if active is not None and column not in active:
-                skipped.append(weight)
-            elif name != NONE:
-                summands.append(weight * self._output(name, seen))
+        summands = [
+            self._summand(column, name, seen)
+            for column, name in enumerate(self.names)
+            if name != NONE and (active is None or column in active)
+        ]
+        if summands:
+            out = mixture(weights_O, summands)
+        else:
+            out = torch.zeros_like(seen.rectified[:, :, :: self.stride, :: self.stride])
+        if active is not None:
+            weights = weights_O.unbind()
+            out = sum((w for o, w in enumerate(weights) if o not in active), out)
         if self.has_auxiliary_skip:
-            summands.append(self.chance.auxiliary * self._auxiliary_skip(seen))
-        if skipped:
-            summands.append(torch.stack(skipped).sum())
-        if self.training and self.chance.drop_path and summands:
-            return [self.chance.without_paths(sum(summands[1:], summands[0]))]
-        return summands
+            out = out + self.chance.auxiliary * self._auxiliary_skip(seen)
+        if self.training and self.chance.drop_path:
+            out = self.chance.without_paths(out)
+        return out
 
-    def _output(self, name: str, seen: Seen) -> Tensor:
+    def _summand(self, column: int, name: str, seen: Seen) -> Summand:
         if name == NOISE:
-            return self.chance.noise(seen.rectified[:, :, :: self.stride, :: self.stride])
+            like = seen.rectified[:, :, :: self.stride, :: self.stride]
+            return Summand(column, self.chance.noise(like))
         if name not in seen.shared:
-            out: Tensor = self.weighted[name](seen.rectified)
-            return out
+            operation = self.weighted[name]
+            assert isinstance(operation, WeightedOperation)
+            return Summand(column, operation.before_norm(seen.rectified), operation.last_norm)
+        values = seen.shared[name]
         if name == SKIP and self.training and self.chance.skip_dropout:
-            return self.chance.without_skips(seen.shared[SKIP])
-        return seen.shared[name]
+            values = self.chance.without_skips(values)
+        return Summand(column, values)
 
     def _auxiliary_skip(self, seen: Seen) -> Tensor:
         if self.auxiliary is None:
@@ -253,16 +259,20 @@ class SearchCell(nn.Module):
         seen = [self._look(0, states[0], active), self._look(1, states[1], active)]
         edge = 0
         for node in range(self.nodes):
-            summands: list[Tensor] = []
+            outputs: list[Tensor] = []
             beside: list[Tensor] = []
             for source in seen:
                 columns = None if active is None else active[edge]
-                summands += self.edges[edge](source, weights_EO[edge], columns)
+                outputs.append(self.edges[edge](source, weights_EO[edge], columns))
                 if source.beside is not None:
                     share = 1.0 if shares_E is None else shares_E[edge]
                     beside.append(share * source.beside)
                 edge += 1
-            states.append(self._join(summands, beside, seen))
+            total = sum(outputs[1:], outputs[0])
+            if beside:
+                passed = sum(beside[1:], beside[0])
+                total = shuffled(torch.cat([total, passed], 1), self.partial)
+            states.append(total)
             if node + 1 < self.nodes:
                 seen.append(self._look(node + 2, states[-1], active))
         return torch.cat(states[2:], 1)
@@ -274,17 +284,6 @@ class SearchCell(nn.Module):
             needed = {self.names[e][column] for e in leaving for column in active[e]}
         seen: Seen = self.sources[state](x, needed)
         return seen
-
-    def _join(self, summands: list[Tensor], beside: list[Tensor], seen: list[Seen]) -> Tensor:
-        """A node's state: its summands, and what passed its edges by, shuffled among them."""
-        total = sum(summands[1:], summands[0]) if summands else seen[0].rectified.new_zeros(())
-        if total.dim() == 0:
-            # Nothing but `none` was drawn on all edges.
-            stride = self.sources[0].stride
-            total = total + torch.zeros_like(seen[0].rectified[:, :, ::stride, ::stride])
-        if not beside:
-            return total
-        return shuffled(torch.cat([total, sum(beside[1:], beside[0])], 1), self.partial)
 
 
 def shuffled(x: Tensor, groups: int) -> Tensor:

@@ -18,5 +18,7 @@ def seed_of(seed: int, purpose: str, epoch: int = 0, step: int = 0) -> int:
 def generator(
     seed: int, purpose: str, epoch: int = 0, step: int = 0, device: torch.device | str = "cpu"
 ) -> torch.Generator:
-    """A fresh generator at the start of a stream, on a device."""
+    """A fresh generator at the start of a stream, on a device; `meta` gets the CPU's."""
+    if torch.device(device).type == "meta":
+        device = "cpu"
     return torch.Generator(device).manual_seed(seed_of(seed, purpose, epoch, step))

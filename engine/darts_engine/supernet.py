@@ -15,6 +15,7 @@ from darts_engine.alphas import Alphas
 from darts_engine.chance import Chance
 from darts_engine.mixing import Matrices, Mixing
 from darts_engine.norm import BatchNorm
+from darts_engine.recompute import recomputed
 from darts_engine.search_cell import Design, Names, SearchCell
 
 STEM_MULTIPLIER = 3
@@ -38,9 +39,14 @@ class Supernet(nn.Module):
         edge_normalisation: the alphas also weigh whole edges (PC-DARTS).
         auxiliary_skip: as in `Design`.
 
+    Attributes:
+        recomputes: keep only the cells' outputs for the backward pass, and compute the rest again.
+
     Raises:
         ValueError: the channels cannot be divided so.
     """
+
+    recomputes = False
 
     def __init__(
         self,
@@ -106,7 +112,10 @@ class Supernet(nn.Module):
             kind = "reduce" if layer in self.reductions else "normal"
             shares = None if mixing.shares is None else mixing.shares[kind]
             active = None if mixing.active is None else mixing.active[kind]
-            x0, x1 = x1, cell(x0, x1, mixing.weights[kind], shares, active)
+            if self.recomputes and torch.is_grad_enabled():
+                x0, x1 = x1, recomputed(cell, x0, x1, mixing.weights[kind], shares, active)
+            else:
+                x0, x1 = x1, cell(x0, x1, mixing.weights[kind], shares, active)
         pooled = functional.adaptive_avg_pool2d(x1, 1).flatten(1)
         logits: Tensor = self.classifier(pooled)
         return logits

@@ -342,7 +342,8 @@ class Train:
         self._optimizer.load_state_dict(state["weight_optimizer"])
         self._auxiliary_meter.load_state(state["auxiliary_meter"])
         self._scores.load_state(state)
-        if self.config.weights.sam_rho:
+        # A config may be edited between two engines: what is new in it begins here.
+        if "perturbed_meter" in state:
             self._perturbed_meter.load_state(state["perturbed_meter"])
         if self._average:
-            self._average.network.load_state_dict(state["average"])
+            self._average.network.load_state_dict(state.get("average", state["network"]))

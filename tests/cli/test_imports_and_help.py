@@ -12,6 +12,7 @@ from darts_engine.run.errors import ExitCode
 COMMANDS = [
     *("search", "train", "resume", "attach", "runs", "pause", "checkpoint", "stop", "tail"),
     *("export", "show", "derive", "doctor", "reset-terminal"),
+    *("evaluate", "predict", "export-network"),
 ]
 
 

@@ -20,16 +20,16 @@ def streamed_run(runs: Path, name: str, kind: str) -> RunFolder:
     if not tree.exists():
         jpeg_tree(tree, train=12, val=3)
     more = IMAGENET_STEM if kind == "train" else {}
-    more = more | {f"{kind}__epochs": 3, "data__dataset": f"imagenet:{tree}"}
+    more = more | {f"{kind}__epochs": 2, "data__dataset": f"imagenet:{tree}"}
     return make_run(runs, name, kind, **(STREAMED | more))
 
 
-@pytest.mark.parametrize("kind", ["search", "train"])
+@pytest.mark.parametrize("kind", [pytest.param("search", marks=pytest.mark.slow), "train"])
 def test_a_streamed_run_that_is_killed_ends_as_one_that_was_not(runs: Path, kind: str) -> None:
     whole = streamed_run(runs, "whole", kind)
     assert Engine(whole).wait() == 0
     killed = streamed_run(runs, "killed", kind)
-    for wanted in (3, 7):
+    for wanted in (2, 4):
         engine = Engine(killed)
         engine.until(lambda facts, n=wanted: len(of_type(facts, events.CheckpointSaved)) >= n)
         engine.kill()

@@ -1,4 +1,4 @@
-"""Every method and space in a real search of a few steps: it moves, derives, and goes on exactly."""
+"""Every method and space in a short real search: it moves, derives, and goes on exactly."""
 
 import copy
 

@@ -40,7 +40,9 @@ def normalise(layer, x, gradient):
 
 
 @pytest.mark.parametrize("affine", [False, True])
-@pytest.mark.parametrize("shape", [(16, 16, 32, 32), (5, 6, 9, 11), (2, 4, 1, 3), (64, 64, 8, 8)])
+@pytest.mark.parametrize(
+    "shape", [(16, 16, 32, 32), (5, 6, 9, 11), (2, 4, 1, 3), (64, 64, 8, 8), (4, 1, 32, 32)]
+)
 def test_batch_norm_is_exact_to_the_last_digits_in_channels_last_memory(shape, affine):
     x, gradient = image(*shape), image(*shape, seed=1)
     layer = BatchNorm(shape[1], affine=affine)

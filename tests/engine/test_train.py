@@ -59,14 +59,16 @@ def run(train, first, last):
     return said
 
 
-@NETWORKS
-@pytest.mark.parametrize("killed_after", [2, 3, 5])
+# In an epoch, at its end, and in a later one.
+@pytest.mark.parametrize(
+    ("network", "killed_after"), [(DERIVED, 2), (WIDE, 2), (WIDE, 3), (WIDE, 5)]
+)
 def test_with_everything_on_it_goes_on_from_its_state_to_the_bit(network, killed_after):
     whole, first, second = (training(network, EVERYTHING) for _ in range(3))
-    run(whole, 1, 8)
+    run(whole, 1, 6)
     run(first, 1, killed_after)
     second.load_state(first.state())
-    run(second, killed_after + 1, 8)
+    run(second, killed_after + 1, 6)
     assert fingerprint(second.state()) == fingerprint(whole.state())
 
 
@@ -160,3 +162,36 @@ def test_weights_from_elsewhere_are_taken_over_once_at_the_very_start(tmp_path):
     assert train.opening(Position(epoch=1, step=1, global_step=1)) == []
     with pytest.raises(CheckpointError, match="theirs"):
         train.opening(Position())
+
+
+@NETWORKS
+def test_both_passes_drop_the_same_so_that_a_tiny_rho_changes_next_to_nothing(network):
+    still = {"network.dropout": 0.5} if network is WIDE else {"network.drop_path": 0.9}
+    plain, sharp = (
+        training(network, still, {"train.epochs": 2, "weights.sam_rho": rho}) for rho in (0.0, 1e-7)
+    )
+    for train in (plain, sharp):
+        # Drop path is zero in the first epoch.
+        train.begin_epoch(2)
+        train.step(2, 1)
+    for ours, theirs in zip(sharp.network.parameters(), plain.network.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+@NETWORKS
+def test_half_precision_leaves_weights_averages_and_losses_in_float32(network):
+    train = training(network, EVERYTHING, {"engine.amp": True})
+    finished = run(train, 1, 3)[1]
+    assert finished.valid_loss is not None
+    for state in (train.network, train._average.network):
+        assert {value.dtype for value in state.parameters()} == {torch.float32}
+
+
+def test_optimisation_may_be_switched_on_between_two_engines():
+    first, second = training(WIDE), training(WIDE, EVERYTHING)
+    run(first, 1, 2)
+    second.load_state(first.state())
+    state = second.state()
+    assert fingerprint(state["average"]) == fingerprint(state["network"])
+    run(second, 3, 4)
+    assert fingerprint(second.state()["average"]) != fingerprint(second.state()["network"])

@@ -9,14 +9,16 @@ from darts_tui.launcher import exit_code
 BENCH = (sys.executable, "-P", "-m", "darts_engine.bench")
 
 
-def bench(*, quick: bool, as_json: bool) -> int:
+def bench(*, quick: bool, floor: bool, as_json: bool) -> int:
     """Measure our supernet against a plain one, and give the child's exit code.
 
     Args:
         quick: batch 16 on one thread only.
+        floor: the machine's best times for the same steps too.
         as_json: one JSON object instead of the table.
     """
-    arguments = [*BENCH, *(["--quick"] if quick else []), *(["--json"] if as_json else [])]
+    wanted = {"--quick": quick, "--floor": floor, "--json": as_json}
+    arguments = [*BENCH, *(option for option, is_on in wanted.items() if is_on)]
     # Threads that spin would slow their own neighbours on a machine with few cores.
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
     environment.pop("OMP_NUM_THREADS", None)

@@ -22,6 +22,7 @@ from darts_tui.options import (
     Face,
     Mouse,
     Name,
+    Nproc,
     Run,
     Runs,
     Slow,
@@ -86,6 +87,7 @@ def search(
     runs: Runs = DEFAULT_RUNS,
     name: Name = None,
     config: ConfigFile = None,
+    nproc: Nproc = 1,
     progress: Face = Progress.AUTO,
     detach: Detach = False,
     mouse: Mouse = True,
@@ -101,7 +103,11 @@ def search(
 
     chosen = starting.search_config(config, given)
     return starting.launch(
-        runs, name, chosen, Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme)
+        runs,
+        name,
+        chosen,
+        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme),
+        nproc,
     )
 
 
@@ -112,6 +118,7 @@ def train(
     runs: Runs = DEFAULT_RUNS,
     name: Name = None,
     config: ConfigFile = None,
+    nproc: Nproc = 1,
     progress: Face = Progress.AUTO,
     detach: Detach = False,
     mouse: Mouse = True,
@@ -127,7 +134,11 @@ def train(
 
     chosen = starting.train_config(config, given, runs)
     return starting.launch(
-        runs, name, chosen, Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme)
+        runs,
+        name,
+        chosen,
+        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme),
+        nproc,
     )
 
 
@@ -135,6 +146,7 @@ def train(
 def resume(
     run: Run,
     runs: Runs = DEFAULT_RUNS,
+    nproc: Nproc = 1,
     progress: Face = Progress.AUTO,
     detach: Detach = False,
     mouse: Mouse = True,
@@ -148,7 +160,9 @@ def resume(
     from darts_tui import starting
 
     return starting.resume(
-        find(runs, run), Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme)
+        find(runs, run),
+        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme),
+        nproc,
     )
 
 

@@ -64,6 +64,9 @@ def bench(
     quick: Annotated[
         bool, typer.Option("--quick", help="Batch 16 on one thread, in under 8 minutes.")
     ] = False,
+    floor: Annotated[
+        bool, typer.Option("--floor", help="Also how fast this machine could be at best.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Measure our supernet against a plain one, side by side in one run, on the CPU.
@@ -72,7 +75,7 @@ def bench(
     """
     from darts_tui import benching
 
-    return benching.bench(quick=quick, as_json=as_json)
+    return benching.bench(quick=quick, floor=floor, as_json=as_json)
 
 
 @app.command(rich_help_panel=CARE)

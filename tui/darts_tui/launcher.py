@@ -19,6 +19,8 @@ from darts_tui.safe_text import clean
 
 # -P keeps the working folder out of the import path: a torch.py beside the user's data is not ours.
 ENGINE = (sys.executable, "-P", "-m", "darts_engine")
+# What torchrun and its like tell their processes. An engine of ours is in no such job.
+PLACE_IN_A_JOB = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 START_PATIENCE_S = 60.0
 POLL_S = 0.02
 SHOWN_LINES = 3
@@ -33,7 +35,7 @@ class EngineDiedError(RunError):
 
 
 def start(
-    folder: RunFolder, config: Config, *, program: Sequence[str] | None = None
+    folder: RunFolder, config: Config, *, nproc: int = 1, program: Sequence[str] | None = None
 ) -> subprocess.Popen[bytes]:
     """Start an engine for the run and wait until it holds it.
 
@@ -42,6 +44,7 @@ def start(
     Args:
         folder: the run, with its config written.
         config: decides the number of threads.
+        nproc: processes that share the run; the engine starts and ends the others itself.
         program: the command that the run folder's path is appended to; the engine unless given.
 
     Raises:
@@ -58,7 +61,7 @@ def start(
             remedy="mend the folder's rights; 'darts-tui doctor' looks whether locks work there",
         ) from None
     said_before = _log_size(folder)
-    process = _spawn(folder, config, program or ENGINE)
+    process = _spawn(folder, config, nproc, program or ENGINE)
     threading.Thread(target=process.wait, name="reaper", daemon=True).start()
     deadline = time.monotonic() + START_PATIENCE_S
     try:
@@ -79,12 +82,17 @@ def exit_code(returncode: int) -> int:
     return returncode if returncode >= 0 else 128 - returncode
 
 
-def _spawn(folder: RunFolder, config: Config, program: Sequence[str]) -> subprocess.Popen[bytes]:
+def _spawn(
+    folder: RunFolder, config: Config, nproc: int, program: Sequence[str]
+) -> subprocess.Popen[bytes]:
     # Spinning OpenMP workers make a busy machine slower by an order of magnitude.
     environment = os.environ | {
         "OMP_WAIT_POLICY": "PASSIVE",
-        "OMP_NUM_THREADS": str(num_threads(config.engine.threads)),
+        "OMP_NUM_THREADS": str(num_threads(config.engine.threads, nproc)),
     }
+    for name in PLACE_IN_A_JOB:
+        environment.pop(name, None)
+    shared = ("--nproc", str(nproc)) if nproc > 1 else ()
     try:
         log = os.open(
             folder.engine_log,
@@ -93,7 +101,7 @@ def _spawn(folder: RunFolder, config: Config, program: Sequence[str]) -> subproc
         )
         try:
             return subprocess.Popen(
-                [*program, str(folder.path.resolve())],
+                [*program, str(folder.path.resolve()), *shared],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

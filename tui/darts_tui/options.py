@@ -93,6 +93,17 @@ ConfigFile = Annotated[
         rich_help_panel=RUN_PANEL,
     ),
 ]
+Nproc = Annotated[
+    int,
+    typer.Option(
+        "--nproc",
+        metavar="N",
+        min=1,
+        max=64,
+        help="Processes that share every batch, each on a GPU of its own or on the CPU.",
+        rich_help_panel=PANELS["engine"],
+    ),
+]
 Face = Annotated[
     Progress,
     typer.Option(

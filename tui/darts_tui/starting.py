@@ -98,7 +98,7 @@ def _absolute(dataset: str) -> str:
     return f"{source}:{Path(path).expanduser().absolute()}" if colon and path else dataset
 
 
-def launch(runs: Path, name: str | None, chosen: Config, how: Watching) -> int:
+def launch(runs: Path, name: str | None, chosen: Config, how: Watching, nproc: int = 1) -> int:
     """Make the run's folder, start its engine, and show it or leave.
 
     Raises:
@@ -106,11 +106,11 @@ def launch(runs: Path, name: str | None, chosen: Config, how: Watching) -> int:
         RunError: the folder cannot be made or the engine ended at once.
     """
     how = settled(how)
-    return _start(create(runs, name, chosen), chosen, how)
+    return _start(create(runs, name, chosen), chosen, how, nproc)
 
 
-def resume(folder: RunFolder, how: Watching) -> int:
-    """Do what going on means in the run's state.
+def resume(folder: RunFolder, how: Watching, nproc: int = 1) -> int:
+    """Do what going on means in the run's state; an engine that lives keeps its processes.
 
     Raises:
         BusyError: its engine lives but can take no wish now.
@@ -128,7 +128,7 @@ def resume(folder: RunFolder, how: Watching) -> int:
         case "stopping" | "stalled":
             raise _busy(folder, state)
         case _:
-            return _start(folder, folder.read_config(), how)
+            return _start(folder, folder.read_config(), how, nproc)
     return ExitCode.OK
 
 
@@ -143,9 +143,9 @@ def _busy(folder: RunFolder, state: str) -> BusyError:
     )
 
 
-def _start(folder: RunFolder, chosen: Config, how: Watching) -> int:
+def _start(folder: RunFolder, chosen: Config, how: Watching, nproc: int) -> int:
     offset = end(folder)
-    engine = launcher.start(folder, chosen)
+    engine = launcher.start(folder, chosen, nproc=nproc)
     if how.detach:
         say(folder.name)
         return ExitCode.OK

@@ -1,4 +1,4 @@
-"""`python -m darts_engine.bench [--quick] [--json]`: every claim of speed, measured in one run."""
+"""`python -m darts_engine.bench [--quick] [--floor] [--json]`: claims of speed, measured."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import torch
 
-from darts_engine.bench import augmentation, memory, steps
+from darts_engine.bench import augmentation, floor, memory, steps
 from darts_engine.bench.timing import Comparison
 
 STEPS = ("forward", "weight_step", "alpha_step_first_order", "alpha_step_second_order")
@@ -17,11 +17,15 @@ def main(arguments: list[str]) -> int:
     """Measure and print; a table as it goes, or one JSON object at the end."""
     parser = argparse.ArgumentParser(prog="darts-tui bench")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--floor", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     show = _Table(silent=options.json)
     torch.set_num_threads(1)
     results = _measure(16, 1, 3, show)
+    if options.floor:
+        results["floor"] = floor.measure(16, results["forward"], results["weight_step"])
+        show.floor(results["floor"])
     if not options.quick:
         results["more"] = {}
         for batch, threads in ((16, 2), (64, 1), (64, 2)):
@@ -89,6 +93,19 @@ class _Table:
             f"   reference {_seconds(found.reference_s, found.reference_range_s)}"
             + (f"   channels-last {last:7.3f}" if last is not None else "")
         )
+
+    def floor(self, found: floor.Floor) -> None:
+        machine = found.machine
+        self.say(
+            f"\nfloor: matrix product {machine.matrix_gflop_per_s:.0f} and convolution"
+            f" {machine.convolution_gflop_per_s:.0f} GFLOP/s, copy {machine.copy_gb_per_s:.0f} GB/s"
+        )
+        for name, step in (("forward", found.forward), ("weight_step", found.weight_step)):
+            self.say(
+                f"{name:26}{step.gflop:6.1f} GFLOP {step.operations_floor_s:.3f} s   {step.gb:.1f}"
+                f" GB {step.bytes_floor_s:.3f} s   ours {step.ours_s:.3f} s, floor"
+                f" {step.fraction:.0%} of it"
+            )
 
 
 def _seconds(median: float, span: tuple[float, float]) -> str:

@@ -174,8 +174,8 @@ class HealthMeasured(Event, kw_only=True, frozen=True):
     kept_edges: dict[str, int] = {}
     alpha_grad_norm: float | None = None
     weight_grad_norm: float | None = None
-    eigenvalue: float | None = None
     sharpness_gap: float | None = None
+    eigenvalue: float | None = None
 
 
 class HvpChecked(Event, kw_only=True, frozen=True):

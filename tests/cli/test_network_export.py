@@ -1,0 +1,121 @@
+"""`darts-tui export-network`: what is exported computes what the run's network computes."""
+
+import importlib.util
+import json
+
+import pytest
+import torch
+
+from darts_engine import network_export, network_state, trained
+from darts_engine.networks import build
+from darts_engine.run import config as configs
+from darts_engine.run.errors import ConfigError, RunError
+from darts_engine.run.folder import RunFolder
+from engine_kit import Engine, make_run
+
+# Loading TorchScript warns that it has a successor.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> RunFolder:
+    """A finished training of one epoch."""
+    folder = make_run(tmp_path_factory.mktemp("runs"), "trained", "train", train__epochs=1)
+    assert Engine(folder).wait() == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def network(run):
+    return trained.of_run(run, "best", run.read_config())
+
+
+def pixels(batch: int) -> torch.Tensor:
+    """(B, 8, 8, 1) uint8."""
+    draws = torch.Generator().manual_seed(batch)
+    return torch.randint(256, (batch, 8, 8, 1), generator=draws, dtype=torch.uint8)
+
+
+def agrees(network, program, batch: int) -> bool:
+    images = pixels(batch)
+    wanted = network.logits(network.inputs.on(network.device).plain(images))
+    given = (images.permute(0, 3, 1, 2) / 255).contiguous()
+    return torch.allclose(torch.as_tensor(program(given)), wanted, atol=1e-5, rtol=0)
+
+
+def test_programs_take_raw_pixels_of_any_batch_and_agree_with_the_run(network, tmp_path):
+    names = network_export.export(network, ["torchscript", "torch-export"], tmp_path, "t")
+    assert names == ["t.torchscript.pt", "t.pt2"]
+    said = {network_export.METADATA: ""}
+    script = torch.jit.load(tmp_path / "t.torchscript.pt", _extra_files=said)
+    program = torch.export.load(tmp_path / "t.pt2").module()
+    for batch in (1, 2, 5):
+        assert agrees(network, script, batch)
+        assert agrees(network, program, batch)
+    about = json.loads(said[network_export.METADATA])
+    assert about["input"]["range"] == [0.0, 1.0]
+    assert about["input"]["normalised_inside"] is True
+    assert about["classes"] == ["0", "1", "2", "3"]
+
+
+def test_a_wide_resnet_is_exported_too(network, tmp_path):
+    config = configs.override(network.config, {"network.network": "wrn-10-1"})
+    wide = build(config.network, in_channels=1, classes=4, seed=0).eval()
+    subject = trained.Trained(config, wide, network.inputs, "nowhere", None, network.device)
+    network_export.export(subject, ["torchscript"], tmp_path, "wide")
+    assert agrees(subject, torch.jit.load(tmp_path / "wide.torchscript.pt"), 3)
+
+
+def test_the_state_dictionary_is_in_the_official_layout_with_its_config(network, tmp_path):
+    assert network_export.export(network, ["state-dict"], tmp_path, "t") == [
+        "t-state.pt", "t-state.json",
+    ]  # fmt: skip
+    state = torch.load(tmp_path / "t-state.pt", weights_only=True)
+    about = json.loads((tmp_path / "t-state.json").read_text())
+    assert about["input"]["normalised_inside"] is False
+    config = configs.from_plain(about["config"])
+    assert isinstance(config, configs.TrainConfig)
+    again = build(config.network, in_channels=1, classes=4, seed=9).eval()
+    network_state.load(again, state)
+    mean, std = (torch.tensor(about["normalisation"][key]) for key in ("mean", "std"))
+
+    def by_hand(images):
+        with torch.no_grad():
+            return again((images - mean) / std)[0]
+
+    assert agrees(network, by_hand, 4)
+
+
+def test_onnx_computes_the_same_where_its_packages_are(network, tmp_path):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    network_export.export(network, ["onnx"], tmp_path, "t")
+    session = runtime.InferenceSession(tmp_path / "t.onnx")
+    for batch in (1, 5):
+        assert agrees(network, lambda x: session.run(None, {"pixels": x.numpy()})[0], batch)
+
+
+@pytest.mark.skipif(bool(importlib.util.find_spec("onnx")), reason="onnx is here")
+def test_without_its_package_onnx_is_refused_and_nothing_is_written(network, tmp_path):
+    with pytest.raises(ConfigError, match="ONNX needs a package") as refused:
+        network_export.export(network, ["state-dict", "onnx"], tmp_path, "t")
+    assert refused.value.remedy == "pip install onnx"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(network, tmp_path):
+    with pytest.raises(RunError, match="cannot be written"):
+        network_export.export(network, ["state-dict"], tmp_path / "nowhere", "t")
+
+
+def test_the_command_writes_into_the_runs_exports_and_says_where(run, darts):
+    said = darts("export-network", run.path, "--format", "state-dict,torchscript", "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["files"] == [
+        str(run.exports / name)
+        for name in ("trained-state.pt", "trained-state.json", "trained.torchscript.pt")
+    ]
+    assert (run.exports / "trained.torchscript.pt").is_file()
+    refused = darts("export-network", run.path, "--format", "keras")
+    assert refused.code == 2
+    assert refused.complaint[0] == "there is no format 'keras'"
