@@ -2,13 +2,13 @@
 
 oneDNN's backward costs many times its forward when the kernel is dilated or wider than 3. So:
 
-- A kernel with dilation 2 sees the four parities of its input apart: it is an undilated convolution
-  over the four sub-images, and with stride 2 over just one of them.
+- A kernel with dilation 2 sees the four parities of its input apart: its gradient is that of an
+  undilated one over the four sub-images. With stride 2 it sees just one of them.
 - Taps that can only meet padding are left out: a 5x5 kernel with dilation 2 has 24 of them on a
   2x2 map.
 - The gradient of a wide kernel is taken three columns at a time: 5x3 twice takes a quarter of the
   time of 5x5 once.
-- The gradient of its input at stride 1 is a forward convolution with the kernel turned around.
+- The gradient of the input at stride 1 is a forward convolution with the kernel turned around.
 
 All are exact, forward and backward: the same products in another order. Other devices use the
 library's own convolution. Shapes: x (B, C, H, W), weight (C, 1, k, k) with odd k.
@@ -41,53 +41,51 @@ class DepthwiseConv(nn.Conv2d):
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    """The convolution of x with each channel's kernel, by way of undilated ones."""
+    """The convolution of x with each channel's kernel, its gradients by way of undilated ones."""
     weight = _without_padding_taps(weight, max(x.shape[2:]), dilation)
     if weight.shape[2] == 1:
         return x[:, :, ::stride, ::stride] * weight[:, 0, 0, 0, None, None]
-    if dilation == 1:
-        return _undilated(x, weight, stride)
-    if stride == dilation:
-        return _undilated(x[:, :, ::dilation, ::dilation], weight, 1)
-    if stride == 1 and dilation == 2:
-        height, width = x.shape[2:]
-        even = functional.pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
-        out = _from_parities(_undilated(_to_parities(even), weight, 1))
-        return out[:, :, :height, :width]
+    if dilation > 1 and stride == dilation:
+        x, stride, dilation = x[:, :, ::dilation, ::dilation], 1, 1
+    is_slow = (stride, dilation) == (1, 2) or (dilation == 1 and weight.shape[3] > WIDEST_FAST)
+    if not is_slow or torch.is_autocast_enabled("cpu"):
+        return _convolution(x, weight, stride, dilation)
+    out: Tensor = _Depthwise.apply(x, weight, stride, dilation)
+    return out
+
+
+def _convolution(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
     padding = dilation * (weight.shape[2] // 2)
     return functional.conv2d(x, weight, None, stride, padding, dilation, weight.shape[0])
 
 
-def _undilated(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    if weight.shape[3] <= WIDEST_FAST or torch.is_autocast_enabled("cpu"):
-        return functional.conv2d(x, weight, None, stride, weight.shape[2] // 2, 1, weight.shape[0])
-    out: Tensor = _Wide.apply(x, weight, stride)
-    return out
-
-
-class _Wide(torch.autograd.Function):
+class _Depthwise(torch.autograd.Function):
     """The library's forward, and a backward made of the calls that it is fast at."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.stride = stride
-        return functional.conv2d(x, weight, None, stride, weight.shape[2] // 2, 1, weight.shape[0])
+        ctx.stride, ctx.dilation = stride, dilation
+        return _convolution(x, weight, stride, dilation)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         (grad,), (x, weight), stride = grads, ctx.saved_tensors, ctx.stride
-        needs_x, needs_weight, _ = ctx.needs_input_grad
-        reach, channels = weight.shape[2] // 2, weight.shape[0]
+        needs_x, needs_weight, _, _ = ctx.needs_input_grad
+        reach = weight.shape[2] // 2
         grad_x = grad_weight = None
         if needs_x and stride == 1:
-            turned = weight.flip(2, 3)
-            grad_x = functional.conv2d(grad, turned, None, 1, reach, 1, channels)
+            grad_x = _convolution(grad, weight.flip(2, 3), 1, ctx.dilation)
         elif needs_x:
             grad_x = _library(grad, x, weight, stride, reach, (True, False))[0]
         if needs_weight:
-            grad_weight = _columns_apart(grad, x, weight, stride)
-        return grad_x, grad_weight, None
+            if ctx.dilation == 2:
+                grad, x = _to_parities(grad), _to_parities(x)
+            if weight.shape[3] > WIDEST_FAST:
+                grad_weight = _columns_apart(grad, x, weight, stride)
+            else:
+                grad_weight = _library(grad, x, weight, stride, reach, (False, True))[1]
+        return grad_x, grad_weight, None, None
 
 
 def _columns_apart(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -130,16 +128,13 @@ def _without_padding_taps(weight: Tensor, size: int, dilation: int) -> Tensor:
 
 
 def _to_parities(x: Tensor) -> Tensor:
-    """(B, C, 2h, 2w) to (4B, C, h, w): the sub-images of even and odd rows and columns."""
+    """(B, C, H, W) to (4B, C, ceil(H / 2), ceil(W / 2)): sub-images of even and odd rows, columns.
+
+    Odd sizes get a row or column of zeros. Memory stays channels-last.
+    """
+    if x.shape[2] % 2 or x.shape[3] % 2:
+        x = functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
     batch, channels, height, width = x.shape
     split = x.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels)
     apart = split.permute(2, 4, 0, 1, 3, 5).reshape(-1, height // 2, width // 2, channels)
     return apart.permute(0, 3, 1, 2)
-
-
-def _from_parities(parities: Tensor) -> Tensor:
-    """The inverse of `_to_parities`; both keep memory channels-last."""
-    batch, channels, height, width = parities.shape
-    split = parities.permute(0, 2, 3, 1).reshape(2, 2, batch // 4, height, width, channels)
-    whole = split.permute(2, 3, 0, 4, 1, 5).reshape(batch // 4, 2 * height, 2 * width, channels)
-    return whole.permute(0, 3, 1, 2)

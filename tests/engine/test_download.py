@@ -28,7 +28,7 @@ class Watch(Unwatched):
         self.seen: list[int] = []
 
     def note(self, message: str, level: str = "info") -> None:
-        self.notes.append(message)
+        self.notes += [] if "downloading" in message else [message]
 
     def fetched(self, file: str, done_bytes: int, total_bytes: int) -> None:
         self.seen.append(done_bytes)

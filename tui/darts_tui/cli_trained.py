@@ -1,5 +1,6 @@
 """The command line's commands that use a trained network; `cli` takes them in."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,6 +73,8 @@ def evaluate(
 
     words = evaluating.picture_formats(formats)
     chosen = evaluating.subject(run, runs, weights, _which(checkpoint), given)
+    if sys.stderr.isatty():
+        tell(f"evaluating {chosen.name} on {chosen.config.data.dataset}")
     found = evaluating.evaluate(chosen)
     files, messages = evaluating.write(chosen, found, words, out)
     for message in messages:

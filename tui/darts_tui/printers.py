@@ -144,6 +144,9 @@ class Bars:
         state = fold(self._state, event)
         if text := note_line(event):
             self._console.print(text, style=_style(event), soft_wrap=True)
+        if state.started is None and state.download:
+            done, total = state.download.done_bytes, state.download.total_bytes
+            self._move(self._run, "download", done // 1_000_000, total // 1_000_000, "MB")
         if state.started is None:
             return
         per_epoch = state.started.steps_per_epoch

@@ -9,7 +9,7 @@ from torch.nn import functional
 from darts_engine import device as devices
 from darts_engine.bench.plain_search import PlainSearch
 from darts_engine.bench.plain_supernet import PlainSupernet, copy_weights
-from darts_engine.bench.timing import Comparison, Work, compare
+from darts_engine.bench.timing import Comparison, Work, clock, compare
 from darts_engine.meter import cross_entropy
 from darts_engine.methods.darts import architect
 from darts_engine.methods.first_order import Batch
@@ -101,7 +101,7 @@ def supernet_steps(batch: int, rounds: int, kinds: tuple[str, ...]) -> dict[str,
         works["weight_step"][name] = partial(plain.weight_step, *data)
         works["alpha_step_first_order"][name] = partial(plain.first_order, *data)
         works["alpha_step_second_order"][name] = partial(plain.second_order, data, data)
-    return {kind: compare(works[kind], rounds) for kind in kinds}
+    return {kind: compare(works[kind], rounds, clock()) for kind in kinds}
 
 
 def derived_network(batch: int, rounds: int) -> Comparison:
@@ -122,7 +122,7 @@ def derived_network(batch: int, rounds: int) -> Comparison:
         loss = cross_entropy(logits, labels) + 0.4 * cross_entropy(auxiliary, labels)
         torch.autograd.grad(loss, list(networks[name].parameters()))
 
-    return compare({name: partial(work, name) for name in networks}, rounds)
+    return compare({name: partial(work, name) for name in networks}, rounds, clock())
 
 
 def float64_difference() -> float:

@@ -117,6 +117,11 @@ def plain_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All images of a part in their order, without augmentation; a rank gets every N-th batch."""
     world = parallel.world()
-    for indices in torch.arange(len(part)).split(size)[world.rank :: world.size]:
-        images = augment.plain(part.pick(indices, augment.device))
+    batches = torch.arange(len(part)).split(size)[world.rank :: world.size]
+    if isinstance(part, StreamedPart):
+        picked = part.pick_all(batches, augment.device)
+    else:
+        picked = (part.pick(indices, augment.device) for indices in batches)
+    for indices, levels in zip(batches, picked, strict=True):
+        images = augment.plain(levels)
         yield images, part.labels[send(indices, part.labels.device)]

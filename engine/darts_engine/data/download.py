@@ -30,6 +30,8 @@ PIECE_BYTES = 1 << 18
 # Waits before going on after cuts in a row without a byte of progress; then a mirror is given up.
 PATIENCE_S = (1.0, 2.0, 4.0)
 POLL_S = 0.5
+# File systems without locks: two runs may then fetch a file twice, and both get it whole.
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -125,7 +127,11 @@ def _alone(folder: Path, file: File, watch: Watch) -> Iterator[None]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except BlockingIOError:
+            except OSError as error:
+                if error.errno in NO_LOCKS:
+                    break
+                if not isinstance(error, BlockingIOError):
+                    raise
                 if not waits:
                     watch.note(f"another run is downloading {file.name}: waiting for it")
                 waits = True
@@ -143,6 +149,8 @@ def _fetch_from(url: str, file: File, folder: Path, watch: Watch) -> None:
     """
     part = folder / f"{file.name}.part"
     is_resumed = part.exists()
+    where = f"{file.name} ({file.size / 1e6:.0f} MB) from {urlsplit(url).hostname}"
+    watch.note(f"going on downloading {where}" if is_resumed else f"downloading {where}")
     _receive_all(url, file, part, watch)
     if not is_whole(part, file):
         part.unlink()

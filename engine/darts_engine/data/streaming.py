@@ -10,7 +10,8 @@ images are the middle of the image at a shorter side of 256/224 of the size.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
@@ -71,6 +72,16 @@ class StreamedPart:
     def pick(self, indices: Tensor, device: torch.device) -> Tensor:
         """The middles of the images `indices` (B,): (B, S, S, 3) uint8 on a device."""
         return joined(self.start(indices, [middle] * len(indices)), device)
+
+    def pick_all(self, batches: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:
+        """`pick` of one batch after another; the next ones are begun before one is waited for."""
+        begun: deque[list[Future[np.ndarray]]] = deque()
+        for indices in batches:
+            begun.append(self.start(indices, [middle] * len(indices)))
+            if len(begun) > AHEAD:
+                yield joined(begun.popleft(), device)
+        while begun:
+            yield joined(begun.popleft(), device)
 
     def start(
         self, indices: Tensor, boxes: "Sequence[Callable[[int, int], Box]]"

@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib as mpl
 import msgspec
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -161,11 +162,15 @@ def draw_confusion(picture: Confusion) -> Figure:
     count = len(picture.classes)
     shown = count <= MOST_DIGITS
     side = max(3.6, 0.42 * count) if shown else 7.0
-    figure = Figure(figsize=(side + 1.6, side + 1.0), layout="constrained")
+    names = 0.07 * max(map(len, picture.classes)) if count <= MOST_NAMES else 0.3
+    # Compressed, because the matrix is square whatever room there is.
+    figure = Figure(figsize=(side + names + 1.6, side + names + 0.8), layout="compressed")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     shares = [[100 * n / max(1, sum(row)) for n in row] for row in picture.counts]
-    image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=100.0)
+    # Without digits, a root brings out the few per cent that are taken for other classes.
+    norm = PowerNorm(1.0 if shown else 0.4, vmin=0.0, vmax=100.0)
+    image = axes.imshow(shares, cmap="Blues", norm=norm)
     for row, line in enumerate(picture.counts if shown else []):
         for column, number in enumerate(line):
             if number:
