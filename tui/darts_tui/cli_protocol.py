@@ -133,7 +133,12 @@ def protocol(
 
 @app.command(rich_help_panel=LOOK)
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One recipe.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", autocompletion=options.complete_recipe, help="One recipe."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """List the recipes of the field, or explain one: its settings and their sources.

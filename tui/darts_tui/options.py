@@ -59,6 +59,13 @@ def complete_genotype(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
+def complete_recipe(incomplete: str) -> list[str]:
+    """Names of recipes for the shell's completion."""
+    from darts_engine.run.recipes import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 Runs = Annotated[
     Path,
     typer.Option(
@@ -236,6 +243,8 @@ def _parameter(name: str, setting: Setting) -> inspect.Parameter:
 def _completion(key: str) -> Callable[..., list[str]] | None:
     if key == "network.genotype":
         return complete_genotype
+    if key == "basis.recipe":
+        return complete_recipe
     choices = _CHOICES.get(key)
     if choices is None:
         return None

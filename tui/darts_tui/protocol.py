@@ -78,7 +78,7 @@ def run(runs: Path, name: str, wish: Wish, how: How) -> int:
     folder = ProtocolFolder(runs / name)
     folder.make()
     # The report is all that --json leaves on stdout.
-    out = tell if how.as_json else say
+    out = tell if how.as_json else _say_now
     try:
         with folder.held():
             plan = _settle(folder, wish)
@@ -100,6 +100,12 @@ def run(runs: Path, name: str, wish: Wish, how: How) -> int:
     _detach(folder, how)
     say(folder.name)
     return ExitCode.OK
+
+
+def _say_now(text: str) -> None:
+    say(text)
+    # Into a pipe or a file too, lines come as they happen.
+    sys.stdout.flush()
 
 
 def _settle(folder: ProtocolFolder, wish: Wish) -> Plan:

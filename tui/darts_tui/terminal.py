@@ -9,7 +9,9 @@ import os
 import signal
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import platformdirs
@@ -52,19 +54,20 @@ def leave_on_signals(app: "App[int]") -> None:
 
     Textual's default is to die with the alternate screen and mouse reports still on. After a
     hang-up nobody may read what is written any more, so a timer ends the process where the
-    ordinary way blocks.
+    ordinary way blocks. The handlers are the interpreter's own, not the event loop's: those wait
+    for the loop, which itself waits while a terminal takes no output.
     """
     loop = asyncio.get_running_loop()
 
-    def leave(number: signal.Signals) -> None:
-        code = _EXITS[number]
+    def leave(number: int, _frame: FrameType | None) -> None:
+        code = _EXITS[signal.Signals(number)]
         last_resort = threading.Timer(LAST_RESORT_S, os._exit, (code,))
         last_resort.daemon = True
         last_resort.start()
-        app.exit(code, return_code=code)
+        loop.call_soon_threadsafe(partial(app.exit, code, return_code=code))
 
     for number in _EXITS:
-        loop.add_signal_handler(number, leave, number)
+        signal.signal(number, leave)
 
 
 def themes_folder() -> Path:
