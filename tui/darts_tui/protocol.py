@@ -10,6 +10,7 @@ so a protocol that was ended anywhere goes on by being started again.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -243,7 +244,7 @@ def _command(folder: ProtocolFolder) -> list[str]:
 def _way_on(folder: ProtocolFolder) -> str:
     here = Path(os.environ.get(RUNS_VARIABLE) or DEFAULT_RUNS).resolve() == folder.runs.resolve()
     words = _command(folder)[: 3 if here else None]
-    return f"go on with '{' '.join(['darts-tui', *words])}'; finished runs are not repeated"
+    return f"go on with '{shlex.join(['darts-tui', *words])}'; finished runs are not repeated"
 
 
 def _detach(folder: ProtocolFolder, how: How) -> None:
