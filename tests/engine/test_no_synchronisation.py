@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from darts_engine import operations
+from darts_engine.chance import Chance
 from darts_engine.checkpoint import Position
 from darts_engine.data.dataset import Dataset, Part
 from darts_engine.meter import FiniteGuard
@@ -19,7 +20,8 @@ from darts_engine.run import config as configs
 from darts_engine.run.config import KINDS
 from darts_engine.run.genotype import published
 from darts_engine.search import Search
-from darts_engine.supernet import MixedEdge, Source, Supernet
+from darts_engine.search_cell import MixedEdge, Source
+from darts_engine.supernet import Supernet
 from darts_engine.train import Train
 
 META = torch.device("meta")
@@ -154,10 +156,11 @@ def test_steps_run_on_meta(kind, changes, size):
 def test_every_operation_goes_forward_and_backward_on_meta(size, stride):
     names = operations.PRIMITIVES
     with META:
-        source, edge = Source(4, stride, set(names)), MixedEdge(names, 4, stride)
+        source = Source(4, stride, set(names), partial=1)
+        edge = MixedEdge(names, 4, stride, Chance(), auxiliary_skip=False)
         x = torch.empty(2, 4, *size, requires_grad=True)
         weights = torch.empty(len(names), requires_grad=True)
-    out = edge(*source(x), weights)
+    out = edge(source(x), weights)
     halved = tuple(-(-side // stride) for side in size)
     assert out.shape == (2, 4, *halved)
     out.sum().backward()
