@@ -40,7 +40,7 @@ def test_only_the_network_computes_in_bfloat16(device, order):
     assert {weights.dtype for weights in search.method.mixing().values()} == {FLOAT32}
     with devices.autocast(device, search.config.engine):
         assert {w.dtype for w in search.supernet.alphas.mixing().values()} == {FLOAT32}
-    for optimizer in (search._optimizer, search.method._optimizer):
+    for optimizer in (search._optimizer, search.method.architect._optimizer):
         kept = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
         assert {tensor.dtype for tensor in kept} == {FLOAT32}
 

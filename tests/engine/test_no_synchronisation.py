@@ -117,7 +117,7 @@ CASES = [
 def test_no_step_reads_a_number(kind, changes, device):
     task = task_of(kind, device, **changes)
     task.step(1, 1)
-    adam = task.method._optimizer.state.values() if kind == "search" else ()
+    adam = task.method.architect._optimizer.state.values() if kind == "search" else ()
     with no_reads(device, [state["step"] for state in adam]):
         task.step(1, 2)
         task.step(1, 3)
