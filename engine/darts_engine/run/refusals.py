@@ -1,0 +1,109 @@
+"""Settings that are each allowed and cannot be together, refused before anything is computed."""
+
+import math
+
+import msgspec
+
+from darts_engine.run import methods, networks
+from darts_engine.run.errors import ConfigError
+from darts_engine.run.sections import Config, SearchConfig, SearchSection, TrainConfig
+
+HVP = ("finite-difference", "exact")
+SCHEDULES = ("cosine", "linear", "step", "multi-step", "exponential", "constant")
+SMOOTHINGS = ("uniform", "others")
+STEMS = ("cifar", "imagenet")
+
+
+def refuse_nonsense(config: Config, where: str) -> None:
+    """Refuse settings that cannot be together.
+
+    Raises:
+        ConfigError: it names the settings and what to use instead.
+    """
+    for section, table in msgspec.to_builtins(config).items():
+        for field, value in table.items() if isinstance(table, dict) else ():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{section}.{field} must be a finite number", where=where)
+    size = config.space if isinstance(config, SearchConfig) else config.network
+    if size.channels % 2:
+        raise ConfigError(
+            f"channels must be even, not {size.channels}",
+            where=where,
+            remedy="a stride-2 skip connection halves them into two convolutions",
+        )
+    if isinstance(config, SearchConfig):
+        _refuse_nonsense_order(config.search, where)
+        methods.refuse_nonsense(config.method, where)
+        _refuse_nonsense_cells(config, where)
+        differentiates_twice = config.search.hvp == "exact" or config.search.hvp_check
+        if config.engine.compile and config.search.order == 2 and differentiates_twice:
+            raise ConfigError(
+                "a compiled network cannot be differentiated twice",
+                where=where,
+                remedy="use --hvp finite-difference without --hvp-check, or leave --compile out",
+            )
+    if config.weights.lr_min > config.weights.lr:
+        raise ConfigError("lr_min is larger than lr", where=where)
+    if isinstance(config, TrainConfig):
+        _refuse_nonsense_training(config, where)
+
+
+def _refuse_nonsense_cells(config: SearchConfig, where: str) -> None:
+    partial = config.method.partial_channels
+    if config.space.channels % (2 * partial):
+        raise ConfigError(
+            f"{config.space.channels} channels have no even {partial}th part",
+            where=where,
+            remedy=f"use --channels {2 * partial} or a multiple of it, or fewer --partial-channels",
+        )
+    draws = config.method.edge_drop_path or config.space.space == "s4"
+    if config.engine.checkpoint_activations and draws:
+        raise ConfigError(
+            "cells that draw random numbers cannot be computed again for the backward pass",
+            where=where,
+            remedy="leave out --checkpoint-activations, or --edge-drop-path and the space s4",
+        )
+
+
+def _refuse_nonsense_training(config: TrainConfig, where: str) -> None:
+    network, weights = config.network, config.weights
+    _refuse_unlisted("stem", network.stem, STEMS, where)
+    _refuse_unlisted("schedule", weights.schedule, SCHEDULES, where)
+    _refuse_unlisted("smoothing", config.train.smoothing, SMOOTHINGS, where)
+    networks.parse(network.network, where)
+    try:
+        weights.milestone_list()
+    except ValueError as error:
+        raise ConfigError(
+            f"the milestones {weights.milestones[:60]!r} cannot be: {error}",
+            where=where,
+            remedy="give fractions of the epochs in rising order, as in 0.2,0.5,0.7,0.85",
+        ) from None
+    if weights.nesterov and not weights.momentum:
+        raise ConfigError("nesterov needs momentum", where=where, remedy="as in --momentum 0.9")
+    if weights.sam_adaptive and not weights.sam_rho:
+        raise ConfigError("sam_adaptive needs sam_rho", where=where, remedy="as in --sam-rho 2.0")
+    if network.dropout and network.network == networks.GENOTYPE:
+        raise ConfigError(
+            "a derived network has no dropout", where=where, remedy="its --drop-path is the like"
+        )
+
+
+def _refuse_unlisted(what: str, value: str, known: tuple[str, ...], where: str) -> None:
+    if value not in known:
+        raise ConfigError(
+            f"unknown {what} {value[:60]!r}", where=where, remedy=f"use {', '.join(known)}"
+        )
+
+
+def _refuse_nonsense_order(search: SearchSection, where: str) -> None:
+    if search.hvp not in HVP:
+        raise ConfigError(
+            f"unknown hvp {search.hvp!r}", where=where, remedy=f"use {' or '.join(HVP)}"
+        )
+    if search.hvp_check and search.order == 1:
+        raise ConfigError(
+            "hvp_check needs order 2",
+            where=where,
+            remedy="first order takes no product with the Hessian; add --order 2",
+        )
