@@ -13,6 +13,7 @@ from msgspec import Meta
 from darts_engine.run.errors import ConfigError, NotFoundError
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "architect": ("gradient", "random"),
     "relaxation": ("softmax", "gumbel", "sigmoid", "dirichlet"),
     "regulariser": ("none", "zero-one", "beta-decay"),
     "perturbation": ("none", "random", "adversarial", "mean-shift"),
@@ -25,6 +26,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
 class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The axes of a search method; `--method` sets them all, each can be set alone."""
 
+    architect: Annotated[
+        str,
+        Meta(description="What moves alpha: its gradient, or nothing after a random first draw."),
+    ] = "gradient"
     relaxation: Annotated[
         str, Meta(description="Alpha to mixing weights: softmax, gumbel, sigmoid or dirichlet.")
     ] = "softmax"
@@ -201,6 +206,11 @@ PRESETS: dict[str, Preset] = {
         "Chen et al., DrNAS, ICLR 2021, arXiv 2006.10355",
         {"method.relaxation": "dirichlet"},
     ),
+    "random": Preset(
+        "alpha is drawn once and stays: the baseline that every other method has to beat",
+        "Li and Talwalkar, Random search and reproducibility, UAI 2019, arXiv 1902.07638",
+        {"method.architect": "random", "alpha.init_scale": 1.0},
+    ),
 }
 
 
@@ -259,6 +269,10 @@ def refuse_nonsense(method: MethodSection, where: str) -> None:
         (
             method.relaxation == "sigmoid" and method.perturbation != "none",
             "a perturbation keeps mixing weights on the simplex, but sigmoid's gates are not on it",
+        ),
+        (
+            method.architect == "random" and method.regulariser != "none",
+            "a regulariser is a term on alpha's loss, but nothing moves a random alpha",
         ),
         (
             method.stop == "eigenvalue" and not method.hessian_every,

@@ -309,7 +309,9 @@ class SearchConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="se
 
     @property
     def alpha_start(self) -> int:
-        """The first epoch in which alpha moves."""
+        """The first epoch in which alpha moves; behind the last where it never does."""
+        if self.method.architect == "random":
+            return self.epochs + 1
         rests = int(self.search.alpha_warmup * self.search.epochs)
         return max(self.search.alpha_start_epoch, rests + 1)
 
