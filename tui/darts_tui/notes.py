@@ -113,6 +113,12 @@ def note(event: AnyEvent) -> Note | None:
             return Note("warn", "warning", message)
         case events.HvpChecked(gradient_distance=distance) if distance is not None:
             return Note("hvp", "info", f"finite difference: alpha's gradient is {distance:.0%} off")
+        case events.GapMeasured(supernet_top1=whole, derived_top1=cut, renewed_top1=renewed):
+            figures = [f"{top1:.1f} %" if top1 is not None else "–" for top1 in (whole, cut)]
+            own = f" ({renewed:.1f} % with its own statistics)" if renewed is not None else ""
+            return Note(
+                "gap", "info", f"supernet {figures[0]}, cut to its genotype {figures[1]}{own}"
+            )
         case events.EventsDropped(count=count):
             return Note("drop", "warning", f"{count} events could not be written before this one")
         case _:

@@ -42,7 +42,11 @@ class Stop(Command, kw_only=True, frozen=True):
     after_epoch: bool = False
 
 
-AnyCommand = Pause | Resume | Checkpoint | Stop
+class Discretise(Command, kw_only=True, frozen=True):
+    """Measure the discretisation gap at the next step boundary."""
+
+
+AnyCommand = Pause | Resume | Checkpoint | Stop | Discretise
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyCommand)

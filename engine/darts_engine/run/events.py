@@ -193,6 +193,39 @@ class HvpChecked(Event, kw_only=True, frozen=True):
     gradient_distance: float | None
 
 
+class MeanShifted(Event, kw_only=True, frozen=True):
+    """The mean-shift perturbation of the last weight step; thinned as the alpha samples are.
+
+    `losses` are of the samples in the order they were drawn (T shifts of N samples each), `shift`
+    is how far each cell's mixing weights went (L2).
+    """
+
+    epoch: int
+    step: int
+    global_step: int
+    losses: list[float | None]
+    shift: dict[str, float | None]
+    radius: float
+    bandwidth: float
+
+
+class GapMeasured(Event, kw_only=True, frozen=True):
+    """The supernet against itself, cut to the genotype, on the half that alpha learns from.
+
+    `derived_*` uses the running statistics of the mixture, `renewed_*` those of the cut network.
+    """
+
+    epoch: int
+    step: int
+    global_step: int
+    supernet_loss: float | None
+    supernet_top1: float | None
+    derived_loss: float | None
+    derived_top1: float | None
+    renewed_loss: float | None
+    renewed_top1: float | None
+
+
 class GpuFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU. Percent, bytes, watts, degrees Celsius."""
 
@@ -348,6 +381,8 @@ AnyEvent = (
     | EpochFinished
     | HealthMeasured
     | HvpChecked
+    | MeanShifted
+    | GapMeasured
     | SystemMeasured
     | CheckpointSaved
     | CommandAccepted
@@ -374,6 +409,8 @@ WORK = (
     GenotypeDerived,
     EpochFinished,
     HealthMeasured,
+    MeanShifted,
+    GapMeasured,
     AlertRaised,
 )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from darts_engine.run import events
+from darts_engine.run.edges import EdgeFigures, edge_figures
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.genotype import CELLS, Genotype
 
@@ -91,6 +92,9 @@ class RunState:
     genotype: events.GenotypeDerived | None = None
     genotypes: list[events.GenotypeDerived] = field(default_factory=list)
     health: list[events.HealthMeasured] = field(default_factory=list)
+    edge_figures: list[EdgeFigures] = field(default_factory=list)
+    gaps: list[events.GapMeasured] = field(default_factory=list)
+    epoch_shifts: dict[int, events.MeanShifted] = field(default_factory=dict)
     system: events.SystemMeasured | None = None
     download: events.DownloadProgressed | None = None
     checkpoints: list[events.CheckpointSaved] = field(default_factory=list)
@@ -217,6 +221,12 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.epochs.append(event)
         case events.HealthMeasured():
             state.health.append(event)
+            if state.started and state.alpha:
+                state.edge_figures.append(edge_figures(state.started.cells, state.alpha))
+        case events.MeanShifted():
+            state.epoch_shifts[event.epoch] = event
+        case events.GapMeasured():
+            state.gaps.append(event)
         case events.SystemMeasured():
             state.system = event
         case events.DownloadProgressed():
@@ -254,6 +264,7 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
 _SILENT = (
     events.StepFinished,
     events.AlphaSampled,
+    events.MeanShifted,
     events.SystemMeasured,
     events.DownloadProgressed,
     events.HealthMeasured,
@@ -287,6 +298,9 @@ def _rewind(state: RunState, event: events.Rewound) -> None:
     state.alpha_loss.cut(event.to_step)
     state.epochs = [e for e in state.epochs if e.seq <= known]
     state.health = [h for h in state.health if h.seq <= known]
+    state.edge_figures = [f for f in state.edge_figures if f.seq <= known]
+    state.gaps = [g for g in state.gaps if g.seq <= known]
+    state.epoch_shifts = {e: s for e, s in state.epoch_shifts.items() if s.seq <= known}
     state.genotypes = [g for g in state.genotypes if g.seq <= known]
     state.alerts = [a for a in state.alerts if a.seq <= known]
     state.epoch_alphas = {e: a for e, a in state.epoch_alphas.items() if a.seq <= known}
