@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from darts_engine.checkpoint import Position
+from darts_engine.methods.mean_shift import MeanShift
 from darts_engine.operations import SKIP
 from darts_engine.run import derivation, events
 from darts_engine.run.genotype import CELLS, Genotype, parse
@@ -125,10 +126,28 @@ class ArchitectureFacts:
         self._skips = dict(state["skips"])
 
 
+def shift_facts(position: Position, shift: MeanShift | None) -> list[events.Event]:
+    """The last mean shift, if there was one."""
+    if shift is None or not len(shift.last.losses):
+        return []
+    return [
+        events.MeanShifted(
+            epoch=position.epoch,
+            step=position.step,
+            global_step=position.global_step,
+            losses=[number(loss) for loss in shift.last.losses],
+            shift={cell: number(length) for cell, length in shift.last.lengths.items()},
+            radius=round(shift.last.radius, 6),
+            bandwidth=shift.bandwidth,
+        )
+    ]
+
+
 def entropy(weights_EO: Tensor) -> float | None:
     """Mean entropy of the edges' weights, in nats; rows that do not sum to 1 are scaled to it."""
     probs = weights_EO.cpu().double()
-    probs = probs / probs.sum(1, keepdim=True)
+    # An edge that was taken away altogether has no choice left: 0.
+    probs = probs / probs.sum(1, keepdim=True).clamp(min=torch.finfo(probs.dtype).tiny)
     return number(-torch.special.xlogy(probs, probs).sum(1).mean())
 
 

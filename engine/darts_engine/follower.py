@@ -13,7 +13,7 @@ from darts_engine.parallel import Decision, World
 from darts_engine.run import events
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
-from darts_engine.session import Reporting, Stateful, Stopped, load_into
+from darts_engine.session import Discretisable, Reporting, Stateful, Stopped, load_into
 
 
 class Follower:
@@ -72,6 +72,9 @@ class Follower:
         while (told := self._next()) is not Decision.GO:
             if told is Decision.SAVE:
                 task.state()
+            elif told is Decision.MEASURE:
+                assert isinstance(task, Discretisable)
+                task.measure_gap(position)
             else:
                 task.report(position)
 

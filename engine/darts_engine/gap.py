@@ -13,9 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from darts_engine.chance import Chance
+from darts_engine.checkpoint import Position
 from darts_engine.mixing import Mixing
+from darts_engine.run import events
 from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.scores import Figures
 from darts_engine.search_cell import Design
+from darts_engine.supernet import Supernet
 
 # Batches of training images that renew the running statistics.
 RENEWING = 20
@@ -63,14 +67,15 @@ def without_helpers(chance: Chance) -> Iterator[None]:
 
 
 @contextmanager
-def renewed_statistics(network: nn.Module, passes: Callable[[], None]) -> Iterator[None]:
+def renewed_statistics(network: nn.Module, one_pass: Callable[[int], None]) -> Iterator[None]:
     """Running statistics for a while that are the mean over some passes in training mode.
 
     Args:
         network: comes back as it was.
-        passes: runs it some times.
+        one_pass: runs it on the batch of that number, from 0.
     """
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [norm for norm in norms if norm.running_mean is not None]
     before = [{name: b.clone() for name, b in norm.named_buffers()} for norm in norms]
     momenta, was = [norm.momentum for norm in norms], network.training
     try:
@@ -79,7 +84,7 @@ def renewed_statistics(network: nn.Module, passes: Callable[[], None]) -> Iterat
             for count in range(RENEWING):
                 for norm in norms:
                     norm.momentum = 1 / (count + 1)
-                passes()
+                one_pass(count)
         network.eval()
         yield
     finally:
@@ -88,3 +93,63 @@ def renewed_statistics(network: nn.Module, passes: Callable[[], None]) -> Iterat
             for name, buffer in norm.named_buffers():
                 buffer.copy_(buffers[name])
         network.train(was)
+
+
+class GapMeter:
+    """Measures the gap of a supernet, and leaves it as it was.
+
+    Args:
+        supernet: is cut and made whole again.
+        logits: of images at a mixing.
+        figures: of what makes logits of images.
+        training_images: a batch of them by epoch and number.
+        agree: makes running statistics the same in all processes.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        logits: Callable[[Tensor, Mixing], Tensor],
+        figures: Callable[[Callable[[Tensor], Tensor]], Figures],
+        training_images: Callable[[int, int], Tensor],
+        agree: Callable[[], None],
+    ) -> None:
+        self._supernet, self._logits, self._figures = supernet, logits, figures
+        self._training_images, self._agree = training_images, agree
+
+    def measure(
+        self, position: Position, genotype: Genotype, clean: Mixing, whole: Figures | None = None
+    ) -> events.GapMeasured:
+        """The fact.
+
+        Args:
+            position: now.
+            genotype: what the supernet is cut to.
+            clean: what it is validated with when whole.
+            whole: what came of that, where it is known.
+        """
+        supernet = self._supernet
+        cut_to = cut(supernet.design, genotype, next(supernet.parameters()).detach())
+
+        def one_pass(number: int) -> None:
+            self._logits(self._training_images(position.epoch, number), cut_to)
+
+        supernet.eval()
+        if whole is None:
+            whole = self._figures(lambda images: self._logits(images, clean))
+        with without_helpers(supernet.chance):
+            derived = self._figures(lambda images: self._logits(images, cut_to))
+            with renewed_statistics(supernet, one_pass):
+                self._agree()
+                renewed = self._figures(lambda images: self._logits(images, cut_to))
+        return events.GapMeasured(
+            epoch=position.epoch,
+            step=position.step,
+            global_step=position.global_step,
+            supernet_loss=whole[0],
+            supernet_top1=whole[1],
+            derived_loss=derived[0],
+            derived_top1=derived[1],
+            renewed_loss=renewed[0],
+            renewed_top1=renewed[1],
+        )

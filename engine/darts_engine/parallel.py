@@ -40,6 +40,7 @@ class Decision(IntEnum):
     SAVE = 2
     REPORT = 3
     STOP = 4
+    MEASURE = 5
 
 
 class Shard(NamedTuple):
@@ -62,15 +63,19 @@ class Shard(NamedTuple):
         return loss if self.share == 1 else loss * self.share
 
     def mask(self, like: Tensor, keep: float, draws: torch.Generator | None) -> Tensor:
-        """Ones with probability `keep`, zeros else, in the shape of `like`, (B, ...) and dense.
+        """Ones with probability `keep`, zeros else, in the shape of `like`, (B, ...) and dense."""
+        return self._everyones(like).bernoulli_(keep, generator=draws)[self.mine]
 
-        They are drawn for the whole batch, so that an image's do not depend on how many share it.
-        """
+    def noise(self, like: Tensor, draws: torch.Generator | None) -> Tensor:
+        """Standard normal noise in the shape of `like`, (B, ...)."""
+        return self._everyones(like).normal_(generator=draws)[self.mine]
+
+    def _everyones(self, like: Tensor) -> Tensor:
+        # Drawn for the whole batch, an image's numbers do not depend on how many share it.
+        dense = torch.empty_like(like)
         if self.whole is None:
-            return torch.empty_like(like).bernoulli_(keep, generator=draws)
-        shape = (self.whole, *like.shape[1:])
-        everyones = like.new_empty_strided(shape, like.stride())
-        return everyones.bernoulli_(keep, generator=draws)[self.mine]
+            return dense
+        return dense.new_empty_strided((self.whole, *like.shape[1:]), dense.stride())
 
 
 WHOLE = Shard()

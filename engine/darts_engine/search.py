@@ -13,23 +13,26 @@ from torch import Tensor
 
 from darts_engine import device as devices
 from darts_engine import footprint, parallel, streams
+from darts_engine.alerts import Alerts
 from darts_engine.analysis import Curvature
-from darts_engine.architecture import ArchitectureFacts, number
+from darts_engine.architecture import ArchitectureFacts, entropy, number, shift_facts
 from darts_engine.checkpoint import Position
 from darts_engine.data.batches import Batches, augmentation
 from darts_engine.data.dataset import Dataset, halves
+from darts_engine.gap import GapMeter
 from darts_engine.loop import Timing
 from darts_engine.meter import FiniteGuard, Meter, cross_entropy
 from darts_engine.methods import axes
 from darts_engine.methods.first_order import Batch, Shards
 from darts_engine.methods.method import Method
-from darts_engine.methods.stop import Seen, Verdict
+from darts_engine.methods.stop import EigenvalueRule, Seen, Verdict
+from darts_engine.mixing import Mixing
 from darts_engine.norm import statistics_kept
 from darts_engine.optim.schedules import cosine
 from darts_engine.run import catalog, events
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.genotype import parse
-from darts_engine.scores import Scores, evaluate
+from darts_engine.scores import Figures, Scores, evaluate
 from darts_engine.stopwatch import Stopwatch
 from darts_engine.supernet import Supernet
 from darts_engine.sync_norm import synchronise
@@ -86,7 +89,17 @@ class Search:
         self._weight_grad_norm = torch.zeros((), device=device)
         self._architecture = ArchitectureFacts(self.space, config.search.skip_alert)
         self._stopwatch = Stopwatch()
+        self._gap = GapMeter(
+            self.supernet,
+            self._logits,
+            lambda predict: evaluate(self._alpha_part, self._augment, predict),
+            lambda epoch, number: self._weight_batch(epoch, number % self.steps_per_epoch + 1)[0],
+            lambda: self._world.agree_on_statistics_(self.supernet),
+        )
         self._stop = axes.stop(config)
+        every = 0 if config.method.stop == "eigenvalue" else config.method.hessian_every
+        rising = EigenvalueRule(every=every) if every else None
+        self._alerts = Alerts(rising, config.search.entropy_alert)
         self._verdict: Verdict | None = None
         # The genotype at each epoch's end, for rules that go back.
         self._genotypes: list[str] = []
@@ -230,6 +243,7 @@ class Search:
         # A matter of time, which ranks do not share; the check takes all of them.
         if self._world.of_rank_0(self._architecture.is_due()):
             said += self._sample(position, always_derive=False)
+            said += shift_facts(position, self.method.shift())
             if self.config.search.hvp_check and position.step:
                 said.append(self._check_hvp(position))
         return said
@@ -259,7 +273,10 @@ class Search:
         self._world.agree_on_statistics_(self.supernet)
         self.supernet.eval()
         valid = evaluate(self._alpha_part, self._augment, self.predict)
-        said = self._sample(position, always_derive=True)
+        lines = self.method.decide(position.epoch)
+        said = self._sample(position, always_derive=True) + shift_facts(
+            position, self.method.shift()
+        )
         eigenvalue = self._eigenvalue(position)
         said += self._architecture.health(
             position,
@@ -268,8 +285,22 @@ class Search:
             weight_grad_norm=self._weight_grad_norm,
             eigenvalue=eigenvalue,
         )
+        every = self.config.search.gap_every
+        if every and (position.epoch % every == 0 or position.epoch == self.epochs):
+            said.append(self._gap_now(position, valid))
         said += self._look_for_the_end(position, eigenvalue)
-        return [*said, self._scores.finish_epoch(position, timing, valid)]
+        told = [events.LogWritten(level="info", message=line) for line in lines]
+        return [*told, *said, self._scores.finish_epoch(position, timing, valid)]
+
+    def measure_gap(self, position: Position) -> events.GapMeasured:
+        """The discretisation gap now; nothing that a later step depends on changes."""
+        self._finite.settle()
+        self._world.agree_on_statistics_(self.supernet)
+        return self._gap_now(position)
+
+    def _gap_now(self, position: Position, whole: Figures | None = None) -> events.GapMeasured:
+        genotype = self.space.derive(self.method.mixing())
+        return self._gap.measure(position, genotype, self.method.clean(), whole)
 
     def _eigenvalue(self, position: Position) -> float | None:
         """The dominant eigenvalue at the epoch's last alpha batch, in the epochs that measure it.
@@ -293,14 +324,18 @@ class Search:
         """Let the stop rule see the epoch; an alert when it ends the search."""
         genotype = self.space.derive(self.method.mixing())
         self._genotypes.append(genotype.text())
+        mixing = self.method.mixing()
+        rankings = {cell: w.argmax(-1).tolist() for cell, w in mixing.items()}
+        seen = Seen(position.epoch, eigenvalue, genotype, rankings)
+        entropies = {cell: entropy(weights) for cell, weights in mixing.items()}
+        said: list[events.Event] = [*self._alerts.look(position, seen, entropies)]
         if self._stop is None:
-            return []
-        rankings = {cell: w.argmax(-1).tolist() for cell, w in self.method.mixing().items()}
-        verdict = self._stop.look(Seen(position.epoch, eigenvalue, genotype, rankings))
+            return said
+        verdict = self._stop.look(seen)
         if verdict is None or position.epoch == self.epochs:
-            return []
+            return said
         self._verdict = verdict
-        return [
+        said.append(
             events.AlertRaised(
                 code="stop_rule",
                 message=f"the search ends: {verdict.reason}; "
@@ -308,7 +343,8 @@ class Search:
                 epoch=position.epoch,
                 global_step=position.global_step,
             )
-        ]
+        )
+        return said
 
     @property
     def is_over(self) -> bool:
@@ -317,8 +353,11 @@ class Search:
 
     def predict(self, images: Tensor) -> Tensor:
         """Logits at the clean mixing weights, whatever the method shows the weights."""
+        return self._logits(images, self.method.clean())
+
+    def _logits(self, images: Tensor, mixing: Mixing) -> Tensor:
         with devices.autocast(self.device, self.config.engine):
-            logits: Tensor = self.supernet(images, self.method.clean())
+            logits: Tensor = self.supernet(images, mixing)
         return logits
 
     def checkpoint_reason(self) -> str:
@@ -358,6 +397,7 @@ class Search:
             "weight_optimizer": self._optimizer.state_dict(),
             "method": self.method.state(),
             "stop": self._stop.state() if self._stop else {},
+            "alerts": self._alerts.state(),
             "genotypes": "\n".join(self._genotypes),
             "verdict": list(self._verdict) if self._verdict else [],
             "architecture": self._architecture.state(),
@@ -371,6 +411,7 @@ class Search:
         self.method.load_state(state["method"])
         if self._stop:
             self._stop.load_state(state["stop"])
+        self._alerts.load_state(state["alerts"])
         self._genotypes = state["genotypes"].splitlines()
         self._verdict = Verdict(*state["verdict"]) if state["verdict"] else None
         self._architecture.load_state(state["architecture"])

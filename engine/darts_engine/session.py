@@ -8,7 +8,7 @@ import contextlib
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from darts_engine import checkpoint
 from darts_engine.checkpoint import Position
@@ -40,6 +40,14 @@ class Reporting(Stateful, Protocol):
 
     def report(self, position: Position) -> list[events.Event]:
         """Facts for a step that is worth one."""
+
+
+@runtime_checkable
+class Discretisable(Protocol):
+    """What has a discretisation gap."""
+
+    def measure_gap(self, position: Position) -> events.GapMeasured:
+        """Measure it; nothing that a later step depends on changes."""
 
 
 class Stopped(Exception):  # noqa: N818  it is how a run ends, not a fault
@@ -247,7 +255,7 @@ class Session:
         """Do one wish; True when it ends a pause."""
         began = time.monotonic()
         name = type(wish).__name__.lower()
-        refusal = _refusal(wish, paused=paused)
+        refusal = _refusal(wish, task, paused=paused)
         if refusal:
             self.emit(events.CommandRejected(id=wish.id, command=name, reason=refusal))
             return False
@@ -258,6 +266,10 @@ class Session:
                 self._pause(task, position, "command")
             case commands.Checkpoint():
                 self.save(task, position, reason="command")
+                self._done(wish, began)
+            case commands.Discretise() if isinstance(task, Discretisable):
+                self.world.tell(Decision.MEASURE)
+                self.emit(task.measure_gap(position))
                 self._done(wish, began)
             case commands.Stop(after_epoch=True) if self._stop_after_epoch is not None:
                 self._done(wish, began)
@@ -403,7 +415,9 @@ def load_into(task: Stateful, state: dict[str, Any], path: Path) -> None:
         ) from None
 
 
-def _refusal(wish: commands.AnyCommand, *, paused: bool) -> str:
+def _refusal(wish: commands.AnyCommand, task: Stateful, *, paused: bool) -> str:
+    if isinstance(wish, commands.Discretise) and not isinstance(task, Discretisable):
+        return "there are no alphas to discretise"
     if isinstance(wish, commands.Pause) and paused:
         return "the run is paused already"
     if isinstance(wish, commands.Resume) and not paused:

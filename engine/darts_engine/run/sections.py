@@ -129,6 +129,14 @@ class SearchSection(Section, frozen=True, kw_only=True):
     skip_alert: Annotated[
         int, Meta(ge=0, description="Alert at this many skip connections in a cell; 0 = never.")
     ] = 4
+    entropy_alert: Annotated[
+        float,
+        Meta(ge=0, description="Alert when a cell's mean entropy is below this, nats; 0 = never."),
+    ] = 0.0
+    gap_every: Annotated[
+        int,
+        Meta(ge=0, description="Epochs between measurements of the discretisation gap; 0 = off."),
+    ] = 0
     alpha_start_epoch: Annotated[
         int, Meta(ge=1, description="First epoch in which alpha moves.")
     ] = 1
