@@ -35,6 +35,12 @@ TINY_TRAIN = {
     "train.epochs": 4,
     "data.cutout": 2,
 }
+# As the space S4 finds them: noise on edges of both strides.
+NOISY = (
+    "Genotype(normal=[('noise', 0), ('sep_conv_3x3', 1), ('noise', 2), ('sep_conv_3x3', 0)], "
+    "normal_concat=[2, 3], reduce=[('noise', 0), ('sep_conv_3x3', 1), ('noise', 2), "
+    "('sep_conv_3x3', 1)], reduce_concat=[2, 3])"
+)
 
 
 def make_run(

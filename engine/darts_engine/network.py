@@ -43,23 +43,32 @@ class DropPath(nn.Module):
 class Noise(nn.Module):
     """The operation `noise` of the space S4: standard normal noise instead of the input.
 
-    It is drawn from the drop path's stream in training, and from one fixed seed otherwise.
+    In training it is drawn for each image from the drop path's stream. Otherwise it is one map that
+    `seed` names, the same for every image, so that a network's word on an image neither changes
+    nor depends on its batch.
     """
 
-    def __init__(self, stride: int, chance: DropPath) -> None:
+    def __init__(self, stride: int, chance: DropPath, seed: int) -> None:
         super().__init__()
-        self._stride, self._chance = stride, [chance]
+        # In a list, so that it is no submodule.
+        self._stride, self._chance, self._seed = stride, [chance], seed
+        self._map: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to noise of (B, C, ceil(H / stride), ceil(W / stride))."""
-        like = torch.empty_like(x[:, :, :: self._stride, :: self._stride])
-        draws = self._chance[0].draws if self.training else None
-        return like.normal_(generator=draws or torch.Generator(x.device).manual_seed(0))
+        like = x[:, :, :: self._stride, :: self._stride]
+        if self.training:
+            return self._chance[0].shard.noise(like, self._chance[0].draws)
+        drawn = self._map
+        if drawn is None or drawn.shape != like.shape[1:]:
+            draws = torch.Generator().manual_seed(self._seed)
+            drawn = self._map = torch.randn(like.shape[1:], generator=draws)
+        return drawn.to(like).expand_as(like)
 
 
-def _operation(name: str, channels: int, stride: int, chance: DropPath) -> nn.Module:
+def _operation(name: str, channels: int, stride: int, chance: DropPath, position: int) -> nn.Module:
     if name == NOISE:
-        return Noise(stride, chance)
+        return Noise(stride, chance, position)
     return operations.derived_operation(name, channels, stride)
 
 
@@ -87,9 +96,13 @@ class DerivedCell(nn.Module):
         try:
             self.operations = nn.ModuleList(
                 _operation(
-                    edge.operation, channels, 2 if is_reduction and edge.input < 2 else 1, drop_path
+                    edge.operation,
+                    channels,
+                    2 if is_reduction and edge.input < 2 else 1,
+                    drop_path,
+                    position,
                 )
-                for edge in self.edges
+                for position, edge in enumerate(self.edges)
             )
         except KeyError:
             raise unknown_operation(genotype) from None

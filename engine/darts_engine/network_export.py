@@ -190,6 +190,9 @@ def export(network: Trained, formats: list[str], folder: Path, stem: str) -> lis
     """
     program, about = Program(network.network, network.inputs), json.dumps(describe(network))
     made: dict[str, bytes] = {}
+    with torch.no_grad():
+        # What is drawn once for all images is there then, and the programs take it as it is.
+        program(_example(network.inputs))
     for name in formats:
         if name not in FORMATS:
             raise ConfigError(f"there is no format {name!r}", remedy=f"use {', '.join(FORMATS)}")

@@ -11,7 +11,7 @@ from darts_engine.networks import build
 from darts_engine.run import config as configs
 from darts_engine.run.errors import ConfigError, RunError
 from darts_engine.run.folder import RunFolder
-from engine_kit import Engine, make_run
+from engine_kit import NOISY, Engine, make_run
 
 # Loading TorchScript warns that it has a successor.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -58,12 +58,15 @@ def test_programs_take_raw_pixels_of_any_batch_and_agree_with_the_run(network, t
     assert about["classes"] == ["0", "1", "2", "3"]
 
 
-def test_a_wide_resnet_is_exported_too(network, tmp_path):
-    config = configs.override(network.config, {"network.network": "wrn-10-1"})
-    wide = build(config.network, in_channels=1, classes=4, seed=0).eval()
-    subject = trained.Trained(config, wide, network.inputs, "nowhere", None, network.device)
-    network_export.export(subject, ["torchscript"], tmp_path, "wide")
-    assert agrees(subject, torch.jit.load(tmp_path / "wide.torchscript.pt"), 3)
+@pytest.mark.parametrize("change", [{"network.network": "wrn-10-1"}, {"network.genotype": NOISY}])
+def test_wide_resnets_and_networks_with_noise_are_exported_too(change, network, tmp_path):
+    config = configs.override(network.config, change)
+    other = build(config.network, in_channels=1, classes=4, seed=0).eval()
+    subject = trained.Trained(config, other, network.inputs, "nowhere", None, network.device)
+    network_export.export(subject, ["torchscript", "torch-export"], tmp_path, "o")
+    for batch in (1, 3):
+        assert agrees(subject, torch.jit.load(tmp_path / "o.torchscript.pt"), batch)
+        assert agrees(subject, torch.export.load(tmp_path / "o.pt2").module(), batch)
 
 
 def test_the_state_dictionary_is_in_the_official_layout_with_its_config(network, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from darts_engine.parallel import WHOLE, World
+from engine_kit import NOISY
 from parallel_kit import on_ranks, search_epoch, settle_with_a_nan_on_rank_1, train_epoch
 
 ORDERS = {
@@ -59,6 +60,7 @@ def test_a_training_of_two_equals_that_of_one_in_every_extra():
         "weights.sam_rho": 0.05,
         "weights.ema": 0.9,
         "weights.grad_clip": 0.5,
+        "network.genotype": NOISY,
     }
     alone = train_epoch(changes)
     first, second = on_ranks(train_epoch, changes)

@@ -8,13 +8,14 @@ from darts_engine import network_state
 from darts_engine.checkpoint import Position
 from darts_engine.data.dataset import Dataset, Part
 from darts_engine.loop import Timing
+from darts_engine.network import Noise
 from darts_engine.norm import BatchNorm
 from darts_engine.optim.average import MovingAverage
 from darts_engine.run import config
 from darts_engine.run.errors import CheckpointError
 from darts_engine.run.genotype import published
 from darts_engine.train import Train
-from engine_kit import fingerprint
+from engine_kit import NOISY, fingerprint
 
 EVERYTHING = {
     "weights.sam_rho": 0.1, "weights.sam_adaptive": True, "weights.ema": 0.9,
@@ -25,6 +26,7 @@ DERIVED = {
     "network.channels": 2, "network.layers": 3, "network.drop_path": 0.5,
     "network.genotype": published()["DARTS_V2"].genotype.text(),
 }  # fmt: skip
+WITH_NOISE = DERIVED | {"network.genotype": NOISY}
 WIDE = {"network.network": "wrn-10-1", "network.dropout": 0.3}
 NETWORKS = pytest.mark.parametrize("network", [DERIVED, WIDE], ids=["derived", "wide"])
 CPU = torch.device("cpu")
@@ -61,7 +63,7 @@ def run(train, first, last):
 
 # In an epoch, at its end, and in a later one.
 @pytest.mark.parametrize(
-    ("network", "killed_after"), [(DERIVED, 2), (WIDE, 2), (WIDE, 3), (WIDE, 5)]
+    ("network", "killed_after"), [(DERIVED, 2), (WITH_NOISE, 2), (WIDE, 2), (WIDE, 3), (WIDE, 5)]
 )
 def test_with_everything_on_it_goes_on_from_its_state_to_the_bit(network, killed_after):
     whole, first, second = (training(network, EVERYTHING) for _ in range(3))
@@ -70,6 +72,22 @@ def test_with_everything_on_it_goes_on_from_its_state_to_the_bit(network, killed
     second.load_state(first.state())
     run(second, killed_after + 1, 6)
     assert fingerprint(second.state()) == fingerprint(whole.state())
+
+
+def test_noise_is_new_in_every_step_and_image_and_one_map_for_all_in_use():
+    train = training(WITH_NOISE)
+    noise = next(m for m in train.network.modules() if isinstance(m, Noise))
+    seen = []
+    noise.register_forward_hook(lambda _, inputs, out: seen.append(out.detach().clone()))
+    run(train, 1, 2)
+    first, second = seen[:2]
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
+    assert first.std().item() == pytest.approx(1, abs=0.1)
+    images = train._augment.plain(train._test.images)
+    train.network.eval()
+    together, alone = train.network(images)[0], train.network(images[3:4])[0]
+    assert torch.allclose(together[3:4], alone, atol=1e-5)
 
 
 @NETWORKS
