@@ -149,8 +149,8 @@ class MixedEdge(nn.Module):
     def forward(self, seen: Seen, weights_O: Tensor, active: Sequence[int] | None = None) -> Tensor:
         """The edge's output, (B, C, H', W').
 
-        Only the `active` columns are computed, or all. The weights of the others are added as
-        numbers.
+        Only the `active` columns are computed, or all. The weights of the others, which are zero,
+        are added as numbers for their gradient's sake.
         """
         summands = [
             self._summand(column, name, seen)
@@ -161,9 +161,9 @@ class MixedEdge(nn.Module):
             out = mixture(weights_O, summands)
         else:
             out = torch.zeros_like(seen.rectified[:, :, :: self.stride, :: self.stride])
-        if active is not None:
-            weights = weights_O.unbind()
-            out = sum((w for o, w in enumerate(weights) if o not in active), out)
+        if active is not None and weights_O.requires_grad:
+            others = [w for o, w in enumerate(weights_O.unbind()) if o not in active]
+            out = out + sum(others[1:], others[0]) if others else out
         if self.has_auxiliary_skip:
             out = out + self.chance.auxiliary * self._auxiliary_skip(seen)
         if self.training and self.chance.drop_path:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from darts_engine.methods.beta_decay import beta_decay
 from darts_engine.methods.dirichlet import Dirichlet
+from darts_engine.methods.greedy import Greedy
 from darts_engine.methods.gumbel import Gumbel
 from darts_engine.methods.mean_shift import MeanShift
 from darts_engine.methods.perturbation import Adversarial, Perturbation, Random
@@ -15,6 +16,7 @@ from darts_engine.methods.sigmoid import Sigmoid, zero_one
 from darts_engine.methods.stop import EigenvalueRule, RankingRule, SkipRule, StopRule
 from darts_engine.mixing import Matrices
 from darts_engine.run.config import SearchConfig
+from darts_engine.supernet import CELLS, Supernet
 
 Regulariser = Callable[[Matrices], Tensor]
 
@@ -65,6 +67,17 @@ def regulariser_weight(config: SearchConfig, epoch: int) -> float:
     if config.method.regulariser == "beta-decay":
         return weight * (epoch - 1) / config.search.epochs
     return weight
+
+
+def greedy(config: SearchConfig, supernet: Supernet) -> Greedy | None:
+    """What decides edge after edge."""
+    method = config.method
+    if method.schedule != "greedy":
+        return None
+    names = {cell: supernet.design.of(cell) for cell in CELLS}
+    return Greedy(
+        names, config.search.epochs, rest=method.decide_after, uses_history=method.sgas_history
+    )
 
 
 def stop(config: SearchConfig) -> StopRule | None:

@@ -54,6 +54,7 @@ class Method:
         self._part = "alpha"
         supernet.relax = self._relax
         self.architect = architect(supernet, config, optimizer)
+        self._greedy = axes.greedy(config, supernet)
 
     def _relax(self) -> Mixing:
         """What a forward pass computes with that is given no mixing.
@@ -62,7 +63,11 @@ class Method:
         """
         self._supernet.chance.draws = self._draws(f"chance {self._part}", self._device)
         mixing = self.relaxation.mix(self._matrices, self._draws(self._part))
-        return mixing._replace(shares=self._supernet.alphas.shares())
+        return self._settled(mixing._replace(shares=self._supernet.alphas.shares()))
+
+    def _settled(self, mixing: Mixing) -> Mixing:
+        """What a greedy schedule has decided stays so, whatever else is done to the mixing."""
+        return mixing if self._greedy is None else self._greedy.settled(mixing)
 
     def _draws(self, purpose: str, device: torch.device | None = None) -> torch.Generator:
         seed, name = self._config.engine.seed, f"method {purpose}"
@@ -117,7 +122,17 @@ class Method:
 
     def move(self, gradients: Sequence[Tensor]) -> None:
         """One step of alpha down a gradient."""
-        self.architect.move(gradients)
+        if self._greedy is None:
+            self.architect.move(gradients)
+        else:
+            self._greedy.hold(self._matrices, partial(self.architect.move, gradients))
+
+    def decide(self, epoch: int) -> list[str]:
+        """At an epoch's end: the decisions of a greedy schedule, as lines for people."""
+        if self._greedy is None:
+            return []
+        relaxed = self.relaxation.expected(self._matrices)
+        return [self._greedy.explain(d) for d in self._greedy.finish_epoch(epoch, relaxed)]
 
     @property
     def perturbs(self) -> bool:
@@ -148,12 +163,13 @@ class Method:
             moved = self.perturbation.perturb(
                 mixing.weights, losses, self._radius, self._draws("perturbation")
             )
-        return mixing._replace(weights={cell: w.detach() for cell, w in moved.items()})
+        found = {cell: w.detach() for cell, w in moved.items()}
+        return self._settled(mixing._replace(weights=found))
 
     def _loss(self, batch: Batch, shard: Shard, mixing: Mixing, weights: Matrices) -> Tensor:
         images, labels = batch
         with self._precision():
-            logits = self._supernet(images, mixing._replace(weights=weights))
+            logits = self._supernet(images, self._settled(mixing._replace(weights=weights)))
             return shard.of(cross_entropy(logits, labels))
 
     @contextmanager
@@ -174,9 +190,9 @@ class Method:
         Without chance or perturbation.
         """
         with torch.no_grad():
-            weights, shares = self._expected()
+            weights, shares, _ = self._expected()
         if shares is None:
-            return weights
+            return dict(weights)
         return {cell: w * shares[cell][:, None] for cell, w in weights.items()}
 
     @torch.no_grad()
@@ -184,15 +200,16 @@ class Method:
         """What validation computes with: no chance, no perturbation."""
         self._part = "validation"
         self._supernet.chance.draws = self._draws("chance validation", self._device)
-        return Mixing(*self._expected())
+        return self._expected()
 
-    def _expected(self) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-        return self.relaxation.expected(self._matrices), self._supernet.alphas.shares()
+    def _expected(self) -> Mixing:
+        weights = self.relaxation.expected(self._matrices)
+        return self._settled(Mixing(weights, self._supernet.alphas.shares()))
 
     def valid_loss(self, batch: Batch) -> Tensor:
         """The loss of a batch at the clean weights, with its graph to alpha: for its curvature."""
         images, labels = batch
-        return cross_entropy(self._supernet(images, Mixing(*self._expected())), labels)
+        return cross_entropy(self._supernet(images, self._expected()), labels)
 
     @property
     def grad_norm(self) -> Tensor:
@@ -215,8 +232,13 @@ class Method:
 
     def state(self) -> dict[str, Any]:
         """Everything the next step depends on."""
-        return self.architect.state()
+        return {
+            "architect": self.architect.state(),
+            "greedy": self._greedy.state() if self._greedy else {},
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.architect.load_state(state)
+        self.architect.load_state(state["architect"])
+        if self._greedy is not None:
+            self._greedy.load_state(state["greedy"])

@@ -20,6 +20,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "zero_one_form": ("l2", "l1"),
     "stop": ("none", "eigenvalue", "skip-count", "ranking"),
     "derivation": ("top-2", "threshold", "joint", "skip-limited"),
+    "schedule": ("plain", "staged", "greedy"),
 }
 
 
@@ -92,6 +93,19 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             ge=0, description="Epochs between eigenvalues of the loss's Hessian in alpha; 0 = off."
         ),
     ] = 0
+    schedule: Annotated[
+        str,
+        Meta(
+            description="plain; staged: fewer candidates in deeper supernets; greedy: edges are "
+            "decided one by one."
+        ),
+    ] = "plain"
+    decide_after: Annotated[
+        float, Meta(ge=0, lt=1, description="Greedy: share of the epochs before the first edge.")
+    ] = 0.18
+    sgas_history: Annotated[
+        bool, Meta(description="Greedy: an edge's stability over epochs counts (criterion 2).")
+    ] = False
     derivation: Annotated[
         str, Meta(description="Alpha to genotype: top-2, threshold, joint or skip-limited.")
     ] = "top-2"
@@ -201,6 +215,11 @@ PRESETS: dict[str, Preset] = {
         "Ye et al., beta-DARTS, CVPR 2022, arXiv 2203.01665",
         {"method.regulariser": "beta-decay", "method.regulariser_weight": 50.0},
     ),
+    "sgas": Preset(
+        "the surest edge of each cell is decided for good, one after the other",
+        "Li et al., SGAS, CVPR 2020, arXiv 1912.00195",
+        {"method.schedule": "greedy"},
+    ),
     "drnas": Preset(
         "mixing weights drawn from a Dirichlet distribution that alpha shapes",
         "Chen et al., DrNAS, ICLR 2021, arXiv 2006.10355",
@@ -277,6 +296,14 @@ def refuse_nonsense(method: MethodSection, where: str) -> None:
         (
             method.stop == "eigenvalue" and not method.hessian_every,
             "the eigenvalue rule needs eigenvalues: add --hessian-every 1",
+        ),
+        (
+            method.schedule == "greedy" and method.edge_normalisation,
+            "a decided edge counts fully, but edge normalisation weighs whole edges",
+        ),
+        (
+            method.schedule == "greedy" and method.derivation != "top-2",
+            "the greedy schedule has decided both edges of each node: only top-2 keeps them",
         ),
         (
             method.regulariser == "zero-one" and method.relaxation != "sigmoid",
