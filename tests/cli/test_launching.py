@@ -166,7 +166,10 @@ def test_options_override_the_file_and_the_rest_stands(darts, engine, runs, tmp_
 @pytest.mark.parametrize("kind", ["search", "train"])
 def test_every_option_reaches_its_setting(darts, engine, runs, kind):
     engine("finish")
-    odd = {"channels": 10, "stem": "imagenet", "genotype": "DARTS_V1", "lr_min": 1e-4}
+    odd = {"channels": 10, "stem": "imagenet", "genotype": "DARTS_V1", "lr_min": 1e-4,
+           "partial_channels": 5,
+           # These exclude some of the others.
+           "compile": False, "checkpoint_activations": False, "dropout": 0.0}  # fmt: skip
     arguments, wanted = [], {}
     for setting in config.settings(kind):
         value = odd.get(setting.field, setting.default)
