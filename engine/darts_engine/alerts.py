@@ -41,7 +41,7 @@ class Alerts:
         for cell, value in entropy.items():
             if value is not None and value < self._entropy_alert:
                 signs["entropy", cell] = (
-                    f"the {cell} cell's entropy fell to {value:.2f} nats "
+                    f"the {cell} cell's entropy fell to {value:.3f} nats "
                     f"(alert below {self._entropy_alert:g})"
                 )
         new = {key: message for key, message in signs.items() if " ".join(key) not in self._told}

@@ -30,6 +30,19 @@ def hessian(loss: Loss, alphas: Sequence[Tensor]) -> Tensor:
     return (matrix + matrix.T) / 2
 
 
+def eigenvectors(matrix: Tensor, count: int) -> Tensor:
+    """The unit eigenvectors of the `count` largest eigenvalues, the largest first, (count, n)."""
+    vectors: Tensor = torch.linalg.eigh(matrix.double().cpu())[1]
+    return vectors.T.flip(0)[:count]
+
+
+def orthonormal(count: int, size: int, draws: torch.Generator) -> Tensor:
+    """Random directions at right angles to each other, (count, size), float64."""
+    drawn = torch.randn(size, count, generator=draws, dtype=torch.float64)
+    basis: Tensor = torch.linalg.qr(drawn)[0]
+    return basis.T
+
+
 def spectrum(matrix: Tensor) -> Tensor:
     """All eigenvalues of a symmetric matrix in float64, ascending, (n,)."""
     eigenvalues: Tensor = torch.linalg.eigvalsh(matrix.double().cpu())

@@ -6,6 +6,8 @@ it, and decides when the facts of `Search.report` are due.
 """
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,9 +24,10 @@ from darts_engine.data.dataset import Dataset, halves
 from darts_engine.gap import GapMeter
 from darts_engine.loop import Timing
 from darts_engine.meter import FiniteGuard, Meter, cross_entropy
-from darts_engine.methods import axes
+from darts_engine.methods import axes, staged
 from darts_engine.methods.first_order import Batch, Shards
 from darts_engine.methods.method import Method
+from darts_engine.methods.staged import Stage
 from darts_engine.methods.stop import EigenvalueRule, Seen, Verdict
 from darts_engine.mixing import Mixing
 from darts_engine.norm import statistics_kept
@@ -33,6 +36,7 @@ from darts_engine.run import catalog, events
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.genotype import parse
 from darts_engine.scores import Figures, Scores, evaluate
+from darts_engine.spaces.darts import DARTS
 from darts_engine.stopwatch import Stopwatch
 from darts_engine.supernet import Supernet
 from darts_engine.sync_norm import synchronise
@@ -68,34 +72,15 @@ class Search:
         self.steps_per_epoch = self._weight_batches.steps
 
         self.space = catalog.resolve("space", catalog.SPACES, config.space.space)(config)
-        self.supernet = self.space.supernet(dataset.image_shape[0], len(dataset.classes))
-        devices.place(self.supernet, device, channels_last=config.engine.channels_last)
-        self.supernet.recomputes = config.engine.checkpoint_activations
-        if config.engine.sync_bn:
-            synchronise(self.supernet, self._world)
-        self._weights = list(self.supernet.weights())
-        self._optimizer = torch.optim.SGD(
-            self._weights,
-            lr=config.weights.lr,
-            momentum=config.weights.momentum,
-            weight_decay=config.weights.weight_decay,
-        )
-        self.method = Method(self.supernet, config, self._optimizer)
-
         self._dataset = dataset
+        self._plan = staged.stages(config)
+        self._enter(self._plan[0])
         self._finite = FiniteGuard(device)
         self._scores, self._recent = Scores(device), Meter(device)
         self._recent_alpha = Meter(device)
         self._weight_grad_norm = torch.zeros((), device=device)
         self._architecture = ArchitectureFacts(self.space, config.search.skip_alert)
         self._stopwatch = Stopwatch()
-        self._gap = GapMeter(
-            self.supernet,
-            self._logits,
-            lambda predict: evaluate(self._alpha_part, self._augment, predict),
-            lambda epoch, number: self._weight_batch(epoch, number % self.steps_per_epoch + 1)[0],
-            lambda: self._world.agree_on_statistics_(self.supernet),
-        )
         self._stop = axes.stop(config)
         every = 0 if config.method.stop == "eigenvalue" else config.method.hessian_every
         rising = EigenvalueRule(every=every) if every else None
@@ -104,6 +89,40 @@ class Search:
         # The genotype at each epoch's end, for rules that go back.
         self._genotypes: list[str] = []
 
+    def _enter(self, stage: Stage) -> None:
+        """Begin a stage with a fresh supernet of the candidates that are left."""
+        weights = self.config.weights
+        self._stage = stage
+        self.supernet = self._supernet_of(stage, self.space)
+        self._weights = list(self.supernet.weights())
+        self._optimizer = torch.optim.SGD(
+            self._weights,
+            lr=weights.lr,
+            momentum=weights.momentum,
+            weight_decay=weights.weight_decay,
+        )
+        self.method = Method(self.supernet, self.config, self._optimizer)
+        self._gap = GapMeter(
+            self.supernet,
+            self._logits,
+            lambda predict: evaluate(self._alpha_part, self._augment, predict),
+            lambda epoch, number: self._weight_batch(epoch, number % self.steps_per_epoch + 1)[0],
+            lambda: self._world.agree_on_statistics_(self.supernet),
+        )
+
+    def _supernet_of(self, stage: Stage, space: DARTS) -> Supernet:
+        supernet = space.supernet(
+            self._dataset.image_shape[0],
+            len(self._dataset.classes),
+            more_layers=stage.more_layers,
+            stage=stage.number,
+        )
+        devices.place(supernet, self.device, channels_last=self.config.engine.channels_last)
+        supernet.recomputes = self.config.engine.checkpoint_activations
+        if self.config.engine.sync_bn:
+            synchronise(supernet, self._world)
+        return supernet
+
     # The step -------------------------------------------------------------------------------------
 
     def opening(self, position: Position) -> list[events.Event]:
@@ -111,7 +130,11 @@ class Search:
         return self._sample(position, always_derive=False)
 
     def begin_epoch(self, epoch: int) -> dict[str, float]:
-        """Set the learning rate of the weights; the schedules' values."""
+        """Begin a stage if it is one's first; set what changes by epoch; the schedules' values."""
+        stage = staged.stage_of(self._plan, epoch)
+        if stage.number > self._stage.number:
+            self.space.narrow(self.method.left_for(stage))
+            self._enter(stage)
         values = self._schedule_values(epoch)
         for group in self._optimizer.param_groups:
             group["lr"] = values["lr_weights"]
@@ -124,7 +147,7 @@ class Search:
         self.method.begin_step(epoch, step)
         with self._stopwatch.part("data"):
             weight_batch = self._weight_batch(epoch, step)
-            moves = epoch >= self.config.alpha_start
+            moves = self._alpha_moves(epoch)
             needs_batch = moves or self.method.perturbs
             batch = self._alpha_batch(epoch, step) if needs_batch else None
         if batch is not None and moves:
@@ -183,8 +206,17 @@ class Search:
         return supernet
 
     def footprint(self) -> footprint.Footprint:
-        """What a step will need of memory."""
-        return footprint.of_search(self.supernet, self.config, self._dataset.image_shape)
+        """What a step will need of memory, in the largest stage."""
+        batch, shape = self.config.data.batch_size, self._dataset.image_shape
+        supernets = [self.supernet]
+        # Which candidates will be left is not known yet: the last of each edge are the largest.
+        for stage in self._plan[1:]:
+            space = type(self.space)(self.config)
+            most, edges = stage.candidates or 0, space.candidates().items()
+            space.narrow({cell: [names[-most:] for names in lists] for cell, lists in edges})
+            supernets.append(self._supernet_of(stage, space))
+        found = [footprint.of_search(supernet, self.config, shape) for supernet in supernets]
+        return max(found, key=lambda stage: stage.of(batch))
 
     def describe(self) -> dict[str, Any]:
         """The search's part of `RunStarted`."""
@@ -202,12 +234,16 @@ class Search:
 
     def _schedule_values(self, epoch: int) -> dict[str, float]:
         weights, alpha = self.config.weights, self.config.alpha
-        moves = epoch >= self.config.alpha_start
+        stage = staged.stage_of(self._plan, epoch)
         return {
-            "lr_weights": cosine(weights.lr, weights.lr_min, epoch - 1, self.epochs),
-            "lr_alpha": alpha.lr if moves else 0.0,
+            "lr_weights": cosine(weights.lr, weights.lr_min, epoch - stage.first, stage.epochs),
+            "lr_alpha": alpha.lr if self._alpha_moves(epoch) else 0.0,
             **self.method.schedule_values(epoch),
         }
+
+    def _alpha_moves(self, epoch: int) -> bool:
+        stage = staged.stage_of(self._plan, epoch)
+        return epoch >= max(self.config.alpha_start, stage.first + stage.resting)
 
     def _schedules(self) -> list[events.ScheduleSpan]:
         labels = {"lr_weights": "lr", "lr_alpha": "lr α", "drop_path": "drop path"}
@@ -272,7 +308,7 @@ class Search:
         self._finite.settle()
         self._world.agree_on_statistics_(self.supernet)
         self.supernet.eval()
-        valid = evaluate(self._alpha_part, self._augment, self.predict)
+        valid = self.validate()
         lines = self.method.decide(position.epoch)
         said = self._sample(position, always_derive=True) + shift_facts(
             position, self.method.shift()
@@ -311,14 +347,29 @@ class Search:
         every = self.config.method.hessian_every
         if not every or (position.epoch % every and position.epoch != self.epochs):
             return None
-        batch = self._alpha_batch(position.epoch, position.step)
-        alphas = list(self.supernet.alphas.parameters())
         draws = streams.generator(self.config.engine.seed, "eigenvalue", position.epoch)
+        with self.alpha_loss(position) as loss:
+            return Curvature(loss, list(self.supernet.alphas.parameters())).dominant(draws)
+
+    @contextmanager
+    def alpha_loss(self, position: Position) -> Iterator[Callable[[], Tensor]]:
+        """The loss of a step's alpha batch as alpha is then, the network in training mode.
+
+        The weights are constant, and running statistics stay as they are.
+        """
+        batch = self._alpha_batch(position.epoch, position.step)
         self.supernet.train()
         with statistics_kept(self.supernet), self.method.architect.weights_frozen():
-            found = Curvature(lambda: self.method.valid_loss(batch), alphas).dominant(draws)
+            yield lambda: self.method.valid_loss(batch)
         self.supernet.eval()
-        return found
+
+    def validate(self, most: int = 0) -> Figures:
+        """Loss and accuracies on the alpha half, or on its first `most` images, as alpha is now."""
+        part = self._alpha_part
+        if 0 < most < len(part):
+            part = part.take(torch.arange(most))
+        self.supernet.eval()
+        return evaluate(part, self._augment, self.predict)
 
     def _look_for_the_end(self, position: Position, eigenvalue: float | None) -> list[events.Event]:
         """Let the stop rule see the epoch; an alert when it ends the search."""
@@ -393,6 +444,8 @@ class Search:
         self._finite.settle()
         self._world.agree_on_statistics_(self.supernet)
         return {
+            "stage": self._stage.number,
+            "candidates": self.space.candidates(),
             "supernet": self.supernet.state_dict(),
             "weight_optimizer": self._optimizer.state_dict(),
             "method": self.method.state(),
@@ -406,6 +459,9 @@ class Search:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
+        if state["stage"] != self._stage.number:
+            self.space.narrow(state["candidates"])
+            self._enter(self._plan[state["stage"]])
         self.supernet.load_state_dict(state["supernet"])
         self._optimizer.load_state_dict(state["weight_optimizer"])
         self.method.load_state(state["method"])

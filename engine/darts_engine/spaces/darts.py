@@ -8,8 +8,10 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import torch
 from torch import Tensor
 
+from darts_engine import streams
 from darts_engine.operations import NONE, PRIMITIVES
 from darts_engine.run import derivation
 from darts_engine.run.config import SearchConfig
@@ -24,6 +26,7 @@ class DARTS:
 
     def __init__(self, config: SearchConfig) -> None:
         self.config = config
+        self._left: Mapping[str, Sequence[Sequence[str]]] | None = None
 
     def names(self) -> Names:
         """The candidates in alpha's column order: for all edges, or each cell's edge by edge."""
@@ -31,17 +34,34 @@ class DARTS:
             return [name for name in PRIMITIVES if name != NONE]
         return PRIMITIVES
 
-    def supernet(self, in_channels: int, classes: int) -> Supernet:
-        """A fresh supernet for images of `in_channels` channels."""
+    def narrow(self, left: Mapping[str, Sequence[Sequence[str]]] | None) -> None:
+        """From now on only these candidates, each cell's edge by edge; None: all again.
+
+        The columns of the layout stay, so that views of an earlier time fit.
+        """
+        self._left = left
+
+    def candidates(self) -> dict[str, list[list[str]]]:
+        """What is left of each cell's candidates, edge by edge."""
+        return {cell: [list(names) for names in self._of(cell)] for cell in CELLS}
+
+    def supernet(
+        self, in_channels: int, classes: int, *, more_layers: int = 0, stage: int = 0
+    ) -> Supernet:
+        """A fresh supernet for images of `in_channels` channels.
+
+        Every stage of a staged search has weights and alphas of its own.
+        """
         space, method = self.config.space, self.config.method
+        seed = self.config.engine.seed
         return Supernet(
-            self.names(),
+            self._left or self.names(),
             nodes=space.nodes,
             channels=space.channels,
-            layers=space.layers,
+            layers=space.layers + more_layers,
             in_channels=in_channels,
             classes=classes,
-            seed=self.config.engine.seed,
+            seed=streams.seed_of(seed, "stage", stage) if stage else seed,
             alpha_scale=self.config.alpha.init_scale,
             partial=method.partial_channels,
             edge_normalisation=method.edge_normalisation,
@@ -55,7 +75,7 @@ class DARTS:
 
     def columns(self, cell: str) -> list[str]:
         """Every operation that some edge of a cell may take, in the primitives' order."""
-        return list(dict.fromkeys(name for names in self._of(cell) for name in names))
+        return list(dict.fromkeys(name for names in self._all(cell) for name in names))
 
     def rows(self, cell: str, matrix: Sequence[Sequence[float]]) -> list[list[float | None]]:
         """A cell's (E, O) numbers under `columns`; null where an edge has no such candidate."""
@@ -65,6 +85,19 @@ class DARTS:
             values = dict(zip(names, row, strict=True))
             spread.append([values.get(name) for name in columns])
         return spread
+
+    def raw(self, rows: Mapping[str, Sequence[Sequence[float | None]]]) -> dict[str, Tensor]:
+        """`rows` undone: each cell's (E, O) tensor of the numbers that its edges have."""
+        found = {}
+        for cell, matrix in rows.items():
+            columns = self.columns(cell)
+            found[cell] = torch.tensor(
+                [
+                    [row[columns.index(name)] or 0.0 for name in names]
+                    for names, row in zip(self._of(cell), matrix, strict=True)
+                ]
+            )
+        return found
 
     def derive(self, mixing: Mapping[str, Tensor]) -> Genotype:
         """The genotype of mixing weights, (E, O) per cell, by the method's rule."""
@@ -83,6 +116,9 @@ class DARTS:
         return derivation.derive(rows, operations, rule, derivation.derive_cell if plain else rule)
 
     def _of(self, cell: str) -> Sequence[Sequence[str]]:
+        return self._all(cell) if self._left is None else self._left[cell]
+
+    def _all(self, cell: str) -> Sequence[Sequence[str]]:
         names = self.names()
         if isinstance(names, Mapping):
             return names[cell]
