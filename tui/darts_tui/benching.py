@@ -7,6 +7,7 @@ import sys
 from darts_tui.launcher import exit_code
 
 BENCH = (sys.executable, "-P", "-m", "darts_engine.bench")
+METHODS = (sys.executable, "-P", "-m", "darts_engine.bench.methods")
 
 
 def bench(*, quick: bool, floor: bool, as_json: bool) -> int:
@@ -18,7 +19,21 @@ def bench(*, quick: bool, floor: bool, as_json: bool) -> int:
         as_json: one JSON object instead of the table.
     """
     wanted = {"--quick": quick, "--floor": floor, "--json": as_json}
-    arguments = [*BENCH, *(option for option, is_on in wanted.items() if is_on)]
+    return _carry_out(BENCH, wanted)
+
+
+def methods(*, quick: bool, as_json: bool) -> int:
+    """Measure a step of every search method, and give the child's exit code.
+
+    Args:
+        quick: the small supernet only.
+        as_json: one JSON object instead of the table.
+    """
+    return _carry_out(METHODS, {"--quick": quick, "--json": as_json})
+
+
+def _carry_out(program: tuple[str, ...], wanted: dict[str, bool]) -> int:
+    arguments = [*program, *(option for option, is_on in wanted.items() if is_on)]
     # Threads that spin would slow their own neighbours on a machine with few cores.
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
     environment.pop("OMP_NUM_THREADS", None)

@@ -67,6 +67,10 @@ def bench(
     floor: Annotated[
         bool, typer.Option("--floor", help="Also how fast this machine could be at best.")
     ] = False,
+    methods: Annotated[
+        bool,
+        typer.Option("--methods", help="Time and memory of every method's step instead."),
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Measure our supernet against a plain one, side by side in one run, on the CPU.
@@ -75,6 +79,8 @@ def bench(
     """
     from darts_tui import benching
 
+    if methods:
+        return benching.methods(quick=quick, as_json=as_json)
     return benching.bench(quick=quick, floor=floor, as_json=as_json)
 
 

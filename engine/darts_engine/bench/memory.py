@@ -43,7 +43,7 @@ def _in_child(side: str, batch: int) -> float:
     return float(json.loads(done.stdout))
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     """Highest resident memory so far. On Linux `ru_maxrss` would count the parent's too."""
     try:
         status = Path("/proc/self/status").read_text()
@@ -61,7 +61,7 @@ def _child(side: str, batch: int) -> None:
     from darts_engine.supernet import Supernet
 
     torch.set_num_threads(1)
-    before = _peak_mb()
+    before = peak_mb()
     supernet = Supernet(channels=steps.CHANNELS, layers=steps.LAYERS)
     given = steps.random_batch(batch)
     if side == "ours":
@@ -71,7 +71,7 @@ def _child(side: str, batch: int) -> None:
         last = side == "channels_last"
         plain = steps.plain_of(supernet, last=last)
         plain.weight_step(*(steps.channels_last(given) if last else given))
-    print(json.dumps(round(_peak_mb() - before, 1)))
+    print(json.dumps(round(peak_mb() - before, 1)))
 
 
 if __name__ == "__main__":
