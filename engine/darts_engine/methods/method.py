@@ -22,10 +22,11 @@ from darts_engine.methods.first_order import BOTH_WHOLE, Batch, Look, Shards
 from darts_engine.methods.mean_shift import MeanShift
 from darts_engine.methods.perturbation import Losses, Objective
 from darts_engine.methods.second_order import Distance, SecondOrder
+from darts_engine.methods.staged import Stage, explain, narrowed, stage_of, stages
 from darts_engine.mixing import Matrices, Mixing
 from darts_engine.parallel import Shard, world
 from darts_engine.run.config import SearchConfig
-from darts_engine.supernet import Supernet
+from darts_engine.supernet import CELLS, Supernet
 
 
 class Method:
@@ -55,6 +56,7 @@ class Method:
         supernet.relax = self._relax
         self.architect = architect(supernet, config, optimizer)
         self._greedy = axes.greedy(config, supernet)
+        self._plan = stages(config)
 
     def _relax(self) -> Mixing:
         """What a forward pass computes with that is given no mixing.
@@ -88,6 +90,7 @@ class Method:
         chance = self._supernet.chance
         chance.auxiliary = values.get("auxiliary", 0.0)
         chance.drop_path = values["drop_path"]
+        chance.skip_dropout = values.get("skip_dropout", 0.0)
 
     def schedule_values(self, epoch: int) -> dict[str, float]:
         """The values of the method's schedules in an epoch (from 1), by name."""
@@ -101,6 +104,8 @@ class Method:
             values["regulariser"] = axes.regulariser_weight(self._config, epoch)
         if method.auxiliary_skip:
             values["auxiliary"] = (self._epochs - (epoch - 1)) / self._epochs
+        if len(self._plan) > 1:
+            values["skip_dropout"] = stage_of(self._plan, epoch).skip_dropout(epoch)
         return values
 
     def begin_step(self, epoch: int, step: int) -> None:
@@ -121,18 +126,35 @@ class Method:
         return look._replace(gradients=[g + e for g, e in zip(look.gradients, extra, strict=True)])
 
     def move(self, gradients: Sequence[Tensor]) -> None:
-        """One step of alpha down a gradient."""
+        """One step of alpha down a gradient, which is clipped where the config says so."""
+        norm = torch.stack([g.norm() for g in gradients]).norm()
+        if limit := self._config.method.alpha_clip:
+            gradients = [g * (limit / (norm + 1e-6)).clamp(max=1) for g in gradients]
         if self._greedy is None:
             self.architect.move(gradients)
         else:
             self._greedy.hold(self._matrices, partial(self.architect.move, gradients))
+        self.architect.grad_norm = norm
 
     def decide(self, epoch: int) -> list[str]:
-        """At an epoch's end: the decisions of a greedy schedule, as lines for people."""
+        """At an epoch's end: what a greedy or staged schedule decides, as lines for people."""
+        number = stage_of(self._plan, epoch).number + 1
+        if number < len(self._plan) and epoch == self._plan[number].first - 1:
+            before = {cell: self._supernet.design.of(cell) for cell in CELLS}
+            stage = self._plan[number]
+            return [explain(self._plan, stage, before, self.left_for(stage))]
         if self._greedy is None:
             return []
         relaxed = self.relaxation.expected(self._matrices)
         return [self._greedy.explain(d) for d in self._greedy.finish_epoch(epoch, relaxed)]
+
+    def left_for(self, stage: Stage) -> dict[str, list[list[str]]]:
+        """The candidates that the alphas of now leave for another stage, edge by edge."""
+        names = {cell: self._supernet.design.of(cell) for cell in CELLS}
+        most = stage.candidates or max(len(edge) for edges in names.values() for edge in edges)
+        with torch.no_grad():
+            weights = self._expected().weights
+        return narrowed(names, {cell: w.tolist() for cell, w in weights.items()}, most)
 
     @property
     def perturbs(self) -> bool:

@@ -153,9 +153,11 @@ def derive_skip_limited(weights: Rows, operations: Operations, most: int = 2) ->
                 if name == SKIP
             ]
             start += len(node.rows)
-        if len(kept) <= most:
+        # A node whose edges have nothing but skips keeps them.
+        left = [skip for skip in kept if skip[0] > -math.inf]
+        if len(kept) <= most or not left:
             return derive_cell(rows, operations)
-        _, edge, column = min(kept)
+        _, edge, column = min(left)
         rows[edge][column] = -math.inf
 
 

@@ -100,6 +100,21 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             "decided one by one."
         ),
     ] = "plain"
+    stage_layers: Annotated[
+        str, Meta(description="Staged: cells beyond --layers in each stage.")
+    ] = "0,6,12"
+    stage_candidates: Annotated[
+        str, Meta(description="Staged: most candidates per edge in each stage.")
+    ] = "8,5,3"
+    stage_skip_dropout: Annotated[
+        str, Meta(description="Staged: dropout of skip connections at each stage's beginning.")
+    ] = "0.0,0.4,0.7"
+    stage_rest: Annotated[
+        float, Meta(ge=0, lt=1, description="Staged: share of each stage in which alpha rests.")
+    ] = 0.4
+    alpha_clip: Annotated[
+        float, Meta(ge=0, description="Largest L2 norm of alpha's whole gradient; 0 = off.")
+    ] = 0.0
     decide_after: Annotated[
         float, Meta(ge=0, lt=1, description="Greedy: share of the epochs before the first edge.")
     ] = 0.18
@@ -115,6 +130,26 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     skip_limit: Annotated[
         int, Meta(ge=0, description="Skip-limited: most skip connections of the normal cell.")
     ] = 2
+
+    def stage_list(self) -> list[tuple[int, int, float]]:
+        """The stages: cells more than the space has, most candidates per edge, skip dropout.
+
+        Raises:
+            ValueError: the lists are not of one length, or hold what cannot be.
+        """
+        layers = [int(part) for part in self.stage_layers.split(",")]
+        candidates = [int(part) for part in self.stage_candidates.split(",")]
+        dropout = [float(part) for part in self.stage_skip_dropout.split(",")]
+        if not len(layers) == len(candidates) == len(dropout):
+            raise ValueError("they are not of one length")
+        if not all(0 <= more <= 100 for more in layers):
+            raise ValueError("a stage has 0 to 100 cells more")
+        # With none among them, one would leave nothing to derive.
+        if min(candidates) < 2 or candidates != sorted(candidates, reverse=True):
+            raise ValueError("candidates only get fewer, and two are the fewest")
+        if not all(0 <= rate < 1 for rate in dropout):
+            raise ValueError("dropout is at least 0 and below 1")
+        return list(zip(layers, candidates, dropout, strict=True))
 
 
 class Preset(NamedTuple):
@@ -170,6 +205,15 @@ PRESETS: dict[str, Preset] = {
             "method.samples": 3,
             "method.bandwidth": 1.0,
             "search.alpha_warmup": 0.125,
+        },
+    ),
+    "p-darts": Preset(
+        "three stages, each deeper and with fewer candidates; skips are dropped out and limited",
+        "Chen et al., P-DARTS, ICCV 2019, arXiv 1904.12760",
+        {
+            "method.schedule": "staged",
+            "method.alpha_clip": 5.0,
+            "method.derivation": "skip-limited",
         },
     ),
     "fair-darts": Preset(
@@ -280,6 +324,8 @@ def refuse_nonsense(method: MethodSection, where: str) -> None:
                 where=where,
                 remedy=f"use {', '.join(choices)}",
             )
+    if method.schedule == "staged":
+        _refuse_odd_stages(method, where)
     for is_so, why in (
         (
             method.relaxation == "gumbel" and method.perturbation != "none",
@@ -318,3 +364,15 @@ def refuse_nonsense(method: MethodSection, where: str) -> None:
             raise ConfigError(
                 why, where=where, remedy="'darts-tui methods' explains what goes together"
             )
+
+
+def _refuse_odd_stages(method: MethodSection, where: str) -> None:
+    try:
+        method.stage_list()
+    except ValueError as error:
+        raise ConfigError(
+            f"the stages cannot be: {error}",
+            where=where,
+            remedy="as in --stage-layers 0,6,12 --stage-candidates 8,5,3 "
+            "--stage-skip-dropout 0.0,0.4,0.7",
+        ) from None

@@ -56,12 +56,27 @@ def _refuse_nonsense_cells(config: SearchConfig, where: str) -> None:
             where=where,
             remedy=f"use --channels {2 * partial} or a multiple of it, or fewer --partial-channels",
         )
-    draws = config.method.edge_drop_path or config.space.space == "s4"
+    staged = config.method.schedule == "staged"
+    if staged and config.search.epochs < (count := len(config.method.stage_list())):
+        raise ConfigError(
+            f"{config.search.epochs} epochs are too few for {count} stages",
+            where=where,
+            remedy=f"use --epochs {count} or more; fewer stages are set by --stage-layers, "
+            "--stage-candidates and --stage-skip-dropout",
+        )
+    if staged and config.engine.compile:
+        raise ConfigError(
+            "a staged search builds a supernet per stage, and only the first would be compiled",
+            where=where,
+            remedy="leave out --compile",
+        )
+    draws = config.method.edge_drop_path or staged or config.space.space == "s4"
     if config.engine.checkpoint_activations and draws:
         raise ConfigError(
             "cells that draw random numbers cannot be computed again for the backward pass",
             where=where,
-            remedy="leave out --checkpoint-activations, or --edge-drop-path and the space s4",
+            remedy="leave out --checkpoint-activations, or --edge-drop-path, the staged schedule "
+            "and the space s4",
         )
 
 
