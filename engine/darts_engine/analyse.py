@@ -28,6 +28,7 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold_all
 from darts_engine.search import Search
+from darts_engine.session import load_into
 
 RANDOM_DIRECTIONS = 3
 READ_BYTES = 1 << 24
@@ -173,7 +174,7 @@ def analyse(config: SearchConfig, folder: RunFolder, asked: Asked) -> Analysis:
     manifest, state = _checkpoint(folder, asked.epoch)
     search = Search(config, datasets.read(config.data), devices.choose(config.engine))
     refuse_foreign(folder, manifest, search.identity())
-    search.load_state(state)
+    load_into(search, state, folder.checkpoints / manifest.file)
     position = manifest.position
     search.begin_epoch(position.epoch)
     around = Around(search, asked.images)
@@ -263,7 +264,8 @@ def _towards_the_first(
     if not length:
         return []
     distances = [length * step / points for step in range(points + 1)]
-    return [around.walk(f"to epoch {epoch}", offset / length, distances)]
+    name = f"to epoch {epoch}" if epoch else "to the start"
+    return [around.walk(name, offset / length, distances)]
 
 
 def main(arguments: list[str]) -> int:

@@ -13,7 +13,7 @@ import typer
 
 from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import LATEST, find
-from darts_tui import cli_care, cli_protocol, cli_trained, options
+from darts_tui import cli_analysis, cli_care, cli_protocol, cli_trained, options
 from darts_tui.naming import DEFAULT_RUNS
 from darts_tui.options import (
     AsJson,
@@ -276,7 +276,7 @@ def tail(
 def export(
     target: options.Target,
     runs: Runs = DEFAULT_RUNS,
-    what: options.What = "cells",
+    what: options.What = None,
     formats: options.Formats = "svg,png",
     out: options.Out = None,
     epoch: options.Epoch = None,
@@ -363,6 +363,7 @@ def derive(
 app.add_typer(cli_protocol.app)
 app.add_typer(cli_care.app)
 app.add_typer(cli_trained.app)
+app.add_typer(cli_analysis.app)
 
 
 def run(arguments: list[str]) -> int:

@@ -43,7 +43,7 @@ def edge_figures(cells: Sequence[CellLayout], sample: AlphaSampled) -> EdgeFigur
             if SKIP in known and (total := sum(known.values())) > 0:
                 shares.append(known[SKIP] / total)
         if margins:
-            margin[layout.name] = sum(margins) / len(margins)
+            margin[layout.name] = round(sum(margins) / len(margins), 6)
         if shares:
-            skip_share[layout.name] = sum(shares) / len(shares)
+            skip_share[layout.name] = round(sum(shares) / len(shares), 6)
     return EdgeFigures(sample.seq, sample.epoch, margin, skip_share)

@@ -9,7 +9,7 @@ from darts_tui.genotypes import RUN_PREFIX, Named, named
 
 
 def export(
-    text: str, runs: Path, *, what: str, formats: str, out: Path | None, epoch: int | None
+    text: str, runs: Path, *, what: str | None, formats: str, out: Path | None, epoch: int | None
 ) -> dict[str, Any]:
     """Write the pictures and tables; returns the files written and messages about them.
 
@@ -22,7 +22,7 @@ def export(
     target = _target(text, runs)
     report = jobs.export(
         jobs.NamedGenotype(*target) if isinstance(target, Named) else target,
-        what=_words(what),
+        what=() if what is None else _words(what),
         formats=_words(formats),
         out=out,
         epoch=epoch,

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from darts_tui.export.pictures import Confusion, Curves, Heatmap, History, Job, Panel
+from darts_tui.export.pictures import Confusion, Curves, Heatmap, History, Job, Panel, Surface
 from darts_tui.export.render import PNG_DPI
 
 # Okabe and Ito's colours, which everyone can tell apart; the yellow is darkened for white paper.
@@ -127,9 +127,11 @@ def draw_curves(picture: Curves) -> Figure:
     )
     for axes, panel in zip(grid[:, 0], picture.panels, strict=True):
         _draw_panel(axes, panel)
-        axes.set_xlim(0, picture.epochs * 1.02)
-    grid[-1, 0].set_xlabel("epoch")
-    grid[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
+        margin = 0.02 * (picture.epochs - picture.start)
+        axes.set_xlim(picture.start - (margin if picture.start else 0), picture.epochs + margin)
+    grid[-1, 0].set_xlabel(picture.x_label)
+    if picture.x_label == "epoch":
+        grid[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.align_ylabels()
     figure.suptitle(picture.title, fontsize=11)
     return figure
@@ -192,7 +194,32 @@ def draw_confusion(picture: Confusion) -> Figure:
     return figure
 
 
-def _draw(picture: Heatmap | History | Curves | Confusion) -> Figure:
+def draw_surface(picture: Surface) -> Figure:
+    """Shades, with lines of equal value; the middle is marked."""
+    figure = Figure(figsize=(6.0, 5.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    values = [[math.nan if v is None else v for v in row] for row in picture.values]
+    at = picture.distances
+    # A root, because far from alpha the loss dwarfs all that is near it.
+    known = [v for row in values for v in row if not math.isnan(v)]
+    norm = PowerNorm(0.5, vmin=min(known, default=0.0), vmax=max(known, default=1.0))
+    image = axes.pcolormesh(at, at, values, cmap="viridis", norm=norm, shading="nearest")
+    if len(known) == len(at) ** 2 and len(at) > 1 and min(known) < max(known):
+        low, high = min(known), max(known)
+        levels = [low + (high - low) * (n / 9) ** 2 for n in range(1, 9)]
+        lines = axes.contour(at, at, values, levels=levels, colors="#ffffff", linewidths=0.7)
+        axes.clabel(lines, fontsize=7, fmt="%.3g")
+    axes.plot(0, 0, "o", color=PALETTE[1], ms=6, mfc="#ffffff", mew=1.6)
+    axes.set_xlabel(picture.labels[0])
+    axes.set_ylabel(picture.labels[1])
+    figure.suptitle(picture.title, fontsize=11)
+    bar = figure.colorbar(image, ax=axes, label="validation loss (nats)", fraction=0.05, pad=0.02)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _draw(picture: Heatmap | History | Curves | Confusion | Surface) -> Figure:
     match picture:
         case Heatmap():
             return draw_heatmap(picture)
@@ -202,6 +229,8 @@ def _draw(picture: Heatmap | History | Curves | Confusion) -> Figure:
             return draw_curves(picture)
         case Confusion():
             return draw_confusion(picture)
+        case Surface():
+            return draw_surface(picture)
 
 
 def draw_all(jobs: list[Job]) -> dict[str, bytes]:

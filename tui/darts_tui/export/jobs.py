@@ -22,6 +22,8 @@ from darts_tui.export.render import FORMATS, RenderError, render
 from darts_tui.safe_text import clean
 
 WHAT = ("cells", "alphas", "curves")
+# Whatever there is of them.
+ALL = "all"
 MAX_CAPTION = 80
 CELL_TITLES = {"normal": "normal cell", "reduce": "reduction cell"}
 
@@ -72,7 +74,7 @@ class Plan:
 def export(
     target: RunFolder | NamedGenotype,
     *,
-    what: Collection[str] = ("cells",),
+    what: Collection[str] = (),
     formats: Collection[str] = ("svg", "png"),
     out: Path | None = None,
     epoch: int | None = None,
@@ -83,8 +85,9 @@ def export(
     Args:
         target: a run, live or over, or a genotype by itself (which has cells only).
         what: any of "cells" (Graphviz drawings), "alphas" (per cell a heatmap and its history over
-            the epochs, and a CSV of every recorded alpha) and "curves" (a picture and a CSV of
-            the epochs).
+            the epochs, and a CSV of every recorded alpha) and "curves" (pictures and CSV files of
+            the epochs); or "all", whatever there is of them. Empty is "cells", or "curves" of a
+            training without a genotype.
         formats: any of "svg", "png", "pdf", "dot" (cells only). The CSV files are always written.
         out: the folder; None is the run's exports folder, or here for a genotype by itself.
         epoch: cells and heatmaps as of the end of this epoch, from 1; None is the final or latest.
@@ -94,7 +97,7 @@ def export(
     Raises:
         RunError: an unknown word, nothing to export yet, or the folder cannot be written.
     """
-    _check("thing to export", what, WHAT)
+    _check("thing to export", what or ["cells"], (*WHAT, ALL))
     _check("format", formats, (*FORMATS, "dot"))
     _check("theme", [theme], tuple(THEMES))
     plan = Plan(tuple(f for f in (*FORMATS, "dot") if f in formats), theme)
@@ -102,7 +105,7 @@ def export(
         _plan_run(plan, target, what, epoch)
         folder = open_folder(out or target.exports, own=out is None)
     else:
-        if set(what) != {"cells"}:
+        if set(what) - {"cells", ALL}:
             remedy = "name a run to get the rest"
             raise RunError("a genotype has cells only", where=target.name, remedy=remedy)
         plan.add_cells(safe_stem(target.name), target.name, target.genotype)
@@ -125,6 +128,7 @@ def _plan_run(plan: Plan, run: RunFolder, what: Collection[str], epoch: int | No
     if epoch is not None and not 1 <= epoch <= state.epoch:
         remedy = f"it has come to epoch {state.epoch}"
         raise NotFoundError(f"the run has no epoch {epoch}", where=run.name, remedy=remedy)
+    what = _wanted(run, state, what, epoch)
     stem, moment, caption = safe_stem(run.name), "", run.name
     if state.kind == "search" and not (epoch is None and state.result):
         shown = state.epoch if epoch is None else epoch
@@ -148,6 +152,34 @@ def _plan_run(plan: Plan, run: RunFolder, what: Collection[str], epoch: int | No
     if "curves" in what:
         plan.add_picture(f"{stem}-curves", pictures.curves(state, run.name))
         plan.tables[f"{stem}-curves.csv"] = tables.epoch_table(state.epochs)
+        if any(measured.entropy for measured in state.health):
+            plan.add_picture(f"{stem}-health", pictures.health(state, run.name))
+            plan.tables[f"{stem}-health.csv"] = [tables.health_table(state)]
+        if state.epoch_shifts:
+            shifts = tables.shift_table(state.epoch_shifts.values())
+            plan.tables[f"{stem}-mean-shift.csv"] = [shifts]
+
+
+def _wanted(
+    run: RunFolder, state: RunState, what: Collection[str], epoch: int | None
+) -> Collection[str]:
+    """What to export, with "all" and nothing at all spelled out."""
+    if ALL in what:
+        there = {
+            "cells": _derived(state, epoch),
+            "alphas": state.alpha_at(epoch),
+            "curves": state.epochs,
+        }
+        found = [name for name in WHAT if there[name]]
+        if not found:
+            raise RunError(
+                "there is nothing to export yet",
+                where=f"{run.name}, epoch {state.epoch}, step {state.step}",
+                remedy="try again when an epoch is over",
+            )
+        return found
+    is_without = state.kind != "search" and state.final_genotype() is None
+    return what or (["curves"] if is_without else ["cells"])
 
 
 def _read(run: RunFolder) -> tuple[RunState, list[Rewound]]:
@@ -179,11 +211,15 @@ def _samples(run: RunFolder, last_seq: int, rewinds: list[Rewound]) -> Iterator[
             yield fact
 
 
-def _genotype(run: RunFolder, state: RunState, epoch: int | None) -> Genotype:
-    derived = None if epoch is None else state.genotype_at(epoch)
-    genotype = derived.genotype if derived else None
+def _derived(state: RunState, epoch: int | None) -> Genotype | None:
     if epoch is None or state.kind != "search":
-        genotype = state.final_genotype()
+        return state.final_genotype()
+    derived = state.genotype_at(epoch)
+    return derived.genotype if derived else None
+
+
+def _genotype(run: RunFolder, state: RunState, epoch: int | None) -> Genotype:
+    genotype = _derived(state, epoch)
     if genotype is None:
         raise _nothing_yet(run, state, "genotype")
     return genotype

@@ -5,6 +5,7 @@ matplotlib imports numpy, which the dashboard never does: the values go to
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -76,11 +77,22 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Curves(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Panels above each other that share the epochs from 0 to `epochs`."""
+    """Panels above each other that share the epochs from 0 to `epochs`, or another x."""
 
     title: str
     panels: list[Panel]
     epochs: float
+    x_label: str = "epoch"
+    start: float = 0.0
+
+
+class Surface(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Values in a square: `values[row][column]` at (distances[column], distances[row])."""
+
+    title: str
+    labels: list[str]
+    distances: list[float]
+    values: Matrix
 
 
 class Confusion(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -94,7 +106,7 @@ class Confusion(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A picture and the files it is wanted as: name -> "svg", "png" or "pdf"."""
 
-    picture: Heatmap | History | Curves | Confusion
+    picture: Heatmap | History | Curves | Confusion | Surface
     files: dict[str, str]
 
 
@@ -239,3 +251,76 @@ def _schedule(span: ScheduleSpan, until: int) -> Panel:
     points = [(float(epoch), value) for epoch, value in enumerate(span.values, 1)]
     lines = [Line(label=clean(span.label), points=points[:until], colour=2)]
     return Panel(label=clean(span.label), lines=lines)
+
+
+def health(state: RunState, title: str) -> Curves:
+    """Entropy, margin, skip share, eigenvalue, gap and mean shift over a search's epochs."""
+    panels = [
+        _per_cell("entropy (nats)", [(h.epoch, h.entropy) for h in state.health]),
+        _per_cell("edge margin", [(f.epoch, f.margin) for f in state.edge_figures]),
+        _per_cell("skip share", [(f.epoch, f.skip_share) for f in state.edge_figures]),
+        _per_cell("eigenvalue", [(h.epoch, {"dominant": h.eigenvalue}) for h in state.health]),
+        _per_cell(
+            "top-1 (%)",
+            [
+                (
+                    g.epoch,
+                    {
+                        "supernet": g.supernet_top1,
+                        "cut": g.derived_top1,
+                        "cut, own statistics": g.renewed_top1,
+                    },
+                )
+                for g in state.gaps
+            ],
+        ),
+        _per_cell("mean shift (L2)", [(s.epoch, s.shift) for s in state.epoch_shifts.values()]),
+    ]
+    told = [panel for panel in panels if panel.lines]
+    return Curves(title=clean(title), panels=told, epochs=float(max(1, state.epoch)))
+
+
+def _per_cell(label: str, by_epoch: Sequence[tuple[int, Mapping[str, float | None]]]) -> Panel:
+    names = dict.fromkeys(name for _, values in by_epoch for name in values)
+    found = {
+        name: [(float(e), v) for e, values in by_epoch if (v := values.get(name)) is not None]
+        for name in names
+    }
+    lines = [
+        Line(label=clean(name), points=points, colour=colour)
+        for colour, (name, points) in enumerate(found.items())
+        if points
+    ]
+    return Panel(label=label, lines=lines)
+
+
+def spectrum(eigenvalues: Sequence[float], title: str) -> Curves:
+    """Eigenvalues in rising order."""
+    points = [(float(number), value) for number, value in enumerate(eigenvalues, 1)]
+    panel = Panel(label="eigenvalue", lines=[Line(label="eigenvalue", points=points)])
+    return Curves(
+        title=clean(title), panels=[panel], epochs=float(len(points)), x_label="number", start=1.0
+    )
+
+
+def walks(
+    lines: Sequence[tuple[str, list[float], list[float | None], list[float | None]]], title: str
+) -> Curves:
+    """Loss and accuracy over the distance along lines: name, distances, losses, accuracies."""
+
+    def panel(label: str, which: int) -> Panel:
+        drawn = []
+        for colour, line in enumerate(lines):
+            values: list[float | None] = [line[2], line[3]][which]
+            points = [(d, v) for d, v in zip(line[1], values, strict=True) if v is not None]
+            drawn.append(Line(label=line[0], points=points, colour=colour))
+        return Panel(label=label, lines=drawn)
+
+    ends = [distance for _, distances, *_ in lines for distance in distances]
+    return Curves(
+        title=clean(title),
+        panels=[panel("validation loss (nats)", 0), panel("top-1 accuracy (%)", 1)],
+        epochs=max(ends, default=1.0),
+        x_label="distance from alpha (L2)",
+        start=min(ends, default=0.0),
+    )

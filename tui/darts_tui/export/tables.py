@@ -8,7 +8,8 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 
-from darts_engine.run.events import AlphaSampled, CellLayout, EpochFinished
+from darts_engine.run.events import AlphaSampled, CellLayout, EpochFinished, MeanShifted
+from darts_engine.run.state import RunState
 from darts_tui.safe_text import clean
 
 ALPHA_COLUMNS = (
@@ -22,6 +23,18 @@ ALPHA_COLUMNS = (
     "alpha",
     "weight",
 )
+HEALTH_COLUMNS = (
+    "epoch",
+    "cell",
+    "entropy",
+    "skip_count",
+    "kept_edges",
+    "edge_margin",
+    "skip_share",
+    "eigenvalue",
+)
+GAP_COLUMNS = ("supernet_top1", "derived_top1", "renewed_top1")
+SHIFT_COLUMNS = ("epoch", "step", "global_step", "sample", "loss", "radius", "bandwidth")
 EPOCH_COLUMNS = tuple(n for n in EpochFinished.__struct_fields__ if n not in ("seq", "t", "v"))
 
 
@@ -44,6 +57,49 @@ def confusion_table(classes: list[str], counts: list[list[int]]) -> bytes:
     names = [_text(name) for name in classes]
     rows = ([name, *row] for name, row in zip(names, counts, strict=True))
     return _lines([["true \\ predicted", *names], *rows])
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
+    """Any table."""
+    shown = ([_text(v) if isinstance(v, str) else v for v in row] for row in rows)
+    return _lines([list(header), *shown])
+
+
+def health_table(state: RunState) -> bytes:
+    """What was measured of a search's health, a row per epoch and cell.
+
+    The gap is that of the epoch's last measurement.
+    """
+    figures = {f.epoch: f for f in state.edge_figures}
+    gaps = {g.epoch: g for g in state.gaps}
+    rows = []
+    for health in state.health:
+        edges, gap = figures.get(health.epoch), gaps.get(health.epoch)
+        for cell, entropy in health.entropy.items():
+            rows.append(
+                (
+                    health.epoch,
+                    cell,
+                    entropy,
+                    health.skip_count.get(cell),
+                    health.kept_edges.get(cell),
+                    edges.margin.get(cell) if edges else None,
+                    edges.skip_share.get(cell) if edges else None,
+                    health.eigenvalue,
+                    *(getattr(gap, name, None) for name in GAP_COLUMNS),
+                )
+            )
+    return table((*HEALTH_COLUMNS, *GAP_COLUMNS), rows)
+
+
+def shift_table(shifts: Iterable[MeanShifted]) -> bytes:
+    """The last mean shift of each epoch: a row per sample."""
+    rows = [
+        (s.epoch, s.step, s.global_step, number, loss, s.radius, s.bandwidth)
+        for s in shifts
+        for number, loss in enumerate(s.losses, 1)
+    ]
+    return table(SHIFT_COLUMNS, rows)
 
 
 def _alpha_rows(layouts: list[CellLayout], sample: AlphaSampled) -> Iterator[tuple[object, ...]]:
