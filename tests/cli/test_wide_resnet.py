@@ -73,10 +73,14 @@ def test_the_dashboard_s_panels_cope_without_a_genotype(trained: RunFolder) -> N
 def test_commands_that_want_a_genotype_say_that_it_has_none(darts, trained: RunFolder) -> None:
     runs = ("--runs", trained.path.parent)
     assert json.loads(darts("runs", *runs, "--json").out)[0]["genotype"] is None
-    for command in (("train", "--genotype", "run:wide", *runs), ("export", "wide", *runs)):
+    cells = ("export", "wide", "--what", "cells", *runs)
+    for command in (("train", "--genotype", "run:wide", *runs), cells):
         said = darts(*command)
         assert said.code != 0
         assert "no genotype" in said.err
+    for what in ((), ("--what", "all")):
+        given = json.loads(darts("export", "wide", *what, *runs, "--json").out)["files"]
+        assert [Path(file).suffix for file in given] == [".svg", ".png", ".csv"]
     said = darts("train", "--network", "wrn-10-1", "--genotype", "DARTS_V2", *runs)
     assert said.code == 2
     assert "has no genotype" in said.err

@@ -140,7 +140,7 @@ def test_a_second_engine_is_refused_naming_the_first(runs: Path) -> None:
 
 FAULTS = {
     "no such data": ("search", "data.dataset", "npz:nowhere.npz", ExitCode.REFUSED),
-    "unknown method": ("search", "search.method", "dorts", ExitCode.NOT_FOUND),
+    "unknown space": ("search", "space.space", "dorts", ExitCode.NOT_FOUND),
     "bad genotype": ("train", "network.genotype", "__import__('os')", ExitCode.REFUSED),
     "no such device": ("search", "engine.device", "cuda:99", ExitCode.USAGE),
 }

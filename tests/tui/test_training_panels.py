@@ -6,7 +6,9 @@ import pytest
 from darts_engine.run import events
 from darts_engine.run.state import fold_all
 from darts_tui.panels.curves import AccuracyPanel, LossPanel
+from darts_tui.panels.header import header_line
 from darts_tui.panels.health import HealthPanel
+from darts_tui.panels.schedules import SchedulesPanel
 from darts_tui.panels.view import View
 from fake_run import facts
 
@@ -67,3 +69,36 @@ def test_a_checkpoint_in_the_middle_of_an_epoch_tells_its_step(story):
     said = told(HealthPanel(), view([*story, saved]))
     assert "last saved   epoch 24, step 4" in said
     assert "best saved   epoch 23, 97.7 %" in said
+
+
+WIDE_SAM = {
+    "network": {"network": "wrn-34-10"},
+    "data": {"cutout": 16, "cutout_prob": 0.5},
+    "train": {"epochs": 200, "label_smoothing": 0.1},
+    "weights": {"warmup": 0.02, "sam_rho": 0.1, "ema": 0.999},
+}
+
+
+def configured(story, config):
+    return [
+        msgspec.structs.replace(f, config=config) if isinstance(f, events.RunStarted) else f
+        for f in story
+    ]
+
+
+def test_the_header_names_a_network_that_has_no_genotype(story):
+    def header(look):
+        return "".join(span.text for span in header_line(look, 160))
+
+    assert "train · wrn-34-10 · digits" in header(view(configured(story, WIDE_SAM)))
+    assert "train · digits" in header(view(story))
+
+
+def test_what_never_changes_stands_below_the_schedules_where_there_is_room(story):
+    said = told(SchedulesPanel(), view(configured(story, WIDE_SAM)))
+    assert "\ncutout 16 px p 0.5, warm-up 4 epochs, smoothing 0.1, SAM rho 0.1, EMA 0.999" in said
+    narrow = told(SchedulesPanel(), view(configured(story, WIDE_SAM)), width=30)
+    assert "\ncutout 16 px p 0.5,\nwarm-up 4 epochs,\n" in narrow
+    assert "cutout" not in told(SchedulesPanel(), view(configured(story, WIDE_SAM)), height=4)
+    odd = {"network": [1], "data": None, "train": {"epochs": "x"}, "weights": {"ema": [0.9]}}
+    assert "SAM" not in told(SchedulesPanel(), view(configured(story, odd)))

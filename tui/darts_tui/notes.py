@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from darts_engine.run import events
 from darts_engine.run.events import AnyEvent, GenotypeChange
+from darts_engine.run.networks import wide_in
 
 SHORT_OPERATIONS = {
     "none": "none",
@@ -105,7 +106,8 @@ def note(event: AnyEvent) -> Note | None:
         case events.RunFinished():
             return _finished(event)
         case events.RunFailed(message=message, exit_code=code):
-            return Note("fail", "error", f"{message} (exit code {code})")
+            told = "; ".join(message.splitlines())
+            return Note("fail", "error", f"{told} (exit code {code})")
         case events.LogWritten(level=level, message=message):
             known = level if level in ("info", "warning", "error") else "info"
             return Note("log", known, message)
@@ -126,7 +128,8 @@ def note(event: AnyEvent) -> Note | None:
 
 
 def _started(event: events.RunStarted) -> Note:
-    what = " · ".join(filter(None, (event.kind, event.method, event.space, event.dataset)))
+    words = (event.kind, wide_in(event.config), event.method, event.space, event.dataset)
+    what = " · ".join(filter(None, words))
     if event.resumed_at_step is not None:
         return Note("start", "info", f"{what} resumed at step {event.resumed_at_step}")
     size = f"{event.parameters / 1e6:.2f} M parameters"

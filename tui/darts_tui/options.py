@@ -157,7 +157,13 @@ Target = Annotated[
         help="A run, a published genotype, a file or genotype text.",
     ),
 ]
-What = Annotated[str, typer.Option(help="Any of cells, alphas, curves, separated by commas.")]
+What = Annotated[
+    str | None,
+    typer.Option(
+        help="Any of cells, alphas, curves, separated by commas, or all; cells unless given, or "
+        "curves of a training without cells."
+    ),
+]
 Formats = Annotated[
     str, typer.Option("--format", help="Any of svg, png, pdf, dot, separated by commas.")
 ]

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from darts_engine.run import commands, config, recipes
+from darts_engine.run import catalog, commands, config, recipes
 from darts_engine.run.config import Config, SearchConfig, TrainConfig
 from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundError
 from darts_engine.run.folder import RunFolder, create
@@ -60,7 +60,7 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
 
     Raises:
         ConfigError: a setting that cannot be, or file or recipe are of the other kind.
-        NotFoundError: there is no such recipe.
+        NotFoundError: there is no such recipe, data set or search space.
     """
     written = config.read_plain(file) if file else {"kind": kind}
     its_kind = written.get("kind", "search")
@@ -75,6 +75,10 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     chosen = config.from_plain(recipes.merged(basis, written), where=str(file or ""))
     chosen = config.override(chosen, given)
     data = chosen.data
+    # Before there is a run folder, which would have to be removed for another try.
+    catalog.entry("data set", catalog.DATASETS, data.dataset.partition(":")[0])
+    if isinstance(chosen, SearchConfig):
+        catalog.entry("search space", catalog.SPACES, chosen.space.space)
     folder = str(Path(data.data_dir).expanduser().absolute()) if data.data_dir else ""
     paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": folder}
     return config.override(chosen, paths)

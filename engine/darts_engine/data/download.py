@@ -48,9 +48,10 @@ def fetch_for(request: Request, files: Sequence[File], folder: Path) -> tuple[Fi
     """
     if request.data.download:
         return fetch(files, folder, request.watch)
-    names = " or ".join(file.name for file in files)
+    broken = [file for file in files if (folder / file.name).exists()]
+    names = " or ".join(file.name for file in broken or files)
     raise DataError(
-        f"{names} is not here, and downloads are off",
+        f"{names} is {'broken' if broken else 'not here'}, and downloads are off",
         where=str(folder),
         remedy="put it there, name another folder with --data-dir, or allow --download",
     )

@@ -51,8 +51,8 @@ DATASETS = {
 }
 
 
-def resolve(kind: str, table: dict[str, Entry], name: str) -> Any:
-    """The object that `name` stands for in `table`; `kind` is the word for it in messages.
+def entry(kind: str, table: dict[str, Entry], name: str) -> Entry:
+    """What `table` has under `name`; `kind` is the word for it in messages. Imports nothing.
 
     Raises:
         NotFoundError: the table has no such name; the nearest is named.
@@ -61,5 +61,14 @@ def resolve(kind: str, table: dict[str, Entry], name: str) -> Any:
         near = difflib.get_close_matches(name, table, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(table)}"
         raise NotFoundError(f"there is no {kind} {name!r}", remedy=hint)
-    module, _, attribute = table[name].target.partition(":")
+    return table[name]
+
+
+def resolve(kind: str, table: dict[str, Entry], name: str) -> Any:
+    """The object that `name` stands for in `table`.
+
+    Raises:
+        NotFoundError: as `entry`.
+    """
+    module, _, attribute = entry(kind, table, name).target.partition(":")
     return getattr(importlib.import_module(module), attribute)

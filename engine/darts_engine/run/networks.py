@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from darts_engine.run.errors import ConfigError
 
@@ -44,6 +45,13 @@ class WideShape:
 def is_wide(name: str) -> bool:
     """Whether a name means a wide ResNet, well formed or not."""
     return _LOOKS_WIDE.match(name) is not None
+
+
+def wide_in(config: dict[str, Any]) -> str:
+    """The wide ResNet that a run's settings name; empty for a search or a genotype's network."""
+    table = config.get("network")
+    name = table.get("network") if isinstance(table, dict) else None
+    return name if isinstance(name, str) and name != GENOTYPE else ""
 
 
 def parse(name: str, where: str = "") -> WideShape | None:

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from darts_engine.run.events import GenotypeChange, GenotypeDerived
 from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.run.networks import wide_in
 from darts_tui.notes import change_text, short_operation, short_part
 from darts_tui.panels.panel import Content, Panel
 from darts_tui.panels.view import View
@@ -42,10 +43,8 @@ def _without_cells(view: View) -> list[Line]:
     started = view.state.started
     if started is None or not view.is_training:
         return [(Span("no genotype derived yet", "muted"),)]
-    network = started.config.get("network")
-    name = network.get("network", "") if isinstance(network, dict) else ""
     return [
-        (Span(clean(str(name), 40), "bold"),),
+        (Span(clean(wide_in(started.config), 40), "bold"),),
         (Span(f"{started.parameters:,} parameters"),),
         (Span("a network without cells", "muted"),),
     ]
@@ -131,7 +130,8 @@ class HistoryPanel(Panel):
             words = clean("; ".join(told) or "first derivation")
             rows.append((Span(f"epoch {derived.epoch:4d}  ", "muted"), Span(words)))
         if not rows:
-            rows = [(Span("nothing has changed yet", "muted"),)]
+            why = "a training changes no cells" if view.is_training else "nothing has changed yet"
+            rows = [(Span(why, "muted"),)]
         return Content(rows, foot=foot)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from darts_engine.run.networks import wide_in
 from darts_engine.run.recipes import named_in
 from darts_tui.notes import human_seconds
 from darts_tui.panels.view import View
@@ -81,11 +82,13 @@ def _pieces(view: View) -> list[Piece]:
         Piece(1, (Span(f" {clean(view.name, 32)} ", f"bold {BACK}"),)),
     ]
     if started:
-        what = [started.kind, started.method, started.dataset, named_in(started.config)]
+        what = [started.kind, wide_in(started.config), started.method, started.dataset]
         if started.space and started.space != started.method:
-            what.insert(2, f"{started.space} space")
+            what.insert(3, f"{started.space} space")
         told = " · ".join(clean(word, 24) for word in what if word)
         pieces.append(Piece(8, (Span(f" {told}  ", f"muted {BACK}"),)))
+        if recipe := clean(named_in(started.config), 24):
+            pieces.append(Piece(9, (Span(f"by {recipe}  ", f"muted {BACK}"),)))
     word, role = (view.asked, "badge-warning") if view.asked else (view.live, BADGES[view.live])
     pieces.append(Piece(0, (Span(f" ● {word.upper()} ", f"{role} bold"),)))
     if not started:

@@ -1,6 +1,7 @@
-"""Every planned quantity as a small curve, with where the run is now."""
+"""Every planned quantity as a small curve with where the run is now, and what never changes."""
 
-from typing import ClassVar
+import textwrap
+from typing import Any, ClassVar
 
 from darts_engine.run.events import ScheduleSpan
 from darts_tui.panels.panel import Content, Panel
@@ -24,12 +25,15 @@ class SchedulesPanel(Panel):
         if not spans:
             return Content([(Span("this run has no schedules", "muted"),)])
         label = min(12, max(len(clean(span.label or span.name)) for span in spans) + 2)
-        each = max(1, min(9, height // len(spans)))
+        constants = _constants(view.state.started.config if view.state.started else {})
+        below = _wrapped(constants, width)[: max(0, height - 2 * len(spans))]
+        each = max(1, min(9, (height - len(below)) // len(spans)))
         gap = 1 if each > 3 else 0
         rows: list[Line] = []
         for number, span in enumerate(spans):
             rows += self._rows(view, span, f"series-{number}", width, each - gap, label)
             rows += [EMPTY] * gap
+        rows += [(Span(line, "muted"),) for line in below]
         status = (Span("│", "warning"), Span(f" now, epoch {view.at_epoch}", "muted"))
         return Content(rows, status=status)
 
@@ -52,3 +56,33 @@ class SchedulesPanel(Panel):
             )
             rows.append((Span(name if y == 0 else " " * label, "muted"), *line, text))
         return rows
+
+
+def _wrapped(words: list[str], width: int) -> list[str]:
+    """With commas, and lines that end between two of them only."""
+    together = ", ".join(word.replace(" ", "\xa0") for word in words)
+    lines = textwrap.wrap(together, max(8, width), break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]
+
+
+def _constants(config: dict[str, Any]) -> list[str]:
+    """What is the same in every epoch, as far as it is switched on."""
+    out = []
+    if side := _number(config, "data", "cutout"):
+        chance = _number(config, "data", "cutout_prob")
+        out.append(f"cutout {side:g} px" + (f" p {chance:g}" if chance < 1 else ""))
+    if warmup := _number(config, "weights", "warmup"):
+        out.append(f"warm-up {warmup * _number(config, 'train', 'epochs'):g} epochs")
+    if smoothing := _number(config, "train", "label_smoothing"):
+        out.append(f"smoothing {smoothing:g}")
+    if rho := _number(config, "weights", "sam_rho"):
+        out.append(f"SAM rho {rho:g}")
+    if decay := _number(config, "weights", "ema"):
+        out.append(f"EMA {decay:g}")
+    return out
+
+
+def _number(config: dict[str, Any], section: str, field: str) -> float:
+    table = config.get(section)
+    value = table.get(field) if isinstance(table, dict) else None
+    return float(value) if isinstance(value, int | float) else 0.0

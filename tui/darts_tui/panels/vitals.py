@@ -1,5 +1,6 @@
 """The essential figures in two lines, for terminals too small for the panels that show them."""
 
+from darts_engine.run.networks import wide_in
 from darts_tui.notes import human_bytes
 from darts_tui.panels.curves import TRAIN, VALID, has_top5, valid_name
 from darts_tui.panels.view import View
@@ -48,13 +49,17 @@ def _figures(view: View) -> Line:
     if health and health[-1].entropy:
         values = [v for v in health[-1].entropy.values() if v is not None]
         told.append(("H", " / ".join(f"{v:.2f}" for v in values)))
+    if health and (gap := health[-1].sharpness_gap) is not None:
+        told.append(("sharpness", short_number(gap).strip()))
     if state.system:
         rate = state.system.images_per_s
         told.append(("speed", f"{rate:.0f} img/s" if rate is not None else "–"))
         told.append(("mem", human_bytes(state.system.rss_bytes)))
     if view.is_training and state.checkpoints:
         told.append(("saved", f"epoch {state.checkpoints[-1].epoch}"))
+    if state.started and (network := wide_in(state.started.config)):
+        told.append(("", clean(network, 16)))
     out = [Span(" ")]
     for label, value in told:
-        out += [Span(f"{label} ", "muted"), Span(f"{value}   ")]
+        out += [Span(f"{label} " if label else "", "muted"), Span(f"{value}   ")]
     return tuple(out)

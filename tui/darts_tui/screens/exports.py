@@ -23,7 +23,7 @@ async def export(folder: RunFolder, epoch: int | None) -> tuple[list[str], list[
     Raises:
         ExportFailedError: nothing was written.
     """
-    arguments = [*COMMAND, str(folder.path), "--json"]
+    arguments = [*COMMAND, str(folder.path), "--what", "all", "--json"]
     if epoch is not None:
         arguments += ["--epoch", str(epoch)]
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
