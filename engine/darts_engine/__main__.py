@@ -144,7 +144,7 @@ def _run(folder: RunFolder, log: EventLog, signals: Signals, inbox: Inbox, place
 def _work(config: Config, session: "Session | Follower", heart: Heart, place: Place) -> int:
     """Build the task, bring it to where it was, and run it to its end or a stop."""
     from darts_engine import device as devices
-    from darts_engine import parallel
+    from darts_engine import parallel, weight_memory
     from darts_engine.compiling import compile_forward
     from darts_engine.loop import Loop
     from darts_engine.session import Stopped
@@ -161,6 +161,10 @@ def _work(config: Config, session: "Session | Follower", heart: Heart, place: Pl
         return stop.exit_code
     session.join(parallel.join(place, device, config.data.batch_size))
     dataset = dataset or _load(config, session)
+    if config.engine.memory_check:
+        weight_memory.refuse_what_cannot_fit(
+            config, dataset.image_shape, len(dataset.classes), device
+        )
     task = _build(config, dataset, device)
     memory = _memory_of_a_step(task, config, device, session)
     if config.engine.compile:

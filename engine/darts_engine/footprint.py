@@ -219,7 +219,7 @@ def refuse_what_cannot_fit(
         else "not even a batch of 2 would fit: lower --channels or --layers"
     )
     raise TooLargeError(
-        f"a step needs about {_gigabytes(needed)}, and {_gigabytes(room)} are free",
+        f"a step needs about {gigabytes(needed)}, and {gigabytes(room)} are free",
         where=f"batches of {batch_size} images on {device}",
         remedy=f"{remedy}; --no-memory-check starts it all the same",
     )
@@ -258,5 +258,6 @@ def _cgroup_rooms(root: Path, membership: Path) -> Iterator[int]:
                 break
 
 
-def _gigabytes(count: int) -> str:
+def gigabytes(count: int) -> str:
+    """A number of bytes for people."""
     return f"{count / 1e9:.1f} GB"
