@@ -13,7 +13,7 @@ import typer
 
 from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import LATEST, find
-from darts_tui import cli_analysis, cli_care, cli_protocol, cli_trained, options
+from darts_tui import cli_analysis, cli_care, cli_methods, cli_protocol, cli_trained, options
 from darts_tui.naming import DEFAULT_RUNS
 from darts_tui.options import (
     AsJson,
@@ -126,9 +126,9 @@ def train(
     theme: Theme = None,
     given: dict[str, Any],
 ) -> int:
-    """Train a derived network.
+    """Train a network from scratch: a genotype's, or a wide ResNet.
 
-    Example: darts-tui train --genotype run:latest --name train-first
+    Examples: darts-tui train --genotype run:latest; darts-tui train --recipe wrn-sam-cifar100
     """
     from darts_tui import starting
 
@@ -361,6 +361,7 @@ def derive(
 
 
 app.add_typer(cli_protocol.app)
+app.add_typer(cli_methods.app)
 app.add_typer(cli_care.app)
 app.add_typer(cli_trained.app)
 app.add_typer(cli_analysis.app)
