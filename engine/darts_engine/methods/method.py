@@ -117,6 +117,7 @@ class Method:
 
         The loss that is told stays the cross entropy.
         """
+        self._supernet.chance.shards = shards
         look = self.architect.look(batch, weight_batch, shards)
         if self._regulariser is None:
             return look
@@ -172,6 +173,7 @@ class Method:
             shards: which part of both this process has.
         """
         self._part = "weights"
+        self._supernet.chance.shards = shards[::-1]
         with torch.no_grad():
             mixing = self._relax()
         if self.perturbation is None or batch is None:
@@ -221,6 +223,7 @@ class Method:
     def clean(self) -> Mixing:
         """What validation computes with: no chance, no perturbation."""
         self._part = "validation"
+        self._supernet.chance.shards = ()
         self._supernet.chance.draws = self._draws("chance validation", self._device)
         return self._expected()
 

@@ -1,0 +1,45 @@
+"""What is random inside the edges does not depend on how many processes share a batch."""
+
+import pytest
+import torch
+
+from darts_engine import streams
+from darts_engine.chance import Chance
+from darts_engine.parallel import Shard
+
+IMAGES = 7
+
+
+def a_chance(shards: tuple[Shard, ...] = ()) -> Chance:
+    chance = Chance()
+    chance.drop_path, chance.skip_dropout = 0.3, 0.4
+    chance.draws = streams.generator(3, "test")
+    chance.shards = shards
+    return chance
+
+
+@pytest.mark.parametrize("draw", [Chance.without_paths, Chance.without_skips, Chance.noise])
+def test_a_rank_draws_its_part_of_the_whole_batchs_numbers(draw):
+    x = torch.ones(IMAGES, 4, 3, 3).contiguous(memory_format=torch.channels_last)
+    whole = draw(a_chance(), x)
+    for rank in range(2):
+        shard = Shard(slice(rank, None, 2), whole=IMAGES)
+        # The alpha half's last batch may be of another size.
+        other = Shard(slice(rank, None, 2), whole=30)
+        assert torch.equal(draw(a_chance((other, shard)), x[shard.mine]), whole[shard.mine])
+
+
+def test_a_batch_that_is_no_shard_is_drawn_for_itself():
+    x = torch.ones(5, 2, 3, 3)
+    shard = Shard(slice(0, None, 2), whole=IMAGES)
+    assert torch.equal(a_chance((shard,)).noise(x), a_chance().noise(x))
+
+
+def test_paths_are_dropped_by_image_and_skips_by_entry_and_the_mean_stays():
+    x = torch.ones(4000, 2, 2, 2)
+    paths = a_chance().without_paths(x)
+    assert paths.mean() == pytest.approx(1.0, abs=0.05)
+    assert all(len(image.unique()) == 1 for image in paths[:50])
+    skips = a_chance().without_skips(x)
+    assert skips.mean() == pytest.approx(1.0, abs=0.05)
+    assert sorted(skips.unique().tolist()) == pytest.approx([0.0, 1 / 0.6])
