@@ -138,6 +138,9 @@ class Search:
         values = self._schedule_values(epoch)
         for group in self._optimizer.param_groups:
             group["lr"] = values["lr_weights"]
+        if "cutout" in values:
+            self._weight_batches.cut_out(values["cutout"])
+            self._alpha_batches.cut_out(values["cutout"])
         self.method.begin_epoch(epoch)
         return values
 

@@ -5,7 +5,11 @@ import torch
 
 from darts_engine import streams
 from darts_engine.chance import Chance
+from darts_engine.data import dataset as datasets
 from darts_engine.parallel import Shard
+from darts_engine.run import config as configs
+from darts_engine.run.config import SearchConfig
+from darts_engine.search import Search
 
 IMAGES = 7
 
@@ -43,3 +47,27 @@ def test_paths_are_dropped_by_image_and_skips_by_entry_and_the_mean_stays():
     skips = a_chance().without_skips(x)
     assert skips.mean() == pytest.approx(1.0, abs=0.05)
     assert sorted(skips.unique().tolist()) == pytest.approx([0.0, 1 / 0.6])
+
+
+def test_cutout_grows_with_drop_path_in_r_darts_dp():
+    asked = {"search.method": "r-darts-dp", "data.cutout": 8, "data.crop_padding": 0,
+             "space.channels": 2, "space.layers": 3, "space.nodes": 1, "search.epochs": 3,
+             "engine.device": "cpu"}  # fmt: skip
+    config = configs.override(SearchConfig(), asked)
+    assert isinstance(config, SearchConfig)
+    search = Search(config, datasets.load("digits", 0), torch.device("cpu"))
+    plain = configs.override(config, {"data.cutout": 0})
+    assert isinstance(plain, SearchConfig)
+    uncut = Search(plain, datasets.load("digits", 0), torch.device("cpu"))
+    shares = []
+    for epoch in (1, 2, 3):
+        values = search.begin_epoch(epoch)
+        assert values["cutout"] == pytest.approx((epoch - 1) / 2)
+        assert values["drop_path"] == pytest.approx(0.2 * (epoch - 1) / 2)
+        cut = whole = 0
+        for step in range(1, 11):
+            is_cut = search._weight_batch(epoch, step)[0] != uncut._weight_batch(epoch, step)[0]
+            cut += int(is_cut.flatten(1).any(1).sum())
+            whole += len(is_cut)
+        shares.append(cut / whole)
+    assert shares == pytest.approx([0.0, 0.5, 1.0], abs=0.08)

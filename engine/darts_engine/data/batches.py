@@ -6,6 +6,7 @@ ahead of time.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -99,6 +100,11 @@ class Batches:
         indices, drawn, images = self._ahead.pop((epoch, step))
         self._ahead = {place: self._ahead[place] for place in places[1:]}
         return augment.finish(images, drawn), self._labels(indices)
+
+    def cut_out(self, prob: float) -> None:
+        """From now on cut a square out of an image with this probability, if one is cut at all."""
+        if isinstance(self._augment, Augmentation):
+            self._augment = replace(self._augment, cutout_prob=prob)
 
     def images(self, epoch: int, step: int) -> int:
         """How many images a step's batch has, on all ranks together."""

@@ -104,6 +104,9 @@ class Method:
             values["regulariser"] = axes.regulariser_weight(self._config, epoch)
         if method.auxiliary_skip:
             values["auxiliary"] = (self._epochs - (epoch - 1)) / self._epochs
+        if method.cutout_ramp:
+            # DEVIATION: the official code computes this ramp and then cuts out of every image.
+            values["cutout"] = self._config.data.cutout_prob * gone
         if len(self._plan) > 1:
             values["skip_dropout"] = stage_of(self._plan, epoch).skip_dropout(epoch)
         return values

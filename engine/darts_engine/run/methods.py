@@ -84,6 +84,9 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     edge_drop_path: Annotated[
         float, Meta(ge=0, lt=1, description="Drop-path probability of edges at the search's end.")
     ] = 0.0
+    cutout_ramp: Annotated[
+        bool, Meta(description="The probability of --cutout grows from 0 over the search.")
+    ] = False
     stop: Annotated[
         str, Meta(description="When to end early: none, eigenvalue, skip-count or ranking.")
     ] = "none"
@@ -240,9 +243,9 @@ PRESETS: dict[str, Preset] = {
         {"weights.weight_decay": 81e-4},
     ),
     "r-darts-dp": Preset(
-        "drop path on every edge of the supernet, growing over the search",
+        "drop path on every edge of the supernet and cutout, both growing over the search",
         "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 5.1",
-        {"method.edge_drop_path": 0.2},
+        {"method.edge_drop_path": 0.2, "method.cutout_ramp": True},
     ),
     "darts-plus": Preset(
         "ends when the normal cell keeps two skip connections",
