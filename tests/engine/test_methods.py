@@ -7,16 +7,16 @@ import torch
 
 from darts_engine import device as devices
 from darts_engine.checkpoint import Position
-from darts_engine.data import dataset as datasets
 from darts_engine.loop import Timing
 from darts_engine.network import Network
 from darts_engine.run import catalog, methods
 from darts_engine.run import config as configs
 from darts_engine.run.config import SearchConfig
 from darts_engine.search import Search
+from parallel_kit import images
 
 EPOCH = 3
-SMALL = {"data.batch_size": 16, "space.channels": 8, "space.layers": 3, "engine.threads": 1,
+SMALL = {"data.batch_size": 8, "space.channels": 8, "space.layers": 3, "engine.threads": 1,
          "search.epochs": 5, "engine.device": "cpu", "search.alpha_warmup": 0.0}  # fmt: skip
 ALL = [(method, "darts", 2) for method in methods.PRESETS]
 ALL += [("darts", space, 4 if space == "s1" else 2) for space in catalog.SPACES if space != "darts"]
@@ -33,7 +33,7 @@ def a_search(**changes: object) -> Search:
     asked = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
     config = configs.override(SearchConfig(), asked)
     assert isinstance(config, SearchConfig)
-    return Search(config, datasets.load("digits", 0), devices.choose(config.engine))
+    return Search(config, images(64), devices.choose(config.engine))
 
 
 def walk(search: Search, steps: range) -> None:
@@ -57,19 +57,19 @@ def equal(one: object, other: object) -> bool:
 def check(changes: dict[str, object]) -> None:
     search = a_search(**changes)
     before = [a.detach().clone() for a in search.supernet.alphas.parameters()]
-    walk(search, range(1, 3))
+    walk(search, range(1, 2))
     halfway = copy.deepcopy(search.state())
-    walk(search, range(3, 5))
+    walk(search, range(2, 4))
     for alpha, was in zip(search.supernet.alphas.parameters(), before, strict=True):
         assert alpha.isfinite().all()
         assert torch.equal(alpha, was) == (search.config.method.architect == "random")
 
     resumed = a_search(**changes)
     resumed.load_state(halfway)
-    walk(resumed, range(3, 5))
+    walk(resumed, range(2, 4))
     assert equal(resumed.state(), search.state())
 
-    position = Position(epoch=EPOCH, step=4, global_step=4)
+    position = Position(epoch=EPOCH, step=3, global_step=3)
     said = search.finish_epoch(position, Timing())
     assert {type(event).__name__ for event in said} >= {"AlphaSampled", "EpochFinished"}
     genotype = search.space.derive(search.method.mixing())
