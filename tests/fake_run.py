@@ -78,6 +78,7 @@ def facts(
     steps: int = 11,
     phase: str = "running",
     seed: int = 0,
+    method: str = "darts",
     start: float = 1_790_000_000.0,
 ) -> list[AnyEvent]:
     """The events of a run with `epochs_done` whole epochs and, unless it is over, half of one more.
@@ -89,9 +90,11 @@ def facts(
         steps: steps in an epoch.
         phase: how the story ends: running, paused, finished, failed or stopped.
         seed: names the random drift of alphas and losses.
+        method: ms-darts also tells of shifts, eigenvalues and gaps.
         start: Unix seconds of the first event.
     """
     story = _Story(kind, epochs, steps, seed, start)
+    story.method = method
     whole = epochs if phase == "finished" else min(epochs_done, epochs)
     story.say(story.started(seed), 0.0)
     for epoch in range(1, whole + 1):
@@ -123,6 +126,7 @@ class _Story:
         )
         self.schedules = _schedules(kind, epochs)
         self.best = 0.0
+        self.method = "darts"
 
     def _goals(self) -> list[tuple[float, float]]:
         """Per operation: an early preference that fades and a late one that lasts."""
@@ -149,7 +153,7 @@ class _Story:
             alpha_parameters=224 if search else 0,
             epochs=self.epochs,
             steps_per_epoch=self.steps,
-            method="darts" if search else "",
+            method=self.method if search else "",
             space="darts" if search else "",
             dataset="digits",
             classes=[str(digit) for digit in range(10)],
@@ -169,7 +173,12 @@ class _Story:
             self._step(epoch, step)
         if until < self.steps:
             return
+        shifts = self.method == "ms-darts"
+        if shifts:
+            self._shift()
         self._measure()
+        if shifts:
+            self._gap()
         self._finish_epoch(epoch)
         if epoch == 2:
             self._pause_and_resume()
@@ -232,6 +241,9 @@ class _Story:
                 kept_edges=dict.fromkeys(CELLS, 8) if search else {},
                 alpha_grad_norm=round(0.08 / epoch**0.5, 5) if search else None,
                 weight_grad_norm=round(3.0 / epoch**0.5, 4),
+                eigenvalue=round(0.1 + 0.004 * epoch**1.2, 5)
+                if self.method == "ms-darts"
+                else None,
             ),
             0.0,
         )
@@ -248,6 +260,32 @@ class _Story:
                 rss_bytes=412_000_000,
                 memory_total_bytes=8_200_000_000,
                 disk_free_bytes=52_000_000_000,
+            ),
+            0.0,
+        )
+
+    def _shift(self) -> None:
+        radius = 0.025 + 0.225 * (self.at["epoch"] - 1) / self.epochs
+        losses = [round(self._loss() + 0.1 * self.chance.random(), 4) for _ in range(6)]
+        shift = {cell: round(radius * self.chance.uniform(0.8, 1.2), 5) for cell in CELLS}
+        self.say(
+            events.MeanShifted(
+                **self.at, losses=losses, shift=shift, radius=round(radius, 5), bandwidth=1.0
+            ),
+            0.0,
+        )
+
+    def _gap(self) -> None:
+        top1 = self._top1(0.0)
+        self.say(
+            events.GapMeasured(
+                **self.at,
+                supernet_loss=self._loss(),
+                supernet_top1=top1,
+                derived_loss=2.4,
+                derived_top1=round(0.2 * top1, 2),
+                renewed_loss=0.9,
+                renewed_top1=round(0.7 * top1, 2),
             ),
             0.0,
         )

@@ -43,6 +43,9 @@ FAST_S, SLOW_S = 0.25, 1.0
 RUNS_EVERY_S = 5.0
 SMOOTHINGS = (0.0, 0.6, 0.9)
 DEFAULT_THEME = "dark"
+MEASURING = "measuring"
+# What is worth calling somebody for.
+CALLS = (events.AlertRaised, events.RunFinished, events.RunFailed)
 
 
 class DashboardApp(App[int]):
@@ -54,6 +57,7 @@ class DashboardApp(App[int]):
         theme: a theme's name.
         clock: Unix seconds; tests stop it.
         glyphs: braille, block or ascii; found out where not given.
+        notify: how alerts and the run's end are told beyond the screen: none, bell or desktop.
     """
 
     CSS_PATH = "app.tcss"
@@ -69,6 +73,7 @@ class DashboardApp(App[int]):
         theme: str | None = None,
         clock: Callable[[], float] = time.time,
         glyphs: str | None = None,
+        notify: str = "none",
     ) -> None:
         self.themes = builtin()
         self.palette = Palette(self.themes[DEFAULT_THEME])
@@ -77,6 +82,7 @@ class DashboardApp(App[int]):
         self.folder = folder
         self.dashboard = Dashboard()
         self._clock, self._interval_s = clock, SLOW_S if slow else FAST_S
+        self._how_to_notify = notify
         self._glyphs = glyphs or terminal.glyphs_here()
         self.plain_glyphs = self._glyphs == "ascii"
         self._theme_problems = self._load_user_themes()
@@ -224,10 +230,20 @@ class DashboardApp(App[int]):
     def _announce(self, event: events.AnyEvent) -> None:
         aloud = (events.AlertRaised, events.RunFinished, events.RunFailed, events.CommandRejected)
         asked = isinstance(event, events.CheckpointSaved) and event.reason == "command"
+        asked |= isinstance(event, events.GapMeasured) and MEASURING in self._asked.values()
         if asked or isinstance(event, aloud):
             told = note(event)
             if told:
                 self.say(told.text, told.level)
+                if isinstance(event, CALLS):
+                    self._call(told.text)
+
+    def _call(self, text: str) -> None:
+        """Tell somebody who does not look at the screen, if that was asked for."""
+        if self._how_to_notify == "bell":
+            self.bell()
+        elif self._how_to_notify == "desktop" and isinstance(self._driver, SafeDriver):
+            self._driver.notify_desktop(text)
 
     def _reset(self) -> None:
         self.state = RunState()
@@ -260,6 +276,15 @@ class DashboardApp(App[int]):
         if self._can_steer("save"):
             self._send(commands.wish(commands.Checkpoint), "")
             self.say("A checkpoint is asked for.")
+
+    def action_discretise(self) -> None:
+        """Ask for the discretisation gap at the next step."""
+        if self.state.kind == "train":
+            self.say("A training has no alpha to discretise.")
+        elif MEASURING in self._asked.values():
+            self.say("The gap is being measured.")
+        elif self._can_steer("measure"):
+            self._send(commands.wish(commands.Discretise), MEASURING)
 
     def action_stop(self) -> None:
         """Ask how to stop."""
@@ -408,7 +433,12 @@ class DashboardApp(App[int]):
 
 
 def watch(
-    folder: RunFolder, *, mouse: bool = True, slow: bool = False, theme: str | None = None
+    folder: RunFolder,
+    *,
+    mouse: bool = True,
+    slow: bool = False,
+    theme: str | None = None,
+    notify: str = "none",
 ) -> int:
     """Run the dashboard on a run folder until it is detached from or ended by a signal.
 
@@ -418,6 +448,6 @@ def watch(
     """
     terminal.log_to_file()
     narrow_updates.install()
-    app = DashboardApp(folder, slow=slow, theme=theme)
+    app = DashboardApp(folder, slow=slow, theme=theme, notify=notify)
     app.run(mouse=mouse)
     return 1 if app.return_code is None else app.return_code

@@ -22,6 +22,7 @@ from darts_tui.options import (
     Face,
     Mouse,
     Name,
+    Notify,
     Nproc,
     Run,
     Runs,
@@ -93,6 +94,7 @@ def search(
     mouse: Mouse = True,
     slow: Slow = False,
     theme: Theme = None,
+    notify: Notify = "none",
     given: dict[str, Any],
 ) -> int:
     """Search for an architecture.
@@ -106,7 +108,7 @@ def search(
         runs,
         name,
         chosen,
-        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme),
+        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify),
         nproc,
     )
 
@@ -124,6 +126,7 @@ def train(
     mouse: Mouse = True,
     slow: Slow = False,
     theme: Theme = None,
+    notify: Notify = "none",
     given: dict[str, Any],
 ) -> int:
     """Train a network from scratch: a genotype's, or a wide ResNet.
@@ -137,7 +140,7 @@ def train(
         runs,
         name,
         chosen,
-        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme),
+        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify),
         nproc,
     )
 
@@ -152,6 +155,7 @@ def resume(
     mouse: Mouse = True,
     slow: Slow = False,
     theme: Theme = None,
+    notify: Notify = "none",
 ) -> int:
     """Go on: leave a pause, or restart a stopped or killed run from its newest checkpoint.
 
@@ -161,7 +165,7 @@ def resume(
 
     return starting.resume(
         find(runs, run),
-        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme),
+        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify),
         nproc,
     )
 
@@ -174,6 +178,7 @@ def attach(
     mouse: Mouse = True,
     slow: Slow = False,
     theme: Theme = None,
+    notify: Notify = "none",
 ) -> int:
     """Watch a run, live or long over. Leaving never stops it.
 
@@ -182,7 +187,8 @@ def attach(
     from darts_tui.watching import watch
 
     return watch(
-        find(runs, run), Watching(progress, detach=False, mouse=mouse, slow=slow, theme=theme)
+        find(runs, run),
+        Watching(progress, detach=False, mouse=mouse, slow=slow, theme=theme, notify=notify),
     )
 
 

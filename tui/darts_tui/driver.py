@@ -17,9 +17,12 @@ from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
+from darts_tui.safe_text import clean
+
 log = logging.getLogger(__name__)
 
 READ_BYTES = 4096
+NOTIFICATION = 160
 POLL_S = 0.1
 # A paste whose end was lost would swallow every key; so many quiet polls end it.
 QUIET_POLLS = 5
@@ -49,6 +52,11 @@ class InputFilter:
 
 class SafeDriver(LinuxDriver):
     """The Linux and macOS driver with `InputFilter` in front of its parser."""
+
+    def notify_desktop(self, text: str) -> None:
+        """Ask the terminal for a desktop notification (OSC 9); those that cannot ignore it."""
+        self.write(f"\x1b]9;darts-tui: {clean(text, NOTIFICATION)}\x07")
+        self.flush()
 
     def run_input_thread(self) -> None:
         """Read keys and mouse until the app leaves."""

@@ -149,6 +149,17 @@ Theme = Annotated[
 ]
 
 
+Notify = Annotated[
+    str,
+    typer.Option(
+        "--notify",
+        metavar="HOW",
+        help="Of alerts and the run's end, from the dashboard: none, bell, or desktop (OSC 9, for "
+        "terminals that know it).",
+        rich_help_panel=WATCHING,
+    ),
+]
+
 Target = Annotated[
     str,
     typer.Argument(

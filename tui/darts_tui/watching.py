@@ -10,6 +10,8 @@ from darts_tui.progress import Progress, chosen, follow, is_terminal, outcome
 from darts_tui.reading import look
 from darts_tui.reporting import say
 
+NOTIFY = ("none", "bell", "desktop")
+
 
 class Watching(NamedTuple):
     """How the user wants to watch."""
@@ -19,14 +21,21 @@ class Watching(NamedTuple):
     mouse: bool
     slow: bool
     theme: str | None
+    notify: str = "none"
 
 
 def settled(how: Watching) -> Watching:
     """The wish with `auto` settled, checked before there is an engine to leave behind.
 
     Raises:
-        ConfigError: the dashboard is wanted where there is no terminal.
+        ConfigError: the dashboard is wanted where there is no terminal, or an unknown word.
     """
+    if how.notify not in NOTIFY:
+        raise ConfigError(
+            f"there is no notification {how.notify!r}",
+            where="--notify",
+            remedy=f"use {', '.join(NOTIFY)}",
+        )
     face = chosen(how.progress)
     if face is Progress.TUI and not how.detach and not is_terminal():
         raise ConfigError(
@@ -53,7 +62,7 @@ def watch(
         return follow(folder, how.progress, engine=engine, offset=offset)
     from darts_tui.app import watch as dashboard
 
-    code = dashboard(folder, mouse=how.mouse, slow=how.slow, theme=how.theme)
+    code = dashboard(folder, mouse=how.mouse, slow=how.slow, theme=how.theme, notify=how.notify)
     return code or farewell(folder)
 
 

@@ -1,17 +1,16 @@
-"""Signs that a search goes wrong: collapsing entropy, skips taking over, gradients exploding."""
+"""Signs that a search goes wrong: collapsing entropy, skips taking over, a sharp minimum."""
 
 import textwrap
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from darts_engine.run.events import HealthMeasured
+from darts_tui.panels.figure import LABEL, Figure, figure_rows
 from darts_tui.panels.panel import Content, Panel
 from darts_tui.panels.view import View
 from darts_tui.safe_text import clean
-from darts_tui.widgets.curve import trace
-from darts_tui.widgets.figures import short_number, sparkline
+from darts_tui.widgets.figures import short_number
 from darts_tui.widgets.lines import EMPTY, Line, Span, fit
 
-LABEL, VALUE = 13, 12
 # Rows that a training's checkpoints take.
 CHECKPOINTS = 2
 NORMS = (
@@ -31,15 +30,9 @@ class HealthPanel(Panel):
         measured = [h for h in view.state.health if h.epoch <= view.at_epoch]
         if not measured:
             return Content([(Span("measured at the end of each epoch", "muted"),)])
-        wide = max(4, width - LABEL - VALUE)
-        figures = [*_skips(measured), *_entropies(measured), *_norms(measured)]
         below = 3 + CHECKPOINTS * view.is_training
-        tall = max(1, min(7, (height - below) // max(1, len(figures))))
-        rows = [
-            row
-            for number, figure in enumerate(figures)
-            for row in _rows(figure, wide, tall, f"series-{number}", view.glyphs)
-        ]
+        figures = _chosen(view, measured, height, below)
+        rows = figure_rows(figures, width, height - below, view.glyphs)
         if view.is_training:
             rows += _checkpoints(view, width)
         alerts = [a for a in view.state.alerts if a.epoch <= view.at_epoch]
@@ -56,29 +49,14 @@ class HealthPanel(Panel):
         return Content(rows, status=_alert_count(len(alerts)))
 
 
-class Figure(NamedTuple):
-    """One quantity over the epochs, and what to say about its newest value."""
-
-    label: str
-    values: list[float]
-    text: str
-    role: str = ""
-
-
-def _rows(figure: Figure, wide: int, tall: int, role: str, glyphs: str) -> list[Line]:
-    """A sparkline, or a curve of several rows where there is room for one."""
-    label = Span(figure.label.ljust(LABEL)[:LABEL], "muted")
-    text = Span(figure.text.rjust(VALUE), figure.role)
-    if tall < 3 or len(figure.values) < 2:
-        return [(label, *sparkline(figure.values, wide), text)]
-    drawn = trace(figure.values, wide, tall - 1, role, glyphs)
-    lows, highs = min(figure.values), max(figure.values)
-    ends = {0: f"max {short_number(highs).strip()}", tall - 2: f"min {short_number(lows).strip()}"}
-    rows: list[Line] = []
-    for y, line in enumerate(drawn):
-        name = label if y == 0 else Span(ends.get(y, "").ljust(LABEL), "muted")
-        rows.append((name, *line, text if y == 0 else Span("")))
-    return [*rows, EMPTY]
+def _chosen(view: View, measured: list[HealthMeasured], height: int, below: int) -> list[Figure]:
+    """What fits, the most telling first: the overview has few rows, the tab many."""
+    first = [*_skips(measured), *_entropies(measured), *_sharpness(measured), *_gaps(view)]
+    norms, edges = _norms(measured), _edges(view)
+    if len(first) + len(norms) > height:
+        return first
+    roomy = len(first) + len(edges) + len(norms) <= height - below
+    return [*first, *(edges if roomy else []), *norms]
 
 
 def _skips(measured: list[HealthMeasured]) -> list[Figure]:
@@ -88,7 +66,7 @@ def _skips(measured: list[HealthMeasured]) -> list[Figure]:
         values = [float(h.skip_count[cell]) for h in measured if cell in h.skip_count]
         many = 2 * count > kept
         text = f"{'▲ ' if many else ''}{count} of {kept}"
-        out.append(Figure(f"skips {clean(cell)}", values, text, "warning" if many else ""))
+        out.append(Figure(f"skips {clean(cell, 12)}", values, text, "warning" if many else ""))
     return out
 
 
@@ -97,7 +75,40 @@ def _entropies(measured: list[HealthMeasured]) -> list[Figure]:
     for cell, value in measured[-1].entropy.items():
         values = [v for h in measured if (v := h.entropy.get(cell)) is not None]
         text = f"{value:.2f} nats" if value is not None else "–"
-        out.append(Figure(f"H {clean(cell)}", values, text))
+        out.append(Figure(f"H {clean(cell, 12)}", values, text))
+    return out
+
+
+def _sharpness(measured: list[HealthMeasured]) -> list[Figure]:
+    values = [h.eigenvalue for h in measured if h.eigenvalue is not None]
+    return [Figure("eigenvalue", values, short_number(values[-1]))] if values else []
+
+
+def _gaps(view: View) -> list[Figure]:
+    """What the supernet loses when it is cut, with the mixture's running statistics and its own."""
+    told = [g for g in view.state.gaps if g.epoch <= view.at_epoch]
+    out = []
+    for label, name in (("gap", "derived_top1"), ("gap, own BN", "renewed_top1")):
+        values = [
+            g.supernet_top1 - cut
+            for g in told
+            if g.supernet_top1 is not None and (cut := getattr(g, name)) is not None
+        ]
+        if values:
+            out.append(Figure(label, values, f"{values[-1]:.1f} points"))
+    return out
+
+
+def _edges(view: View) -> list[Figure]:
+    """How far the best operation leads, and what part of the weights is skip."""
+    told = [f for f in view.state.edge_figures if f.epoch <= view.at_epoch]
+    out = []
+    for label, name in (("margin", "margin"), ("skip", "skip_share")):
+        cells = getattr(told[-1], name) if told else {}
+        for cell in cells:
+            values = [v for f in told if (v := getattr(f, name).get(cell)) is not None]
+            text = f"{values[-1]:.3f}" if name == "margin" else f"{100 * values[-1]:.1f} %"
+            out.append(Figure(f"{label} {clean(cell, 12)}", values, text))
     return out
 
 

@@ -20,6 +20,7 @@ from darts_tui.panels.notice import SPEAKS_OF, NoticePanel, StartingPanel
 from darts_tui.panels.panel import Panel
 from darts_tui.panels.runs import RunsPanel
 from darts_tui.panels.schedules import SchedulesPanel
+from darts_tui.panels.shift import ShiftPanel
 from darts_tui.panels.system import SystemPanel
 from darts_tui.panels.view import View
 from darts_tui.panels.vitals import Vitals
@@ -87,7 +88,7 @@ class Dashboard(Screen[None]):
                 yield GenotypePanel(id="tab-genotype")
                 yield HistoryPanel(id="history")
             yield Container(SchedulesPanel(id="tab-schedules"), id="schedules")
-            yield Container(HealthPanel(id="tab-health"), id="health")
+            yield Container(HealthPanel(id="tab-health"), ShiftPanel(id="tab-shift"), id="health")
             yield Container(SystemPanel(id="tab-system"), id="system")
             yield Container(EventsPanel(id="tab-events"), id="log")
             yield Container(RunsPanel(id="tab-runs"), id="runs")
@@ -107,6 +108,7 @@ class Dashboard(Screen[None]):
             Container(LossPanel(id="loss"), AccuracyPanel(id="accuracy"), id="band-curves"),
             Horizontal(
                 SchedulesPanel(id="figure-schedules"),
+                ShiftPanel(id="figure-shift"),
                 HealthPanel(id="figure-health"),
                 GenotypePanel(id="figure-genotype"),
                 SystemPanel(id="figure-system"),
@@ -175,7 +177,10 @@ class Dashboard(Screen[None]):
         self.set_class(started is None, "-starting")
         cells = started.cells if started else []
         edges = max((len(cell.edges) for cell in cells), default=0)
-        new = plan(self.size.width, self.size.height, edges, len(cells), notice_rows)
+        shifts = bool(view.state.epoch_shifts)
+        self.query_one("#tab-shift").display = shifts
+        size = self.size
+        new = plan(size.width, size.height, edges, len(cells), notice_rows, shifts=shifts)
         self.set_class(new.two, "-two")
         if new == self._plan:
             return
@@ -191,7 +196,7 @@ class Dashboard(Screen[None]):
             band.display = rows > 0
             band.styles.height = rows
         self.query_one("#band-curves").set_class(new.stacked, "-stacked")
-        for name in ("schedules", "health", "genotype", "system"):
+        for name in ("schedules", "shift", "health", "genotype", "system"):
             self.query_one(f"#figure-{name}").display = name in new.figures
         heat = edges + 4
         self.query_one(".cells").styles.max_height = heat

@@ -14,6 +14,7 @@ _LEFT = (
     ("p", "pause, resume"),
     ("c", "checkpoint now"),
     ("x", "stop ..."),
+    ("d", "discretisation gap"),
     ("e", "export pictures, tables"),
     ("q ctrl+c", "detach; engine goes on"),
     ("", ""),
@@ -36,6 +37,7 @@ _RIGHT = (
     ("t", "next theme"),
     (": ctrl+p", "command palette"),
     ("? F1", "this help"),
+    ("", ""),
 )
 _MARKS = (
     ("▸", "edge kept by the derived cell"),

@@ -9,6 +9,7 @@ KEYS: list[BindingType] = [
     Binding("p", "pause", "Pause or resume", id="pause"),
     Binding("c", "checkpoint", "Checkpoint", id="checkpoint"),
     Binding("x", "stop", "Stop", id="stop"),
+    Binding("d", "discretise", "Discretisation gap", id="discretise"),
     Binding("e", "export", "Export", id="export"),
     Binding("n", "next_cell", "Other cell", id="cell"),
     Binding("t", "next_theme", "Next theme", id="theme"),

@@ -34,8 +34,14 @@ def is_too_small(width: int, height: int) -> bool:
     return width < MIN_WIDTH or height < MIN_HEIGHT
 
 
-def plan(width: int, height: int, edges: int, cells: int, notice: int) -> Plan:
-    """Divide the rows. `edges` is 0 for a run without alpha; `notice` rows are already taken."""
+def plan(
+    width: int, height: int, edges: int, cells: int, notice: int, *, shifts: bool = False
+) -> Plan:
+    """Divide the rows.
+
+    `edges` is 0 for a run without alpha; `notice` rows are already taken; `shifts` tells whether
+    there is a mean shift to watch.
+    """
     room = max(0, height - CHROME - notice)
     if not edges:
         return _training(width, room)
@@ -60,7 +66,7 @@ def plan(width: int, height: int, edges: int, cells: int, notice: int) -> Plan:
         curves=curves,
         figures_rows=figures_rows,
         events=events,
-        figures=_figures(width, has_alpha=True),
+        figures=_figures(width, has_alpha=True, shifts=shifts),
     )
 
 
@@ -103,10 +109,12 @@ def _training(width: int, room: int) -> Plan:
     )
 
 
-def _figures(width: int, *, has_alpha: bool) -> tuple[str, ...]:
+def _figures(width: int, *, has_alpha: bool, shifts: bool = False) -> tuple[str, ...]:
+    # Schedules have a tab of their own; the shift is what this method is about.
+    first = "shift" if shifts else "schedules"
     if width >= FOUR_FIGURES:
-        return ("schedules", "health", "genotype", "system")
+        return (first, "health", "genotype", "system")
     if width >= TWO_CELLS:
         # A training's genotype never changes: its tab has it.
-        return ("schedules", "health", "genotype" if has_alpha else "system")
+        return (first, "health", "genotype" if has_alpha else "system")
     return ("health", "genotype") if has_alpha else ("schedules", "health")

@@ -39,6 +39,7 @@ def offers(app: "DashboardApp") -> Iterator[Offer]:
     yield Offer("Pause or resume", "p", app.action_pause)
     yield Offer("Checkpoint now", "c", app.action_checkpoint)
     yield Offer("Stop ...", "x", app.action_stop)
+    yield Offer("Discretisation gap", "d   the supernet cut to its genotype", app.action_discretise)
     yield Offer("Export", "e   cells, alphas and curves as files", app.action_export)
     yield Offer("Detach", "q   the engine goes on", app.action_detach)
     yield Offer("Help", "?   all keys", app.action_help)
