@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 LIBRARY = Path(__file__).parents[1] / "docs" / "library.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -44,3 +45,16 @@ def test_a_block_keeps_the_line_numbers_of_its_page() -> None:
         "two": 5,
         "three": 13,
     }
+
+
+def test_the_readme_names_every_command_and_page() -> None:
+    from typer.main import get_command
+
+    from darts_tui.cli import app
+
+    readme = (LIBRARY.parents[1] / "README.md").read_text("utf-8")
+    commands: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+    shown = [name for name, command in commands.items() if not command.hidden]
+    assert [name for name in shown if f"`{name}" not in readme] == []
+    pages = [page.name for page in LIBRARY.parent.glob("*.md")]
+    assert [page for page in pages if f"docs/{page}" not in readme] == []

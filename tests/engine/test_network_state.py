@@ -215,4 +215,5 @@ def test_a_file_of_anything_else_is_refused_unexecuted(content, tmp_path, capfd)
     with pytest.raises(CheckpointError) as refusal:
         network_state.load_file(lived(), file)
     assert refusal.value.where == str(file)
+    assert "weights_only" not in str(refusal.value)
     assert "must not run" not in "".join(capfd.readouterr())

@@ -111,12 +111,14 @@ def test_work_that_was_done_again_is_in_the_table_once(search: RunFolder) -> Non
 
 def test_curves_are_a_picture_and_a_table_of_epochs(search: RunFolder) -> None:
     report = export(search, what=["curves"], formats=["svg", "png", "pdf"])
-    assert names(report) == [f"digits-curves.{kind}" for kind in ("svg", "png", "pdf", "csv")]
+    formats = ("svg", "png", "pdf")
+    pictures = [f"digits-{name}.{kind}" for name in ("curves", "health") for kind in formats]
+    assert names(report) == [*pictures, "digits-curves.csv", "digits-health.csv"]
     text = "".join(ET.parse(report.files[0]).getroot().itertext())
     assert all(word in text for word in ("loss", "validation", "best", "lr", "epoch"))
     assert report.files[1].read_bytes().startswith(b"\x89PNG")
     assert report.files[2].read_bytes().startswith(b"%PDF")
-    table = rows(report.files[3])
+    table = rows(report.files[6])
     assert [row["epoch"] for row in table] == ["1", "2", "3", "4", "5"]
     finished = [f for f in facts(epochs_done=5, epochs=8, steps=4)
                 if isinstance(f, events.EpochFinished)]  # fmt: skip
@@ -133,6 +135,20 @@ def test_a_training_gives_its_cells_and_curves_but_has_no_alphas(runs: Path) -> 
     assert "test" in "".join(ET.parse(report.files[2]).getroot().itertext())
     with pytest.raises(RunError, match="a training has no alphas"):
         export(run, what=["alphas"])
+
+
+def test_all_is_whatever_there_is(search: RunFolder, runs: Path) -> None:
+    given = set(names(export(search, what=["all"], formats=["dot"])))
+    assert {"digits-alphas.csv", "digits-curves.csv"} <= given
+    assert sum(name.endswith(("-normal.dot", "-reduce.dot")) for name in given) == 2
+    training = make_run(runs, "fit", kind="train", epochs_done=2, epochs=4, steps=3)
+    assert names(export(training, what=["all"], formats=["dot"])) == [
+        "fit-normal.dot", "fit-reduce.dot", "fit-curves.csv",
+    ]  # fmt: skip
+    begun = make_run(runs, "begun", epochs_done=0, epochs=4, steps=3)
+    write(begun, facts(epochs_done=0, epochs=4, steps=3)[:1])
+    with pytest.raises(RunError, match="nothing to export yet"):
+        export(begun, what=["all"])
 
 
 def test_a_named_genotype_gives_files_with_a_safe_name(tmp_path: Path) -> None:

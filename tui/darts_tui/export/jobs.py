@@ -165,9 +165,10 @@ def _wanted(
 ) -> Collection[str]:
     """What to export, with "all" and nothing at all spelled out."""
     if ALL in what:
+        derived = _derived(state, epoch)
         there = {
-            "cells": _derived(state, epoch),
-            "alphas": state.alpha_at(epoch),
+            "cells": derived,
+            "alphas": derived and state.alpha_at(epoch),
             "curves": state.epochs,
         }
         found = [name for name in WHAT if there[name]]
