@@ -1,15 +1,23 @@
 """The command line's methods, spaces, bilevel and benchmark; `cli` takes them in."""
 
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from darts_engine.run.config import settings
 from darts_engine.run.errors import ExitCode
-from darts_tui.options import AsJson
+from darts_tui import options
+from darts_tui.naming import DEFAULT_RUNS
+from darts_tui.options import AsJson, ConfigFile, Runs
 from darts_tui.reporting import print_json, say
 
 START, LOOK = "Start", "Look"
+BENCHMARK = "The benchmark"
+# Methods and epochs have options of their own.
+OWN = ("search.method", "search.epochs")
+PASSED_ON = [setting.key for setting in settings("search") if setting.key not in OWN]
 
 app = typer.Typer()
 
@@ -102,3 +110,88 @@ def bilevel(
     if drawn:
         say(drawn)
     return ExitCode.OK
+
+
+@app.command(rich_help_panel=START)
+@options.with_settings("search", only=PASSED_ON)
+def benchmark(
+    *,
+    runs: Runs = DEFAULT_RUNS,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name; its runs are NAME-METHOD-0 and so on. With the name of one that was ended, "
+            "it goes on.",
+            rich_help_panel=BENCHMARK,
+        ),
+    ] = None,
+    methods: Annotated[
+        str,
+        typer.Option(help="Methods, separated by commas; or all.", rich_help_panel=BENCHMARK),
+    ] = "",
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100, help="Of each method; 3 unless given.", rich_help_panel=BENCHMARK
+        ),
+    ] = None,
+    search_epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Of each search; 25 unless file or recipe say.", rich_help_panel=BENCHMARK
+        ),
+    ] = None,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train/--no-train", help="Train what every search derives.", rich_help_panel=BENCHMARK
+        ),
+    ] = True,
+    train_epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Of each training; 20 unless a file says.", rich_help_panel=BENCHMARK
+        ),
+    ] = None,
+    parallel: Annotated[
+        int, typer.Option(min=1, max=64, help="Runs at a time.", rich_help_panel=BENCHMARK)
+    ] = 1,
+    train_config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml", help="As --config, for the trainings.", rich_help_panel=BENCHMARK
+        ),
+    ] = None,
+    train_setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            rich_help_panel=BENCHMARK,
+            help="A setting of the trainings, as in network.channels=20; may be repeated.",
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    given: dict[str, Any],
+) -> int:
+    """Compare methods: searches with several seeds, trainings of what they derive, one report.
+
+    Takes the options of 'search' but its method.
+    Example: darts-tui benchmark --name first --methods darts,pc-darts,ms-darts --seeds 3
+    """
+    from darts_tui import benchmark as it
+
+    wish = it.Wish(
+        given=given,
+        methods=it.words(methods),
+        config=config,
+        train_config=train_config,
+        train_settings=train_setting,
+        seeds=seeds,
+        search_epochs=search_epochs,
+        train_epochs=train_epochs,
+        train=train,
+    )
+    chosen = name or time.strftime("benchmark-%Y%m%d-%H%M%S")
+    return it.run(runs, chosen, wish, parallel, as_json=as_json)

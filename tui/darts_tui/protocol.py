@@ -133,7 +133,7 @@ def _plan(wish: Wish) -> Plan:
         if key.partition(".")[0] in SHARED and key not in NOT_SHARED
     }
     search = gathered("search", wish.config, wish.given)
-    train = gathered("train", wish.train_config, shared | _pairs(wish.train or []))
+    train = gathered("train", wish.train_config, shared | pairs(wish.train or []))
     assert isinstance(train, TrainConfig)
     if train.network.network != GENOTYPE:
         raise ConfigError(
@@ -159,7 +159,7 @@ def _plan(wish: Wish) -> Plan:
     )
 
 
-def _pairs(texts: list[str]) -> dict[str, Any]:
+def pairs(texts: list[str]) -> dict[str, Any]:
     """Settings of `--train KEY=VALUE`; a value that is no TOML is taken as text."""
     out: dict[str, Any] = {}
     for text in texts:
