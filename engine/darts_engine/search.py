@@ -249,7 +249,12 @@ class Search:
         return epoch >= max(self.config.alpha_start, stage.first + stage.resting)
 
     def _schedules(self) -> list[events.ScheduleSpan]:
-        labels = {"lr_weights": "lr", "lr_alpha": "lr α", "drop_path": "drop path"}
+        labels = {
+            "lr_weights": "lr",
+            "lr_alpha": "lr α",
+            "drop_path": "drop path",
+            "skip_dropout": "skip drop",
+        }
         by_epoch = [self._schedule_values(epoch) for epoch in range(1, self.epochs + 1)]
         return [
             events.ScheduleSpan(

@@ -166,7 +166,7 @@ class Greedy:
         left = len(self._candidates(decision.cell))
         return (
             f"decided in the {decision.cell} cell: node {node + 2} takes {name} from state "
-            f"{source}; {left} edges are undecided"
+            f"{source}; edges left undecided: {left}"
         )
 
     # What is decided ------------------------------------------------------------------------------
