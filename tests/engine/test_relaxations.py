@@ -1,5 +1,7 @@
 """Each relaxation against its equation."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch.nn import functional
@@ -7,9 +9,13 @@ from torch.nn import functional
 from darts_engine import streams
 from darts_engine.methods.beta_decay import beta_decay
 from darts_engine.methods.dirichlet import Dirichlet
+from darts_engine.methods.first_order import FirstOrder
 from darts_engine.methods.gumbel import Gumbel
 from darts_engine.methods.relaxation import Softmax
 from darts_engine.methods.sigmoid import Sigmoid, zero_one
+from darts_engine.mixing import Mixing
+from darts_engine.run.config import AlphaSection
+from darts_engine.supernet import Supernet
 
 
 def draws(step: int = 0) -> torch.Generator:
@@ -109,3 +115,13 @@ def test_beta_decay_is_the_mean_logsumexp_and_pulls_like_a_softmax():
     assert torch.allclose(beta_decay(alphas), rows.exp().sum(-1).log().mean())
     grad = torch.autograd.grad(beta_decay(alphas), alphas["normal"])[0]
     assert torch.allclose(grad, alphas["normal"].softmax(-1) / 8)
+
+
+def test_a_cell_behind_which_nothing_is_computed_has_no_gradient():
+    supernet = Supernet(channels=2, layers=3, nodes=2, in_channels=1)
+    nothing = {"normal": [(0,)] * 5, "reduce": [(0,)] * 5}
+    supernet.relax = lambda: Mixing(supernet.alphas.mixing(), active=nothing)
+    architect = FirstOrder(supernet, AlphaSection(), nullcontext)
+    batch = torch.ones(4, 1, 8, 8), torch.arange(4)
+    normal, _ = architect.look(batch, batch).gradients
+    assert torch.equal(normal, torch.zeros_like(normal))

@@ -84,7 +84,8 @@ class FirstOrder:
         with self.weights_frozen(), self._precision():
             logits = self._supernet(images)
             loss = cross_entropy(logits, labels)
-        gradients = torch.autograd.grad(shards[0].of(loss), self._alphas)
+        # Where every edge of a cell has drawn none, the cells before it have no part in the loss.
+        gradients = torch.autograd.grad(shards[0].of(loss), self._alphas, materialize_grads=True)
         return Look(loss.detach(), logits.detach(), gradients)
 
     def move(self, gradients: Sequence[Tensor]) -> None:
