@@ -20,12 +20,14 @@ from parallel_kit import (
 )
 
 
+@pytest.mark.slow
 def test_a_pause_may_last_longer_than_ranks_are_patient(tmp_path: Path) -> None:
     leading, following = on_ranks(pause_longer_than_the_patience, str(tmp_path), patience_s=5)
     assert leading == "paused for 8 s"
     assert following == "went on, saved 1 times"
 
 
+@pytest.mark.slow
 def test_a_rank_that_does_not_answer_is_given_up_after_their_patience() -> None:
     waiting, _ = on_ranks(wait_for_a_rank_that_hangs, patience_s=5)
     what, _, remedy = waiting.splitlines()
@@ -59,6 +61,7 @@ def test_two_processes_pause_and_go_on_by_wishes_as_one_does(runs: Path) -> None
     try:
         engine.until(lambda facts: of_type(facts, events.StepFinished))
         for wish, fact in [
+            (commands.Discretise(id="d"), events.GapMeasured),
             (commands.Pause(id="p"), events.RunPaused),
             (commands.Checkpoint(id="c"), events.CheckpointSaved),
             (commands.Resume(id="r"), events.RunContinued),

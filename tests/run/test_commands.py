@@ -7,10 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darts_engine.run import commands
-from darts_engine.run.commands import Checkpoint, Command, Pause, Resume, Stop, decode, encode
+from darts_engine.run.commands import (
+    Checkpoint,
+    Command,
+    Discretise,
+    Pause,
+    Resume,
+    Stop,
+    decode,
+    encode,
+)
 
 
-@pytest.mark.parametrize("kind", [Pause, Resume, Checkpoint, Stop])
+@pytest.mark.parametrize("kind", [Pause, Resume, Checkpoint, Stop, Discretise])
 def test_a_wish_survives_its_line(kind: type[Command]) -> None:
     wish = commands.wish(kind)
     line = encode(wish)

@@ -31,7 +31,7 @@ class ShiftPanel(Panel):
         samples = _samples(last, width) if height >= SAMPLES_FROM else []
         room = max(len(figures), height - len(samples))
         title = (Span(f"epoch {last.epoch}, step {last.step}", "muted"),)
-        status = (Span(f"radius {last.radius:.3g}  bandwidth {last.bandwidth:g}", "muted"),)
+        status = (Span(f"bandwidth {last.bandwidth:g}", "muted"),)
         rows = [*figure_rows(figures, width, room, view.glyphs), *samples]
         return Content(rows, title=title, status=status)
 
