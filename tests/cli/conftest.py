@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
+from darts_engine.run.folder import RunFolder
 from darts_tui import cli, launcher
+from engine_kit import Engine, make_run
 
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
 
@@ -65,3 +67,12 @@ def until() -> Callable[..., None]:
             time.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory) -> RunFolder:
+    """A finished training of three epochs, all of whose checkpoints are kept."""
+    runs = tmp_path_factory.mktemp("trained")
+    folder = make_run(runs, "trained", "train", train__epochs=3, checkpoint__keep=9)
+    assert Engine(folder).wait() == 0
+    return folder

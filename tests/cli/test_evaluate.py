@@ -19,15 +19,6 @@ from darts_tui import evaluating
 from engine_kit import Engine, make_run, state_of
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> RunFolder:
-    """A finished training of three epochs, all of whose checkpoints are kept."""
-    runs = tmp_path_factory.mktemp("runs")
-    folder = make_run(runs, "trained", "train", train__epochs=3, checkpoint__keep=9)
-    assert Engine(folder).wait() == 0
-    return folder
-
-
 def figures(found):
     return found.test_loss, found.test_top1, found.test_top5
 
@@ -117,6 +108,7 @@ def test_weights_in_the_official_layout_give_the_same_with_and_without_a_run(run
         evaluate.training(narrow, None, tmp_path / "weights.pt", "best")
 
 
+@pytest.mark.slow
 def test_a_supernet_is_evaluated_on_the_test_part(runs):
     folder = make_run(runs, "search", search__epochs=1)
     assert Engine(folder).wait() == 0

@@ -11,17 +11,8 @@ from darts_engine import predict, trained
 from darts_engine.data import dataset as datasets
 from darts_engine.data.augment import Normalisation
 from darts_engine.inputs import Inputs
-from darts_engine.run.folder import RunFolder
 from darts_tui import predicting
-from engine_kit import Engine, make_run
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> RunFolder:
-    """A finished training of one epoch."""
-    folder = make_run(tmp_path_factory.mktemp("runs"), "trained", "train", train__epochs=1)
-    assert Engine(folder).wait() == 0
-    return folder
+from engine_kit import make_run
 
 
 @pytest.fixture(scope="module")
