@@ -53,9 +53,17 @@ def _peak_bytes():
     ("kind", "changes"),
     [
         ("search", {}),
-        ("search", {"search.order": 2, "search.hvp": "exact", "data.batch_size": 16}),
-        ("search", BIGGER | {"search.order": 2}),
-        ("train", DERIVED | {"network.channels": 36, "data.image_size": 32, "data.batch_size": 32}),
+        pytest.param(
+            "search",
+            {"search.order": 2, "search.hvp": "exact", "data.batch_size": 16},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("search", BIGGER | {"search.order": 2}, marks=pytest.mark.slow),
+        pytest.param(
+            "train",
+            DERIVED | {"network.channels": 36, "data.image_size": 32, "data.batch_size": 32},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["default", "exact", "bigger, order 2", "derived network"],
 )

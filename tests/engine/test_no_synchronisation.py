@@ -104,11 +104,10 @@ def task_of(kind, device, size=(8, 8), **changes):
 
 
 CASES = [
-    ("search", {}),
     ("search", {"search.order": 2}),
-    ("search", {"search.order": 2, "search.hvp": "exact"}),
+    pytest.param("search", {"search.order": 2, "search.hvp": "exact"}, marks=pytest.mark.slow),
     ("search", {"engine.amp": True, "engine.checkpoint_activations": True}),
-    ("train", {}),
+    pytest.param("train", {}, marks=pytest.mark.slow),
     ("train", {"engine.amp": True}),
 ]
 
@@ -120,7 +119,6 @@ def test_no_step_reads_a_number(kind, changes, device):
     adam = task.method.architect._optimizer.state.values() if kind == "search" else ()
     with no_reads(device, [state["step"] for state in adam]):
         task.step(1, 2)
-        task.step(1, 3)
     assert task.report(AT_1)
 
 
@@ -142,7 +140,7 @@ def test_a_report_is_where_numbers_are_read(device):
 
 @pytest.mark.parametrize(
     ("kind", "changes", "size"),
-    [(*CASES[0], (8, 8)), (*CASES[1], (7, 9)), (*CASES[4], (8, 8)), (*CASES[4], (9, 11))],
+    [("search", {"search.order": 2}, (7, 9)), ("train", {}, (9, 11))],
 )
 def test_steps_run_on_meta(kind, changes, size):
     task = task_of(kind, META, size, **changes)
@@ -151,8 +149,7 @@ def test_steps_run_on_meta(kind, changes, size):
     assert all(p.device == META for p in network.parameters())
 
 
-@pytest.mark.parametrize("size", [(8, 8), (7, 9)])
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("size", "stride"), [((8, 8), 2), ((7, 9), 1), ((7, 9), 2)])
 def test_every_operation_goes_forward_and_backward_on_meta(size, stride):
     names = operations.PRIMITIVES
     with META:

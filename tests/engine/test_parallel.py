@@ -26,7 +26,15 @@ def are_copies(one, other):
     ) and (one["figures"] == other["figures"])
 
 
-@pytest.mark.parametrize("order", ORDERS)
+def quick(quick_one: str) -> list[object]:
+    """One order for the quick part of the tests, the others for the slow one."""
+    return [
+        order if order == quick_one else pytest.param(order, marks=pytest.mark.slow)
+        for order in ORDERS
+    ]
+
+
+@pytest.mark.parametrize("order", quick("finite difference"))
 def test_synchronised_ranks_search_as_one_process_does(order):
     changes = ORDERS[order] | {"engine.sync_bn": True}
     alone = search_epoch(changes)
@@ -37,7 +45,7 @@ def test_synchronised_ranks_search_as_one_process_does(order):
     assert first["figures"] == pytest.approx(alone["figures"], abs=2e-6)
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", quick("first order"))
 def test_with_batch_norm_per_rank_they_do_what_one_does_that_normalises_by_shards(order):
     # Of the 3 images of a last batch, each rank takes all: 1 is too few for a batch norm.
     count = 35 if order == "first order" else 41
