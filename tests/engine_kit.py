@@ -5,6 +5,7 @@ darts_engine` itself is started by tests/engine/test_process.py.
 """
 
 import contextlib
+import functools
 import hashlib
 import multiprocessing
 import os
@@ -91,6 +92,15 @@ def hang_in_the_second_step() -> None:
         return images
 
     Search.step = hang  # type: ignore[method-assign]
+
+
+def compile_for_the_eager_backend() -> None:
+    """For `prepare`: what torch.compile makes of the network, without Inductor's minutes."""
+    from darts_engine import compiling
+
+    compiling.compile_forward = functools.partial(  # type: ignore[assignment]
+        compiling.compile_forward, backend="eager"
+    )
 
 
 def die_at_rename(number: int) -> None:
