@@ -4,6 +4,9 @@ Chen et al., P-DARTS, ICCV 2019, arXiv 1904.12760, section 3, and its code. Ever
 fresh weights and alphas: only which candidates are left survives. Alpha rests for the first part
 of a stage, while skip connections are dropped out most, so that they do not win by being easy.
 Shapes: E edges, O operations.
+
+DEVIATION: DrNAS (Chen et al., 2021, arXiv 2006.10355) carries the weights over from stage to stage
+and changes how many channels take part; a staged search with its relaxation does neither.
 """
 
 import math
