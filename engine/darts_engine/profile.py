@@ -79,7 +79,7 @@ class _LabelledSearch(Search):
         """Seconds of a step, with everything it gave a GPU to do."""
         began = time.perf_counter()
         with record_function(STEP):
-            self.step(self.config.search.alpha_start_epoch, number % self.steps_per_epoch + 1)
+            self.step(self.config.alpha_start, number % self.steps_per_epoch + 1)
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
         return time.perf_counter() - began

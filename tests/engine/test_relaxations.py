@@ -61,6 +61,14 @@ def test_the_gradient_of_the_straight_through_estimator_is_the_softmaxs():
     assert torch.allclose(ours, theirs, atol=1e-12)
 
 
+def test_gumbel_validates_with_the_likeliest_operation_alone():
+    alpha = an_alpha()
+    mixing = Gumbel(1.0, 1.0).validated({"c": alpha})
+    assert torch.equal(mixing.weights["c"].argmax(-1), alpha.argmax(-1))
+    assert torch.equal(mixing.weights["c"].sum(-1), torch.ones(5).double())
+    assert mixing.active == {"c": [(column,) for column in alpha.argmax(-1).tolist()]}
+
+
 def test_gumbel_draws_with_the_odds_of_the_softmax():
     alpha = an_alpha(1, 4)
     gumbel = Gumbel(1.0, 1.0)

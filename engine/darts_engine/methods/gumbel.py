@@ -51,6 +51,15 @@ class Gumbel(Relaxation):
             active[cell] = [(column,) for column in drawn.tolist()]
         return Mixing(weights, active=active)
 
+    def validated(self, alphas: Matrices) -> Mixing:
+        """The likeliest operation of each edge alone: the weights never saw a sum of several."""
+        weights, active = {}, {}
+        for cell, alpha in alphas.items():
+            likeliest = alpha.argmax(-1)
+            weights[cell] = functional.one_hot(likeliest, alpha.shape[-1]).to(alpha.dtype)
+            active[cell] = [(column,) for column in likeliest.tolist()]
+        return Mixing(weights, active=active)
+
     def expected(self, alphas: Matrices) -> dict[str, Tensor]:
         """softmax(alpha): the odds of the draw."""
         return {cell: functional.softmax(alpha, dim=-1) for cell, alpha in alphas.items()}

@@ -228,7 +228,8 @@ class Method:
         self._part = "validation"
         self._supernet.chance.shards = ()
         self._supernet.chance.draws = self._draws("chance validation", self._device)
-        return self._expected()
+        mixing = self.relaxation.validated(self._matrices)
+        return self._settled(mixing._replace(shares=self._supernet.alphas.shares()))
 
     def _expected(self) -> Mixing:
         weights = self.relaxation.expected(self._matrices)

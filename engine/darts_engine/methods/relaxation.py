@@ -27,9 +27,13 @@ class Relaxation(ABC):
         """What a step computes with; `draws` is a CPU generator. Gradients reach alpha."""
         return Mixing(self.expected(alphas))
 
+    def validated(self, alphas: Matrices) -> Mixing:
+        """What validation computes with: the expected weights."""
+        return Mixing(self.expected(alphas))
+
     @abstractmethod
     def expected(self, alphas: Matrices) -> dict[str, Tensor]:
-        """The weights without chance: what is shown, validated and derived from."""
+        """The weights without chance: what is shown and derived from."""
 
 
 class Softmax(Relaxation):
