@@ -122,7 +122,7 @@ def test_the_dashboard_gets_the_run_and_the_wishes(darts, runs, monkeypatch):
     monkeypatch.setattr("darts_tui.watching.is_terminal", lambda: True)
     said = darts("attach", "--progress", "tui", "--no-mouse", "--slow", "--theme", "light")
     assert said.out == "one is finished; look at it again with 'darts-tui attach one'\n"
-    assert seen == [("one", {"mouse": False, "slow": True, "theme": "light"})]
+    assert seen == [("one", {"mouse": False, "slow": True, "theme": "light", "notify": "none"})]
 
 
 def test_reset_terminal_undoes_every_mode():
