@@ -27,6 +27,23 @@ SPACES = {
     "s2": Entry("darts_engine.spaces.robust:S2", "R-DARTS S2: skip connection or sep 3x3"),
     "s3": Entry("darts_engine.spaces.robust:S3", "R-DARTS S3: none, skip connection or sep 3x3"),
     "s4": Entry("darts_engine.spaces.robust:S4", "R-DARTS S4: noise or sep 3x3"),
+    "1shot1-1": Entry(
+        "darts_engine.spaces.oneshot:OneShot1", "NAS-Bench-1Shot1, space 1: nodes choose parents"
+    ),
+    "1shot1-2": Entry(
+        "darts_engine.spaces.oneshot:OneShot1", "NAS-Bench-1Shot1, space 2: fewer parents each"
+    ),
+    "1shot1-3": Entry(
+        "darts_engine.spaces.oneshot:OneShot1", "NAS-Bench-1Shot1, space 3: five nodes"
+    ),
+    "nasbench201": Entry(
+        "darts_engine.spaces.nasbench201:NASBench201",
+        "NAS-Bench-201: one cell type, 6 edges, 5 operations",
+    ),
+    "nasnet-like": Entry(
+        "darts_engine.spaces.nasnet:NASNetLike",
+        "NASNet's cell: loose ends are its output; any number of --nodes",
+    ),
 }
 
 DATASETS = {

@@ -12,7 +12,7 @@ import msgspec
 import tomli_w
 from msgspec import Meta
 
-from darts_engine.run import methods
+from darts_engine.run import methods, spaces
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.refusals import HVP, SCHEDULES, SMOOTHINGS, STEMS, refuse_nonsense
 from darts_engine.run.sections import (
@@ -132,7 +132,7 @@ def from_plain(plain: dict[str, Any], *, where: str = "") -> Config:
         )
     _refuse_unknown(plain, kind, where)
     if kind == "search":
-        plain = methods.with_preset(plain)
+        plain = spaces.with_nodes(methods.with_preset(plain))
     try:
         config = msgspec.convert(plain, KINDS[kind])
         # A path that is no text could not be told in the event log.
@@ -192,12 +192,15 @@ def read_plain(path: Path) -> dict[str, Any]:
 def override(config: Config, changes: dict[str, Any]) -> Config:
     """`config` with dotted keys replaced, checked again.
 
-    Another method brings its own settings, and takes those of the one before with it.
+    Another method brings its own settings, and takes those of the one before with it; another
+    space brings its number of nodes.
 
     Raises:
         ConfigError: as `from_plain`.
     """
     plain = to_plain(config)
+    if isinstance(config, SearchConfig):
+        changes = spaces.nodes_with(changes, config.space.space)
     if isinstance(config, SearchConfig) and "search.method" in changes:
         defaults = {setting.key: setting.default for setting in settings("search")}
         before = methods.preset(config.search.method).settings

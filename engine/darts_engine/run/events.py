@@ -31,16 +31,20 @@ class Event(msgspec.Struct, tag_field="type", tag=_type_name, kw_only=True, froz
     v: int = VERSION
 
 
-class CellLayout(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell type of a search space, as the heatmaps show it.
+class CellLayout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Alphas of a search space as a heatmap shows them: mostly one cell type.
 
-    `edges[k]` is (source, target) of row k of the cell's alpha; states 0 and 1 are the cell's two
-    inputs. `operations[o]` names column o.
+    `edges[k]` is (source, target) of row k of the cell's alpha; the first states are the cell's
+    inputs. `operations[o]` names column o. `shows` says what a row chooses: an edge its operation
+    (`edges`), a node its operation (`nodes`), or a node the states it takes (`parents`: column o is
+    state o). A row that is no edge leads from its node to itself, and `labels` name such rows.
     """
 
     name: str
     edges: list[tuple[int, int]]
     operations: list[str]
+    shows: str = "edges"
+    labels: list[str] = []
 
 
 class ScheduleSpan(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,10 @@ node, or of `(operation, node, input)` where nodes may have any number of inputs
 0 and 1 are the cell's inputs, node i is state i + 2. Nothing here evaluates text: Python-looking
 genotypes are parsed to a syntax tree, of which only literals, `range(...)` and the `Genotype(...)`
 call itself are understood.
+
+Spaces whose cells are all of one type and have one input (state 0; nodes from 1) have published
+forms of their own: the NAS-Bench-201 string (Dong and Yang, ICLR 2020, arXiv 2001.00326) and the
+NAS-Bench-101 matrix (Ying et al., ICML 2019, arXiv 1902.09635), which NAS-Bench-1Shot1 uses too.
 """
 
 import ast
@@ -22,7 +26,13 @@ Part = tuple[str | int, ...]
 MAX_TEXT = 100_000
 MAX_STATES = 64
 OPERATION_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,39}\Z")
+# Two cell types; one cell type with operations on edges; one with operations on nodes.
+DARTS, NASBENCH201, NASBENCH101 = "darts", "nasbench201", "nasbench101"
 CELLS = ("normal", "reduce")
+ONE_CELL = ("cell",)
+INPUTS = {DARTS: 2, NASBENCH201: 1, NASBENCH101: 1}
+OUTPUT = "output"
+NONE = "none"
 
 NNI_OPERATIONS = {
     "maxpool": "max_pool_3x3",
@@ -43,8 +53,16 @@ class Edge(NamedTuple):
     input: int
 
 
-class Genotype(msgspec.Struct, frozen=True):
-    """A derived architecture: the normal and the reduction cell.
+class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A derived architecture: the normal and the reduction cell, or the one cell there is.
+
+    Attributes:
+        normal: the edges of the normal cell, or of the only one.
+        normal_concat: states that are its output.
+        reduce: the edges of the reduction cell; none where there is only one cell type.
+        reduce_concat: states that are its output.
+        form: DARTS, NASBENCH201 or NASBENCH101. In the last, an edge carries the operation of the
+            node that it leads to; the output is a node whose operation is `OUTPUT`.
 
     Raises:
         GenotypeError: when an edge names a state that does not exist before its node.
@@ -52,19 +70,34 @@ class Genotype(msgspec.Struct, frozen=True):
 
     normal: tuple[Part, ...]
     normal_concat: tuple[int, ...]
-    reduce: tuple[Part, ...]
-    reduce_concat: tuple[int, ...]
+    reduce: tuple[Part, ...] = ()
+    reduce_concat: tuple[int, ...] = ()
+    form: str = DARTS
 
     def __post_init__(self) -> None:
-        for cell in CELLS:
+        if self.form not in INPUTS:
+            raise GenotypeError(f"there is no form of genotypes {self.form[:40]!r}")
+        for cell in self.cells:
             parts, concat = self.cell(cell)
-            _check_cell(cell, parts, concat)
+            _check_cell(cell, parts, concat, self.inputs)
+        if self.form == NASBENCH101:
+            _check_nodes(self.normal)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The names of the cell types."""
+        return CELLS if self.form == DARTS else ONE_CELL
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs a cell has: states 0 to `inputs` - 1."""
+        return INPUTS[self.form]
 
     def cell(self, name: str) -> tuple[tuple[Part, ...], tuple[int, ...]]:
         """The published parts and the concatenated states of the cell `name`."""
-        if name == "normal":
-            return self.normal, self.normal_concat
-        return self.reduce, self.reduce_concat
+        if name == "reduce":
+            return self.reduce, self.reduce_concat
+        return self.normal, self.normal_concat
 
     def edges(self, name: str) -> list[Edge]:
         """The cell's edges in published order, each with its node."""
@@ -73,20 +106,26 @@ class Genotype(msgspec.Struct, frozen=True):
 
     def live_edges(self, name: str) -> list[Edge]:
         """The edges that compute something: those from a state that the cell's inputs reach."""
-        reached = {0, 1}
-        for edge in sorted(self.edges(name), key=lambda edge: edge.node):
+        reached = set(range(self.inputs))
+        # A cell of NAS-Bench-201 names every edge, also those that compute nothing.
+        counting = [e for e in self.edges(name) if (self.form, e.operation) != (NASBENCH201, NONE)]
+        for edge in sorted(counting, key=lambda edge: edge.node):
             if edge.input in reached:
                 reached.add(edge.node)
-        return [edge for edge in self.edges(name) if edge.input in reached]
+        return [edge for edge in counting if edge.input in reached]
 
     def nodes(self, name: str) -> int:
         """How many intermediate nodes the cell has, isolated ones included."""
         _, concat = self.cell(name)
         states = [edge.node for edge in self.edges(name)] + list(concat)
-        return max(states) - 1
+        return max(states) - self.inputs + 1
 
     def text(self) -> str:
-        """The published Python form, as papers and their code print it."""
+        """The published form, as papers and their code print it: Python, string or matrix."""
+        if self.form == NASBENCH201:
+            return _text_201(self.edges("cell"))
+        if self.form == NASBENCH101:
+            return msgspec.json.encode(self.matrix()).decode()
 
         def concat(states: tuple[int, ...]) -> str:
             return repr(list(states))
@@ -99,8 +138,22 @@ class Genotype(msgspec.Struct, frozen=True):
             f"reduce={cell(self.reduce)}, reduce_concat={concat(self.reduce_concat)})"
         )
 
+    def matrix(self) -> dict[str, Any]:
+        """NAS-Bench-101's form: an upper triangular adjacency matrix, and each node's operation."""
+        edges = self.edges("cell")
+        size = max(edge.node for edge in edges) + 1
+        matrix = [[0] * size for _ in range(size)]
+        operations = ["input"] * size
+        for edge in edges:
+            matrix[edge.input][edge.node] = 1
+            operations[edge.node] = edge.operation.replace("_", "-")
+        return {"matrix": matrix, "ops": operations}
+
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers, ready for any JSON writer."""
+        if self.form != DARTS:
+            parts = [list(part) for part in self.normal]
+            return {"form": self.form, "normal": parts, "normal_concat": list(self.normal_concat)}
         return {
             "normal": [list(part) for part in self.normal],
             "normal_concat": list(self.normal_concat),
@@ -114,6 +167,8 @@ class Genotype(msgspec.Struct, frozen=True):
         Raises:
             GenotypeError: an operation NNI has no name for, or two operations on one edge.
         """
+        if self.form != DARTS:
+            raise GenotypeError(f"NNI has no form for a cell of {self.form}")
         names = {ours: theirs for theirs, ours in NNI_OPERATIONS.items()}
         out: dict[str, Any] = {}
         for cell in CELLS:
@@ -142,7 +197,9 @@ def _edge(part: Part, place: int) -> Edge:
     return Edge(str(part[0]), int(part[1]), int(part[2]))
 
 
-def _check_cell(cell: str, parts: tuple[Part, ...], concat: tuple[int, ...]) -> None:
+def _check_cell(
+    cell: str, parts: tuple[Part, ...], concat: tuple[int, ...], inputs: int = 2
+) -> None:
     def refuse(what: str, part: object = "") -> GenotypeError:
         return GenotypeError(what, where=f"{cell} cell{f', {part!r}'[:80] if part else ''}")
 
@@ -159,8 +216,10 @@ def _check_cell(cell: str, parts: tuple[Part, ...], concat: tuple[int, ...]) -> 
         if not OPERATION_NAME.match(part[0]):
             raise refuse("an operation name is letters, digits and underscores", part)
         edge = _edge(part, place)
-        if not 2 <= edge.node < MAX_STATES or not 0 <= edge.input < edge.node:
+        if not inputs <= edge.node < MAX_STATES or not 0 <= edge.input < edge.node:
             raise refuse("an input must be a state before its node", part)
+        if inputs == 1 and len(part) == 2:
+            raise refuse("an edge of this form must be (operation, node, input)", part)
     if not concat:
         raise refuse("at least one state must be concatenated")
     if any(type(s) is not int or not 0 <= s < MAX_STATES for s in concat):
@@ -171,8 +230,88 @@ def _check_cell(cell: str, parts: tuple[Part, ...], concat: tuple[int, ...]) -> 
             raise refuse("a concatenated state does not exist", concat)
 
 
+def _check_nodes(parts: tuple[Part, ...]) -> None:
+    """A node has one operation, whatever leads to it, and the last one is the output."""
+    found: dict[int, str] = {}
+    for operation, node, _ in parts:
+        if found.setdefault(int(node), str(operation)) != operation:
+            raise GenotypeError("a node has one operation", where=f"node {node}")
+    if not found or [n for n, name in found.items() if name == OUTPUT] != [max(found)]:
+        raise GenotypeError("the last node, and only that, is the output")
+
+
+def _text_201(edges: list[Edge]) -> str:
+    """As in `|op~0|+|op~0|op~1|`: each node's edges, by input."""
+    nodes = range(1, max(edge.node for edge in edges) + 1)
+    into = [sorted((e.input, e.operation) for e in edges if e.node == node) for node in nodes]
+    return "+".join("|" + "".join(f"{name}~{source}|" for source, name in node) for node in into)
+
+
+def _parse_201(text: str) -> Genotype:
+    parts: list[Part] = []
+    nodes = text.split("+")
+    if len(nodes) >= MAX_STATES:
+        raise GenotypeError(f"the cell has {len(nodes)} nodes")
+    for node, written in enumerate(nodes, 1):
+        names = re.findall(r"([A-Za-z0-9_]{1,40})~([0-9]{1,2})\|", written)
+        if written != "|" + "".join(f"{name}~{source}|" for name, source in names):
+            raise GenotypeError(
+                "the text is not a cell of NAS-Bench-201",
+                where=f"node {node}: {written[:60]}",
+                remedy="expected as in |none~0|+|skip_connect~0|nor_conv_3x3~1|+...",
+            )
+        if [int(source) for _, source in names] != list(range(node)):
+            raise GenotypeError("a node names each earlier state once", where=f"node {node}")
+        parts += [(name, node, int(source)) for name, source in names]
+    return Genotype(tuple(parts), (len(nodes),), form=NASBENCH201)
+
+
+def _from_matrix(value: dict[str, Any]) -> Genotype:
+    matrix, names = value.get("matrix"), value.get("ops")
+    size = len(matrix) if isinstance(matrix, list) else 0
+    if (
+        not 2 <= size <= MAX_STATES
+        or not isinstance(matrix, list)
+        or not isinstance(names, list)
+        or len(names) != size
+        or not all(isinstance(name, str) for name in names)
+        or not all(isinstance(row, list) and len(row) == size for row in matrix)
+        or not all(type(flag) is int and flag in (0, 1) for row in matrix for flag in row)
+        or any(matrix[row][column] for row in range(size) for column in range(row + 1))
+    ):
+        raise GenotypeError(
+            "the matrix form is a square of 0 and 1 above its diagonal, and an operation for each "
+            "row"
+        )
+    if names[0] != "input" or names[-1] != OUTPUT:
+        raise GenotypeError("the first row is the input and the last the output")
+    kept = _on_a_path(matrix)
+    if not {0, size - 1} <= set(kept):
+        raise GenotypeError("no path leads from the input to the output")
+    parts = tuple(
+        (names[node].replace("-", "_"), place, kept.index(source))
+        for place, node in enumerate(kept)
+        for source in kept[:place]
+        if matrix[source][node]
+    )
+    return Genotype(parts, (len(kept) - 1,), form=NASBENCH101)
+
+
+def _on_a_path(matrix: list[list[int]]) -> list[int]:
+    """The rows on some path from the first to the last; NAS-Bench-101 leaves out all others."""
+    size = len(matrix)
+    fed, used = {0}, {size - 1}
+    for node in range(1, size):
+        if any(matrix[source][node] for source in fed):
+            fed.add(node)
+    for node in reversed(range(size - 1)):
+        if any(matrix[node][target] for target in used):
+            used.add(node)
+    return sorted(fed & used)
+
+
 def from_json(value: Any) -> Genotype:
-    """Read our JSON form, NNI's, or the bare `{"normal": [...], "reduce": [...]}`.
+    """Read our JSON form, NNI's, NAS-Bench-101's, or `{"normal": [...], "reduce": [...]}`.
 
     Raises:
         GenotypeError: anything else.
@@ -181,7 +320,9 @@ def from_json(value: Any) -> Genotype:
         raise GenotypeError("a genotype in JSON is an object with normal and reduce")
     if isinstance(value.get("genotype"), dict):
         value = value["genotype"]
-    if "normal" in value and "reduce" in value:
+    if "matrix" in value and "ops" in value:
+        return _from_matrix(value)
+    if "normal" in value and ("reduce" in value or value.get("form", DARTS) != DARTS):
         return _build({key: value[key] for key in value if key in Genotype.__struct_fields__})
     if any(isinstance(key, str) and re.match(r"^(normal|reduce)_n\d+_", key) for key in value):
         return _from_nni(value)
@@ -191,8 +332,11 @@ def from_json(value: Any) -> Genotype:
 
 
 def _build(fields: dict[str, Any]) -> Genotype:
-    plain: dict[str, Any] = {}
-    for cell in CELLS:
+    form = fields.get("form", DARTS)
+    if not isinstance(form, str):
+        raise GenotypeError("form must be a name")
+    plain: dict[str, Any] = {"form": form}
+    for cell in CELLS if form == DARTS else ("normal",):
         parts = fields.get(cell)
         if not isinstance(parts, list | tuple) or len(parts) > 1000:
             raise GenotypeError(f"{cell} must be a list of edges")
@@ -237,7 +381,7 @@ def _from_nni(value: dict[str, Any]) -> Genotype:
 
 
 def parse(text: str) -> Genotype:
-    """Read a genotype from Python-looking text or JSON, without evaluating either.
+    """Read a genotype from Python-looking text, JSON or a string, without evaluating any.
 
     Raises:
         GenotypeError: the text is not a genotype.
@@ -245,6 +389,8 @@ def parse(text: str) -> Genotype:
     text = text.strip()
     if len(text) > MAX_TEXT:
         raise GenotypeError(f"the genotype is longer than {MAX_TEXT} characters")
+    if text.startswith("|"):
+        return _parse_201(text)
     if text.startswith("{"):
         try:
             return from_json(msgspec.json.decode(text))
@@ -265,7 +411,7 @@ def parse(text: str) -> Genotype:
     call = calls[0]
     if not isinstance(call.func, ast.Name) or call.func.id != "Genotype":
         raise GenotypeError("only Genotype(...) is understood", where=text[:60])
-    names = Genotype.__struct_fields__
+    names = [name for name in Genotype.__struct_fields__ if name != "form"]
     if len(call.args) > len(names):
         raise GenotypeError("Genotype(...) has four parts", where=text[:60])
     fields = {name: _literal(node) for name, node in zip(names, call.args, strict=False)}

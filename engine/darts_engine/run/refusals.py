@@ -7,6 +7,7 @@ import msgspec
 from darts_engine.run import methods, networks
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.sections import Config, SearchConfig, SearchSection, TrainConfig
+from darts_engine.run.spaces import FACTS
 
 HVP = ("finite-difference", "exact")
 SCHEDULES = ("cosine", "linear", "step", "multi-step", "exponential", "constant")
@@ -35,6 +36,7 @@ def refuse_nonsense(config: Config, where: str) -> None:
         _refuse_nonsense_order(config.search, where)
         methods.refuse_nonsense(config.method, where)
         _refuse_nonsense_cells(config, where)
+        _refuse_nonsense_space(config, where)
         differentiates_twice = config.search.hvp == "exact" or config.search.hvp_check
         if config.engine.compile and config.search.order == 2 and differentiates_twice:
             raise ConfigError(
@@ -78,6 +80,41 @@ def _refuse_nonsense_cells(config: SearchConfig, where: str) -> None:
             remedy="leave out --checkpoint-activations, or --edge-drop-path, the staged schedule "
             "and the space s4",
         )
+
+
+def _refuse_nonsense_space(config: SearchConfig, where: str) -> None:
+    name, method = config.space.space, config.method
+    facts = FACTS.get(name)
+    if facts is None:
+        return
+    if config.space.nodes != facts.nodes and not facts.has_free_nodes:
+        raise ConfigError(
+            f"the space {name} has {facts.nodes} nodes, not {config.space.nodes}",
+            where=where,
+            remedy="leave out --nodes",
+        )
+    if facts.inputs != 1:
+        return
+    for is_so, why in (
+        (
+            method.partial_channels > 1 or method.edge_normalisation,
+            "partial channels and edge normalisation are of cells whose nodes keep two edges",
+        ),
+        (
+            method.schedule != "plain",
+            f"the {method.schedule} schedule ends with two edges for each node",
+        ),
+        (
+            bool(facts.parents) and (method.auxiliary_skip or method.edge_drop_path > 0),
+            "auxiliary skips and drop path are of edges, and this space's nodes compute",
+        ),
+    ):
+        if is_so:
+            raise ConfigError(
+                f"{why}: it has no meaning in the space {name}",
+                where=where,
+                remedy="use the space darts, s1 to s4 or nasnet-like, or another method",
+            )
 
 
 def _refuse_nonsense_training(config: TrainConfig, where: str) -> None:
