@@ -1,18 +1,20 @@
 """What a search says of its architecture: alphas, the genotype they mean, and their health."""
 
 import math
+import statistics
 import time
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from darts_engine.checkpoint import Position
 from darts_engine.methods.mean_shift import MeanShift
 from darts_engine.operations import SKIP
 from darts_engine.run import derivation, events
-from darts_engine.run.genotype import CELLS, Genotype, parse
-from darts_engine.spaces.darts import DARTS
+from darts_engine.run.events import Matrix
+from darts_engine.run.genotype import Genotype, parse
+from darts_engine.spaces.space import Space
 
 SAMPLE_S = (1.0, 30.0)
 SAMPLES_PER_RUN = 200
@@ -26,10 +28,10 @@ class ArchitectureFacts:
         skip_alert: alert when a cell keeps this many skip connections; 0 = never.
     """
 
-    def __init__(self, space: DARTS, skip_alert: int) -> None:
+    def __init__(self, space: Space, skip_alert: int) -> None:
         self._space, self._skip_alert = space, skip_alert
         self._genotype: Genotype | None = None
-        self._skips = dict.fromkeys(CELLS, 0)
+        self._skips: dict[str, int] = {}
         self._began = time.monotonic()
         self._sampled = -math.inf
 
@@ -56,8 +58,8 @@ class ArchitectureFacts:
                 epoch=position.epoch,
                 step=position.step,
                 global_step=position.global_step,
-                alphas={c: self._space.rows(c, _exact_rows(a)) for c, a in alphas.items()},
-                weights={c: self._space.rows(c, _short_rows(w)) for c, w in mixing.items()},
+                alphas=self._space.tables({c: _exact_rows(a) for c, a in alphas.items()}),
+                weights=self._space.tables({c: _short_rows(w) for c, w in mixing.items()}),
             )
         ]
         genotype = self._space.derive(mixing)
@@ -86,13 +88,13 @@ class ArchitectureFacts:
     ) -> list[events.Event]:
         """Entropy, skip connections and gradient norms; an alert when too many edges skip."""
         genotype = self._genotype or self._space.derive(mixing)
-        kept = {cell: genotype.edges(cell) for cell in CELLS}
-        skips = {cell: sum(edge.operation == SKIP for edge in kept[cell]) for cell in CELLS}
+        kept = {cell: genotype.edges(cell) for cell in genotype.cells}
+        skips = {cell: sum(e.operation == SKIP for e in edges) for cell, edges in kept.items()}
         said: list[events.Event] = [
             events.HealthMeasured(
                 epoch=position.epoch,
                 global_step=position.global_step,
-                entropy={cell: entropy(weights) for cell, weights in mixing.items()},
+                entropy=self.entropies(mixing),
                 skip_count=skips,
                 kept_edges={cell: len(edges) for cell, edges in kept.items()},
                 alpha_grad_norm=number(alpha_grad_norm),
@@ -101,10 +103,15 @@ class ArchitectureFacts:
             )
         ]
         for cell, count in skips.items():
-            if self._skip_alert and count >= self._skip_alert and count > self._skips[cell]:
+            if self._skip_alert and count >= self._skip_alert and count > self._skips.get(cell, 0):
                 said.append(self._alert(position, cell, count, len(kept[cell])))
         self._skips = skips
         return said
+
+    def entropies(self, mixing: Mapping[str, Tensor]) -> dict[str, float | None]:
+        """The mean entropy of each layout's rows, in nats."""
+        tables = self._space.tables({name: w.cpu().tolist() for name, w in mixing.items()})
+        return {name: entropy(rows) for name, rows in tables.items()}
 
     def _alert(self, position: Position, cell: str, count: int, kept: int) -> events.AlertRaised:
         return events.AlertRaised(
@@ -143,12 +150,17 @@ def shift_facts(position: Position, shift: MeanShift | None) -> list[events.Even
     ]
 
 
-def entropy(weights_EO: Tensor) -> float | None:
-    """Mean entropy of the edges' weights, in nats; rows that do not sum to 1 are scaled to it."""
-    probs = weights_EO.cpu().double()
-    # An edge that was taken away altogether has no choice left: 0.
-    probs = probs / probs.sum(1, keepdim=True).clamp(min=torch.finfo(probs.dtype).tiny)
-    return number(-torch.special.xlogy(probs, probs).sum(1).mean())
+def entropy(rows: Matrix) -> float | None:
+    """Mean entropy of rows of weights, in nats; rows that do not sum to 1 are scaled to it."""
+    each = []
+    for row in rows:
+        known = [weight for weight in row if weight is not None]
+        if not all(map(math.isfinite, known)):
+            return None
+        # A row that was taken away altogether has no choice left: 0.
+        total = sum(known) or 1.0
+        each.append(-sum(w / total * math.log(w / total) for w in known if w > 0))
+    return round(statistics.fmean(each), 6) if each else None
 
 
 def number(value: Tensor) -> float | None:

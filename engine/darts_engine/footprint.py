@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from darts_engine import device as devices
 from darts_engine.norm import statistics_kept
+from darts_engine.relaxed import RelaxedNetwork
 from darts_engine.run.config import SearchConfig, TrainConfig
 from darts_engine.run.errors import TooLargeError
-from darts_engine.supernet import Supernet
 
 # Gradients that a backward pass holds while it still has what the forward pass kept, relative to
 # that; measured.
@@ -55,7 +55,9 @@ class Footprint(NamedTuple):
         return max(0, (room - self.fixed) // self.per_image)
 
 
-def of_search(supernet: Supernet, config: SearchConfig, image_shape: Sequence[int]) -> Footprint:
+def of_search(
+    supernet: RelaxedNetwork, config: SearchConfig, image_shape: Sequence[int]
+) -> Footprint:
     """What a step of a search will need, the larger of alpha's and the weights'."""
     precision = partial(devices.autocast, next(supernet.parameters()).device, config.engine)
     alphas, weights = list(supernet.alphas.parameters()), list(supernet.weights())
@@ -176,8 +178,8 @@ def _kept(run: Forward, images: Tensor, network: nn.Module) -> int:
         given += out.untyped_storage().nbytes()
 
     handles = []
-    recomputes = isinstance(network, Supernet) and network.recomputes
-    if isinstance(network, Supernet) and recomputes:
+    recomputes = isinstance(network, RelaxedNetwork) and network.recomputes
+    if isinstance(network, RelaxedNetwork) and recomputes:
         handles = [cell.register_forward_pre_hook(enter) for cell in network.cells]
         handles += [cell.register_forward_hook(leave) for cell in network.cells]
         network.recomputes = False
@@ -188,7 +190,7 @@ def _kept(run: Forward, images: Tensor, network: nn.Module) -> int:
     finally:
         for handle in handles:
             handle.remove()
-        if isinstance(network, Supernet):
+        if isinstance(network, RelaxedNetwork):
             network.recomputes = recomputes
     if not by_cell:
         return total

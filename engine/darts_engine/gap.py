@@ -3,7 +3,7 @@
 Zela et al., 2020, arXiv 1909.09656, section 4: the kept operations of the kept edges get weight 1,
 all others 0, and the network keeps its weights. Batch norm's running statistics belong to the
 mixture, so the cut network is also measured with statistics of its own, which tells a lost scale
-from a lost architecture. E edges, O operations.
+from a lost architecture.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,45 +15,13 @@ from torch import Tensor, nn
 from darts_engine.chance import Chance
 from darts_engine.checkpoint import Position
 from darts_engine.mixing import Mixing
+from darts_engine.relaxed import RelaxedNetwork
 from darts_engine.run import events
-from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.run.genotype import Genotype
 from darts_engine.scores import Figures
-from darts_engine.search_cell import Design
-from darts_engine.supernet import Supernet
 
 # Batches of training images that renew the running statistics.
 RENEWING = 20
-
-
-def cut(design: Design, genotype: Genotype, like: Tensor) -> Mixing:
-    """The mixing that computes the genotype alone.
-
-    Args:
-        design: names the candidates.
-        genotype: what is kept; of the same cells.
-        like: gives device and type.
-
-    Returns:
-        Weights (E, O) of 0 and 1, and shares (E,) that leave out the other edges' channels too.
-    """
-    weights, shares, active = {}, {}, {}
-    for cell in CELLS:
-        names = design.of(cell)
-        columns: list[set[int]] = [set() for _ in names]
-        for edge in genotype.edges(cell):
-            row = row_of(edge.input, edge.node)
-            columns[row].add(names[row].index(edge.operation))
-        weights[cell] = like.new_tensor(
-            [[float(o in kept) for o in range(len(names[0]))] for kept in columns]
-        )
-        shares[cell] = like.new_tensor([float(bool(kept)) for kept in columns])
-        active[cell] = [tuple(sorted(kept)) for kept in columns]
-    return Mixing(weights, shares, active)
-
-
-def row_of(source: int, node: int) -> int:
-    """The row of alpha of the edge from a state to a node, both counted with the two inputs."""
-    return (node - 2) * (node + 1) // 2 + source
 
 
 @contextmanager
@@ -100,6 +68,7 @@ class GapMeter:
 
     Args:
         supernet: is cut and made whole again.
+        cut: the mixing that computes a genotype alone.
         logits: of images at a mixing.
         figures: of what makes logits of images.
         training_images: a batch of them by epoch and number.
@@ -108,13 +77,15 @@ class GapMeter:
 
     def __init__(
         self,
-        supernet: Supernet,
+        supernet: RelaxedNetwork,
+        cut: Callable[[Genotype], Mixing],
         logits: Callable[[Tensor, Mixing], Tensor],
         figures: Callable[[Callable[[Tensor], Tensor]], Figures],
         training_images: Callable[[int, int], Tensor],
         agree: Callable[[], None],
     ) -> None:
-        self._supernet, self._logits, self._figures = supernet, logits, figures
+        self._supernet, self._cut = supernet, cut
+        self._logits, self._figures = logits, figures
         self._training_images, self._agree = training_images, agree
 
     def measure(
@@ -129,7 +100,7 @@ class GapMeter:
             whole: what came of that, where it is known.
         """
         supernet = self._supernet
-        cut_to = cut(supernet.design, genotype, next(supernet.parameters()).detach())
+        cut_to = self._cut(genotype)
 
         def one_pass(number: int) -> None:
             self._logits(self._training_images(position.epoch, number), cut_to)

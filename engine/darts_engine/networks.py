@@ -1,13 +1,16 @@
 """The network that a training asks for."""
 
+from darts_engine.nasbench101 import Network101
+from darts_engine.nasbench201 import Network201
 from darts_engine.network import Network
 from darts_engine.run import genotype as genotypes
 from darts_engine.run import networks
 from darts_engine.run.config import NetworkSection
+from darts_engine.run.errors import GenotypeError
 from darts_engine.wide_resnet import WideResNet
 
 # Both take images (B, C, H, W) to logits and, in training, an auxiliary head's logits or None.
-TrainedNetwork = Network | WideResNet
+TrainedNetwork = Network | Network101 | Network201 | WideResNet
 
 
 def build(section: NetworkSection, *, in_channels: int, classes: int, seed: int) -> TrainedNetwork:
@@ -28,13 +31,20 @@ def build(section: NetworkSection, *, in_channels: int, classes: int, seed: int)
         return WideResNet(
             shape, in_channels=in_channels, classes=classes, dropout=section.dropout, seed=seed
         )
-    return Network(
-        genotypes.parse(section.genotype),
-        channels=section.channels,
-        layers=section.layers,
-        in_channels=in_channels,
-        classes=classes,
-        stem=section.stem,
-        auxiliary=section.auxiliary,
-        seed=seed,
-    )
+    genotype = genotypes.parse(section.genotype)
+    shared = {
+        "channels": section.channels,
+        "layers": section.layers,
+        "in_channels": in_channels,
+        "classes": classes,
+        "seed": seed,
+    }
+    if genotype.form != genotypes.DARTS and section.stem != "cifar":
+        raise GenotypeError(
+            f"networks of {genotype.form} have no other stem", remedy="leave out --stem"
+        )
+    if genotype.form == genotypes.NASBENCH201:
+        return Network201(genotype, **shared)
+    if genotype.form == genotypes.NASBENCH101:
+        return Network101(genotype, **shared)
+    return Network(genotype, stem=section.stem, auxiliary=section.auxiliary, **shared)

@@ -122,6 +122,30 @@ class DilConv(DepthwiseSeparable):
         super().__init__(channels, kernel, stride, 2, affine)
 
 
+class NormalConv(WeightedOperation):
+    """`nor_conv_kxk` of NAS-Bench-201: a plain convolution and batch norm.
+
+    As in its code (Dong and Yang, 2020, arXiv 2001.00326), a convolution has a bias where its norm
+    has no parameters, though the norm takes it out again.
+    """
+
+    takes_rectified = True
+
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, stride: int, affine: bool
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            channels_in, channels_out, kernel, stride, kernel // 2, bias=not affine
+        )
+        self.norm = BatchNorm(channels_out, affine=affine)
+
+    def before_norm(self, rectified: Tensor) -> Tensor:
+        """From relu(x), (B, Cin, H, W), to (B, Cout, ceil(H / stride), ceil(W / stride))."""
+        out: Tensor = self.conv(rectified)
+        return out
+
+
 class Conv7x1(WeightedOperation):
     """`conv_7x1_1x7` of the NASNet and AmoebaNet cells."""
 
@@ -220,7 +244,9 @@ def weighted_operation(name: str, channels: int, stride: int, affine: bool) -> W
     if name == "conv_7x1_1x7":
         return Conv7x1(channels, stride, affine)
     kind, _, size = name.rpartition("_")
-    kernel = {"3x3": 3, "5x5": 5, "7x7": 7}[size]
+    kernel = {"1x1": 1, "3x3": 3, "5x5": 5, "7x7": 7}[size]
+    if kind == "nor_conv":
+        return NormalConv(channels, channels, kernel, stride, affine)
     return {"sep_conv": SepConv, "dil_conv": DilConv}[kind](channels, kernel, stride, affine)
 
 

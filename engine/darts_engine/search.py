@@ -17,7 +17,7 @@ from darts_engine import device as devices
 from darts_engine import footprint, parallel, streams
 from darts_engine.alerts import Alerts
 from darts_engine.analysis import Curvature
-from darts_engine.architecture import ArchitectureFacts, entropy, number, shift_facts
+from darts_engine.architecture import ArchitectureFacts, number, shift_facts
 from darts_engine.checkpoint import Position
 from darts_engine.data.batches import Batches, augmentation
 from darts_engine.data.dataset import Dataset, halves
@@ -32,13 +32,13 @@ from darts_engine.methods.stop import EigenvalueRule, Seen, Verdict
 from darts_engine.mixing import Mixing
 from darts_engine.norm import statistics_kept
 from darts_engine.optim.schedules import cosine
+from darts_engine.relaxed import RelaxedNetwork
 from darts_engine.run import catalog, events
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.genotype import parse
 from darts_engine.scores import Figures, Scores, evaluate
-from darts_engine.spaces.darts import DARTS
+from darts_engine.spaces.space import Space
 from darts_engine.stopwatch import Stopwatch
-from darts_engine.supernet import Supernet
 from darts_engine.sync_norm import synchronise
 
 
@@ -71,7 +71,7 @@ class Search:
         )
         self.steps_per_epoch = self._weight_batches.steps
 
-        self.space = catalog.resolve("space", catalog.SPACES, config.space.space)(config)
+        self.space: Space = catalog.resolve("space", catalog.SPACES, config.space.space)(config)
         self._dataset = dataset
         self._plan = staged.stages(config)
         self._enter(self._plan[0])
@@ -102,15 +102,17 @@ class Search:
             weight_decay=weights.weight_decay,
         )
         self.method = Method(self.supernet, self.config, self._optimizer)
+        like = self._weights[0].detach()
         self._gap = GapMeter(
             self.supernet,
+            lambda genotype: self.space.cut(genotype, like),
             self._logits,
             lambda predict: evaluate(self._alpha_part, self._augment, predict),
             lambda epoch, number: self._weight_batch(epoch, number % self.steps_per_epoch + 1)[0],
             lambda: self._world.agree_on_statistics_(self.supernet),
         )
 
-    def _supernet_of(self, stage: Stage, space: DARTS) -> Supernet:
+    def _supernet_of(self, stage: Stage, space: Space) -> RelaxedNetwork:
         supernet = space.supernet(
             self._dataset.image_shape[0],
             len(self._dataset.classes),
@@ -203,10 +205,9 @@ class Search:
     # What there is to say -------------------------------------------------------------------------
 
     @property
-    def network(self) -> Supernet:
+    def network(self) -> RelaxedNetwork:
         """What is trained, as a training calls it."""
-        supernet: Supernet = self.supernet
-        return supernet
+        return self.supernet
 
     def footprint(self) -> footprint.Footprint:
         """What a step will need of memory, in the largest stage."""
@@ -386,7 +387,7 @@ class Search:
         mixing = self.method.mixing()
         rankings = {cell: w.argmax(-1).tolist() for cell, w in mixing.items()}
         seen = Seen(position.epoch, eigenvalue, genotype, rankings)
-        entropies = {cell: entropy(weights) for cell, weights in mixing.items()}
+        entropies = self._architecture.entropies(mixing)
         said: list[events.Event] = [*self._alerts.look(position, seen, entropies)]
         if self._stop is None:
             return said

@@ -4,25 +4,24 @@ Liu et al., DARTS, 2019, arXiv 1806.09055, section 2.2 and 3.1.1. Shapes: B batc
 H W space, E edges, O operations. The cells are in search_cell.py.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from darts_engine import operations, streams
-from darts_engine.alphas import Alphas
-from darts_engine.chance import Chance
 from darts_engine.mixing import Matrices, Mixing
 from darts_engine.norm import BatchNorm
 from darts_engine.recompute import recomputed
+from darts_engine.relaxed import RelaxedNetwork
 from darts_engine.search_cell import Design, Names, SearchCell
 
 STEM_MULTIPLIER = 3
 CELLS = ("normal", "reduce")
 
 
-class Supernet(nn.Module):
+class Supernet(RelaxedNetwork):
     """Stem, cells, pooling, classifier, and the alphas that mix the cells' operations.
 
     Args:
@@ -39,14 +38,9 @@ class Supernet(nn.Module):
         edge_normalisation: the alphas also weigh whole edges (PC-DARTS).
         auxiliary_skip: as in `Design`.
 
-    Attributes:
-        recomputes: keep only the cells' outputs for the backward pass, and compute the rest again.
-
     Raises:
         ValueError: the channels cannot be divided so.
     """
-
-    recomputes = False
 
     def __init__(
         self,
@@ -63,11 +57,12 @@ class Supernet(nn.Module):
         edge_normalisation: bool = False,
         auxiliary_skip: bool = False,
     ) -> None:
-        super().__init__()
         if channels % (2 * partial):
             raise ValueError(f"{channels} channels have no even {partial}th part")
-        self.design = design = Design(names, nodes, partial, auxiliary_skip)
-        self.chance = Chance()
+        design = Design(names, nodes, partial, auxiliary_skip)
+        shapes = {cell: (design.edges, len(design.of(cell)[0])) for cell in CELLS}
+        super().__init__(shapes, alpha_scale, seed, edges=edge_normalisation)
+        self.design = design
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(streams.seed_of(seed, "weights"))
             stem_channels = STEM_MULTIPLIER * channels
@@ -92,13 +87,6 @@ class Supernet(nn.Module):
                 self.cells.append(cell)
                 before = (before[1], nodes * channels)
             self.classifier = nn.Linear(before[1], classes)
-        shapes = {cell: (design.edges, len(design.of(cell)[0])) for cell in CELLS}
-        self.alphas = Alphas(shapes, alpha_scale, seed, edges=edge_normalisation)
-        # A search's method puts its own relaxation here.
-        self.relax: Callable[[], Mixing] = self._relaxed
-
-    def _relaxed(self) -> Mixing:
-        return Mixing(self.alphas.mixing(), self.alphas.shares())
 
     def forward(self, x: Tensor, mixing: Mixing | Matrices | None = None) -> Tensor:
         """Images (B, in_channels, H, W) to logits (B, classes).
@@ -119,12 +107,6 @@ class Supernet(nn.Module):
         pooled = functional.adaptive_avg_pool2d(x1, 1).flatten(1)
         logits: Tensor = self.classifier(pooled)
         return logits
-
-    def weights(self) -> Iterator[nn.Parameter]:
-        """Every parameter that is not an alpha."""
-        for name, parameter in self.named_parameters():
-            if not name.startswith("alphas."):
-                yield parameter
 
     def load_reference_state(
         self,

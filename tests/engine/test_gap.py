@@ -10,6 +10,7 @@ from darts_engine.checkpoint import Position
 from darts_engine.loop import Timing
 from darts_engine.run import events
 from darts_engine.search_cell import Design
+from darts_engine.spaces.darts import row_of
 from engine.test_methods import a_search, equal, walk
 
 SLOW = pytest.mark.slow
@@ -23,7 +24,7 @@ def few_renewing_batches(monkeypatch: pytest.MonkeyPatch):
 
 def test_rows_count_the_edges_node_by_node():
     ends = [(source, node) for node in range(2, 6) for source in range(node)]
-    assert [gap.row_of(*end) for end in ends] == list(range(14))
+    assert [row_of(*end) for end in ends] == list(range(14))
 
 
 def test_what_the_genotype_keeps_has_weight_one_and_the_rest_none():
@@ -31,12 +32,12 @@ def test_what_the_genotype_keeps_has_weight_one_and_the_rest_none():
     genotype = search.space.derive(search.method.mixing())
     design = search.supernet.design
     assert isinstance(design, Design)
-    mixing = gap.cut(design, genotype, torch.zeros(()))
+    mixing = search.space.cut(genotype, torch.zeros(()))
     assert mixing.shares is not None
     for cell in ("normal", "reduce"):
         assert mixing.weights[cell].sum() == len(genotype.edges(cell)) == 4
         for edge in genotype.edges(cell):
-            row = gap.row_of(edge.input, edge.node)
+            row = row_of(edge.input, edge.node)
             column = design.of(cell)[row].index(edge.operation)
             assert mixing.weights[cell][row, column] == 1
             assert mixing.shares[cell][row] == 1

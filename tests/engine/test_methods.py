@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from darts_engine import device as devices
+from darts_engine import networks
 from darts_engine.checkpoint import Position
 from darts_engine.loop import Timing
-from darts_engine.network import Network
-from darts_engine.run import catalog, methods
+from darts_engine.run import catalog, methods, spaces
 from darts_engine.run import config as configs
-from darts_engine.run.config import SearchConfig
+from darts_engine.run.config import NetworkSection, SearchConfig
 from darts_engine.search import Search
 from parallel_kit import images
 
@@ -19,13 +19,14 @@ EPOCH = 3
 SMALL = {"data.batch_size": 8, "space.channels": 8, "space.layers": 3, "engine.threads": 1,
          "search.epochs": 5, "engine.device": "cpu", "search.alpha_warmup": 0.0}  # fmt: skip
 ALL = [(method, "darts", 2) for method in methods.PRESETS]
-ALL += [("darts", space, 4 if space == "s1" else 2) for space in catalog.SPACES if space != "darts"]
+ALL += [("darts", space, 2) for space in catalog.SPACES if space != "darts"]
 COMBINED = [
     {"search.method": "pc-darts", "method.perturbation": "mean-shift",
      "method.perturbation_steps": 1},
     {"search.method": "darts-minus", "search.order": 2},
     {"search.method": "gdas", "method.partial_channels": 4},
     {"search.method": "r-darts-dp", "space.space": "s4"},
+    {"search.method": "pc-darts", "space.space": "nasnet-like", "method.derivation": "joint"},
 ]  # fmt: skip
 
 
@@ -73,15 +74,40 @@ def check(changes: dict[str, object]) -> None:
     said = search.finish_epoch(position, Timing())
     assert {type(event).__name__ for event in said} >= {"AlphaSampled", "EpochFinished"}
     genotype = search.space.derive(search.method.mixing())
-    network = Network(genotype, channels=4, layers=3, in_channels=1, classes=10)
+    section = NetworkSection(genotype=genotype.text(), channels=4, layers=3)
+    network = networks.build(section, in_channels=1, classes=10, seed=0)
     network.eval()
     assert network(torch.zeros(2, 1, 8, 8))[0].shape == (2, 10)
 
 
 @pytest.mark.parametrize(("method", "space", "nodes"), ALL)
 def test_it_moves_derives_and_goes_on_bit_for_bit(method: str, space: str, nodes: int):
-    changes = {"search.method": method, "space.space": space, "space.nodes": nodes}
+    changes: dict[str, object] = {"search.method": method, "space.space": space}
+    if spaces.FACTS[space].has_free_nodes:
+        changes["space.nodes"] = nodes
     check(changes | ({"method.threshold": 0.4} if method == "fair-darts" else {}))
+
+
+# What has a meaning in cells of one type, apart from darts itself.
+REFUSED = {"pc-darts", "p-darts", "sgas"}
+ONE_CELL = [(method, "nasbench201") for method in methods.PRESETS if method not in REFUSED]
+ONE_CELL += [
+    (method, "1shot1-1")
+    for method in methods.PRESETS
+    if method not in REFUSED | {"darts-minus", "r-darts-dp"}
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "space"),
+    [
+        pytest.param(*pair, marks=[] if pair[0] in ("gdas", "ms-darts") else pytest.mark.slow)
+        for pair in ONE_CELL
+        if pair[0] != "darts"
+    ],
+)
+def test_methods_work_in_cells_of_one_type(method: str, space: str):
+    check({"search.method": method, "space.space": space, "space.channels": 4})
 
 
 @pytest.mark.parametrize("changes", COMBINED, ids=lambda c: " ".join(map(str, c.values())))

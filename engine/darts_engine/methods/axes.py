@@ -15,7 +15,9 @@ from darts_engine.methods.relaxation import Relaxation, Softmax
 from darts_engine.methods.sigmoid import Sigmoid, zero_one
 from darts_engine.methods.stop import EigenvalueRule, RankingRule, SkipRule, StopRule
 from darts_engine.mixing import Matrices
+from darts_engine.relaxed import RelaxedNetwork
 from darts_engine.run.config import SearchConfig
+from darts_engine.run.spaces import FACTS
 from darts_engine.supernet import CELLS, Supernet
 
 Regulariser = Callable[[Matrices], Tensor]
@@ -24,11 +26,13 @@ Regulariser = Callable[[Matrices], Tensor]
 def relaxation(config: SearchConfig) -> Relaxation:
     """How alpha becomes mixing weights."""
     method = config.method
+    facts = FACTS.get(config.space.space)
+    hard = facts.cells[:1] if facts is not None and facts.parents else None
     makers: dict[str, Callable[[], Relaxation]] = {
         "softmax": Softmax,
         "sigmoid": Sigmoid,
         "dirichlet": Dirichlet,
-        "gumbel": partial(Gumbel, method.tau_max, method.tau_min),
+        "gumbel": partial(Gumbel, method.tau_max, method.tau_min, hard),
     }
     return makers[method.relaxation]()
 
@@ -69,11 +73,12 @@ def regulariser_weight(config: SearchConfig, epoch: int) -> float:
     return weight
 
 
-def greedy(config: SearchConfig, supernet: Supernet) -> Greedy | None:
+def greedy(config: SearchConfig, supernet: RelaxedNetwork) -> Greedy | None:
     """What decides edge after edge."""
     method = config.method
     if method.schedule != "greedy":
         return None
+    assert isinstance(supernet, Supernet)
     names = {cell: supernet.design.of(cell) for cell in CELLS}
     return Greedy(
         names, config.search.epochs, rest=method.decide_after, uses_history=method.sgas_history

@@ -7,12 +7,12 @@ import torch
 from darts_engine import device as devices
 from darts_engine.methods.first_order import FirstOrder
 from darts_engine.methods.second_order import SecondOrder
+from darts_engine.relaxed import RelaxedNetwork
 from darts_engine.run.config import SearchConfig
-from darts_engine.supernet import Supernet
 
 
 def architect(
-    supernet: Supernet, config: SearchConfig, optimizer: torch.optim.Optimizer
+    supernet: RelaxedNetwork, config: SearchConfig, optimizer: torch.optim.Optimizer
 ) -> FirstOrder:
     """The architect of `search.order`; `optimizer` is the one that moves the weights."""
     device = next(supernet.parameters()).device

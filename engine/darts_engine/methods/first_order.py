@@ -15,8 +15,8 @@ from torch import Tensor
 
 from darts_engine.meter import cross_entropy
 from darts_engine.parallel import WHOLE, Shard
+from darts_engine.relaxed import RelaxedNetwork
 from darts_engine.run.config import AlphaSection
-from darts_engine.supernet import Supernet
 
 # Images (B, C, H, W) and labels (B,).
 Batch = tuple[Tensor, Tensor]
@@ -49,7 +49,7 @@ class FirstOrder:
         precision: what the network computes in.
     """
 
-    def __init__(self, supernet: Supernet, alpha: AlphaSection, precision: Precision) -> None:
+    def __init__(self, supernet: RelaxedNetwork, alpha: AlphaSection, precision: Precision) -> None:
         self._supernet = supernet
         self._precision = precision
         self._alphas = list(supernet.alphas.parameters())

@@ -5,6 +5,8 @@ computed. The straight-through estimator gives every alpha of the edge a gradien
 the forward pass is the one-hot vector, in the backward pass the softmax's.
 """
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -20,10 +22,13 @@ class Gumbel(Relaxation):
     Args:
         tau_max: temperature of the first epoch.
         tau_min: temperature of the last.
+        hard: the alphas that draw one of their columns; None: all. The others are softmaxes of the
+            perturbed alphas (NAS-Bench-1Shot1's parents, Zela et al., 2020, arXiv 2001.10422,
+            code), because a node may keep several.
     """
 
-    def __init__(self, tau_max: float, tau_min: float) -> None:
-        self._max, self._min = tau_max, tau_min
+    def __init__(self, tau_max: float, tau_min: float, hard: Collection[str] | None = None) -> None:
+        self._max, self._min, self._hard = tau_max, tau_min, hard
         self.tau = tau_max
 
     def schedule(self, epoch: int, epochs: int) -> dict[str, float]:
@@ -45,6 +50,9 @@ class Gumbel(Relaxation):
         for cell, alpha in alphas.items():
             noise = self._noise(alpha, draws)
             soft = functional.softmax((functional.log_softmax(alpha, -1) + noise) / self.tau, -1)
+            if not self._draws_one(cell):
+                weights[cell] = soft
+                continue
             drawn = soft.argmax(-1)
             hard = functional.one_hot(drawn, alpha.shape[-1]).to(soft.dtype)
             weights[cell] = hard - soft.detach() + soft
@@ -55,6 +63,9 @@ class Gumbel(Relaxation):
         """The likeliest operation of each edge alone: the weights never saw a sum of several."""
         weights, active = {}, {}
         for cell, alpha in alphas.items():
+            if not self._draws_one(cell):
+                weights[cell] = functional.softmax(alpha, dim=-1)
+                continue
             likeliest = alpha.argmax(-1)
             weights[cell] = functional.one_hot(likeliest, alpha.shape[-1]).to(alpha.dtype)
             active[cell] = [(column,) for column in likeliest.tolist()]
@@ -63,6 +74,9 @@ class Gumbel(Relaxation):
     def expected(self, alphas: Matrices) -> dict[str, Tensor]:
         """softmax(alpha): the odds of the draw."""
         return {cell: functional.softmax(alpha, dim=-1) for cell, alpha in alphas.items()}
+
+    def _draws_one(self, cell: str) -> bool:
+        return self._hard is None or cell in self._hard
 
     def _noise(self, alpha: Tensor, draws: torch.Generator) -> Tensor:
         """-log of exponential draws, (E, O); drawn again should one be zero or infinite."""

@@ -25,6 +25,7 @@ from darts_engine.methods.second_order import Distance, SecondOrder
 from darts_engine.methods.staged import Stage, explain, narrowed, stage_of, stages
 from darts_engine.mixing import Matrices, Mixing
 from darts_engine.parallel import Shard, world
+from darts_engine.relaxed import RelaxedNetwork
 from darts_engine.run.config import SearchConfig
 from darts_engine.supernet import CELLS, Supernet
 
@@ -39,7 +40,7 @@ class Method:
     """
 
     def __init__(
-        self, supernet: Supernet, config: SearchConfig, optimizer: torch.optim.Optimizer
+        self, supernet: RelaxedNetwork, config: SearchConfig, optimizer: torch.optim.Optimizer
     ) -> None:
         self._supernet, self._config = supernet, config
         self._device = next(supernet.parameters()).device
@@ -144,9 +145,8 @@ class Method:
         """At an epoch's end: what a greedy or staged schedule decides, as lines for people."""
         number = stage_of(self._plan, epoch).number + 1
         if number < len(self._plan) and epoch == self._plan[number].first - 1:
-            before = {cell: self._supernet.design.of(cell) for cell in CELLS}
             stage = self._plan[number]
-            return [explain(self._plan, stage, before, self.left_for(stage))]
+            return [explain(self._plan, stage, self._candidates(), self.left_for(stage))]
         if self._greedy is None:
             return []
         relaxed = self.relaxation.expected(self._matrices)
@@ -154,11 +154,16 @@ class Method:
 
     def left_for(self, stage: Stage) -> dict[str, list[list[str]]]:
         """The candidates that the alphas of now leave for another stage, edge by edge."""
-        names = {cell: self._supernet.design.of(cell) for cell in CELLS}
+        names = self._candidates()
         most = stage.candidates or max(len(edge) for edges in names.values() for edge in edges)
         with torch.no_grad():
             weights = self._expected().weights
         return narrowed(names, {cell: w.tolist() for cell, w in weights.items()}, most)
+
+    def _candidates(self) -> dict[str, list[tuple[str, ...]]]:
+        # Other networks have no stages.
+        assert isinstance(self._supernet, Supernet)
+        return {cell: self._supernet.design.of(cell) for cell in CELLS}
 
     @property
     def perturbs(self) -> bool:

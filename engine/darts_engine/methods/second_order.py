@@ -37,8 +37,8 @@ from darts_engine.methods.first_order import (
 )
 from darts_engine.norm import statistics_kept
 from darts_engine.parallel import Shard, world
+from darts_engine.relaxed import RelaxedNetwork
 from darts_engine.run.config import AlphaSection
-from darts_engine.supernet import Supernet
 
 Loss = Callable[[], Tensor]
 
@@ -187,7 +187,7 @@ class SecondOrder(FirstOrder):
 
     def __init__(
         self,
-        supernet: Supernet,
+        supernet: RelaxedNetwork,
         alpha: AlphaSection,
         precision: Precision,
         *,

@@ -118,7 +118,7 @@ class SkipRule:
 
     def look(self, seen: Seen) -> Verdict | None:
         """Count the normal cell's skip connections."""
-        skips = sum(edge.operation == SKIP for edge in seen.genotype.edges("normal"))
+        skips = sum(edge.operation == SKIP for edge in seen.genotype.edges(seen.genotype.cells[0]))
         if skips < self._most:
             return None
         return Verdict(max(1, seen.epoch - 1), f"the normal cell keeps {skips} skip connections")

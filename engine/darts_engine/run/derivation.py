@@ -188,12 +188,31 @@ def derive(
     )
 
 
+def with_loose_ends(genotype: Genotype) -> Genotype:
+    """The same edges; of each cell only the nodes that no other node takes are concatenated.
+
+    Zoph et al., NASNet, CVPR 2018, arXiv 1707.07012, section 3.
+    """
+
+    def loose(cell: str) -> tuple[int, ...]:
+        taken = {edge.input for edge in genotype.edges(cell)}
+        _, concat = genotype.cell(cell)
+        return tuple(state for state in concat if state not in taken)
+
+    return Genotype(
+        normal=genotype.normal,
+        normal_concat=loose("normal"),
+        reduce=genotype.reduce,
+        reduce_concat=loose("reduce"),
+    )
+
+
 def changes(before: Genotype | None, after: Genotype) -> list[GenotypeChange]:
     """What `after` keeps differently from `before`, node by node, whatever the order."""
     if before is None:
         return []
     out = []
-    for cell in CELLS:
+    for cell in after.cells:
         old, new = before.edges(cell), after.edges(cell)
         for node in sorted({edge.node for edge in old + new}):
             was = [f"{e.operation}({e.input})" for e in old if e.node == node]

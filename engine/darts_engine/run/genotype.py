@@ -105,14 +105,24 @@ class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
         return [_edge(part, place) for place, part in enumerate(parts)]
 
     def live_edges(self, name: str) -> list[Edge]:
-        """The edges that compute something: those from a state that the cell's inputs reach."""
+        """The edges that compute something: those from a state that the cell's inputs reach.
+
+        In a cell of NAS-Bench-101 they must also lead to its output.
+        """
         reached = set(range(self.inputs))
         # A cell of NAS-Bench-201 names every edge, also those that compute nothing.
         counting = [e for e in self.edges(name) if (self.form, e.operation) != (NASBENCH201, NONE)]
         for edge in sorted(counting, key=lambda edge: edge.node):
             if edge.input in reached:
                 reached.add(edge.node)
-        return [edge for edge in counting if edge.input in reached]
+        live = [edge for edge in counting if edge.input in reached]
+        if self.form == NASBENCH101:
+            used = set(self.normal_concat)
+            for edge in sorted(live, key=lambda edge: -edge.node):
+                if edge.node in used:
+                    used.add(edge.input)
+            live = [edge for edge in live if edge.node in used]
+        return live
 
     def nodes(self, name: str) -> int:
         """How many intermediate nodes the cell has, isolated ones included."""
@@ -285,8 +295,9 @@ def _from_matrix(value: dict[str, Any]) -> Genotype:
         )
     if names[0] != "input" or names[-1] != OUTPUT:
         raise GenotypeError("the first row is the input and the last the output")
-    kept = _on_a_path(matrix)
-    if not {0, size - 1} <= set(kept):
+    # NAS-Bench-101 leaves out what nothing leads to; such a node's operation means nothing.
+    kept = _fed(matrix)
+    if kept[-1] != size - 1:
         raise GenotypeError("no path leads from the input to the output")
     parts = tuple(
         (names[node].replace("-", "_"), place, kept.index(source))
@@ -297,17 +308,13 @@ def _from_matrix(value: dict[str, Any]) -> Genotype:
     return Genotype(parts, (len(kept) - 1,), form=NASBENCH101)
 
 
-def _on_a_path(matrix: list[list[int]]) -> list[int]:
-    """The rows on some path from the first to the last; NAS-Bench-101 leaves out all others."""
-    size = len(matrix)
-    fed, used = {0}, {size - 1}
-    for node in range(1, size):
+def _fed(matrix: list[list[int]]) -> list[int]:
+    """The rows that a path from the first leads to, and the first."""
+    fed = [0]
+    for node in range(1, len(matrix)):
         if any(matrix[source][node] for source in fed):
-            fed.add(node)
-    for node in reversed(range(size - 1)):
-        if any(matrix[node][target] for target in used):
-            used.add(node)
-    return sorted(fed & used)
+            fed.append(node)
+    return fed
 
 
 def from_json(value: Any) -> Genotype:

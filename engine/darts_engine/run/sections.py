@@ -117,8 +117,14 @@ class SpaceSection(Section, frozen=True, kw_only=True):
     layers: Annotated[int, Meta(ge=3, description="Cells in the supernet; two of them reduce.")] = 4
     nodes: Annotated[int, Meta(ge=1, le=12, description="Intermediate nodes per cell.")] = 4
     without_none: Annotated[
-        bool, Meta(description="The operation none is no candidate (space darts).")
+        bool, Meta(description="The operation none is no candidate, where it is one.")
     ] = False
+    bn_momentum: Annotated[
+        float,
+        Meta(
+            gt=0, le=1, description="1shot1: what a batch adds to batch norm's running statistics."
+        ),
+    ] = 0.1
 
 
 class SearchSection(Section, frozen=True, kw_only=True):

@@ -7,13 +7,13 @@ the second reduction cell. Multiply-adds count convolutions and linear layers in
 where the auxiliary head does not take part; pooling, normalisation and additions count nothing.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from darts_engine.run import nasbench
+from darts_engine.run.cost import NOTHING, Cost, convolution, linear, normalisation, strided
 from darts_engine.run.errors import GenotypeError
-from darts_engine.run.genotype import Genotype
+from darts_engine.run.genotype import DARTS, Genotype
 from darts_engine.run.networks import WideShape
 
 
@@ -39,60 +39,24 @@ class Preset:
 PRESETS = {"cifar": Preset(36, 20, 10, 32), "imagenet": Preset(48, 14, 1000, 224)}
 
 
-class Cost(NamedTuple):
-    """Parameters and multiply-adds of a part of the network; parts add up with `plus`."""
-
-    parameters: int = 0
-    multiply_adds: int = 0
-
-    def plus(self, *others: "Cost") -> "Cost":
-        """The sum of this part and others."""
-        parts = (self, *others)
-        return Cost(sum(p.parameters for p in parts), sum(p.multiply_adds for p in parts))
-
-
-NOTHING = Cost()
-
-
-def _convolution(
-    inputs: int, outputs: int, kernel: int, positions: int, *, groups: int = 1
-) -> Cost:
-    """A convolution without bias whose kernel has `kernel` taps, seen from `positions` outputs."""
-    weights = inputs // groups * outputs * kernel
-    return Cost(weights, weights * positions)
-
-
-def _normalisation(channels: int) -> Cost:
-    return Cost(2 * channels)
-
-
-def _linear(inputs: int, outputs: int) -> Cost:
-    return Cost(inputs * outputs + outputs, inputs * outputs)
-
-
-def _strided(side: int, stride: int) -> int:
-    """Output positions along one side, padded so that only the stride shortens it."""
-    return math.ceil(side / stride)
-
-
 def _pointwise(inputs: int, outputs: int, side: int) -> Cost:
     """1x1 convolution and normalisation.
 
     A factorized reduction costs the same at its output side: two convolutions with stride 2 make
     half of the channels each.
     """
-    return _convolution(inputs, outputs, 1, side * side).plus(_normalisation(outputs))
+    return convolution(inputs, outputs, 1, side * side).plus(normalisation(outputs))
 
 
 def _depthwise_pointwise(channels: int, kernel: int, side: int) -> Cost:
-    return _convolution(channels, channels, kernel * kernel, side * side, groups=channels).plus(
+    return convolution(channels, channels, kernel * kernel, side * side, groups=channels).plus(
         _pointwise(channels, channels, side)
     )
 
 
 def _separable(kernel: int) -> "Operation":
     def cost(channels: int, stride: int, side: int) -> Cost:
-        once = _depthwise_pointwise(channels, kernel, _strided(side, stride))
+        once = _depthwise_pointwise(channels, kernel, strided(side, stride))
         return once.plus(once)
 
     return cost
@@ -100,20 +64,20 @@ def _separable(kernel: int) -> "Operation":
 
 def _dilated(kernel: int) -> "Operation":
     def cost(channels: int, stride: int, side: int) -> Cost:
-        return _depthwise_pointwise(channels, kernel, _strided(side, stride))
+        return _depthwise_pointwise(channels, kernel, strided(side, stride))
 
     return cost
 
 
 def _skip(channels: int, stride: int, side: int) -> Cost:
-    return NOTHING if stride == 1 else _pointwise(channels, channels, _strided(side, stride))
+    return NOTHING if stride == 1 else _pointwise(channels, channels, strided(side, stride))
 
 
 def _rows_then_columns(channels: int, stride: int, side: int) -> Cost:
     """conv_7x1_1x7: the first convolution shortens the rows only, the second the columns."""
-    out = _strided(side, stride)
-    return _convolution(channels, channels, 7, side * out).plus(
-        _convolution(channels, channels, 7, out * out), _normalisation(channels)
+    out = strided(side, stride)
+    return convolution(channels, channels, 7, side * out).plus(
+        convolution(channels, channels, 7, out * out), normalisation(channels)
     )
 
 
@@ -169,6 +133,9 @@ def network_size(
         image_size: side of the square images in pixels.
         image_channels: 3 for colour, 1 for grey.
 
+    Genotypes of NAS-Bench-201 and NAS-Bench-101 have networks of their own, and those defaults
+    (C=16, 15 cells; C=128, 9 cells; 10 classes, 32 pixels).
+
     Raises:
         GenotypeError: an operation that no derived network can have, or an unknown network.
     """
@@ -176,6 +143,16 @@ def network_size(
         raise GenotypeError(
             f"there is no network {network!r}", remedy=f"use {' or '.join(PRESETS)}"
         )
+    if genotype.form != DARTS:
+        counted = nasbench.cost(
+            genotype,
+            channels or nasbench.CHANNELS[genotype.form],
+            layers or nasbench.LAYERS[genotype.form],
+            classes or 10,
+            image_size or 32,
+            image_channels,
+        )
+        return Size(counted.parameters, counted.parameters, counted.multiply_adds)
     preset = PRESETS[network]
     width = preset.channels if channels is None else channels
     depth = preset.layers if layers is None else layers
@@ -196,7 +173,7 @@ def network_size(
         before_last, last, after_reduction = last, made, reduction
         if place == 2 * depth // 3:
             auxiliary_channels = made.channels
-    total = total.plus(_linear(last.channels, outputs))
+    total = total.plus(linear(last.channels, outputs))
     auxiliary = _auxiliary(auxiliary_channels, outputs, normalised=network == "cifar")
     return Size(total.parameters, total.parameters + auxiliary.parameters, total.multiply_adds)
 
@@ -213,38 +190,38 @@ def wide_resnet_size(
         image_channels: 3 for colour, 1 for grey.
     """
     inputs, side = 16, image_size
-    total = _convolution(image_channels, inputs, 9, side * side)
+    total = convolution(image_channels, inputs, 9, side * side)
     for group, outputs in enumerate(shape.channels):
-        side = _strided(side, 2 if group else 1)
+        side = strided(side, 2 if group else 1)
         for _ in range(shape.blocks):
             total = total.plus(
-                _normalisation(inputs),
-                _convolution(inputs, outputs, 9, side * side),
-                _normalisation(outputs),
-                _convolution(outputs, outputs, 9, side * side),
+                normalisation(inputs),
+                convolution(inputs, outputs, 9, side * side),
+                normalisation(outputs),
+                convolution(outputs, outputs, 9, side * side),
             )
             if inputs != outputs:
-                total = total.plus(_convolution(inputs, outputs, 1, side * side))
+                total = total.plus(convolution(inputs, outputs, 1, side * side))
             inputs = outputs
-    total = total.plus(_normalisation(inputs), _linear(inputs, classes))
+    total = total.plus(normalisation(inputs), linear(inputs, classes))
     return Size(total.parameters, total.parameters, total.multiply_adds)
 
 
 def _cifar_stem(width: int, side: int, colours: int) -> tuple[Cost, _State, _State]:
-    cost = _convolution(colours, 3 * width, 9, side * side).plus(_normalisation(3 * width))
+    cost = convolution(colours, 3 * width, 9, side * side).plus(normalisation(3 * width))
     made = _State(3 * width, side)
     return cost, made, made
 
 
 def _imagenet_stem(width: int, side: int, colours: int) -> tuple[Cost, _State, _State]:
-    half, quarter = _strided(side, 2), _strided(side, 4)
-    eighth = _strided(side, 8)
-    cost = _convolution(colours, width // 2, 9, half * half).plus(
-        _normalisation(width // 2),
-        _convolution(width // 2, width, 9, quarter * quarter),
-        _normalisation(width),
-        _convolution(width, width, 9, eighth * eighth),
-        _normalisation(width),
+    half, quarter = strided(side, 2), strided(side, 4)
+    eighth = strided(side, 8)
+    cost = convolution(colours, width // 2, 9, half * half).plus(
+        normalisation(width // 2),
+        convolution(width // 2, width, 9, quarter * quarter),
+        normalisation(width),
+        convolution(width, width, 9, eighth * eighth),
+        normalisation(width),
     )
     return cost, _State(width, quarter), _State(width, eighth)
 
@@ -260,7 +237,7 @@ def _cell(
     before_last, last = inputs
     # After a reduction the older input is twice as large; a factorized reduction halves it.
     side = last.side
-    older_side = _strided(before_last.side, 2) if after_reduction else before_last.side
+    older_side = strided(before_last.side, 2) if after_reduction else before_last.side
     cost = _pointwise(before_last.channels, width, older_side).plus(
         _pointwise(last.channels, width, side)
     )
@@ -272,12 +249,12 @@ def _cell(
                 where=f"{name} cell, node {edge.node - 2}",
                 remedy=f"there are {', '.join(OPERATIONS)}",
             )
-        strided = reduction and edge.input < 2
+        is_strided = reduction and edge.input < 2
         # Nodes of a reduction cell already live at half the side.
-        edge_side = side if strided or not reduction else _strided(side, 2)
-        cost = cost.plus(OPERATIONS[edge.operation](width, 2 if strided else 1, edge_side))
+        edge_side = side if is_strided or not reduction else strided(side, 2)
+        cost = cost.plus(OPERATIONS[edge.operation](width, 2 if is_strided else 1, edge_side))
     made = width * len(joined_states(genotype, name))
-    return cost, _State(made, _strided(side, 2) if reduction else side)
+    return cost, _State(made, strided(side, 2) if reduction else side)
 
 
 def joined_states(genotype: Genotype, cell: str) -> list[int]:
@@ -302,9 +279,9 @@ def _auxiliary(channels: int, classes: int, *, normalised: bool) -> Cost:
 
     The ImageNet network leaves out the second normalisation, and so must a count of it.
     """
-    return _convolution(channels, 128, 1, 1).plus(
-        _normalisation(128),
-        _convolution(128, 768, 4, 1),
-        _normalisation(768) if normalised else NOTHING,
-        _linear(768, classes),
+    return convolution(channels, 128, 1, 1).plus(
+        normalisation(128),
+        convolution(128, 768, 4, 1),
+        normalisation(768) if normalised else NOTHING,
+        linear(768, classes),
     )

@@ -138,7 +138,7 @@ FACTS: dict[str, Facts] = {
         "of NASNet-A and AmoebaNet-A",
         NASNET_OPERATIONS,
         8,
-        0,
+        7_585_786,
         nodes=5,
     ),
 }

@@ -4,7 +4,6 @@ The DARTS CNN space itself (Liu et al., 2019, arXiv 1806.09055, section 3.1.1) h
 candidates on every edge. Others give each edge candidates of its own: spaces/robust.py.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -12,20 +11,22 @@ import torch
 from torch import Tensor
 
 from darts_engine import streams
+from darts_engine.mixing import Matrices, Mixing
 from darts_engine.operations import NONE, PRIMITIVES
 from darts_engine.run import derivation
 from darts_engine.run.config import SearchConfig
-from darts_engine.run.events import CellLayout
+from darts_engine.run.events import CellLayout, Matrix
 from darts_engine.run.genotype import CELLS, Genotype
 from darts_engine.search_cell import Names
+from darts_engine.spaces.space import Space, Tables, plain_rows
 from darts_engine.supernet import Supernet
 
 
-class DARTS:
-    """What the search needs to know of a space: its supernet, its layout, its derivation."""
+class DARTS(Space):
+    """Two cell types whose nodes keep two edges each."""
 
     def __init__(self, config: SearchConfig) -> None:
-        self.config = config
+        super().__init__(config)
         self._left: Mapping[str, Sequence[Sequence[str]]] | None = None
 
     def names(self) -> Names:
@@ -77,19 +78,21 @@ class DARTS:
         """Every operation that some edge of a cell may take, in the primitives' order."""
         return list(dict.fromkeys(name for names in self._all(cell) for name in names))
 
-    def rows(self, cell: str, matrix: Sequence[Sequence[float]]) -> list[list[float | None]]:
-        """A cell's (E, O) numbers under `columns`; null where an edge has no such candidate."""
-        columns = self.columns(cell)
-        spread = []
-        for names, row in zip(self._of(cell), matrix, strict=True):
-            values = dict(zip(names, row, strict=True))
-            spread.append([values.get(name) for name in columns])
-        return spread
+    def tables(self, matrices: Tables) -> dict[str, Matrix]:
+        """Each cell's (E, O) numbers under `columns`; null where an edge has no such candidate."""
+        found: dict[str, Matrix] = {}
+        for cell, matrix in matrices.items():
+            columns = self.columns(cell)
+            found[cell] = []
+            for names, row in zip(self._of(cell), matrix, strict=True):
+                values = dict(zip(names, row, strict=True))
+                found[cell].append([values.get(name) for name in columns])
+        return found
 
-    def raw(self, rows: Mapping[str, Sequence[Sequence[float | None]]]) -> dict[str, Tensor]:
-        """`rows` undone: each cell's (E, O) tensor of the numbers that its edges have."""
+    def raw(self, tables: Mapping[str, Matrix]) -> dict[str, Tensor]:
+        """Each cell's (E, O) tensor of the numbers that its edges have."""
         found = {}
-        for cell, matrix in rows.items():
+        for cell, matrix in tables.items():
             columns = self.columns(cell)
             found[cell] = torch.tensor(
                 [
@@ -99,7 +102,7 @@ class DARTS:
             )
         return found
 
-    def derive(self, mixing: Mapping[str, Tensor]) -> Genotype:
+    def derive(self, mixing: Matrices) -> Genotype:
         """The genotype of mixing weights, (E, O) per cell, by the method's rule."""
         method = self.config.method
         rules: dict[str, derivation.Rule] = {
@@ -111,9 +114,25 @@ class DARTS:
         rule = rules[method.derivation]
         # P-DARTS limits the skips of the normal cell only.
         plain = method.derivation == "skip-limited"
-        rows = {cell: _finite(weights.tolist()) for cell, weights in mixing.items()}
+        rows = {cell: plain_rows(weights) for cell, weights in mixing.items()}
         operations = {cell: self._of(cell) for cell in rows}
         return derivation.derive(rows, operations, rule, derivation.derive_cell if plain else rule)
+
+    def cut(self, genotype: Genotype, like: Tensor) -> Mixing:
+        """The kept operations of the kept edges; the shares leave out the other edges too."""
+        weights, shares, active = {}, {}, {}
+        for cell in CELLS:
+            names = self._of(cell)
+            columns: list[set[int]] = [set() for _ in names]
+            for edge in genotype.edges(cell):
+                row = row_of(edge.input, edge.node)
+                columns[row].add(names[row].index(edge.operation))
+            weights[cell] = like.new_tensor(
+                [[float(o in kept) for o in range(len(names[0]))] for kept in columns]
+            )
+            shares[cell] = like.new_tensor([float(bool(kept)) for kept in columns])
+            active[cell] = [tuple(sorted(kept)) for kept in columns]
+        return Mixing(weights, shares, active)
 
     def _of(self, cell: str) -> Sequence[Sequence[str]]:
         return self._all(cell) if self._left is None else self._left[cell]
@@ -125,6 +144,6 @@ class DARTS:
         return [names] * sum(range(2, self.config.space.nodes + 2))
 
 
-def _finite(rows: list[list[float]]) -> list[list[float]]:
-    """Weights that are no number never win."""
-    return [[value if math.isfinite(value) else -math.inf for value in row] for row in rows]
+def row_of(source: int, node: int) -> int:
+    """The row of alpha of the edge from a state to a node, both counted with the two inputs."""
+    return (node - 2) * (node + 1) // 2 + source

@@ -7,8 +7,6 @@ in a DARTS search; S2 has skip and sep 3x3, S3 none too, S4 noise and sep 3x3 on
 from collections.abc import Mapping, Sequence
 
 from darts_engine.operations import AVG_POOL, MAX_POOL, NOISE, NONE, SKIP
-from darts_engine.run.config import SearchConfig
-from darts_engine.run.errors import ConfigError
 from darts_engine.spaces.darts import DARTS
 
 SHORT = {
@@ -32,13 +30,6 @@ S1_EDGES = {
 
 class S1(DARTS):
     """Two candidates of its own for each edge; four nodes."""
-
-    def __init__(self, config: SearchConfig) -> None:
-        super().__init__(config)
-        if config.space.nodes != 4:
-            raise ConfigError(
-                f"the space s1 has 4 nodes, not {config.space.nodes}", remedy="leave out --nodes"
-            )
 
     def names(self) -> Mapping[str, Sequence[Sequence[str]]]:
         """Each cell's candidates, edge by edge."""

@@ -1,0 +1,109 @@
+"""The three spaces of NAS-Bench-1Shot1: Zela et al., ICLR 2020, arXiv 2001.10422, section 3.
+
+Each node chooses its operation, and some nodes and the output choose their parents: alphas of three
+kinds. How many parents each keeps is what tells the spaces apart (`run/spaces.py`).
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from darts_engine.mixing import Matrices, Mixing
+from darts_engine.nasbench101 import OPERATIONS, PARENTS, OneShotSupernet, parents_name
+from darts_engine.run.config import SearchConfig
+from darts_engine.run.derivation_one_cell import derive_nodes
+from darts_engine.run.events import CellLayout, Matrix
+from darts_engine.run.genotype import OUTPUT, Genotype
+from darts_engine.run.spaces import FACTS, ONE_SHOT_OPERATIONS
+from darts_engine.spaces.space import Space, Tables, plain_rows
+
+
+class OneShot1(Space):
+    """One of the spaces, by its name."""
+
+    def __init__(self, config: SearchConfig) -> None:
+        super().__init__(config)
+        self._facts = FACTS[config.space.space]
+
+    def supernet(
+        self, in_channels: int, classes: int, *, more_layers: int = 0, stage: int = 0
+    ) -> OneShotSupernet:
+        """A fresh supernet; there are no stages."""
+        assert not more_layers
+        assert not stage
+        space = self.config.space
+        return OneShotSupernet(
+            self._facts.choices,
+            nodes=self._facts.nodes,
+            channels=space.channels,
+            layers=space.layers,
+            in_channels=in_channels,
+            classes=classes,
+            seed=self.config.engine.seed,
+            alpha_scale=self.config.alpha.init_scale,
+            bn_momentum=space.bn_momentum,
+        )
+
+    def layout(self) -> list[CellLayout]:
+        """Two heatmaps: the nodes' operations, and the parents of those that choose them."""
+        nodes, choices = range(1, self._facts.nodes + 1), self._facts.choices
+        return [
+            CellLayout(
+                name=OPERATIONS,
+                edges=[(node, node) for node in nodes],
+                operations=list(ONE_SHOT_OPERATIONS),
+                shows="nodes",
+                labels=[f"node {node}" for node in nodes],
+            ),
+            CellLayout(
+                name=PARENTS,
+                edges=[(node, node) for node in choices],
+                operations=["in", *map(str, nodes)],
+                shows="parents",
+                labels=[OUTPUT if n == nodes.stop else f"node {n}" for n in choices],
+            ),
+        ]
+
+    def tables(self, matrices: Tables) -> dict[str, Matrix]:
+        """The operations' and all parents' rows; null at states that are not before a node."""
+        width = self._facts.nodes + 1
+        parents: Matrix = []
+        for node in self._facts.choices:
+            (row,) = matrices[parents_name(node)]
+            parents.append([*row, *[None] * (width - len(row))])
+        return {OPERATIONS: [list(row) for row in matrices[OPERATIONS]], PARENTS: parents}
+
+    def raw(self, tables: Mapping[str, Matrix]) -> dict[str, Tensor]:
+        """The tensor of each alpha matrix."""
+        rows = {OPERATIONS: tables[OPERATIONS]}
+        for node, row in zip(self._facts.choices, tables[PARENTS], strict=True):
+            rows[parents_name(node)] = [row[:node]]
+        return {
+            name: torch.tensor([[value or 0.0 for value in row] for row in table])
+            for name, table in rows.items()
+        }
+
+    def derive(self, mixing: Matrices) -> Genotype:
+        """Each node's strongest operation and parents, whatever the axis "derivation" says."""
+        parents = {n: plain_rows(mixing[parents_name(n)])[0] for n in self._facts.choices}
+        operations = plain_rows(mixing[OPERATIONS])
+        return derive_nodes(operations, ONE_SHOT_OPERATIONS, parents, self._facts.parents)
+
+    def cut(self, genotype: Genotype, like: Tensor) -> Mixing:
+        """Weight 1 for each kept operation and parent."""
+        edges = genotype.edges("cell")
+        names = {edge.node: edge.operation for edge in edges}
+        columns = [(ONE_SHOT_OPERATIONS.index(names[node]),) for node in self._nodes]
+        rows = {
+            OPERATIONS: [[float(o in c) for o in range(len(ONE_SHOT_OPERATIONS))] for c in columns]
+        }
+        for node in self._facts.choices:
+            kept = {edge.input for edge in edges if edge.node == node}
+            rows[parents_name(node)] = [[float(state in kept) for state in range(node)]]
+        weights = {name: like.new_tensor(row) for name, row in rows.items()}
+        return Mixing(weights, active={OPERATIONS: columns})
+
+    @property
+    def _nodes(self) -> range:
+        return range(1, self._facts.nodes + 1)
