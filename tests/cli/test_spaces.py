@@ -29,12 +29,14 @@ def test_what_is_told_of_a_space_is_what_the_engine_builds(name):
     space = catalog.resolve("space", catalog.SPACES, name)(made)
     layout = space.layout()
     assert tuple(cell.name for cell in layout) == facts.cells
-    assert {len(cell.edges) for cell in layout} == {facts.edges}
-    assert {name for cell in layout for name in cell.operations} == set(facts.candidates)
+    rows = [(facts.nodes, len(facts.choices))] if facts.parents else [(facts.edges,) * len(layout)]
+    assert [tuple(len(cell.edges) for cell in layout)] == rows
+    chosen = [cell for cell in layout if cell.shows != "parents"]
+    assert {name for cell in chosen for name in cell.operations} == set(facts.candidates)
     supernet = space.supernet(3, 10)
     assert sum(weight.numel() for weight in supernet.weights()) == facts.parameters
     alphas = sum(matrix.numel() for matrix in supernet.alphas.matrices().values())
-    assert alphas == len(facts.cells) * facts.edges * facts.per_edge
+    assert alphas == facts.alphas
 
 
 def test_an_unknown_space_names_the_nearest(darts):
