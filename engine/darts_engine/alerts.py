@@ -8,6 +8,7 @@ entropy below a limit. Each is told once when it begins, and again only after it
 from collections.abc import Mapping
 from typing import Any
 
+from darts_engine.architecture import called
 from darts_engine.checkpoint import Position
 from darts_engine.methods.stop import EigenvalueRule, Seen
 from darts_engine.run import events
@@ -41,7 +42,7 @@ class Alerts:
         for cell, value in entropy.items():
             if value is not None and value < self._entropy_alert:
                 signs["entropy", cell] = (
-                    f"the {cell} cell's entropy fell to {value:.3f} nats "
+                    f"the {called(cell)}'s entropy fell to {value:.3f} nats "
                     f"(alert below {self._entropy_alert:g})"
                 )
         new = {key: message for key, message in signs.items() if " ".join(key) not in self._told}

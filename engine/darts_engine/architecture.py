@@ -13,7 +13,7 @@ from darts_engine.methods.mean_shift import MeanShift
 from darts_engine.operations import SKIP
 from darts_engine.run import derivation, events
 from darts_engine.run.events import Matrix
-from darts_engine.run.genotype import Genotype, parse
+from darts_engine.run.genotype import ONE_CELL, Genotype, parse
 from darts_engine.spaces.space import Space
 
 SAMPLE_S = (1.0, 30.0)
@@ -116,7 +116,7 @@ class ArchitectureFacts:
     def _alert(self, position: Position, cell: str, count: int, kept: int) -> events.AlertRaised:
         return events.AlertRaised(
             code="skip_count",
-            message=f"skip connections on {count} of {kept} edges of the {cell} cell "
+            message=f"skip connections on {count} of {kept} edges of the {called(cell)} "
             f"(alert at {self._skip_alert})",
             epoch=position.epoch,
             global_step=position.global_step,
@@ -131,6 +131,11 @@ class ArchitectureFacts:
         """Go on from a checkpoint."""
         self._genotype = parse(state["genotype"]) if state["genotype"] else None
         self._skips = dict(state["skips"])
+
+
+def called(cell: str) -> str:
+    """What a cell type is called in a sentence."""
+    return cell if cell in ONE_CELL else f"{cell} cell"
 
 
 def shift_facts(position: Position, shift: MeanShift | None) -> list[events.Event]:

@@ -1,10 +1,12 @@
 """darts-tui benchmark, with a stand-in for the engine: runs, figures, report, going on."""
 
 import json
+import shutil
 
 import pytest
 
 from darts_engine.run.folder import RunFolder, list_runs
+from darts_engine.run.methods import PRESETS
 from darts_tui import benchmark_report
 
 ASKED = ("benchmark", "--name", "b", "--methods", "darts,gdas")
@@ -56,6 +58,34 @@ def test_a_benchmark_of_nothing_or_of_the_unknown_is_refused(darts):
     assert darts("benchmark", "--name", "b").code == 2
     said = darts("benchmark", "--name", "b", "--methods", "darts,gdsa")
     assert (said.code, said.complaint[-1]) == (5, "did you mean 'gdas'?")
+
+
+def test_all_methods_are_those_that_have_a_meaning_in_the_space(darts, engine, runs):
+    engine("finish")
+    asked = ("--methods", "all", "--space", "nasbench201", "--seeds", 1, "--no-train", "--json")
+    found = json.loads(darts("benchmark", "--name", "b", *asked).out)
+    names = [one["method"] for one in found["methods"]]
+    assert names == [name for name in PRESETS if name not in ("pc-darts", "p-darts", "sgas")]
+    said = darts("benchmark", "--name", "c", *asked, "--channels", 3)
+    assert (said.code, "channels must be even" in said.err) == (2, True)
+
+
+def test_a_seed_is_told_of_as_soon_as_it_is_through(darts, engine, runs):
+    engine("finish")
+    assert darts(*ASKED, "--seeds", 1, "--no-train").code == 0
+    plan = json.loads((runs / "b" / "plan.json").read_bytes())
+    plan["seeds"].append(plan["seeds"][0] + 1)
+    (runs / "b" / "plan.json").write_text(json.dumps(plan))
+    engine("crash")
+    assert darts("benchmark", "--name", "b").code == 1
+    report = json.loads((runs / "b" / "report.json").read_bytes())
+    assert report["seeds"] == plan["seeds"][:1]
+    engine("finish")
+    for run in list_runs(runs):
+        if run.name.endswith("-1"):
+            shutil.rmtree(run.path)
+    assert darts("benchmark", "--name", "b").code == 0
+    assert json.loads((runs / "b" / "report.json").read_bytes())["seeds"] == plan["seeds"]
 
 
 def test_means_and_deviations_leave_out_what_is_missing():

@@ -2,7 +2,7 @@
 
 Every method searches with every seed, and each derived network is trained from scratch with the
 seed of its search. All are ordinary runs, so a benchmark that was ended anywhere goes on by being
-started again; what it found is in runs/NAME/report.md, .json, and the pictures beside it.
+started again; what it found so far is in runs/NAME/report.md, .json, and the pictures beside it.
 """
 
 import sys
@@ -15,7 +15,7 @@ from darts_engine.run import config as configs
 from darts_engine.run.config import Config
 from darts_engine.run.errors import ConfigError, ExitCode, RunError
 from darts_engine.run.folder import RunFolder, write_private
-from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.run.genotype import Genotype
 from darts_engine.run.methods import PRESETS, preset
 from darts_tui import benchmark_report, crew
 from darts_tui.crew import Job
@@ -28,6 +28,8 @@ from darts_tui.starting import gathered
 SEEDS = 3
 # How often the discretisation gap is measured over a search, unless it is said.
 GAPS = 5
+# Has a meaning in every space: what it is refused for, every method is.
+BASE = "darts"
 
 
 class Wish(NamedTuple):
@@ -150,9 +152,15 @@ def _read(folder: ProtocolFolder) -> Plan:
 
 def _plan(wish: Wish) -> Plan:
     searches = {}
+    wants_all = wish.methods == list(PRESETS)
     for method in dict.fromkeys(wish.methods):
         preset(method)
-        searches[method] = _search(wish, method)
+        try:
+            searches[method] = _search(wish, method)
+        except ConfigError:
+            # Not every method has a meaning in every space.
+            if not wants_all or method == BASE:
+                raise
     first = next(iter(searches.values()))["engine"]["seed"]
     return Plan(
         searches=searches,
@@ -182,24 +190,40 @@ def _train(wish: Wish) -> dict[str, Any]:
 
 
 def _carry_out(folder: ProtocolFolder, plan: Plan, parallel: int, out: crew.Say) -> dict[str, Any]:
+    """Seed after seed, so that all methods can be compared as soon as one seed is through."""
     searches = plan.search_jobs(folder.name)
-    every = [job for jobs in searches.values() for job in jobs]
-    out(f"benchmark {folder.name}: {len(every)} searches of {', '.join(searches)}")
-    crew.finish(folder.runs, every, parallel, out)
+    count = sum(map(len, searches.values()))
+    out(f"benchmark {folder.name}: {count} searches of {', '.join(searches)}")
     trainings: dict[str, Job] = {}
-    for job in every if plan.train else ():
+    report: dict[str, Any] = {}
+    for place, seed in enumerate(plan.seeds):
+        now = [jobs[place] for jobs in searches.values()]
+        out(f"seed {seed}: {len(now)} searches")
+        crew.finish(folder.runs, now, parallel, out)
+        found = _trainings(folder, plan, now, out) if plan.train else {}
+        if found:
+            out(f"seed {seed}: {len(found)} trainings")
+            crew.finish(folder.runs, list(found.values()), parallel, out)
+        trainings |= found
+        through = {method: jobs[: place + 1] for method, jobs in searches.items()}
+        report = benchmark_report.gather(folder, through, trainings)
+        for message in benchmark_report.write(folder, report):
+            out(message)
+    return report
+
+
+def _trainings(
+    folder: ProtocolFolder, plan: Plan, searches: list[Job], out: crew.Say
+) -> dict[str, Job]:
+    """The trainings of what searches derived, by the searches' names."""
+    found = {}
+    for job in searches:
         genotype = summary(RunFolder(folder.runs / job.name)).final_genotype()
-        if genotype is None or not all(genotype.edges(cell) for cell in CELLS):
+        if genotype is None or not all(genotype.edges(cell) for cell in genotype.cells):
             out(f"{job.name} has derived a cell without edges: there is no network to train")
             continue
-        trainings[job.name] = plan.training(job, genotype)
-    if trainings:
-        out(f"{len(trainings)} trainings")
-        crew.finish(folder.runs, list(trainings.values()), parallel, out)
-    report = benchmark_report.gather(folder, searches, trainings)
-    for message in benchmark_report.write(folder, report):
-        out(message)
-    return report
+        found[job.name] = plan.training(job, genotype)
+    return found
 
 
 def words(text: str) -> list[str]:
