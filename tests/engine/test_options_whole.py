@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from darts_engine.run import events
+from darts_engine.run import events, genotype, spaces
 from darts_engine.run.errors import ExitCode
+from darts_engine.run.folder import RunFolder
 from engine_kit import Engine, compile_for_the_eager_backend, make_run, of_type, told
 
 OPTIONS = [
@@ -35,6 +36,18 @@ def finished(runs, kind, changes, prepare=None, nproc=1, **more):
 @pytest.mark.parametrize(("kind", "changes"), OPTIONS)
 def test_a_run_with_these_options_comes_to_its_end(runs: Path, kind, changes) -> None:
     finished(runs, kind, changes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space", ["nasbench201", "1shot1-3", "nasnet-like"])
+def test_what_a_space_derives_is_trained(runs: Path, tmp_path: Path, space: str) -> None:
+    nodes = spaces.FACTS[space].nodes
+    finished(runs, "search", {}, space__space=space, space__nodes=nodes, method__hessian_every=1)
+    run = RunFolder(runs / "whole")
+    derived = told(run)[-1]
+    assert isinstance(derived, events.RunFinished)
+    assert genotype.parse(derived.text) == derived.genotype
+    finished(tmp_path, "train", {}, network__genotype=derived.text, network__channels=4)
 
 
 @pytest.mark.slow

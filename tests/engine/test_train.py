@@ -28,7 +28,17 @@ DERIVED = {
 }  # fmt: skip
 WITH_NOISE = DERIVED | {"network.genotype": NOISY}
 WIDE = {"network.network": "wrn-10-1", "network.dropout": 0.3}
-NETWORKS = pytest.mark.parametrize("network", [DERIVED, WIDE], ids=["derived", "wide"])
+OF_201 = {
+    "network.channels": 4, "network.layers": 3,
+    "network.genotype": "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|none~2|",
+}  # fmt: skip
+OF_101 = OF_201 | {
+    "network.genotype": '{"matrix":[[0,1,1,1],[0,0,1,1],[0,0,0,1],[0,0,0,0]],'
+    '"ops":["input","conv3x3-bn-relu","maxpool3x3","output"]}'
+}
+NETWORKS = pytest.mark.parametrize(
+    "network", [DERIVED, WIDE, OF_201, OF_101], ids=["derived", "wide", "201", "101"]
+)
 CPU = torch.device("cpu")
 
 
