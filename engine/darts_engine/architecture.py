@@ -13,6 +13,7 @@ from darts_engine.operations import SKIP
 from darts_engine.run import derivation, events
 from darts_engine.run.genotype import CELLS, Genotype, parse
 from darts_engine.spaces.darts import DARTS
+from darts_engine.tabulated import Tables
 
 SAMPLE_S = (1.0, 30.0)
 SAMPLES_PER_RUN = 200
@@ -28,6 +29,7 @@ class ArchitectureFacts:
 
     def __init__(self, space: DARTS, skip_alert: int) -> None:
         self._space, self._skip_alert = space, skip_alert
+        self.tables = Tables()
         self._genotype: Genotype | None = None
         self._skips = dict.fromkeys(CELLS, 0)
         self._began = time.monotonic()
@@ -73,7 +75,23 @@ class ArchitectureFacts:
                 )
             )
             self._genotype = genotype
+            said += self._tabulated(position, genotype.text())
         return said
+
+    def _tabulated(self, position: Position, text: str) -> list[events.Event]:
+        """What a table says of a genotype just derived, if one knows it."""
+        found = self.tables.find(text)
+        if found is None:
+            return []
+        return [
+            events.AccuracyTabulated(
+                epoch=position.epoch,
+                step=position.step,
+                global_step=position.global_step,
+                table=found.table,
+                values=found.values,
+            )
+        ]
 
     def health(
         self,

@@ -6,7 +6,7 @@ from typing import ClassVar
 from darts_engine.run.events import GenotypeChange, GenotypeDerived
 from darts_engine.run.genotype import CELLS, Genotype
 from darts_engine.run.networks import wide_in
-from darts_tui.notes import change_text, short_operation, short_part
+from darts_tui.notes import change_text, short_operation, short_part, tabulated_text
 from darts_tui.panels.panel import Content, Panel
 from darts_tui.panels.view import View
 from darts_tui.safe_text import clean
@@ -30,12 +30,19 @@ class GenotypePanel(Panel):
             return Content(_without_cells(view))
         changed = derived.changed if derived else []
         head, rows = _table(genotype, changed, width)
+        rows += _tabulated(view)
         if derived is None:
             return Content(rows, head=[head])
         rows += _changes(derived, height - len(rows) - 1)
         stable = {cell: view.state.stable_epochs(cell, view.epoch) for cell in CELLS}
         words = f"stable: normal {stable['normal']}, reduction {stable['reduce']} ep"
         return Content(rows, head=[head], status=(Span(words, "muted"),))
+
+
+def _tabulated(view: View) -> list[Line]:
+    """What a published table says of the genotype, where there is one."""
+    found = view.state.tabulated_at(view.epoch)
+    return [(Span(clean(tabulated_text(found)), "bold"),)] if found else []
 
 
 def _without_cells(view: View) -> list[Line]:
