@@ -104,8 +104,10 @@ def _unpacked(raw: IO[bytes]) -> Iterator[IO[bytes]]:
             names = [name for name in archive.namelist() if name.split("/")[-1] == "data.pkl"]
             if len(names) != 1:
                 raise SkimError("it is an archive without a pickle of torch")
-            with archive.open(names[0]) as stream:
-                yield io.BufferedReader(stream)
+            # Read-only and raw enough for a buffer, whatever its annotation says.
+            member: Any = archive.open(names[0])
+            with member:
+                yield io.BufferedReader(member)
     else:
         yield raw
 
