@@ -81,11 +81,15 @@ def open_tables(config: SearchConfig, watch: Watch) -> Tables:
             cells = _cells(config, watch)
         except RunError as error:
             warn(_line(error))
+        except OSError as error:
+            warn(f"the folder of tables cannot be read: {error.strerror}")
     if config.search.surrogate:
         try:
             surrogate = Surrogate(Path(config.search.surrogate).expanduser())
         except RunError as error:
             warn(_line(error))
+        except OSError as error:
+            warn(f"the folder of the surrogate cannot be read: {error.strerror}")
     return Tables(cells, surrogate, warn)
 
 

@@ -228,6 +228,14 @@ def test_a_named_folder_without_a_table_is_told(
     assert (level, str(tmp_path) in message) == ("warning", True)
 
 
+def test_a_folder_that_cannot_be_looked_into_is_told() -> None:
+    listener = Listener()
+    name = "/" + "x" * 300
+    open_tables(in_the_space(search__tables=name, search__surrogate=name), listener)
+    assert {level for level, _ in listener.notes} == {"warning"}
+    assert len(listener.notes) == 2
+
+
 # The surrogate ----------------------------------------------------------------------------------
 
 
