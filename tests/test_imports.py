@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,15 @@ def test_the_import_contracts_hold() -> None:
         pytest.skip("needs import-linter")
     done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_the_contracts_name_every_module_of_the_engine() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    package = ROOT / "engine" / "darts_engine"
+    modules = {f"darts_engine.{file.stem}" for file in package.glob("*.py")}
+    modules |= {f"darts_engine.{file.parent.name}" for file in package.glob("*/__init__.py")}
+    modules -= {"darts_engine.__init__", "darts_engine.run"}
+    for contract in contracts["contracts"]:
+        if contract["source_modules"] in (["darts_tui"], ["darts_engine.run"]):
+            named = {name for name in contract["forbidden_modules"] if name in modules}
+            assert named in (set(), modules), contract["name"]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from darts_engine.follower import Follower
     from darts_engine.search import Search
     from darts_engine.session import Session
+    from darts_engine.tabulated import Tables
     from darts_engine.train import Train
 
 
@@ -156,6 +157,7 @@ def _work(config: Config, session: "Session | Follower", heart: Heart, place: Pl
     # Rank 0 first, so that a data set is fetched once; what comes after is done by all together.
     try:
         dataset = None if place.rank else _load(config, session)
+        tables = None if place.rank else _tables(config, session)
     except Stopped as stop:
         session.emit(events.RunStopped(epoch=0, step=0, global_step=0, reason=stop.reason))
         return stop.exit_code
@@ -165,7 +167,7 @@ def _work(config: Config, session: "Session | Follower", heart: Heart, place: Pl
         weight_memory.refuse_what_cannot_fit(
             config, dataset.image_shape, len(dataset.classes), device
         )
-    task = _build(config, dataset, device)
+    task = _build(config, dataset, device, tables)
     memory = _memory_of_a_step(task, config, device, session)
     if config.engine.compile:
         compile_forward(task.network, lambda why: session.note(why, "warning"))
@@ -214,13 +216,24 @@ def _load(config: Config, session: "Session | Follower") -> "Dataset":
     return datasets.read(config.data, session)
 
 
-def _build(config: Config, dataset: "Dataset", device: "torch.device") -> "Search | Train":
+def _tables(config: Config, session: "Session | Follower") -> "Tables | None":
+    from darts_engine.tabulated import open_tables
+
+    return None if isinstance(config, TrainConfig) else open_tables(config, session)
+
+
+def _build(
+    config: Config, dataset: "Dataset", device: "torch.device", tables: "Tables | None"
+) -> "Search | Train":
     from darts_engine.search import Search
     from darts_engine.train import Train
 
     if isinstance(config, TrainConfig):
         return Train(config, dataset, device)
-    return Search(config, dataset, device)
+    search = Search(config, dataset, device)
+    if tables:
+        search.look_up_in(tables)
+    return search
 
 
 def _memory_of_a_step(

@@ -15,6 +15,7 @@ from darts_engine.run import derivation, events
 from darts_engine.run.events import Matrix
 from darts_engine.run.genotype import ONE_CELL, Genotype, parse
 from darts_engine.spaces.space import Space
+from darts_engine.tabulated import Tables
 
 SAMPLE_S = (1.0, 30.0)
 SAMPLES_PER_RUN = 200
@@ -30,6 +31,7 @@ class ArchitectureFacts:
 
     def __init__(self, space: Space, skip_alert: int) -> None:
         self._space, self._skip_alert = space, skip_alert
+        self.tables = Tables()
         self._genotype: Genotype | None = None
         self._skips: dict[str, int] = {}
         self._began = time.monotonic()
@@ -75,7 +77,23 @@ class ArchitectureFacts:
                 )
             )
             self._genotype = genotype
+            said += self._tabulated(position, genotype.text())
         return said
+
+    def _tabulated(self, position: Position, text: str) -> list[events.Event]:
+        """What a table says of a genotype just derived, if one knows it."""
+        found = self.tables.find(text)
+        if found is None:
+            return []
+        return [
+            events.AccuracyTabulated(
+                epoch=position.epoch,
+                step=position.step,
+                global_step=position.global_step,
+                table=found.table,
+                values=found.values,
+            )
+        ]
 
     def health(
         self,

@@ -40,6 +40,7 @@ from darts_engine.scores import Figures, Scores, evaluate
 from darts_engine.spaces.space import Space
 from darts_engine.stopwatch import Stopwatch
 from darts_engine.sync_norm import synchronise
+from darts_engine.tabulated import Tables
 
 
 class Search:
@@ -111,6 +112,10 @@ class Search:
             lambda epoch, number: self._weight_batch(epoch, number % self.steps_per_epoch + 1)[0],
             lambda: self._world.agree_on_statistics_(self.supernet),
         )
+
+    def look_up_in(self, tables: Tables) -> None:
+        """Tell from now on what these tables say of a derived genotype."""
+        self._architecture.tables = tables
 
     def _supernet_of(self, stage: Stage, space: Space) -> RelaxedNetwork:
         supernet = space.supernet(

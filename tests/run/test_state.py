@@ -97,6 +97,32 @@ def test_a_rewind_forgets_exactly_what_came_after_the_checkpoint(place: int) -> 
     assert end.phase == once.phase
 
 
+def test_what_a_table_says_goes_with_the_genotype_it_is_of() -> None:
+    """Told of every genotype but the second: the figure is the genotype's number."""
+    story: list[events.AnyEvent] = []
+    number = 0
+    for event in STORY:
+        story.append(msgspec.structs.replace(event, seq=len(story) + 1))
+        if isinstance(event, events.GenotypeDerived):
+            number += 1
+            if number != 2:
+                place = {n: getattr(event, n) for n in ("epoch", "step", "global_step")}
+                values = {"cifar10": float(number)}
+                found = events.AccuracyTabulated(table="nasbench201", values=values, **place)
+                story.append(msgspec.structs.replace(found, seq=len(story) + 1))
+    state = fold_all(story)
+    for place, derived in enumerate(state.genotypes, 1):
+        later = [g for g in state.genotypes if g.epoch == derived.epoch][-1]
+        if later is derived:
+            its = state.tabulated_at(derived.epoch)
+            assert (its.values["cifar10"] if its else 2) == place
+    assert state.tabulated_at(None) == state.tabulated[-1]
+    assert state.tabulated_at(0) is None
+    known = story[len(story) // 2].seq
+    fold(state, events.Rewound(to_seq=known, to_step=1, to_epoch=1, checkpoint="c", seq=99_999))
+    assert state.tabulated == fold_all(e for e in story if e.seq <= known).tabulated
+
+
 def test_the_past_can_be_asked_for() -> None:
     state = fold_all(STORY)
     assert state.alpha_at(None) is state.alpha

@@ -12,7 +12,7 @@ def test_the_starting_card_tells_of_a_download_and_cleans_its_name() -> None:
     )
     shown = StartingPanel().content(View(fold_all([fact]), "run"), 80, 10)
     text = "\n".join("".join(span.text for span in row) for row in shown.rows)
-    assert "Downloading cifar-10" in text
+    assert "Fetching cifar-10" in text
     assert "43%" in text
     assert "73 of 170 MB" in text
     assert "\x1b" not in text

@@ -74,6 +74,12 @@ def change_text(change: GenotypeChange) -> str:
     return f"node {change.node} {' '.join(parts)}"
 
 
+def tabulated_text(event: events.AccuracyTabulated) -> str:
+    """What a table says, as in "nasbench201: cifar10-valid 90.23 %, cifar10 93.31 %"."""
+    figures = [f"{name} {value:.2f} %" for name, value in event.values.items()]
+    return f"{event.table}: {', '.join(figures)}"
+
+
 def note(event: AnyEvent) -> Note | None:
     """The line an event is worth, or None for facts that only panels show."""
     match event:
@@ -83,6 +89,8 @@ def note(event: AnyEvent) -> Note | None:
             return Note("rewind", "warning", f"went back to epoch {epoch}, step {step} ({path})")
         case events.GenotypeDerived():
             return _derived(event)
+        case events.AccuracyTabulated():
+            return Note("table", "info", tabulated_text(event))
         case events.EpochFinished():
             return _epoch(event)
         case events.CheckpointSaved(path=path, size_bytes=size, seconds=seconds, reason=reason):

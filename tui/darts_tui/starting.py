@@ -77,11 +77,17 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     data = chosen.data
     # Before there is a run folder, which would have to be removed for another try.
     catalog.entry("data set", catalog.DATASETS, data.dataset.partition(":")[0])
+    paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": _folder(data.data_dir)}
     if isinstance(chosen, SearchConfig):
         catalog.entry("search space", catalog.SPACES, chosen.space.space)
-    folder = str(Path(data.data_dir).expanduser().absolute()) if data.data_dir else ""
-    paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": folder}
+        paths["search.tables"] = _folder(chosen.search.tables)
+        paths["search.surrogate"] = _folder(chosen.search.surrogate)
     return config.override(chosen, paths)
+
+
+def _folder(path: str) -> str:
+    """A path that holds wherever the run is resumed from; empty stays empty."""
+    return str(Path(path).expanduser().absolute()) if path else ""
 
 
 def _present(file: str) -> str:

@@ -147,6 +147,20 @@ class GenotypeDerived(Event, kw_only=True, frozen=True):
     changed: list[GenotypeChange] = []
 
 
+class AccuracyTabulated(Event, kw_only=True, frozen=True):
+    """What a published table says of the genotype just derived, in percent.
+
+    `table` is nasbench201 (measured) or nasbench301 (predicted); `values` is by data set, with
+    "-valid" where it was measured on validation images.
+    """
+
+    epoch: int
+    step: int
+    global_step: int
+    table: str
+    values: dict[str, float]
+
+
 class EpochFinished(Event, kw_only=True, frozen=True):
     """`valid_*` is the half that alpha learns from in a search, the test part in training."""
 
@@ -295,7 +309,7 @@ class CommandRejected(Event, kw_only=True, frozen=True):
 
 
 class DownloadProgressed(Event, kw_only=True, frozen=True):
-    """So much of a data set's file is here, before the run starts. Thinned to one a second."""
+    """So much of a data set's or table's file is here, before the run starts; one a second."""
 
     file: str
     done_bytes: int
@@ -382,6 +396,7 @@ AnyEvent = (
     | StepFinished
     | AlphaSampled
     | GenotypeDerived
+    | AccuracyTabulated
     | EpochFinished
     | HealthMeasured
     | HvpChecked
@@ -411,6 +426,7 @@ WORK = (
     StepFinished,
     AlphaSampled,
     GenotypeDerived,
+    AccuracyTabulated,
     EpochFinished,
     HealthMeasured,
     MeanShifted,

@@ -143,6 +143,14 @@ class SearchSection(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=0, description="Epochs between measurements of the discretisation gap; 0 = off."),
     ] = 0
+    tables: Annotated[
+        str,
+        Meta(description="Folder of NAS-Bench-201's table; empty = tables/ below the data."),
+    ] = ""
+    surrogate: Annotated[
+        str,
+        Meta(description="Folder of nasbench301's models, which that package unpickles."),
+    ] = ""
     alpha_start_epoch: Annotated[
         int, Meta(ge=1, description="First epoch in which alpha moves.")
     ] = 1

@@ -91,6 +91,7 @@ class RunState:
     epoch_alphas: dict[int, events.AlphaSampled] = field(default_factory=dict)
     genotype: events.GenotypeDerived | None = None
     genotypes: list[events.GenotypeDerived] = field(default_factory=list)
+    tabulated: list[events.AccuracyTabulated] = field(default_factory=list)
     health: list[events.HealthMeasured] = field(default_factory=list)
     edge_figures: list[EdgeFigures] = field(default_factory=list)
     gaps: list[events.GapMeasured] = field(default_factory=list)
@@ -157,6 +158,15 @@ class RunState:
             return self.genotype
         return next((g for g in reversed(self.genotypes) if g.epoch <= epoch), None)
 
+    def tabulated_at(self, epoch: int | None) -> events.AccuracyTabulated | None:
+        """What a table says of the genotype of `genotype_at`; None where none knows it."""
+        derived = self.genotype_at(epoch)
+        if derived is None:
+            return None
+        step, seq = derived.global_step, derived.seq
+        its = (a for a in reversed(self.tabulated) if a.global_step == step and a.seq > seq)
+        return next(its, None)
+
     def stable_epochs(self, cell: str, epoch: int | None = None) -> int:
         """For how many epochs the cell's derived edges have been the same."""
         current = self.genotype_at(epoch)
@@ -214,6 +224,8 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             _arrive(state, event)
             state.genotype = event
             state.genotypes.append(event)
+        case events.AccuracyTabulated():
+            state.tabulated.append(event)
         case events.EpochFinished():
             state.epoch = event.epoch
             state.step = state.steps
@@ -301,6 +313,7 @@ def _rewind(state: RunState, event: events.Rewound) -> None:
     state.edge_figures = [f for f in state.edge_figures if f.seq <= known]
     state.gaps = [g for g in state.gaps if g.seq <= known]
     state.epoch_shifts = {e: s for e, s in state.epoch_shifts.items() if s.seq <= known}
+    state.tabulated = [a for a in state.tabulated if a.seq <= known]
     state.genotypes = [g for g in state.genotypes if g.seq <= known]
     state.alerts = [a for a in state.alerts if a.seq <= known]
     state.epoch_alphas = {e: a for e, a in state.epoch_alphas.items() if a.seq <= known}

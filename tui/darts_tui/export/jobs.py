@@ -158,6 +158,9 @@ def _plan_run(plan: Plan, run: RunFolder, what: Collection[str], epoch: int | No
         if state.epoch_shifts:
             shifts = tables.shift_table(state.epoch_shifts.values())
             plan.tables[f"{stem}-mean-shift.csv"] = [shifts]
+        if state.tabulated:
+            found = tables.tabulated_table(state.tabulated)
+            plan.tables[f"{stem}-tabulated.csv"] = [found]
 
 
 def _wanted(

@@ -8,7 +8,13 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 
-from darts_engine.run.events import AlphaSampled, CellLayout, EpochFinished, MeanShifted
+from darts_engine.run.events import (
+    AccuracyTabulated,
+    AlphaSampled,
+    CellLayout,
+    EpochFinished,
+    MeanShifted,
+)
 from darts_engine.run.state import RunState
 from darts_tui.safe_text import clean
 
@@ -34,6 +40,7 @@ HEALTH_COLUMNS = (
     "eigenvalue",
 )
 GAP_COLUMNS = ("supernet_top1", "derived_top1", "renewed_top1")
+TABULATED_COLUMNS = ("epoch", "step", "global_step", "table", "dataset", "accuracy")
 SHIFT_COLUMNS = ("epoch", "step", "global_step", "sample", "loss", "radius", "bandwidth")
 EPOCH_COLUMNS = tuple(n for n in EpochFinished.__struct_fields__ if n not in ("seq", "t", "v"))
 
@@ -100,6 +107,16 @@ def shift_table(shifts: Iterable[MeanShifted]) -> bytes:
         for number, loss in enumerate(s.losses, 1)
     ]
     return table(SHIFT_COLUMNS, rows)
+
+
+def tabulated_table(found: Iterable[AccuracyTabulated]) -> bytes:
+    """What published tables say of the derived genotypes: a row per data set."""
+    rows = [
+        (event.epoch, event.step, event.global_step, event.table, name, value)
+        for event in found
+        for name, value in event.values.items()
+    ]
+    return table(TABULATED_COLUMNS, rows)
 
 
 def _alpha_rows(layouts: list[CellLayout], sample: AlphaSampled) -> Iterator[tuple[object, ...]]:

@@ -6,7 +6,7 @@ from typing import ClassVar
 from darts_engine.run.events import GenotypeChange, GenotypeDerived
 from darts_engine.run.genotype import CELLS, Genotype
 from darts_engine.run.networks import wide_in
-from darts_tui.notes import change_text, short_operation, short_part
+from darts_tui.notes import change_text, short_operation, short_part, tabulated_text
 from darts_tui.panels.panel import Content, Panel
 from darts_tui.panels.view import View
 from darts_tui.safe_text import clean
@@ -32,10 +32,28 @@ class GenotypePanel(Panel):
         head, rows = _table(genotype, changed, width)
         if derived is None:
             return Content(rows, head=[head])
+        title, said = _tabulated(view, width, height - len(rows) - 1)
+        rows += said
         rows += _changes(derived, height - len(rows) - 1)
         stable = {cell: view.state.stable_epochs(cell, view.epoch) for cell in CELLS}
         words = f"stable: normal {stable['normal']}, reduction {stable['reduce']} ep"
-        return Content(rows, head=[head], status=(Span(words, "muted"),))
+        return Content(rows, head=[head], title=title, status=(Span(words, "muted"),))
+
+
+def _tabulated(view: View, width: int, room: int) -> tuple[Line, list[Line]]:
+    """What a published table says of the genotype: in the frame one figure, or in rows all."""
+    found = view.state.tabulated_at(view.epoch)
+    if found is None or not found.values:
+        return EMPTY, []
+    # A figure stays in one line: what holds it together is no space to textwrap.
+    text = clean(tabulated_text(found)).replace(" ", "\N{NO-BREAK SPACE}")
+    for end in (",", ":"):
+        text = text.replace(f"{end}\N{NO-BREAK SPACE}", f"{end} ")
+    lines = textwrap.wrap(text, width, break_on_hyphens=False)
+    if len(lines) <= room:
+        return EMPTY, [(Span(line.replace("\N{NO-BREAK SPACE}", " "), "bold"),) for line in lines]
+    name = "cifar10" if "cifar10" in found.values else next(iter(found.values))
+    return (Span(clean(f"{name} {found.values[name]:.2f} %", 24), "bold"),), []
 
 
 def _without_cells(view: View) -> list[Line]:

@@ -58,7 +58,7 @@ def _download(event: events.DownloadProgressed) -> Line:
     done, total = event.done_bytes / 1e6, event.total_bytes / 1e6
     percent = f" {done / total:.0%}" if total else ""
     return (
-        Span("Downloading ", "bold"),
+        Span("Fetching ", "bold"),
         Span(clean(event.file) + percent),
         Span(f"  {done:.0f} of {total:.0f} MB", "muted"),
     )
