@@ -102,7 +102,11 @@ class Source(nn.Module):
         """Look at a state (B, C, H, W); of the shared operations only the `needed`, or all."""
         beside: Tensor | None = None
         if self.channels < x.shape[1]:
-            x, beside = x[:, : self.channels], x[:, self.channels :]
+            # Each is read by many edges: what lies together is read in one go.
+            x, beside = (
+                part.contiguous(memory_format=_memory_of(x))
+                for part in (x[:, : self.channels], x[:, self.channels :])
+            )
             if self.stride == 2:
                 # DEVIATION: the official code cannot take odd sizes; ours rounds up like the rest.
                 beside = functional.max_pool2d(beside, 2, 2, ceil_mode=True)
@@ -277,7 +281,7 @@ class SearchCell(nn.Module):
         edge = 0
         for node in range(self.nodes):
             outputs: list[Tensor] = []
-            beside: list[Tensor] = []
+            passed: Tensor | None = None
             for source in seen:
                 columns = None if active is None else active[edge]
                 if edge in sums:
@@ -285,12 +289,14 @@ class SearchCell(nn.Module):
                 else:
                     outputs.append(self.edges[edge](source, weights_EO[edge], columns))
                 if source.beside is not None:
-                    share = 1.0 if shares_E is None else shares_E[edge]
-                    beside.append(share * source.beside)
+                    share = source.beside.new_ones(()) if shares_E is None else shares_E[edge]
+                    if passed is None:
+                        passed = share * source.beside
+                    else:
+                        passed = torch.addcmul(passed, source.beside, share)
                 edge += 1
             total = sum(outputs[1:], outputs[0])
-            if beside:
-                passed = sum(beside[1:], beside[0])
+            if passed is not None:
                 total = shuffled(torch.cat([total, passed], 1), self.partial)
             states.append(total)
             if node + 1 < self.nodes:
@@ -329,6 +335,10 @@ class SearchCell(nn.Module):
         edge = self.edges[number]
         assert isinstance(edge, MixedEdge)
         return edge
+
+
+def _memory_of(x: Tensor) -> torch.memory_format:
+    return torch.contiguous_format if x.is_contiguous() else torch.channels_last
 
 
 def shuffled(x: Tensor, groups: int) -> Tensor:
