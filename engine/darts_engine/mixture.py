@@ -6,7 +6,8 @@ sum of all summands is one pass over each of them, and their normalised forms ar
 memory. The backward pass needs, of each summand, only its product with the one gradient that all
 share; alpha's gradient falls out of the same products. The numbers are those of `plainly`, which
 every other device and precision uses; docs/precision.md tells why the statistics are taken in
-folded rows. Shapes: B batch, C channels, H W space, O operations, N summands, F folds.
+folded rows. Several edges lie side by side in the channels where `wide_edges.py` says so. Shapes: B
+batch, C channels, H W space, E edges, O operations, N summands, F folds.
 """
 
 from collections.abc import Sequence
@@ -34,17 +35,42 @@ class Summand(NamedTuple):
     norm: BatchNorm | None = None
 
 
+class WideSummand(NamedTuple):
+    """What an operation adds to E edges, side by side in the channels.
+
+    Attributes:
+        column: whose weight it is.
+        values: (B, E * C, H, W), or (B, C, H, W) where all edges get the same; without a norm.
+        norms: each edge's, still to be applied; none where the edges get the same.
+    """
+
+    column: int
+    values: Tensor
+    norms: Sequence[BatchNorm] = ()
+
+
 def mixture(weights_O: Tensor, summands: Sequence[Summand]) -> Tensor:
     """The sum of weight * norm(values), (B, C, H, W); `column` says whose weight it is."""
-    ordered = sorted(summands, key=lambda summand: summand.norm is None)
-    norms = [summand.norm for summand in ordered if summand.norm is not None]
-    if not norms or not all(_can_share(s, weights_O) for s in ordered):
+    if not all(_can_share(s, weights_O) for s in summands) or not any(s.norm for s in summands):
         return plainly(weights_O, summands)
+    wide = [WideSummand(s.column, s.values, () if s.norm is None else (s.norm,)) for s in summands]
+    return mixtures(weights_O[None], wide)
+
+
+def mixtures(weights_EO: Tensor, summands: Sequence[WideSummand]) -> Tensor:
+    """The same of E edges side by side, (B, E * C, H, W); at least one summand has norms.
+
+    On the CPU, in training mode, in one precision, over more than one number per channel.
+    """
+    ordered = sorted(summands, key=lambda summand: not summand.norms)
+    norms = [norm for summand in ordered for norm in summand.norms]
     columns = [summand.column for summand in ordered]
     values = [summand.values for summand in ordered]
-    out, mean, var = _Mixture.apply(weights_O, columns, len(norms), norms[0].eps, *values)
+    normed = len(norms) // len(weights_EO)
+    out, mean, var = _Mixture.apply(weights_EO, columns, normed, norms[0].eps, *values)
     if norms[0].track_running_stats:
-        take_in(norms, mean, var, values[0].numel() // values[0].shape[1])
+        count = values[0].numel() // values[0].shape[1]
+        take_in(norms, mean.view(len(norms), -1), var.view(len(norms), -1), count)
     mixed: Tensor = out
     return mixed
 
@@ -69,15 +95,33 @@ def _can_share(summand: Summand, weights_O: Tensor) -> bool:
     return norm.training and norm.together is None and not norm.affine and has_variance
 
 
+def repeated(x: Tensor, edges: int) -> Tensor:
+    """(B, C, H, W) to (B, E * C, H, W), the same for each edge, in channels-last memory."""
+    if edges == 1:
+        return x
+    batch, channels, height, width = x.shape
+    copies = x.permute(0, 2, 3, 1)[:, :, :, None].expand(-1, -1, -1, edges, -1)
+    return copies.reshape(batch, height, width, edges * channels).permute(0, 3, 1, 2)
+
+
+def _gathered(x: Tensor, edges: int) -> Tensor:
+    """(B, E * C, H, W) to (B, C, H, W), the sum over the edges."""
+    if edges == 1:
+        return x
+    apart = x.permute(0, 2, 3, 1).unflatten(3, (edges, -1))
+    total: Tensor = apart.sum(3)
+    return total.permute(0, 3, 1, 2)
+
+
 class _Mixture(torch.autograd.Function):
-    """The sum, and the mean and variance (normed, C) of the first `normed` summands."""
+    """The sum, and the mean and variance (normed, E * C) of the first `normed` summands."""
 
     @staticmethod
     def forward(
-        ctx: Any, weights_O: Tensor, columns: list[int], normed: int, eps: float, *values: Tensor
+        ctx: Any, weights_EO: Tensor, columns: list[int], normed: int, eps: float, *values: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        shape, folds = values[0].shape, folds_of(values[0])
-        rows = [fold(x, folds) for x in values]
+        shape, folds, edges = values[0].shape, folds_of(values[0]), len(weights_EO)
+        rows = _rows(values, normed, edges, folds)
         taken = [torch.batch_norm_update_stats(x, None, None, 0.0) for x in rows[:normed]]
         means, variances = (
             torch.stack(t).view(normed, folds, -1) for t in zip(*taken, strict=True)
@@ -85,55 +129,69 @@ class _Mixture(torch.autograd.Function):
         mean = means.mean(1)
         apart = means - mean[:, None]
         var = variances.addcmul_(apart, apart).mean(1)
-        weights = weights_O[columns]
         # What is added as it is has mean 0 and deviation 1.
-        inverse = weights.new_ones(len(values), shape[1])
+        inverse = weights_EO.new_ones(len(values), shape[1])
         torch.add(var, eps, out=inverse[:normed]).rsqrt_()
-        scale = inverse * weights[:, None]
-        offset = (mean * scale[:normed]).sum(0).neg_()
-        scales = _rows_of(scale, folds)
-        out = torch.addcmul(_rows_of(offset[None], folds)[0], rows[0], scales[0])
+        scale = inverse * _per_channel(weights_EO, columns, shape[1])
+        offset = (mean * scale[:normed]).sum(0, keepdim=True).neg_()
+        offsets, *scales = _per_row(torch.cat([offset, scale]), folds)
+        out = torch.addcmul(offsets, rows[0], scales[0])
         for x, factor in zip(rows[1:], scales[1:], strict=True):
             out.addcmul_(x, factor)
-        ctx.save_for_backward(weights_O, mean, inverse, *values)
+        ctx.save_for_backward(weights_EO, mean, inverse, *values)
         ctx.columns, ctx.normed, ctx.eps, ctx.folds = columns, normed, eps, folds
         ctx.mark_non_differentiable(mean, var)
         return unfold(out, shape), mean, var
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        weights_O, mean, inverse, *values = ctx.saved_tensors
+        weights_EO, mean, inverse, *values = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return _by_definition(grads[0], weights_O, ctx.columns, ctx.normed, ctx.eps, values)
-        normed, folds, shape = ctx.normed, ctx.folds, values[0].shape
+            return _by_definition(grads[0], weights_EO, ctx.columns, ctx.normed, ctx.eps, values)
+        normed, folds, shape, edges = ctx.normed, ctx.folds, values[0].shape, len(weights_EO)
         count = values[0].numel() // shape[1]
         needs_weights, _, _, _, *needs_values = ctx.needs_input_grad
         grad_rows = fold(grads[0], folds)
-        rows = [fold(x, folds) for x in values]
         # Plain summands matter only to their weights.
         seen = len(values) if needs_weights else normed
-        dot, total = _products(grad_rows, rows[:seen], mean, inverse[:seen], ctx.eps)
-        weights = weights_O[ctx.columns]
-        scale = inverse * weights[:, None]
+        rows = _rows(values[:seen], normed, edges, folds)
+        dot, total = _products(grad_rows, rows, mean, inverse[:seen], ctx.eps)
+        weights = _per_channel(weights_EO, ctx.columns, shape[1])
         # scale * (grad - total / count - normalised x * dot / count), as a * grad + b * x + c.
+        scale = inverse * weights
         shrunk = scale[:normed] / -count
         slope = shrunk * inverse[:normed] * dot[:normed]
         offset = torch.addcmul(shrunk * total, slope, mean, value=-1)
-        scales, slopes, offsets = (_rows_of(term, folds) for term in (scale, slope, offset))
+        terms = _per_row(torch.cat([scale, slope, offset]), folds)
+        scales, slopes, offsets = (
+            terms[: len(values)],
+            terms[-2 * normed : -normed],
+            terms[-normed:],
+        )
         grad_values: list[Tensor | None] = []
-        for i, x in enumerate(rows):
-            if not needs_values[i]:
+        for i, needed in enumerate(needs_values):
+            if not needed:
                 grad_values.append(None)
             elif i < normed:
-                grad_x = torch.addcmul(offsets[i], x, slopes[i]).addcmul_(grad_rows, scales[i])
-                grad_values.append(unfold(grad_x, shape))
+                grad_x = torch.addcmul(offsets[i], rows[i], slopes[i])
+                grad_values.append(unfold(grad_x.addcmul_(grad_rows, scales[i]), shape))
             else:
-                grad_values.append(grads[0] * weights[i])
+                grad_values.append(_gathered(unfold(grad_rows * scales[i], shape), edges))
         grad_weights = None
         if needs_weights:
-            grad_weights = torch.zeros_like(weights_O)
-            grad_weights[ctx.columns] = dot.sum(1)
+            grad_weights = torch.zeros_like(weights_EO)
+            grad_weights[:, ctx.columns] = dot.view(len(values), edges, -1).sum(2).t()
         return grad_weights, None, None, None, *grad_values
+
+
+def _rows(values: Sequence[Tensor], normed: int, edges: int, folds: int) -> list[Tensor]:
+    """Folded rows of all edges' values; what is plain is the same for each edge."""
+    return [fold(x if i < normed else repeated(x, edges), folds) for i, x in enumerate(values)]
+
+
+def _per_channel(weights_EO: Tensor, columns: list[int], channels: int) -> Tensor:
+    """(N, E * C), where `channels` is E * C."""
+    return weights_EO.t()[columns].repeat_interleave(channels // len(weights_EO), 1)
 
 
 def _products(
@@ -157,29 +215,29 @@ def _products(
 
 def _by_definition(
     grad: Tensor,
-    weights_O: Tensor,
+    weights_EO: Tensor,
     columns: list[int],
     normed: int,
     eps: float,
     values: Sequence[Tensor],
 ) -> tuple[Tensor | None, ...]:
     """The same gradients as a formula that can be differentiated again."""
-    weights = weights_O.unbind()
-    grad_weights = list(torch.zeros_like(weights_O).unbind())
+    edges, channels = len(weights_EO), values[0].shape[1]
+    weights = _per_channel(weights_EO, columns, channels)[:, :, None, None]
+    grad_weights = list(torch.zeros_like(weights_EO).unbind(1))
     grad_values = []
     for i, (column, x) in enumerate(zip(columns, values, strict=True)):
-        ones = x.new_ones(x.shape[1]) if i < normed else None
-        if ones is None:
-            grad_x, dot = grad, (grad * x).sum(SPACE)
+        if i < normed:
+            grad_x, dot, _ = gradients_by_definition(x, grad, x.new_ones(channels), eps)
+            assert dot is not None
+            grad_values.append(weights[i] * grad_x)
         else:
-            grad_x, found, _ = gradients_by_definition(x, grad, ones, eps)
-            assert found is not None
-            dot = found
-        grad_values.append(weights[column] * grad_x)
-        grad_weights[column] = dot.sum()
-    return torch.stack(grad_weights), None, None, None, *grad_values
+            dot = (grad * repeated(x, edges)).sum(SPACE)
+            grad_values.append(_gathered(weights[i] * grad, edges))
+        grad_weights[column] = dot.view(edges, -1).sum(1)
+    return torch.stack(grad_weights, 1), None, None, None, *grad_values
 
 
-def _rows_of(per_channel: Tensor, folds: int) -> Sequence[Tensor]:
+def _per_row(per_channel: Tensor, folds: int) -> Sequence[Tensor]:
     """(N, C) to N of (1, F * C, 1, 1)."""
     return per_channel.repeat(1, folds)[:, None, :, None, None].unbind()

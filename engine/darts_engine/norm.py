@@ -46,6 +46,19 @@ class BatchNorm(nn.BatchNorm2d):
         return normalised
 
 
+def side_by_side(norms: Sequence[BatchNorm], x: Tensor) -> Tensor:
+    """(B, N * C, H, W) to the same: the nth C channels by the nth of norms that train.
+
+    They are without parameters, have one momentum, and see more than one number per channel.
+    """
+    out, mean, var = _Normalise.apply(x, None, None, norms[0].eps)
+    if norms[0].track_running_stats:
+        shape = (len(norms), -1)
+        take_in(norms, mean.view(shape), var.view(shape), x.numel() // x.shape[1])
+    normalised: Tensor = out
+    return normalised
+
+
 def take_in(norms: Sequence[nn.BatchNorm2d], mean: Tensor, var: Tensor, count: int) -> None:
     """Move running statistics towards those of a batch; N norms of one momentum.
 

@@ -168,12 +168,31 @@ class Conv7x1(WeightedOperation):
 FEWEST_CHANNELS_FOR_STRIDE = 16
 
 
-def _halved(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+def _stride_is_safe(x: Tensor) -> bool:
+    return x.device.type != "cpu" or x.shape[1] >= FEWEST_CHANNELS_FOR_STRIDE
+
+
+def _halved(x: Tensor, weight: Tensor) -> Tensor:
     """A 1x1 convolution of stride 2, by way of every other pixel where stride is not safe."""
-    if x.device.type == "cpu" and x.shape[1] < FEWEST_CHANNELS_FOR_STRIDE:
-        return functional.conv2d(x[:, :, ::2, ::2], convolution.weight)
-    out: Tensor = convolution(x)
-    return out
+    if _stride_is_safe(x):
+        return functional.conv2d(x, weight, None, 2)
+    return functional.conv2d(x[:, :, ::2, ::2], weight)
+
+
+def factorized(rectified: Tensor, straight: Tensor, shifted: Tensor) -> tuple[Tensor, Tensor]:
+    """Both halves of a factorized reduction's channels, by the weights (Cout / 2, Cin, 1, 1)."""
+    return _halved(rectified, straight), _halved(_moved(rectified), shifted)
+
+
+def _moved(rectified: Tensor) -> Tensor:
+    """The map that begins one pixel later, down and to the right."""
+    height, width = rectified.shape[2:]
+    moved = rectified[:, :, 1:, 1:]
+    if height % 2 or width % 2:
+        # DEVIATION: the official code cannot take odd sizes. A row or column of zeros
+        # completes the shifted half, as the padding of every other stride-2 operation does.
+        moved = functional.pad(moved, (0, width % 2, 0, height % 2))
+    return moved
 
 
 class FactorizedReduce(WeightedOperation):
@@ -196,13 +215,10 @@ class FactorizedReduce(WeightedOperation):
 
     def before_norm(self, rectified: Tensor) -> Tensor:
         """From relu(x), (B, Cin, H, W), to (B, Cout, ceil(H / 2), ceil(W / 2))."""
-        height, width = rectified.shape[2:]
-        shifted = rectified[:, :, 1:, 1:]
-        if height % 2 or width % 2:
-            # DEVIATION: the official code cannot take odd sizes. A row or column of zeros
-            # completes the shifted half, as the padding of every other stride-2 operation does.
-            shifted = functional.pad(shifted, (0, width % 2, 0, height % 2))
-        return torch.cat([_halved(self.straight, rectified), _halved(self.shifted, shifted)], 1)
+        if not _stride_is_safe(rectified):
+            halves = factorized(rectified, self.straight.weight, self.shifted.weight)
+            return torch.cat(halves, 1)
+        return torch.cat([self.straight(rectified), self.shifted(_moved(rectified))], 1)
 
 
 class ConvNorm(WeightedOperation):

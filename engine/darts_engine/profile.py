@@ -21,6 +21,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from darts_engine import device as devices
+from darts_engine import wide_edges
 from darts_engine.data import dataset as datasets
 from darts_engine.depthwise import DepthwiseConv
 from darts_engine.methods.first_order import Batch
@@ -116,10 +117,12 @@ def _kind_of(module: nn.Module) -> str | None:
     match module:
         case SearchCell():
             return MIXING
-        case DepthwiseConv():
+        case DepthwiseConv() | wide_edges.Depthwise():
             return DEPTHWISE
-        case nn.BatchNorm2d():
+        case nn.BatchNorm2d() | wide_edges.Norm():
             return NORM
+        case wide_edges.Pointwise():
+            return POINTWISE
         case nn.Conv2d():
             return POINTWISE if module.kernel_size == (1, 1) else CONVOLUTION
     return None

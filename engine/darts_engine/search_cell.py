@@ -34,6 +34,7 @@ from darts_engine.operations import (
     FactorizedReduce,
     WeightedOperation,
 )
+from darts_engine.wide_edges import WideEdges, alike, pays
 
 WEIGHTLESS = {NONE, NOISE, MAX_POOL, AVG_POOL}
 
@@ -101,7 +102,11 @@ class Source(nn.Module):
         """Look at a state (B, C, H, W); of the shared operations only the `needed`, or all."""
         beside: Tensor | None = None
         if self.channels < x.shape[1]:
-            x, beside = x[:, : self.channels], x[:, self.channels :]
+            # Each is read by many edges: what lies together is read in one go.
+            x, beside = (
+                part.contiguous(memory_format=_memory_of(x))
+                for part in (x[:, : self.channels], x[:, self.channels :])
+            )
             if self.stride == 2:
                 # DEVIATION: the official code cannot take odd sizes; ours rounds up like the rest.
                 beside = functional.max_pool2d(beside, 2, 2, ceil_mode=True)
@@ -164,6 +169,10 @@ class MixedEdge(nn.Module):
         if active is not None and weights_O.requires_grad:
             others = [w for o, w in enumerate(weights_O.unbind()) if o not in active]
             out = out + sum(others[1:], others[0]) if others else out
+        return self.finished(out, seen)
+
+    def finished(self, out: Tensor, seen: Seen) -> Tensor:
+        """A weighted sum as it leaves the edge: with the auxiliary skip, and not without a path."""
         if self.has_auxiliary_skip:
             out = out + self.chance.auxiliary * self._auxiliary_skip(seen)
         if self.training and self.chance.drop_path:
@@ -182,6 +191,14 @@ class MixedEdge(nn.Module):
         if name == SKIP and self.training and self.chance.skip_dropout:
             values = self.chance.without_skips(values)
         return Summand(column, values)
+
+    def operations(self) -> dict[str, WeightedOperation]:
+        """Those with weights, by name."""
+        return {
+            name: operation
+            for name, operation in self.weighted.items()
+            if isinstance(operation, WeightedOperation)
+        }
 
     def _auxiliary_skip(self, seen: Seen) -> Tensor:
         if self.auxiliary is None:
@@ -240,6 +257,8 @@ class SearchCell(nn.Module):
             )
             for edge, (state, _) in enumerate(ends)
         )
+        self.chance = chance
+        self.wide = WideEdges()
 
     def forward(
         self,
@@ -257,24 +276,32 @@ class SearchCell(nn.Module):
             self.preprocess1(functional.relu(x1)),
         ]
         seen = [self._look(0, states[0], active), self._look(1, states[1], active)]
+        sums = self._wide_sums(0, seen[0], weights_EO, active)
+        sums |= self._wide_sums(1, seen[1], weights_EO, active)
         edge = 0
         for node in range(self.nodes):
             outputs: list[Tensor] = []
-            beside: list[Tensor] = []
+            passed: Tensor | None = None
             for source in seen:
                 columns = None if active is None else active[edge]
-                outputs.append(self.edges[edge](source, weights_EO[edge], columns))
+                if edge in sums:
+                    outputs.append(self._edge(edge).finished(sums.pop(edge), source))
+                else:
+                    outputs.append(self.edges[edge](source, weights_EO[edge], columns))
                 if source.beside is not None:
-                    share = 1.0 if shares_E is None else shares_E[edge]
-                    beside.append(share * source.beside)
+                    share = source.beside.new_ones(()) if shares_E is None else shares_E[edge]
+                    if passed is None:
+                        passed = share * source.beside
+                    else:
+                        passed = torch.addcmul(passed, source.beside, share)
                 edge += 1
             total = sum(outputs[1:], outputs[0])
-            if beside:
-                passed = sum(beside[1:], beside[0])
+            if passed is not None:
                 total = shuffled(torch.cat([total, passed], 1), self.partial)
             states.append(total)
             if node + 1 < self.nodes:
                 seen.append(self._look(node + 2, states[-1], active))
+                sums |= self._wide_sums(node + 2, seen[-1], weights_EO, active)
         return torch.cat(states[2:], 1)
 
     def _look(self, state: int, x: Tensor, active: Sequence[Sequence[int]] | None) -> Seen:
@@ -285,10 +312,44 @@ class SearchCell(nn.Module):
         seen: Seen = self.sources[state](x, needed)
         return seen
 
+    def _wide_sums(
+        self,
+        state: int,
+        seen: Seen,
+        weights_EO: Tensor,
+        active: Sequence[Sequence[int]] | None,
+    ) -> dict[int, Tensor]:
+        """The weighted sums of the edges that leave a state, by edge, where one pass gives all."""
+        leaving = self.leaving[state]
+        each = [self._edge(edge).operations() for edge in leaving]
+        names = [self.names[edge] for edge in leaving]
+        drops = self.training and self.chance.skip_dropout
+        if active is not None or drops or not alike(each, names):
+            return {}
+        if not pays(each, seen.rectified, weights_EO):
+            return {}
+        sums = self.wide(names[0], each, seen.rectified, seen.shared, weights_EO[leaving])
+        return dict(zip(leaving, sums, strict=True))
+
+    def _edge(self, number: int) -> MixedEdge:
+        edge = self.edges[number]
+        assert isinstance(edge, MixedEdge)
+        return edge
+
+
+def _memory_of(x: Tensor) -> torch.memory_format:
+    return torch.contiguous_format if x.is_contiguous() else torch.channels_last
+
 
 def shuffled(x: Tensor, groups: int) -> Tensor:
-    """Channel c of group g to place c * groups + g: (B, C, H, W) to the same (PC-DARTS)."""
+    """Channel c of group g to place c * groups + g: (B, C, H, W) to the same (PC-DARTS).
+
+    Memory stays channels-last, where it is.
+    """
     batch, channels, height, width = x.shape
-    apart = x.view(batch, groups, channels // groups, height, width)
-    together: Tensor = apart.transpose(1, 2).reshape(batch, channels, height, width)
-    return together
+    if x.is_contiguous():
+        planes = x.view(batch, groups, channels // groups, height, width).transpose(1, 2)
+        return planes.reshape(batch, channels, height, width)
+    rows = x.permute(0, 2, 3, 1).reshape(batch, height, width, groups, channels // groups)
+    together = rows.transpose(3, 4).reshape(batch, height, width, channels)
+    return together.permute(0, 3, 1, 2)

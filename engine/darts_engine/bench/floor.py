@@ -79,6 +79,8 @@ def work(images: Tensor) -> tuple[int, int, int]:
     for module in supernet.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.register_forward_hook(count)
+    # In training, edges may be computed together, by other modules.
+    supernet.eval()
     with torch.no_grad():
         supernet(images)
     operations, moved = (sum(column) for column in zip(*counted, strict=True))
