@@ -15,7 +15,7 @@ from darts_engine.run import config as configs
 from darts_engine.run.config import Config
 from darts_engine.run.errors import ConfigError, ExitCode, RunError
 from darts_engine.run.folder import RunFolder, write_private
-from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.run.genotype import Genotype
 from darts_engine.run.methods import PRESETS, preset
 from darts_tui import benchmark_report, crew
 from darts_tui.crew import Job
@@ -189,7 +189,7 @@ def _carry_out(folder: ProtocolFolder, plan: Plan, parallel: int, out: crew.Say)
     trainings: dict[str, Job] = {}
     for job in every if plan.train else ():
         genotype = summary(RunFolder(folder.runs / job.name)).final_genotype()
-        if genotype is None or not all(genotype.edges(cell) for cell in CELLS):
+        if genotype is None or not all(map(genotype.edges, genotype.cells)):
             out(f"{job.name} has derived a cell without edges: there is no network to train")
             continue
         trainings[job.name] = plan.training(job, genotype)

@@ -193,7 +193,7 @@ def changes(before: Genotype | None, after: Genotype) -> list[GenotypeChange]:
     if before is None:
         return []
     out = []
-    for cell in CELLS:
+    for cell in after.cells:
         old, new = before.edges(cell), after.edges(cell)
         for node in sorted({edge.node for edge in old + new}):
             was = [f"{e.operation}({e.input})" for e in old if e.node == node]
