@@ -264,7 +264,7 @@ class _Story:
         self._finish_epoch(epoch)
         if epoch == 2:
             self._pause_and_resume()
-        if epoch == 3:
+        if epoch == 3 and self.space == "darts":
             message = "skip connections on 4 of 8 edges of the normal cell (alert at 4)"
             self.say(events.AlertRaised(code="skip_count", message=message, epoch=3,
                                         global_step=self.at["global_step"]), 0.0)  # fmt: skip

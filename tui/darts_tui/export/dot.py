@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 import graphviz
 
-from darts_engine.run.genotype import DARTS, NASBENCH101, NASBENCH201, NONE, OUTPUT, Genotype
+from darts_engine.run.genotype import DARTS, NASBENCH101, NASBENCH201, NONE, Genotype
 from darts_engine.run.size import joined_states
 from darts_tui.safe_text import clean
 
@@ -90,7 +90,9 @@ def cell_dot(genotype: Genotype, cell: str, *, title: str = "", theme: str = "li
             first.node(name, SUBSCRIPTS[name], fillcolor=colours.input)
     for state in range(2, genotype.nodes(cell) + 2):
         isolated = {} if state in fed else {"style": "rounded,dashed", "color": colours.faint}
-        graph.node(state_name(state), fillcolor=colours.node, **isolated)
+        # Said, because not every renderer takes the name of a node without a label for one.
+        name = state_name(state)
+        graph.node(name, name, fillcolor=colours.node, **isolated)
     with graph.subgraph(graph_attr={"rank": "sink"}) as last:
         last.node(JOINED, SUBSCRIPTS[JOINED], fillcolor=colours.output)
     for edge in edges:
@@ -108,13 +110,16 @@ def _one_input_dot(genotype: Genotype, cell: str, title: str, colours: Theme) ->
     last = genotype.nodes(cell)
     computes = {edge.node: edge.operation for edge in edges if genotype.form == NASBENCH101}
     graph = _graph(title, colours)
-    for state in range(last + 1):
-        name = _one_input_name(state, last)
-        fill = {0: colours.input, last: colours.output}.get(state, colours.node)
-        isolated = {} if state in {0, *fed} else {"style": "rounded,dashed", "color": colours.faint}
-        inside = computes.get(state, OUTPUT)
-        label = SUBSCRIPTS.get(name, name) if inside == OUTPUT else _literal(inside)
-        graph.node(name, label, fillcolor=fill, **isolated)
+    with graph.subgraph(graph_attr={"rank": "source"}) as first:
+        first.node(ONE_INPUT, SUBSCRIPTS[ONE_INPUT], fillcolor=colours.input)
+    for state in range(1, last + 1):
+        isolated = {} if state in fed else {"style": "rounded,dashed", "color": colours.faint}
+        if state == last:
+            with graph.subgraph(graph_attr={"rank": "sink"}) as end:
+                end.node(LAST, SUBSCRIPTS[LAST], fillcolor=colours.output, **isolated)
+            continue
+        label = _literal(computes.get(state, str(state)))
+        graph.node(str(state), label, fillcolor=colours.node, **isolated)
     for edge in edges:
         names = (_one_input_name(edge.input, last), _one_input_name(edge.node, last))
         graph.edge(*names, _operation(edge.operation) if edge.node not in computes else None)
