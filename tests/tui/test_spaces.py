@@ -2,6 +2,8 @@
 
 import pytest
 
+from darts_engine.run.events import GenotypeChange
+from darts_tui.notes import change_text
 from tui.test_snapshots import looks_the_same  # noqa: F401
 from tui.watching import SIZES, a_run, screen_text, story, watching
 
@@ -54,3 +56,10 @@ async def test_parents_are_marked_together_and_named(runs):
             assert any(
                 "Operations of nodes" in line and "Parents of nodes" in line for line in lines
             )
+
+
+def test_the_output_has_no_operation_to_tell_of():
+    change = GenotypeChange(cell="cell", node=5, removed=["output(2)"], added=["output(3)"])
+    assert change_text(change) == "output −2 +3"
+    change = GenotypeChange(cell="cell", node=1, removed=["maxpool3x3(0)"], added=[])
+    assert change_text(change) == "node 1 −max3x3(0)"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from darts_engine.run import events
 from darts_engine.run.events import AnyEvent, GenotypeChange
-from darts_engine.run.genotype import ONE_CELL
+from darts_engine.run.genotype import ONE_CELL, OUTPUT
 from darts_engine.run.networks import wide_in
 
 SHORT_OPERATIONS = {
@@ -96,9 +96,12 @@ def human_seconds(seconds: float) -> str:
 
 
 def change_text(change: GenotypeChange) -> str:
-    """What happened to one node, as in "node 2 −sep3(1) +skip(1)"."""
+    """What happened to one node, as in "node 2 −sep3(1) +skip(1)" or "output −2 +3"."""
     parts = [f"−{short_part(p)}" for p in change.removed]
     parts += [f"+{short_part(p)}" for p in change.added]
+    if parts and all(part[1:].startswith(f"{OUTPUT}(") for part in parts):
+        # The output has no operation: it takes other nodes.
+        return " ".join([OUTPUT, *(f"{p[0]}{p[1:].removeprefix(OUTPUT)[1:-1]}" for p in parts)])
     return f"node {change.node} {' '.join(parts)}"
 
 
