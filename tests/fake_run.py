@@ -13,11 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from darts_engine.run import config, derivation, events, folder
+from darts_engine.run import config, derivation, derivation_one_cell, events, folder
 from darts_engine.run.config import Config
-from darts_engine.run.events import AnyEvent
+from darts_engine.run.events import AnyEvent, CellLayout
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.genotype import CELLS, Genotype, published
+from darts_engine.run.spaces import FACTS
 
 OPERATIONS = [
     "none",
@@ -43,11 +44,18 @@ def make_run(
     steps: int = 11,
     phase: str = "running",
     seed: int = 0,
+    space: str = "darts",
 ) -> RunFolder:
     """A run folder with a config and a log. No engine holds it: use `engine_alive` for that."""
-    run = folder.create(runs, name, _config(kind, epochs, seed))
+    run = folder.create(runs, name, _config(kind, epochs, seed, space))
     story = facts(
-        kind=kind, epochs_done=epochs_done, epochs=epochs, steps=steps, phase=phase, seed=seed
+        kind=kind,
+        epochs_done=epochs_done,
+        epochs=epochs,
+        steps=steps,
+        phase=phase,
+        seed=seed,
+        space=space,
     )
     write(run, story)
     return run
@@ -79,6 +87,7 @@ def facts(
     phase: str = "running",
     seed: int = 0,
     method: str = "darts",
+    space: str = "darts",
     start: float = 1_790_000_000.0,
 ) -> list[AnyEvent]:
     """The events of a run with `epochs_done` whole epochs and, unless it is over, half of one more.
@@ -91,9 +100,10 @@ def facts(
         phase: how the story ends: running, paused, finished, failed or stopped.
         seed: names the random drift of alphas and losses.
         method: ms-darts also tells of shifts, eigenvalues and gaps.
+        space: of the search; its layout and genotypes.
         start: Unix seconds of the first event.
     """
-    story = _Story(kind, epochs, steps, seed, start)
+    story = _Story(kind, epochs, steps, seed, start, space)
     story.method = method
     whole = epochs if phase == "finished" else min(epochs_done, epochs)
     story.say(story.started(seed), 0.0)
@@ -105,22 +115,87 @@ def facts(
     return story.told
 
 
-def _config(kind: str, epochs: int, seed: int) -> Config:
+def layouts(space: str) -> list[CellLayout]:
+    """What a run of the space announces."""
+    facts = FACTS[space]
+    names, first = list(facts.candidates), facts.inputs
+    if facts.parents:
+        nodes = list(range(1, facts.nodes + 1))
+        output = facts.nodes + 1
+        return [
+            CellLayout(
+                name="operations",
+                edges=[(node, node) for node in nodes],
+                operations=names,
+                shows="nodes",
+                labels=[f"node {node}" for node in nodes],
+            ),
+            CellLayout(
+                name="parents",
+                edges=[(node, node) for node in facts.choices],
+                operations=["in", *map(str, nodes)],
+                shows="parents",
+                labels=["output" if n == output else f"node {n}" for n in facts.choices],
+            ),
+        ]
+    targets = range(first, facts.nodes + first)
+    edges = [(source, node) for node in targets for source in range(node)]
+    return [CellLayout(name=cell, edges=edges, operations=names) for cell in facts.cells]
+
+
+def derive(space: str, weights: dict[str, list[list[float]]]) -> Genotype:
+    """The genotype of mixing weights, as the space derives it."""
+    facts = FACTS[space]
+    if facts.parents:
+        chosen = dict(zip(facts.choices, weights["parents"], strict=True))
+        return derivation_one_cell.derive_nodes(
+            weights["operations"], facts.candidates, chosen, facts.parents
+        )
+    if facts.inputs == 1:
+        return derivation_one_cell.derive_edges(weights["cell"], facts.candidates)
+    made = derivation.derive(weights, facts.candidates)
+    if space != "nasnet-like":
+        return made
+    loose = {
+        cell: tuple(
+            state
+            for state in range(2, facts.nodes + 2)
+            if state not in {edge.input for edge in made.edges(cell)}
+        )
+        for cell in CELLS
+    }
+    return msgspec.structs.replace(
+        made, normal_concat=loose["normal"], reduce_concat=loose["reduce"]
+    )
+
+
+def _config(kind: str, epochs: int, seed: int, space: str = "darts") -> Config:
     section = "search" if kind == "search" else "train"
-    changes = {f"{section}.epochs": epochs, "engine.seed": seed}
+    changes: dict[str, object] = {f"{section}.epochs": epochs, "engine.seed": seed}
+    if space != "darts":
+        changes["space.space"] = space
     return config.override(config.KINDS[kind](), changes)
 
 
 class _Story:
     """Tells one run, fact by fact."""
 
-    def __init__(self, kind: str, epochs: int, steps: int, seed: int, start: float) -> None:
+    def __init__(
+        self, kind: str, epochs: int, steps: int, seed: int, start: float, space: str
+    ) -> None:
         self.kind, self.epochs, self.steps = kind, epochs, steps
         self.told: list[AnyEvent] = []
         self.now, self.at = start, {"epoch": 1, "step": 0, "global_step": 0}
-        self.config = _config(kind, epochs, seed)
+        self.config = _config(kind, epochs, seed, space)
+        self.space, self.layouts = space, layouts(space)
         self.chance = random.Random(seed)
-        self.goals = {cell: [self._goals() for _ in EDGES] for cell in CELLS}
+        self.goals = {
+            layout.name: [
+                self._goals(target if layout.shows == "parents" else len(layout.operations))
+                for _, target in layout.edges
+            ]
+            for layout in self.layouts
+        }
         self.genotype: Genotype | None = (
             None if kind == "search" else published()["DARTS_V2"].genotype
         )
@@ -128,9 +203,17 @@ class _Story:
         self.best = 0.0
         self.method = "darts"
 
-    def _goals(self) -> list[tuple[float, float]]:
+    def _goals(self, columns: int) -> list[tuple[float, float]]:
         """Per operation: an early preference that fades and a late one that lasts."""
-        return [(self.chance.gauss(0.0, 0.4), self.chance.gauss(0.0, 0.7)) for _ in OPERATIONS]
+        return [(self.chance.gauss(0.0, 0.4), self.chance.gauss(0.0, 0.7)) for _ in range(columns)]
+
+    def _padded(self, values: dict[str, list[list[float]]]) -> dict[str, events.Matrix]:
+        """As on the log: null where a column is no state before the node."""
+        wide = {layout.name: len(layout.operations) for layout in self.layouts}
+        return {
+            cell: [[*row, *[None] * (wide[cell] - len(row))] for row in rows]
+            for cell, rows in values.items()
+        }
 
     def say(self, event: AnyEvent, seconds: float) -> None:
         self.now = round(self.now + seconds, 3)
@@ -139,7 +222,6 @@ class _Story:
 
     def started(self, seed: int) -> events.RunStarted:
         search = self.kind == "search"
-        cells = [events.CellLayout(name=c, edges=EDGES, operations=OPERATIONS) for c in CELLS]
         return events.RunStarted(
             name=f"{self.kind}-{seed}",
             kind=self.kind,
@@ -154,14 +236,14 @@ class _Story:
             epochs=self.epochs,
             steps_per_epoch=self.steps,
             method=self.method if search else "",
-            space="darts" if search else "",
+            space=self.space if search else "",
             dataset="digits",
             classes=[str(digit) for digit in range(10)],
             images={"weights": 719, "alpha": 718, "test": 360}
             if search
             else {"train": 1437, "test": 360},
             image_shape=[1, 8, 8],
-            cells=cells if search else [],
+            cells=self.layouts if search else [],
             schedules=self.schedules,
             genotype=self.genotype,
         )
@@ -182,7 +264,7 @@ class _Story:
         self._finish_epoch(epoch)
         if epoch == 2:
             self._pause_and_resume()
-        if epoch == 3:
+        if epoch == 3 and self.space == "darts":
             message = "skip connections on 4 of 8 edges of the normal cell (alert at 4)"
             self.say(events.AlertRaised(code="skip_count", message=message, epoch=3,
                                         global_step=self.at["global_step"]), 0.0)  # fmt: skip
@@ -210,16 +292,17 @@ class _Story:
             1 - math.exp(-self._age() / 20),
         )
         alphas = {
-            cell: [[round(a * early + b * late, 5) for a, b in row] for row in self.goals[cell]]
-            for cell in CELLS
+            cell: [[round(a * early + b * late, 5) for a, b in row] for row in goals]
+            for cell, goals in self.goals.items()
         }
         weights = {
-            cell: [[round(w, 6) for w in row] for row in derivation.softmax(alphas[cell])]
-            for cell in CELLS
+            cell: [[round(w, 6) for w in row] for row in derivation.softmax(rows)]
+            for cell, rows in alphas.items()
         }
         self.weights = weights
-        self.say(events.AlphaSampled(**self.at, alphas=alphas, weights=weights), 0.0)
-        genotype = derivation.derive(weights, OPERATIONS)
+        told = {"alphas": self._padded(alphas), "weights": self._padded(weights)}
+        self.say(events.AlphaSampled(**self.at, **told), 0.0)
+        genotype = derive(self.space, weights)
         changed = derivation.changes(self.genotype, genotype)
         if changed or self.genotype is None:
             self.genotype = genotype
@@ -232,13 +315,14 @@ class _Story:
     def _measure(self) -> None:
         epoch, global_step = self.at["epoch"], self.at["global_step"]
         search = self.kind == "search" and self.genotype is not None
+        cells = self.genotype.cells if self.genotype and search else ()
         self.say(
             events.HealthMeasured(
                 epoch=epoch,
                 global_step=global_step,
-                entropy={c: _entropy(self.weights[c]) for c in CELLS} if search else {},
-                skip_count={c: _skips(self.genotype, c) for c in CELLS} if search else {},
-                kept_edges=dict.fromkeys(CELLS, 8) if search else {},
+                entropy={c: _entropy(w) for c, w in self.weights.items()} if search else {},
+                skip_count={c: _skips(self.genotype, c) for c in cells},
+                kept_edges={c: len(self.genotype.edges(c)) for c in cells if self.genotype},
                 alpha_grad_norm=round(0.08 / epoch**0.5, 5) if search else None,
                 weight_grad_norm=round(3.0 / epoch**0.5, 4),
                 eigenvalue=round(0.1 + 0.004 * epoch**1.2, 5)

@@ -171,6 +171,41 @@ def test_derive_says_what_is_wrong_with_the_alphas(darts, tmp_path, content, par
     assert part in said.err
 
 
+def test_derive_knows_spaces_of_one_cell_type(darts, tmp_path):
+    file = tmp_path / "alphas.json"
+    file.write_text(json.dumps({"cell": [[0, 1, 2, 3, 4]] * 3 + [[9, 1, 2, 3, 4]] * 3}))
+    text = "|avg_pool_3x3~0|+|avg_pool_3x3~0|avg_pool_3x3~1|+|none~0|none~1|none~2|"
+    assert darts("derive", file).out.strip() == text
+    assert resolve(text, tmp_path) == parse(text)
+    # Three nodes choose: the first of the spaces of NAS-Bench-1Shot1, where each keeps two.
+    wide = [[3, 1, 2, None, None], [1, 2, 3, 4, None], [5, 4, 3, 2, 1]]
+    file.write_text(json.dumps({"operations": [[0, 1, 0]] * 4, "parents": wide}))
+    told = json.loads(darts("derive", file, "--json").out)
+    assert parse(told["text"]) == resolve(told["text"], tmp_path)
+    assert [part[1:] for part in told["normal"]] == [
+        [1, 0], [2, 0], [2, 1], [3, 0], [3, 2], [4, 2], [4, 3], [5, 0], [5, 1],
+    ]  # fmt: skip
+    assert {part[0] for part in told["normal"]} == {"conv3x3_bn_relu", "output"}
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ({"cell": [[0.0] * 5] * 5}, "5 rows, not 6"),
+        ({"cell": [[0.0] * 4] * 6}, "4 numbers, not 5"),
+        ({"cell": 3}, "not a list of rows"),
+        ({"operations": [[0.0] * 3] * 4}, "1shot1-2: 4 rows of 3"),
+        ({"operations": [[0.0] * 3] * 4, "parents": [[0.0] * 3] * 3}, "3 numbers, not 4"),
+    ],
+)
+def test_derive_says_what_is_wrong_with_those(darts, tmp_path, content, part):
+    file = tmp_path / "alphas.json"
+    file.write_text(json.dumps(content))
+    said = darts("derive", file)
+    assert said.code == 4
+    assert part in said.err
+
+
 def test_doctor_finds_the_same_things_in_both_forms(darts, runs):
     findings = json.loads(darts("doctor", "--json").out)
     text = darts("doctor").out

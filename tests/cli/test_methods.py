@@ -37,3 +37,9 @@ def test_what_has_no_meaning_together_is_told_with_the_reason(darts):
 def test_an_unknown_method_names_the_nearest(darts):
     said = darts("methods", "gdaz")
     assert (said.code, said.complaint[-1]) == (5, "did you mean 'gdas'?")
+
+
+def test_a_method_names_the_spaces_it_has_no_meaning_in(darts):
+    said = darts("methods", "pc-darts").out
+    assert "--space 1shot1-1, 1shot1-2, 1shot1-3, nasbench201: partial channels" in said
+    assert "--space" not in darts("methods", "darts").out.partition("has no meaning")[2]

@@ -20,6 +20,17 @@ def test_every_space_is_listed_and_explained(darts):
     assert "s4 " in darts("spaces").out
 
 
+def test_how_a_cell_is_built_is_told_of_each_kind(darts):
+    said = darts("spaces", "1shot1-2").out
+    assert "4 nodes take 1, 1, 2, 2 of the states before them, the output 3" in said
+    assert "26 alphas" in said
+    assert "(each node)" in said
+    assert "30 alphas" in darts("spaces", "nasbench201").out
+    said = darts("spaces", "nasnet-like").out
+    assert "5 nodes and 20 edges in each" in said
+    assert "--nodes" in said
+
+
 @pytest.mark.parametrize("name", FACTS)
 def test_what_is_told_of_a_space_is_what_the_engine_builds(name):
     facts = FACTS[name]
@@ -29,10 +40,12 @@ def test_what_is_told_of_a_space_is_what_the_engine_builds(name):
     space = catalog.resolve("space", catalog.SPACES, name)(made)
     layout = space.layout()
     assert tuple(cell.name for cell in layout) == facts.cells
-    rows = [(facts.nodes, len(facts.choices))] if facts.parents else [(facts.edges,) * len(layout)]
-    assert [tuple(len(cell.edges) for cell in layout)] == rows
-    chosen = [cell for cell in layout if cell.shows != "parents"]
-    assert {name for cell in chosen for name in cell.operations} == set(facts.candidates)
+    if facts.parents:
+        assert [len(cell.edges) for cell in layout] == [facts.nodes, len(facts.choices)]
+    else:
+        assert {len(cell.edges) for cell in layout} == {facts.edges}
+    named = [cell.operations for cell in layout if cell.shows != "parents"]
+    assert {name for names in named for name in names} == set(facts.candidates)
     supernet = space.supernet(3, 10)
     assert sum(weight.numel() for weight in supernet.weights()) == facts.parameters
     alphas = sum(matrix.numel() for matrix in supernet.alphas.matrices().values())

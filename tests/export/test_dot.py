@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from darts_engine.run.genotype import CELLS, Genotype, published
+from darts_engine.run.genotype import CELLS, Genotype, from_json, parse, published
 from darts_tui.export.dot import THEMES, cell_dot
 
 PUBLISHED = {name: entry.genotype for name, entry in published().items()}
@@ -106,3 +106,29 @@ def contrast(first: str, second: str) -> float:
 
     low, high = sorted([luminance(first), luminance(second)])
     return (high + 0.05) / (low + 0.05)
+
+
+def test_a_cell_of_nasbench201_ends_in_its_last_node_without_what_carries_nothing() -> None:
+    genotype = parse("|skip_connect~0|+|none~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|none~2|")
+    dot = cell_dot(genotype, "cell")
+    assert [name for name, _ in NODE.findall(dot)] == ["c_{in}", "1", "2", "c_{out}"]
+    assert drawn_edges(dot) == [
+        ("c_{in}", "1", "skip_connect"),
+        ("1", "2", "nor_conv_1x1"),
+        ("c_{in}", "c_{out}", "avg_pool_3x3"),
+    ]
+
+
+def test_operations_of_nasbench101_stand_in_the_nodes() -> None:
+    matrix = [[0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]]
+    operations = ["input", "conv3x3-bn-relu", "maxpool3x3", "output"]
+    dot = cell_dot(from_json({"matrix": matrix, "ops": operations}), "cell")
+    labels = [re.search(r"label=(\S+)", attributes) for _, attributes in NODE.findall(dot)]
+    assert [label[1] for label in labels if label][1:3] == ["conv3x3_bn_relu", "maxpool3x3"]
+    assert re.findall(rf"^\t{NAME} -> {NAME}$", dot, re.MULTILINE) == [
+        ("c_{in}", "1"),
+        ("c_{in}", "2"),
+        ("1", "2"),
+        ("1", "c_{out}"),
+        ("2", "c_{out}"),
+    ]

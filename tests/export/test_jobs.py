@@ -245,3 +245,38 @@ def test_exporting_needs_neither_numpy_nor_matplotlib_in_this_process() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("space", "parts"),
+    [
+        ("nasbench201", ["cell"]),
+        ("1shot1-1", ["operations", "parents"]),
+        ("nasnet-like", ["normal", "reduce"]),
+    ],
+)
+def test_every_space_gives_its_cells_alphas_and_tables(
+    runs: Path, space: str, parts: list[str]
+) -> None:
+    run = make_run(runs, "run", space=space, epochs_done=2, epochs=4, steps=3)
+    report = export(run, what=["all"], formats=["svg"])
+    stems = [f"run-epoch003-alphas-{part}" for part in parts]
+    assert report.messages == []
+    assert {f"{s}{end}.svg" for s in stems for end in ("", "-over-epochs")} <= set(names(report))
+    table = rows(run.exports / "run-alphas.csv")
+    assert {row["cell"] for row in table} == set(parts)
+    assert all(row["alpha"] and row["weight"] for row in table)
+
+
+def test_a_parent_is_a_source_and_a_nodes_operation_has_none(runs: Path) -> None:
+    run = make_run(runs, "run", space="1shot1-1", epochs_done=1, epochs=4, steps=2)
+    export(run, what=["alphas"], formats=["dot"])
+    found = rows(run.exports / "run-alphas.csv")
+    first = [row for row in found if row["global_step"] == found[0]["global_step"]]
+    operations = [row for row in first if row["cell"] == "operations"]
+    parents = [row for row in first if row["cell"] == "parents"]
+    assert (len(operations), len(parents)) == (4 * 3, 3 + 4 + 5)
+    assert {row["source"] for row in operations} == {""}
+    assert [(row["source"], row["target"]) for row in parents[:4]] == [
+        ("0", "3"), ("1", "3"), ("2", "3"), ("0", "4"),
+    ]  # fmt: skip

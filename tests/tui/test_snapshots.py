@@ -19,10 +19,16 @@ OVERVIEWS = [
 def looks_the_same(snap_compare, runs: Path):
     """Press keys on a made-up run and compare the screen with the one in `__snapshots__`."""
 
-    def check(kind: str, size: str, theme: str = "dark", keys: tuple[str, ...] = ()) -> bool:
+    def check(
+        kind: str,
+        size: str,
+        theme: str = "dark",
+        keys: tuple[str, ...] = (),
+        space: str = "darts",
+    ) -> bool:
         name = "digits-darts-s2" if kind == "search" else "digits-train"
-        facts = story(kind=kind)
-        with a_run(runs, name, kind=kind) as run:
+        facts = story(kind=kind, space=space)
+        with a_run(runs, name, kind=kind, space=space) as run:
             app: DashboardApp = app_on(run, facts, theme=theme)
 
             async def prepare(pilot: Pilot[int]) -> None:

@@ -219,7 +219,7 @@ def _trainings(
     found = {}
     for job in searches:
         genotype = summary(RunFolder(folder.runs / job.name)).final_genotype()
-        if genotype is None or not all(genotype.edges(cell) for cell in genotype.cells):
+        if genotype is None or not all(map(genotype.edges, genotype.cells)):
             out(f"{job.name} has derived a cell without edges: there is no network to train")
             continue
         found[job.name] = plan.training(job, genotype)

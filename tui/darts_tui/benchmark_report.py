@@ -10,7 +10,6 @@ from darts_engine.run import passes
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.derivation import SKIP
 from darts_engine.run.folder import RunFolder, write_private
-from darts_engine.run.genotype import CELLS
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
 from darts_tui.crew import Job
@@ -35,7 +34,7 @@ def gather(
     """All figures of a finished benchmark.
 
     Accuracies are percent, of each run's last epoch; `gap` is the supernet's less that of the same
-    weights cut to the genotype; `skips` are those of both cells; `seconds` are those of the
+    weights cut to the genotype; `skips` are those of all cell types; `seconds` are those of the
     search's epochs. Deviations are of a sample (n - 1), None for one seed.
     """
     first = next(iter(searches.values()))[0].config
@@ -64,7 +63,7 @@ def _run(folder: ProtocolFolder, job: Job, training: Job | None) -> dict[str, An
     state = _whole(RunFolder(folder.runs / job.name))
     assert isinstance(job.config, SearchConfig)
     genotype = state.final_genotype()
-    edges = [edge for cell in CELLS for edge in (genotype.edges(cell) if genotype else ())]
+    edges = [e for cell in genotype.cells for e in genotype.edges(cell)] if genotype else []
     measured = [(h.epoch, h.eigenvalue) for h in state.health if h.eigenvalue is not None]
     steps = state.started.steps_per_epoch if state.started else 0
     return {

@@ -346,7 +346,9 @@ def derive(
     alphas: Annotated[
         Path,
         typer.Argument(
-            metavar="ALPHAS.json", help='{"normal": 14 rows of 8 raw alphas, "reduce": the same}'
+            metavar="ALPHAS.json",
+            help='{"normal": 14 rows of 8 raw alphas, "reduce": the same}, {"cell": 6 rows of 5}, '
+            'or {"operations": rows, "parents": rows}',
         ),
     ],
     as_json: AsJson = False,

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from darts_engine.run import derivation
+from darts_engine.run import derivation, derivation_one_cell
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.errors import ConfigError, GenotypeError, NotFoundError, RunError
 from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, find, is_run, list_runs
 from darts_engine.run.genotype import CELLS, MAX_TEXT, Genotype, parse, published
+from darts_engine.run.spaces import FACTS, NASBENCH201_OPERATIONS
 from darts_tui.reading import summary
 
 RUN_PREFIX = "run:"
@@ -51,7 +52,7 @@ def named(text: str, runs: Path) -> Named:
     known = published()
     if text in known:
         return Named(text, known[text].genotype)
-    if text.startswith("{") or "(" in text:
+    if text.startswith(("{", "|")) or "(" in text:
         return Named("genotype", parse(text))
     path = Path(text).expanduser()
     if _is_file(path):
@@ -133,7 +134,10 @@ def derive_file(path: Path) -> Genotype:
 
     Args:
         path: a file that holds `{"normal": rows, "reduce": rows}`, each row the raw alphas of one
-            edge over the eight DARTS operations; 14 rows for the usual four nodes.
+            edge over the eight DARTS operations; 14 rows for the usual four nodes. Or that of
+            NAS-Bench-201, `{"cell": rows}`, six edges over five operations; or that of
+            NAS-Bench-1Shot1, `{"operations": rows, "parents": rows}`, a row of three operations for
+            each node, and for each that chooses, the output last, a row of the states before it.
 
     Raises:
         NotFoundError: the file cannot be read.
@@ -146,15 +150,80 @@ def derive_file(path: Path) -> Genotype:
         raise GenotypeError(
             f"the alphas are not valid JSON: {error}", where=str(path), remedy=_SHAPE
         ) from None
+    if isinstance(value, dict) and "cell" in value:
+        return _derive_201(value["cell"], str(path))
+    if isinstance(value, dict) and "operations" in value:
+        return _derive_one_shot(value, str(path))
     if not isinstance(value, dict) or any(cell not in value for cell in CELLS):
         raise GenotypeError(
-            "the alphas are no object with normal and reduce", where=str(path), remedy=_SHAPE
+            "the alphas are no object with normal and reduce, cell, or operations and parents",
+            where=str(path),
+            remedy=_SHAPE,
         )
     raw = {cell: _rows(value[cell], f"{path}, {cell} cell") for cell in CELLS}
     if len(raw["normal"]) != len(raw["reduce"]):
         raise GenotypeError("the cells have different numbers of edges", where=str(path))
     weights = {cell: derivation.softmax(rows) for cell, rows in raw.items()}
     return derivation.derive(weights, derivation.DARTS_OPERATIONS)
+
+
+def _derive_201(value: Any, where: str) -> Genotype:
+    edges = FACTS["nasbench201"].edges
+    shape = f'expected {{"cell": {edges} rows of {len(NASBENCH201_OPERATIONS)} numbers}}'
+    rows = _table(value, [len(NASBENCH201_OPERATIONS)] * edges, f"{where}, cell", shape)
+    return derivation_one_cell.derive_edges(derivation.softmax(rows), NASBENCH201_OPERATIONS)
+
+
+def _derive_one_shot(value: dict[str, Any], where: str) -> Genotype:
+    """Which of the spaces it is, the number of nodes and of those that choose tell."""
+    operations, parents = value["operations"], value.get("parents")
+    sizes = [len(rows) if isinstance(rows, list) else 0 for rows in (operations, parents)]
+    spaces = {name: facts for name, facts in FACTS.items() if facts.parents}
+    found = [f for f in spaces.values() if [f.nodes, len(f.choices)] == sizes]
+    if not found:
+        known = "; ".join(
+            f"{name}: {f.nodes} rows of {f.per_edge} operations, and parents of "
+            f"{', '.join(map(str, f.choices))} numbers"
+            for name, f in spaces.items()
+        )
+        raise GenotypeError(
+            "the alphas fit none of the spaces of NAS-Bench-1Shot1", where=where, remedy=known
+        )
+    facts = found[0]
+    shape = f"expected parents of {', '.join(map(str, facts.choices))} numbers"
+    wide = [facts.per_edge] * facts.nodes
+    names = f"the columns are {', '.join(facts.candidates)}"
+    rows = _table(operations, wide, f"{where}, operations", names)
+    chosen = _table(parents, list(facts.choices), f"{where}, parents", shape)
+    weights = [derivation.softmax([row])[0] for row in chosen]
+    return derivation_one_cell.derive_nodes(
+        derivation.softmax(rows),
+        facts.candidates,
+        dict(zip(facts.choices, weights, strict=True)),
+        facts.parents,
+    )
+
+
+def _table(value: Any, wide: list[int], where: str, shape: str) -> list[list[float]]:
+    """Rows of these lengths; a log fills shorter ones up with null."""
+    if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+        raise GenotypeError("the alphas are not a list of rows", where=where, remedy=shape)
+    if len(value) != len(wide):
+        raise GenotypeError(
+            f"there are {len(value)} rows, not {len(wide)}", where=where, remedy=shape
+        )
+    rows = []
+    for place, (row, length) in enumerate(zip(value, wide, strict=True), start=1):
+        numbers = row[:length] if all(v is None for v in row[length:]) else row
+        if len(numbers) != length:
+            raise GenotypeError(
+                f"a row has {len(numbers)} numbers, not {length}",
+                where=f"{where}, row {place}",
+                remedy=shape,
+            )
+        at = f"{where}, row {place}"
+        rows.append([_number(v, f"{at}, column {c}") for c, v in enumerate(numbers, 1)])
+    return rows
 
 
 _COLUMNS = len(derivation.DARTS_OPERATIONS)

@@ -1,5 +1,6 @@
 """`darts-tui methods`: the search methods, what each is made of, and what does not go together."""
 
+from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
@@ -10,13 +11,14 @@ from darts_engine.run import passes
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.methods import CHOICES, PRESETS, MethodSection, preset, refuse_nonsense
+from darts_engine.run.spaces import FACTS
 
 
 def describe(name: str) -> dict[str, Any]:
     """A method as `methods --json` prints it.
 
-    `axes` has every choice, `settings` what the method sets by itself, `refused` the choices that
-    have no meaning with it.
+    `axes` has every choice, `settings` what the method sets by itself, `refused` the choices and
+    spaces that have no meaning with it.
 
     Raises:
         NotFoundError: there is no such method.
@@ -68,8 +70,21 @@ def text(found: dict[str, Any]) -> str:
     ]
     if found["refused"]:
         lines += ["", "has no meaning with it"]
-        lines += [f"  {choice}: {why}" for choice, why in found["refused"].items()]
+        lines += [f"  {choices}: {why}" for choices, why in _gathered(found["refused"])]
     return "\n".join(lines)
+
+
+def _gathered(refused: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """(choices, reason), with the spaces of one reason together."""
+    spaces: dict[str, list[str]] = {}
+    for choice, why in refused.items():
+        name = choice.removeprefix("--space ")
+        if name == choice:
+            yield choice, why
+        else:
+            spaces.setdefault(why, []).append(name)
+    for why, names_of_spaces in spaces.items():
+        yield f"--space {', '.join(names_of_spaces)}", why
 
 
 def option(key: str) -> str:
@@ -110,6 +125,12 @@ def _refused_with(name: str) -> dict[str, str]:
                 _with(name, **{f"method.{axis}": word})
             except ConfigError as error:
                 found[_as_option(axis, word)] = error.what
+    for space in FACTS:
+        try:
+            _with(name, **{"space.space": space})
+        except ConfigError as error:
+            what = error.what.removesuffix(f": it has no meaning in the space {space}")
+            found[_as_option("space", space)] = what
     return found
 
 

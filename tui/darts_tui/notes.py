@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from darts_engine.run import events
 from darts_engine.run.events import AnyEvent, GenotypeChange
+from darts_engine.run.genotype import ONE_CELL, OUTPUT
 from darts_engine.run.networks import wide_in
 
 SHORT_OPERATIONS = {
@@ -23,6 +24,17 @@ SHORT_OPERATIONS = {
     "conv_7x1_1x7": "c7x1",
     "nor_conv_1x1": "con1",
     "nor_conv_3x3": "con3",
+    "maxpool3x3": "max3x3",
+    "conv3x3_bn_relu": "conv3x3",
+    "conv1x1_bn_relu": "conv1x1",
+}
+# What is searched, by the names on the log.
+TITLES = {
+    "normal": "normal cell",
+    "reduce": "reduction cell",
+    "cell": "cell",
+    "operations": "operations of nodes",
+    "parents": "parents of nodes",
 }
 
 
@@ -38,8 +50,24 @@ class Note(NamedTuple):
 
 
 def short_operation(name: str) -> str:
-    """An operation's name in at most four characters where the field has a usual short form."""
+    """An operation's name in a few characters where the field has a usual short form."""
     return SHORT_OPERATIONS.get(name, name)
+
+
+def title(name: str) -> str:
+    """What a cell type or another part of alpha is called, as in "reduction cell"."""
+    return TITLES.get(name, name)
+
+
+def heading(name: str) -> str:
+    """Its title with a capital, as a panel is headed."""
+    words = title(name)
+    return words[:1].upper() + words[1:]
+
+
+def cell_word(name: str) -> str:
+    """A cell type in one word, as in "reduction"."""
+    return title(name).removesuffix(" cell")
 
 
 def short_part(part: str) -> str:
@@ -68,9 +96,12 @@ def human_seconds(seconds: float) -> str:
 
 
 def change_text(change: GenotypeChange) -> str:
-    """What happened to one node, as in "node 2 −sep3(1) +skip(1)"."""
+    """What happened to one node, as in "node 2 −sep3(1) +skip(1)" or "output −2 +3"."""
     parts = [f"−{short_part(p)}" for p in change.removed]
     parts += [f"+{short_part(p)}" for p in change.added]
+    if parts and all(part[1:].startswith(f"{OUTPUT}(") for part in parts):
+        # The output has no operation: it takes other nodes.
+        return " ".join([OUTPUT, *(f"{p[0]}{p[1:].removeprefix(OUTPUT)[1:-1]}" for p in parts)])
     return f"node {change.node} {' '.join(parts)}"
 
 
@@ -165,7 +196,9 @@ def _derived(event: events.GenotypeDerived) -> Note | None:
     cells: dict[str, list[str]] = {}
     for change in event.changed:
         cells.setdefault(change.cell, []).append(change_text(change))
-    told = "; ".join(f"{cell} {', '.join(parts)}" for cell, parts in cells.items())
+    # Where there is one cell type, its name says nothing.
+    names = {cell: "" if cell in ONE_CELL else f"{cell} " for cell in cells}
+    told = "; ".join(f"{names[cell]}{', '.join(parts)}" for cell, parts in cells.items())
     return Note("cells", "info", told)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from darts_engine.run import networks
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.run.genotype import DARTS, NASBENCH101, NASBENCH201, OUTPUT, Genotype
 from darts_engine.run.networks import WideShape
 from darts_engine.run.size import PRESETS, Size, wide_resnet_size
 
@@ -62,6 +62,8 @@ def wide_text(shape: WideShape, classes: int | None) -> str:
 
 def describe_derived(genotype: Genotype) -> dict[str, Any]:
     """What `derive --json` prints: edges by strength, as published."""
+    if genotype.form != DARTS:
+        return genotype.to_json() | {"text": genotype.text()}
     return {
         "normal": [list(part) for part in genotype.normal],
         "reduce": [list(part) for part in genotype.reduce],
@@ -70,15 +72,33 @@ def describe_derived(genotype: Genotype) -> dict[str, Any]:
 
 
 def cells_text(genotype: Genotype) -> str:
-    """Both cells for people, a line per node."""
+    """The cells for people, a line per node."""
+    if genotype.form == NASBENCH101:
+        return _nodes_text(genotype)
     lines = []
-    for cell in CELLS:
+    for cell in genotype.cells:
         _, concat = genotype.cell(cell)
-        lines.append(f"{cell} cell, output joins states {', '.join(map(str, concat))}")
+        if genotype.form == NASBENCH201:
+            lines.append(f"{cell}, input is state 0, output is state {concat[0]}")
+        else:
+            lines.append(f"{cell} cell, output joins states {', '.join(map(str, concat))}")
         edges = genotype.edges(cell)
         for node in sorted({edge.node for edge in edges}):
             parts = [f"{e.operation}({e.input})" for e in edges if e.node == node]
             lines.append(f"  state {node} = " + " + ".join(parts))
+    return "\n".join(lines)
+
+
+def _nodes_text(genotype: Genotype) -> str:
+    """A cell whose nodes compute, and which states each takes."""
+    lines = ["cell, its nodes compute"]
+    edges = genotype.edges("cell")
+    for node in sorted({edge.node for edge in edges}):
+        into = [edge for edge in edges if edge.node == node]
+        taken = ", ".join("input" if edge.input == 0 else f"node {edge.input}" for edge in into)
+        operation = into[0].operation
+        what = OUTPUT if operation == OUTPUT else f"node {node} = {operation}"
+        lines.append(f"  {what} <- {taken}")
     return "\n".join(lines)
 
 

@@ -28,7 +28,10 @@ def describe(name: str) -> dict[str, Any]:
         "channels": facts.channels,
         "layers": facts.layers,
         "parameters": facts.parameters,
-        "alphas": len(facts.cells) * facts.edges * facts.per_edge,
+        "alphas": facts.alphas,
+        "inputs": facts.inputs,
+        "parents": list(facts.parents),
+        "has_free_nodes": facts.has_free_nodes,
     }
 
 
@@ -44,13 +47,38 @@ def text(found: dict[str, Any]) -> str:
     if "paper" not in found:
         return f"{found['name']}: {found['about']}"
     count, total = found["candidates_per_edge"], len(found["candidates"])
-    which = "each edge" if count == total else f"each edge has {count} of its own among these"
+    chooser = "node" if found["parents"] else "edge"
+    which = f"each {chooser}"
+    if count != total:
+        which += f" has {count} of its own among these"
+    # A size that is not published is not told.
+    weights = f"{found['parameters']:,} parameters, " if found["parameters"] else ""
+    sizes = (
+        "--channels, --layers and --nodes set"
+        if found["has_free_nodes"]
+        else ("--channels and --layers set")
+    )
     return (
         f"{found['name']}: {found['about']}\n{found['paper']}\n\n"
-        f"cells       {', '.join(found['cells'])}; {found['nodes']} nodes and "
-        f"{found['edges']} edges in each\n"
+        f"cells       {_cells(found)}\n"
         f"candidates  {', '.join(found['candidates'])} ({which})\n"
         f"supernet    C={found['channels']}, {found['layers']} cells, 10 classes: "
-        f"{found['parameters']:,} parameters, {found['alphas']} alphas\n\n"
-        "--channels, --layers and --nodes set another size."
+        f"{weights}{found['alphas']} alphas\n\n"
+        f"{sizes} another size."
     )
+
+
+def _cells(found: dict[str, Any]) -> str:
+    """How a cell is built."""
+    if found["parents"]:
+        *nodes, output = found["parents"]
+        return (
+            f"one type, one input; {found['nodes']} nodes take "
+            f"{', '.join(map(str, nodes))} of the states before them, the output {output}"
+        )
+    if found["inputs"] == 1:
+        return (
+            f"one type, one input; {found['nodes']} nodes and {found['edges']} edges, the last "
+            "node is the output"
+        )
+    return f"{', '.join(found['cells'])}; {found['nodes']} nodes and {found['edges']} edges in each"

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from darts_engine.run.derivation import NONE, SKIP
+from darts_engine.run.derivation import SKIP
 from darts_engine.run.events import AlphaSampled, CellLayout
+from darts_engine.run.genotype import Genotype
+from darts_engine.run.kept import row_counts, strongest
 
 
 class EdgeFigures(msgspec.Struct, frozen=True):
@@ -15,7 +17,8 @@ class EdgeFigures(msgspec.Struct, frozen=True):
         seq: of the sample.
         epoch: of the sample.
         margin: cell -> weight of an edge's strongest operation less that of its second, `none`
-            left out; 0 is undecided.
+            left out where it is never kept; 0 is undecided. Where a node keeps n parents, that of
+            the n-th less that of the next.
         skip_share: cell -> the skip connection's part of an edge's weights, from 0 to 1; cells
             without one are left out.
     """
@@ -26,20 +29,26 @@ class EdgeFigures(msgspec.Struct, frozen=True):
     skip_share: dict[str, float]
 
 
-def edge_figures(cells: Sequence[CellLayout], sample: AlphaSampled) -> EdgeFigures:
-    """The figures of a sample; what a damaged log lacks is left out."""
+def edge_figures(
+    cells: Sequence[CellLayout], sample: AlphaSampled, genotype: Genotype | None = None
+) -> EdgeFigures:
+    """The figures of a sample; what a damaged log lacks is left out.
+
+    `genotype` says how many parents a node keeps.
+    """
     margin, skip_share = {}, {}
     for layout in cells:
         margins, shares = [], []
-        for row in sample.weights.get(layout.name, []):
+        counts = row_counts(layout, genotype)
+        for row, count in zip(sample.weights.get(layout.name, []), counts, strict=False):
             known = {
                 name: weight
                 for name, weight in zip(layout.operations, row, strict=False)
                 if weight is not None
             }
-            best = sorted((w for name, w in known.items() if name != NONE), reverse=True)
+            best = [row[column] or 0.0 for column in strongest(row, layout, count + 1)]
             if best:
-                margins.append(best[0] - (best[1] if len(best) > 1 else 0.0))
+                margins.append(best[min(count, len(best)) - 1] - (best[count:] or [0.0])[0])
             if SKIP in known and (total := sum(known.values())) > 0:
                 shares.append(known[SKIP] / total)
         if margins:

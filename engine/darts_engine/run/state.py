@@ -234,7 +234,9 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
         case events.HealthMeasured():
             state.health.append(event)
             if state.started and state.alpha:
-                state.edge_figures.append(edge_figures(state.started.cells, state.alpha))
+                derived = state.genotype.genotype if state.genotype else None
+                figures = edge_figures(state.started.cells, state.alpha, derived)
+                state.edge_figures.append(figures)
         case events.MeanShifted():
             state.epoch_shifts[event.epoch] = event
         case events.GapMeasured():

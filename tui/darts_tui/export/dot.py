@@ -1,7 +1,9 @@
 """A cell as Graphviz text, in the way the field's papers draw it.
 
 Left to right: the outputs of the two cells before, c_{k-2} and c_{k-1}; the nodes, numbered from 0;
-the concatenation c_{k}. Operations stand on the edges. The background is opaque, so that the
+the concatenation c_{k}. Operations stand on the edges. A cell of NAS-Bench-201 has one input, its
+last node is its output, and edges that carry nothing are left out; in one of NAS-Bench-101 the
+operations stand in the nodes. The background is opaque, so that the
 picture reads the same in a white and in a dark viewer.
 """
 
@@ -10,18 +12,21 @@ from xml.sax.saxutils import escape
 
 import graphviz
 
-from darts_engine.run.genotype import Genotype
+from darts_engine.run.genotype import DARTS, NASBENCH101, NASBENCH201, NONE, Genotype
 from darts_engine.run.size import joined_states
 from darts_tui.safe_text import clean
 
 # DejaVu Sans comes with the package's fonts; Verdana has its widths where an SVG is viewed without.
 FONT = "DejaVu Sans,Verdana,sans-serif"
 INPUTS = ("c_{k-2}", "c_{k-1}")
-OUTPUT = "c_{k}"
+JOINED = "c_{k}"
+ONE_INPUT, LAST = "c_{in}", "c_{out}"
 SUBSCRIPTS = {
     "c_{k-2}": '<<I>c</I><SUB><FONT POINT-SIZE="10">k-2</FONT></SUB>>',
     "c_{k-1}": '<<I>c</I><SUB><FONT POINT-SIZE="10">k-1</FONT></SUB>>',
     "c_{k}": '<<I>c</I><SUB><FONT POINT-SIZE="10">k</FONT></SUB>>',
+    "c_{in}": '<<I>c</I><SUB><FONT POINT-SIZE="10">in</FONT></SUB>>',
+    "c_{out}": '<<I>c</I><SUB><FONT POINT-SIZE="10">out</FONT></SUB>>',
 }
 
 
@@ -65,15 +70,18 @@ def cell_dot(genotype: Genotype, cell: str, *, title: str = "", theme: str = "li
 
     Args:
         genotype: the architecture.
-        cell: "normal" or "reduce".
+        cell: one of the genotype's.
         title: stands above the drawing; foreign text is fine.
         theme: a name in `THEMES`.
 
     Returns:
         DOT with node names `c_{k-2}`, `c_{k-1}`, `0`, `1`, ..., `c_{k}`. A node without an input is
-        dashed and, as in the network that is built from the cell, not concatenated.
+        dashed and, as in the network that is built from the cell, not concatenated. With one input,
+        `c_{in}`, `1`, `2`, ..., `c_{out}`.
     """
     colours = THEMES[theme]
+    if genotype.form != DARTS:
+        return _one_input_dot(genotype, cell, title, colours)
     edges = genotype.edges(cell)
     fed = {edge.node for edge in genotype.live_edges(cell)}
     graph = _graph(title, colours)
@@ -82,14 +90,44 @@ def cell_dot(genotype: Genotype, cell: str, *, title: str = "", theme: str = "li
             first.node(name, SUBSCRIPTS[name], fillcolor=colours.input)
     for state in range(2, genotype.nodes(cell) + 2):
         isolated = {} if state in fed else {"style": "rounded,dashed", "color": colours.faint}
-        graph.node(state_name(state), fillcolor=colours.node, **isolated)
+        # Said, because not every renderer takes the name of a node without a label for one.
+        name = state_name(state)
+        graph.node(name, name, fillcolor=colours.node, **isolated)
     with graph.subgraph(graph_attr={"rank": "sink"}) as last:
-        last.node(OUTPUT, SUBSCRIPTS[OUTPUT], fillcolor=colours.output)
+        last.node(JOINED, SUBSCRIPTS[JOINED], fillcolor=colours.output)
     for edge in edges:
         graph.edge(state_name(edge.input), state_name(edge.node), _operation(edge.operation))
     for state in joined_states(genotype, cell):
-        graph.edge(state_name(state), OUTPUT, color=colours.faint)
+        graph.edge(state_name(state), JOINED, color=colours.faint)
     return str(graph.source)
+
+
+def _one_input_dot(genotype: Genotype, cell: str, title: str, colours: Theme) -> str:
+    edges = genotype.edges(cell)
+    if genotype.form == NASBENCH201:
+        edges = [edge for edge in edges if edge.operation != NONE]
+    fed = {edge.node for edge in genotype.live_edges(cell)}
+    last = genotype.nodes(cell)
+    computes = {edge.node: edge.operation for edge in edges if genotype.form == NASBENCH101}
+    graph = _graph(title, colours)
+    with graph.subgraph(graph_attr={"rank": "source"}) as first:
+        first.node(ONE_INPUT, SUBSCRIPTS[ONE_INPUT], fillcolor=colours.input)
+    for state in range(1, last + 1):
+        isolated = {} if state in fed else {"style": "rounded,dashed", "color": colours.faint}
+        if state == last:
+            with graph.subgraph(graph_attr={"rank": "sink"}) as end:
+                end.node(LAST, SUBSCRIPTS[LAST], fillcolor=colours.output, **isolated)
+            continue
+        label = _literal(computes.get(state, str(state)))
+        graph.node(str(state), label, fillcolor=colours.node, **isolated)
+    for edge in edges:
+        names = (_one_input_name(edge.input, last), _one_input_name(edge.node, last))
+        graph.edge(*names, _operation(edge.operation) if edge.node not in computes else None)
+    return str(graph.source)
+
+
+def _one_input_name(state: int, last: int) -> str:
+    return {0: ONE_INPUT, last: LAST}.get(state, str(state))
 
 
 def _graph(title: str, colours: Theme) -> graphviz.Digraph:

@@ -12,20 +12,20 @@ from pathlib import Path
 from darts_engine.run.errors import NotFoundError, RunError
 from darts_engine.run.events import AlphaSampled, AnyEvent, Rewound
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.run.genotype import Genotype
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
 from darts_tui.export import pictures, tables
 from darts_tui.export.dot import THEMES, cell_dot
 from darts_tui.export.files import open_folder, safe_stem, write_whole
 from darts_tui.export.render import FORMATS, RenderError, render
+from darts_tui.notes import title
 from darts_tui.safe_text import clean
 
 WHAT = ("cells", "alphas", "curves")
 # Whatever there is of them.
 ALL = "all"
 MAX_CAPTION = 80
-CELL_TITLES = {"normal": "normal cell", "reduce": "reduction cell"}
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Plan:
     tables: dict[str, Iterable[bytes]] = field(default_factory=dict)
 
     def add_cells(self, stem: str, caption: str, genotype: Genotype) -> None:
-        """Both cells of a genotype."""
-        for cell in CELLS:
-            title = f"{clean(caption, MAX_CAPTION)}, {CELL_TITLES[cell]}"
+        """The cells of a genotype."""
+        for cell in genotype.cells:
+            words = f"{clean(caption, MAX_CAPTION)}, {title(cell)}"
             self.drawings[f"{stem}-{cell}"] = cell_dot(
-                genotype, cell, title=title, theme=self.theme
+                genotype, cell, title=words, theme=self.theme
             )
 
     def add_picture(
@@ -141,12 +141,12 @@ def _plan_run(plan: Plan, run: RunFolder, what: Collection[str], epoch: int | No
             raise _nothing_yet(run, state, "alphas")
         genotype = _genotype(run, state, epoch)
         for layout in state.started.cells:
-            title = f"{run.name}, {CELL_TITLES.get(layout.name, layout.name)}, epoch {sample.epoch}"
+            words = f"{run.name}, {title(layout.name)}, epoch {sample.epoch}"
             name = f"{stem}{moment}-alphas-{safe_stem(layout.name)}"
-            plan.add_picture(name, pictures.heatmap(layout, sample, genotype, title))
+            plan.add_picture(name, pictures.heatmap(layout, sample, genotype, words))
             past = [a for e, a in sorted(state.epoch_alphas.items()) if e <= sample.epoch]
-            title = f"{run.name}, {CELL_TITLES.get(layout.name, layout.name)}"
-            plan.add_picture(f"{name}-over-epochs", pictures.history(layout, past, genotype, title))
+            words = f"{run.name}, {title(layout.name)}"
+            plan.add_picture(f"{name}-over-epochs", pictures.history(layout, past, genotype, words))
         samples = _samples(run, state.last_seq, rewinds)
         plan.tables[f"{stem}-alphas.csv"] = tables.alpha_table(state.started.cells, samples)
     if "curves" in what:

@@ -11,7 +11,8 @@ import msgspec
 
 from darts_engine.run.errors import RunError
 from darts_engine.run.events import AlphaSampled, CellLayout, Matrix, ScheduleSpan
-from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.run.genotype import ONE_CELL, Genotype
+from darts_engine.run.kept import kept_columns, row_labels
 from darts_engine.run.state import RunState
 from darts_tui.export.dot import state_name
 from darts_tui.export.render import ChildError, RenderError, fonts, run_child
@@ -30,7 +31,7 @@ class Heatmap(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Mixing weights of a cell: a row per edge, a column per operation.
 
     `kept` holds the (row, column) places of the derived operations; `groups` how many rows each
-    node has.
+    node has. Where nodes choose, a row is a node, and a column may be a parent.
     """
 
     title: str
@@ -145,7 +146,10 @@ def heatmap(layout: CellLayout, sample: AlphaSampled, genotype: Genotype, title:
         rows=_edge_names(layout),
         columns=[clean(name) for name in layout.operations],
         kept=_kept(layout, genotype),
-        groups=[sum(target == node for _, target in layout.edges) for node in nodes],
+        # Rows that are nodes need no lines between them.
+        groups=[sum(target == node for _, target in layout.edges) for node in nodes]
+        if layout.shows == "edges"
+        else [len(layout.edges)],
     )
 
 
@@ -159,9 +163,10 @@ def history(
     """
     nodes = sorted({target for _, target in layout.edges})
     taken = dict.fromkeys(nodes, 0)
-    places = []
+    places: list[tuple[int, int]] = []
     for _, target in layout.edges:
-        places.append((nodes.index(target), taken[target]))
+        is_edge = layout.shows == "edges"
+        places.append((nodes.index(target), taken[target]) if is_edge else (0, len(places)))
         taken[target] += 1
     values = [_weights(layout, sample) for sample in samples]
     return History(
@@ -182,7 +187,9 @@ def _weights(layout: CellLayout, sample: AlphaSampled) -> Matrix:
         0 < len(values) == len(layout.edges) <= MAX_ROWS
         and 0 < len(layout.operations) <= MAX_COLUMNS
         and all(len(row) == len(layout.operations) for row in values)
-        and all(0 <= source < target for source, target in layout.edges)
+        and all(0 <= source <= target for source, target in layout.edges)
+        and (layout.shows != "edges" or all(source < target for source, target in layout.edges))
+        and len(row_labels(layout)) == len(layout.edges)
     )
     if not shape_holds:
         raise RunError(
@@ -194,17 +201,21 @@ def _weights(layout: CellLayout, sample: AlphaSampled) -> Matrix:
 
 def _edge_names(layout: CellLayout) -> list[str]:
     """Edges as "cₖ₋₂ → 0": matplotlib reads no markup here, and its own takes seconds."""
+    if layout.shows != "edges":
+        return [clean(label) for label in row_labels(layout)]
+    if layout.name in ONE_CELL:
+        return [f"{source} → {target}" for source, target in layout.edges]
     names = [state_name(state).translate(SUBSCRIPT) for state in (0, 1)]
     return [f"{names[s] if s < 2 else state_name(s)} → {state_name(t)}" for s, t in layout.edges]
 
 
 def _kept(layout: CellLayout, genotype: Genotype) -> list[tuple[int, int]]:
     """Where the derived operations stand in the cell's matrix."""
-    rows = {tuple(edge): row for row, edge in enumerate(layout.edges)}
     return [
-        (rows[edge.input, edge.node], layout.operations.index(edge.operation))
-        for edge in (genotype.edges(layout.name) if layout.name in CELLS else ())
-        if (edge.input, edge.node) in rows and edge.operation in layout.operations
+        (row, column)
+        for row, columns in enumerate(kept_columns(layout, genotype))
+        for column in columns
+        if column < len(layout.operations)
     ]
 
 

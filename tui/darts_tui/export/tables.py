@@ -1,7 +1,8 @@
 """Alphas, epochs and confusions as CSV (RFC 4180): a row per recorded number, epoch or class.
 
-States count from 0 as in a genotype: 0 and 1 are the cell's inputs. A number that was not finite is
-an empty field.
+States count from 0 as in a genotype: the first are the cell's inputs. A number that was not finite
+is an empty field. Where a node chooses its operation, the source is empty; where it chooses
+parents, each is a source and the operation is empty.
 """
 
 import csv
@@ -126,8 +127,16 @@ def _alpha_rows(layouts: list[CellLayout], sample: AlphaSampled) -> Iterator[tup
         weights = sample.weights.get(layout.name, [])
         # A foreign log may hold fewer rows than it announced: what is there is written.
         for edge, raw, mixed in zip(layout.edges, alphas, weights, strict=False):
-            for name, alpha, weight in zip(layout.operations, raw, mixed, strict=False):
-                yield (*when, _text(layout.name), *edge, _text(name), alpha, weight)
+            columns = zip(layout.operations, raw, mixed, strict=False)
+            for column, (name, alpha, weight) in enumerate(columns):
+                place: tuple[object, ...] = (*edge, _text(name))
+                if layout.shows == "nodes":
+                    place = ("", edge[1], _text(name))
+                elif layout.shows == "parents":
+                    if column >= edge[1]:
+                        break
+                    place = (column, edge[1], "")
+                yield (*when, _text(layout.name), *place, alpha, weight)
 
 
 def _text(foreign: str) -> str:

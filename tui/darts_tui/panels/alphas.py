@@ -2,15 +2,15 @@
 
 from darts_engine.run.derivation import NONE
 from darts_engine.run.events import AlphaSampled, CellLayout, Matrix
+from darts_engine.run.kept import kept_columns, row_counts, row_labels, strongest
 from darts_engine.run.state import RunState
-from darts_tui.notes import short_operation
+from darts_tui.notes import heading, short_operation
 from darts_tui.panels.panel import Content, Panel
 from darts_tui.panels.view import View
 from darts_tui.safe_text import clean
 from darts_tui.widgets.heatmap import Heat, Row, draw, entropy, legend, scale_of
 from darts_tui.widgets.lines import Line, Span
 
-CELL_TITLES = {"normal": "Normal cell", "reduce": "Reduction cell"}
 SKIP = "skip_connect"
 
 
@@ -20,7 +20,7 @@ class AlphaPanel(Panel):
     def __init__(self, cell: int | None = None, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._cell = cell
-        self._winners: dict[tuple[str, int], tuple[AlphaSampled, list[int | None]]] = {}
+        self._winners: dict[tuple[str, int, bool], tuple[AlphaSampled, list[tuple[int, ...]]]] = {}
 
     def content(self, view: View, width: int, height: int) -> Content:
         """The heatmap, or what is being waited for."""
@@ -29,23 +29,32 @@ class AlphaPanel(Panel):
         sample = view.state.alpha_at(view.epoch)
         if layout is None:
             return Content([(Span("this run has no alpha", "muted"),)])
-        title = (Span(clean(CELL_TITLES.get(layout.name, layout.name), 30), "bold"),)
+        title = (Span(clean(heading(layout.name), 30), "bold"),)
         if sample is None or layout.name not in sample.weights:
             return Content([(Span("waiting for the first alpha", "muted"),)], title=title)
         low, high = scale_of([row for m in sample.weights.values() for row in m])
         heat = Heat(
+            [clean(name) for name in layout.operations],
             [clean(short_operation(name)) for name in layout.operations],
             self._rows(view, layout, sample.weights[layout.name]),
             low,
             high,
+            "edge" if layout.shows == "edges" else "node",
         )
-        heading, rows = draw(heat, width)
+        head, rows = draw(heat, width)
         status = (Span(f"epoch {sample.epoch}", "muted"),)
         foot = [legend(heat, width, _summary(heat, layout))]
-        can_flip = self._cell is None and view.state.started and len(view.state.started.cells) > 1
-        flip = Span("  n other cell" if can_flip else "", "muted", "app.next_cell")
+        flip = Span(self._other(view, layout), "muted", "app.next_cell")
         details = (*title, Span("  mixing weights", "muted"), flip)
-        return Content(rows, head=[heading], foot=foot, title=details, status=status)
+        return Content(rows, head=[head], foot=foot, title=details, status=status)
+
+    def _other(self, view: View, layout: CellLayout) -> str:
+        """What the key n shows, where there is room for one of several."""
+        cells = view.state.started.cells if view.state.started else []
+        if self._cell is not None or len(cells) < 2:
+            return ""
+        following = cells[(cells.index(layout) + 1) % len(cells)]
+        return f"  n {'other cell' if layout.shows == 'edges' else clean(following.name, 20)}"
 
     def _layout(self, view: View) -> CellLayout | None:
         cells = view.state.started.cells if view.state.started else []
@@ -56,20 +65,22 @@ class AlphaPanel(Panel):
 
     def _rows(self, view: View, layout: CellLayout, weights: Matrix) -> list[Row]:
         derived = view.state.genotype_at(view.epoch)
-        known = derived is not None and layout.name in ("normal", "reduce")
-        edges = derived.genotype.edges(layout.name) if derived and known else []
-        columns = {name: column for column, name in enumerate(layout.operations)}
-        kept = {(edge.input, edge.node): columns.get(edge.operation) for edge in edges}
+        kept = kept_columns(layout, derived.genotype if derived else None)
+        labels = row_labels(layout)
         stable = self._stable(view, layout)
         return [
-            Row(f"{source}→{target}", row, kept.get((source, target)), stable[place])
-            for place, ((source, target), row) in enumerate(
-                zip(layout.edges, weights, strict=False)
+            Row(
+                clean(labels[place], 20),
+                row[: layout.edges[place][1]] if layout.shows == "parents" else row,
+                kept[place],
+                any(name != NONE for name in _names(layout, kept[place])),
+                stable[place],
             )
+            for place, row in enumerate(weights[: min(len(labels), len(layout.edges))])
         ]
 
     def _stable(self, view: View, layout: CellLayout) -> list[int]:
-        """For each edge: epochs since its strongest operation last changed."""
+        """For each row: epochs since what is strongest in it last changed."""
         epochs = sorted(e for e in view.state.epoch_alphas if e <= view.at_epoch)
         out = [0] * len(layout.edges)
         if not epochs:
@@ -85,34 +96,41 @@ class AlphaPanel(Panel):
                 out[edge] = epochs[-1] - epoch
         return out
 
-    def _winners_of(self, state: RunState, epoch: int, layout: CellLayout) -> list[int | None]:
-        """The strongest operation of each edge, looked up once for each sample."""
+    def _winners_of(self, state: RunState, epoch: int, layout: CellLayout) -> list[tuple[int, ...]]:
+        """The strongest columns of each row, looked up once for each sample."""
         sample = state.epoch_alphas[epoch]
-        key = (layout.name, epoch)
+        # Before the first derivation it is not known how many parents a node keeps.
+        key = (layout.name, epoch, state.genotype is None)
         found = self._winners.get(key)
         if found is None or found[0] is not sample:
-            rows = sample.weights.get(layout.name, [])
-            winners = [strongest(row, layout.operations) for row in rows]
-            winners += [None] * (len(layout.edges) - len(winners))
-            found = self._winners[key] = (sample, winners)
+            found = self._winners[key] = (sample, winners(state, layout, sample))
         return found[1]
 
 
-def strongest(row: list[float | None], operations: list[str]) -> int | None:
-    """The column a derivation would take from an edge: the largest weight that is not `none`."""
-    candidates = [
-        (weight, -column)
-        for column, (weight, name) in enumerate(zip(row, operations, strict=False))
-        if weight is not None and name != NONE
+def winners(state: RunState, layout: CellLayout, sample: AlphaSampled) -> list[tuple[int, ...]]:
+    """The columns that a derivation would take from each row of a sample, in their order.
+
+    What a damaged log lacks has none.
+    """
+    rows = sample.weights.get(layout.name, [])
+    # The number of parents is the space's, whichever genotype tells it.
+    counts = row_counts(layout, state.genotype.genotype if state.genotype else None)
+    found = [
+        tuple(sorted(strongest(row, layout, count)))
+        for row, count in zip(rows, counts, strict=False)
     ]
-    return -max(candidates)[1] if candidates else None
+    return found + [()] * (len(layout.edges) - len(found))
+
+
+def _names(layout: CellLayout, columns: tuple[int, ...]) -> list[str]:
+    return [layout.operations[column] for column in columns if column < len(layout.operations)]
 
 
 def _summary(heat: Heat, layout: CellLayout) -> Line:
-    kept = [row for row in heat.rows if row.derived is not None]
+    kept = [row for row in heat.rows if row.is_kept]
     spans: list[Span] = []
     if SKIP in layout.operations and kept:
-        skips = sum(row.derived == layout.operations.index(SKIP) for row in kept)
+        skips = sum(layout.operations.index(SKIP) in row.derived for row in kept)
         role = "warning" if 2 * skips > len(kept) else "muted"
         mark = "▲ " if 2 * skips > len(kept) else ""
         spans.append(Span(f"{mark}skips {skips}/{len(kept)}", role))

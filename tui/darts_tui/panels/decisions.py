@@ -1,15 +1,18 @@
 """What each edge would have chosen, epoch by epoch: how the search made up its mind.
 
 A row per edge, time from left to right. The colour is the weight of the strongest operation, and
-its number is written where it differs from the epoch before.
+its number is written where it differs from the epoch before. Where a node chooses several parents,
+their states are written, and the colour is the weight of the weakest of them.
 """
 
 from typing import ClassVar
 
 from darts_engine.run.derivation import NONE
 from darts_engine.run.events import AlphaSampled, CellLayout
-from darts_tui.notes import short_operation
-from darts_tui.panels.alphas import CELL_TITLES, strongest
+from darts_engine.run.genotype import ONE_CELL
+from darts_engine.run.kept import row_labels
+from darts_tui.notes import heading, short_operation
+from darts_tui.panels.alphas import winners
 from darts_tui.panels.panel import Content, Panel
 from darts_tui.panels.view import View
 from darts_tui.safe_text import clean
@@ -37,16 +40,24 @@ class DecisionsPanel(Panel):
         epochs = sorted(epoch for epoch in view.state.epoch_alphas if epoch <= view.at_epoch)
         if not epochs:
             return Content([(Span("waiting for the first alpha", "muted"),)])
-        label = 2 + max(len(f"{a}→{b}") for a, b in layout.edges) + 1
+        labels = [clean(label, 20) for label in row_labels(layout)]
+        label = 2 + max(map(len, labels), default=3) + 1
         room = max(1, width - label)
         wide = max(1, min(6, room // len(epochs)))
         shown = epochs if len(epochs) <= room else _thinned(epochs, room)
         samples = [view.state.epoch_alphas[epoch] for epoch in shown]
         now = view.state.alpha_at(view.epoch) or samples[-1]
         scale = scale_of([row for m in now.weights.values() for row in m])
-        rows = [_row(layout, at, samples, wide, label, scale) for at in range(len(layout.edges))]
+        chosen = [winners(view.state, layout, sample) for sample in samples]
+        rows = [
+            (
+                Span(f"  {name}".ljust(label), "muted"),
+                *_row(layout, at, samples, chosen, wide, scale),
+            )
+            for at, name in enumerate(labels[: len(layout.edges)])
+        ]
         title: Line = (
-            Span(clean(CELL_TITLES.get(layout.name, layout.name), 20), ""),
+            Span(clean(heading(layout.name), 20), ""),
             Span(f"  epochs {shown[0]} to {shown[-1]}", "muted"),
         )
         return Content(rows, foot=[_legend(layout)], title=title)
@@ -58,33 +69,32 @@ def _thinned(epochs: list[int], room: int) -> list[int]:
 
 def _row(
     layout: CellLayout,
-    edge: int,
+    at: int,
     samples: list[AlphaSampled],
+    chosen: list[list[tuple[int, ...]]],
     wide: int,
-    label: int,
     scale: tuple[float, float],
 ) -> Line:
-    source, target = layout.edges[edge]
-    spans = [Span(f"  {source}→{target}".ljust(label), "muted")]
-    before: int | None = None
-    for sample in samples:
-        rows = sample.weights.get(layout.name, [])
-        weights = rows[edge] if edge < len(rows) else []
-        column = strongest(weights, layout.operations)
-        weight = weights[column] if column is not None else None
-        if column is None or weight is None:
+    spans: list[Span] = []
+    before: tuple[int, ...] = ()
+    for sample, winners_of_rows in zip(samples, chosen, strict=True):
+        columns = winners_of_rows[at]
+        weights = [sample.weights[layout.name][at][column] or 0.0 for column in columns]
+        if not columns:
             spans.append(Span(" " * wide))
             continue
-        mark = str(column) if column != before else ""
-        spans.append(Span(mark.ljust(wide)[:wide], f"heat-{level(weight, *scale)}"))
-        before = column
+        mark = "".join(map(str, columns)) if columns != before else ""
+        spans.append(Span(mark.ljust(wide)[:wide], f"heat-{level(min(weights), *scale)}"))
+        before = columns
     return tuple(spans)
 
 
 def _legend(layout: CellLayout) -> Line:
+    if layout.shows == "parents":
+        return (Span("  states taken; 0 is the cell's input", "muted"),)
     spans: list[Span] = [Span("  ")]
     for column, name in enumerate(layout.operations):
-        if name != NONE:
+        if name != NONE or layout.name in ONE_CELL:
             spans += [
                 Span(f"{column} ", "bold"),
                 Span(f"{clean(short_operation(name))}  ", "muted"),

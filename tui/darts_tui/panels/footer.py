@@ -70,7 +70,8 @@ def _keys(view: View) -> list[tuple[str, str, str]]:
         ("x", "Stop", "app.stop"),
     ]
     looking = [("e", "Export", "app.export"), ("[ ]", "Scrub", "app.scrub(-1)")]
-    if not view.is_training:
+    cells = view.state.started.cells if view.state.started else None
+    if not view.is_training and (cells is None or len(cells) > 1):
         looking.append(("n", "Cell", "app.next_cell"))
     more = [("s", "Smooth", "app.smooth"), ("y", "Log scale", "app.log_scale")]
     more += [("t", "Theme", "app.next_theme"), (":", "Palette", "app.command_palette")]

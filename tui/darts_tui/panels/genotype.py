@@ -1,22 +1,35 @@
 """The derived cells, node by node, and what changed last."""
 
 import textwrap
+from collections.abc import Callable
 from typing import ClassVar
 
 from darts_engine.run.events import GenotypeChange, GenotypeDerived
-from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.run.genotype import (
+    NASBENCH101,
+    NASBENCH201,
+    NONE,
+    ONE_CELL,
+    OUTPUT,
+    Edge,
+    Genotype,
+)
 from darts_engine.run.networks import wide_in
-from darts_tui.notes import change_text, short_operation, short_part, tabulated_text
+from darts_tui.notes import (
+    cell_word,
+    change_text,
+    short_operation,
+    short_part,
+    tabulated_text,
+)
 from darts_tui.panels.panel import Content, Panel
 from darts_tui.panels.view import View
 from darts_tui.safe_text import clean
 from darts_tui.widgets.lines import EMPTY, Line, Span, fit, width_of
 
-TITLES = {"normal": "normal", "reduce": "reduction"}
-
 
 class GenotypePanel(Panel):
-    """Both cells in the published notation: operation(input) for each node."""
+    """The cells in the published notation: operation(input) for each node."""
 
     TITLE: ClassVar[str] = "Genotype"
 
@@ -35,8 +48,11 @@ class GenotypePanel(Panel):
         title, said = _tabulated(view, width, height - len(rows) - 1)
         rows += said
         rows += _changes(derived, height - len(rows) - 1)
-        stable = {cell: view.state.stable_epochs(cell, view.epoch) for cell in CELLS}
-        words = f"stable: normal {stable['normal']}, reduction {stable['reduce']} ep"
+        stable = {c: view.state.stable_epochs(c, view.epoch) for c in genotype.cells}
+        told = [f"{cell_word(cell)} {epochs}" for cell, epochs in stable.items()]
+        if len(told) == 1:
+            told = [str(epochs) for epochs in stable.values()]
+        words = f"stable: {', '.join(told)} ep"
         return Content(rows, head=[head], title=title, status=(Span(words, "muted"),))
 
 
@@ -71,25 +87,46 @@ def _without_cells(view: View) -> list[Line]:
 def _table(
     genotype: Genotype, changed: list[GenotypeChange], width: int
 ) -> tuple[Line, list[Line]]:
-    """A row per node with both cells side by side; names written out where they fit."""
+    """A row per node with the cells side by side; names written out where they fit."""
     added = {(c.cell, c.node, part) for c in changed for part in c.added}
+    cells = genotype.cells
     for is_long in (True, False):
-        columns = {c: _column(genotype, c, added, is_long=is_long) for c in CELLS}
-        size = max((width_of(line) for c in CELLS for line in columns[c]), default=10) + 2
-        if 6 + 2 * size <= width:
+        columns = {c: _column(genotype, c, added, is_long=is_long) for c in cells}
+        size = max((width_of(line) for c in cells for line in columns[c]), default=10) + 2
+        if 6 + len(cells) * size <= width:
             break
-    size = min(max(size, 12), (width - 6) // 2)
+    size = min(max(size, 12), (width - 6) // len(cells))
     head: Line = (
         Span("node  ", "muted"),
-        *(Span(TITLES[cell].ljust(size), "muted") for cell in CELLS),
+        *(Span(cell_word(cell).ljust(size), "muted") for cell in cells),
     )
+    nodes = max(len(columns[cell]) for cell in cells)
+    labels = [f"{genotype.inputs + at:3d}" for at in range(nodes)]
+    if genotype.form == NASBENCH101:
+        labels[-1] = "out"
+    elif outputs := _outputs(genotype):
+        labels.append("out")
+        for cell, line in outputs.items():
+            columns[cell] += [EMPTY] * (nodes - len(columns[cell])) + [line]
     rows: list[Line] = []
-    for at in range(max(len(columns[cell]) for cell in CELLS)):
-        cells = [columns[cell][at] if at < len(columns[cell]) else EMPTY for cell in CELLS]
-        rows.append(
-            (Span(f"{at + 2:3d}   ", "muted"), *(s for line in cells for s in fit(line, size)))
-        )
+    for at, label in enumerate(labels):
+        parts = [columns[cell][at] if at < len(columns[cell]) else EMPTY for cell in cells]
+        spans = [span for part in parts for span in fit(part, size)]
+        rows.append((Span(f"{label:<6}", "muted"), *spans))
     return head, rows
+
+
+def _outputs(genotype: Genotype) -> dict[str, Line]:
+    """The states that each cell's output joins, where they are not simply all nodes."""
+    joined = {cell: genotype.cell(cell)[1] for cell in genotype.cells}
+    if genotype.form == NASBENCH201 or all(
+        len(states) == genotype.nodes(cell) for cell, states in joined.items()
+    ):
+        return {}
+    return {
+        cell: (Span(f"joins {', '.join(map(str, states))}", "muted"),)
+        for cell, states in joined.items()
+    }
 
 
 def _column(
@@ -101,16 +138,35 @@ def _column(
     def name(operation: str) -> str:
         return clean(operation if is_long else short_operation(operation))
 
+    def is_new(edge: Edge) -> bool:
+        return (cell, edge.node, f"{edge.operation}({edge.input})") in added
+
+    states = range(genotype.inputs, genotype.nodes(cell) + genotype.inputs)
+    nodes = [[edge for edge in edges if edge.node == state] for state in states]
+    if genotype.form == NASBENCH101:
+        return [_taking(node, name, is_new) for node in nodes]
     longest = max((len(name(edge.operation)) for edge in edges), default=4) + 5
     lines: list[Line] = []
-    for node in range(2, genotype.nodes(cell) + 2):
+    for node in nodes:
         spans: list[Span] = []
-        for edge in (e for e in edges if e.node == node):
-            is_new = (cell, node, f"{edge.operation}({edge.input})") in added
-            text = f"{name(edge.operation)}({edge.input}){'*' if is_new else ''}"
-            spans.append(Span(text.ljust(longest), "warning bold" if is_new else ""))
+        for edge in node:
+            # A cell of NAS-Bench-201 has every edge, also those that carry nothing.
+            quiet = "muted" if genotype.form == NASBENCH201 and edge.operation == NONE else ""
+            text = f"{name(edge.operation)}({edge.input}){'*' if is_new(edge) else ''}"
+            spans.append(Span(text.ljust(longest), "warning bold" if is_new(edge) else quiet))
         lines.append(tuple(spans) or (Span("–", "muted"),))
     return lines
+
+
+def _taking(edges: list[Edge], name: Callable[[str], str], is_new: Callable[[Edge], bool]) -> Line:
+    """A node that computes, as in "conv3x3 ← in, 1"."""
+    operation = next((edge.operation for edge in edges), OUTPUT)
+    spans = [] if operation == OUTPUT else [Span(f"{name(operation)} ")]
+    spans.append(Span("←", "muted"))
+    for place, edge in enumerate(edges):
+        taken = f" {edge.input or 'in'}{'*' if is_new(edge) else ''}"
+        spans += [Span("," if place else ""), Span(taken, "warning bold" if is_new(edge) else "")]
+    return tuple(spans)
 
 
 def _changes(derived: GenotypeDerived, room: int) -> list[Line]:
@@ -119,12 +175,17 @@ def _changes(derived: GenotypeDerived, room: int) -> list[Line]:
         return []
     lines: list[Line] = [EMPTY, (Span(f"* changed in epoch {derived.epoch}", "muted"),)]
     for change in derived.changed[: max(0, room - 2)]:
-        spans = [Span(f"  {TITLES.get(change.cell, clean(change.cell)):<10}", "muted")]
+        spans = [Span(f"  {_before(change):<10}" if _before(change) else "  ", "muted")]
         spans.append(Span(f"node {change.node}  ", "muted"))
         spans += [Span(f"−{clean(short_part(p))} ", "error") for p in change.removed]
         spans += [Span(f"+{clean(short_part(p))} ", "success") for p in change.added]
         lines.append(tuple(spans))
     return lines
+
+
+def _before(change: GenotypeChange) -> str:
+    """The cell type that changed, where there are several."""
+    return "" if change.cell in ONE_CELL else clean(cell_word(change.cell))
 
 
 class HistoryPanel(Panel):
@@ -144,7 +205,7 @@ class HistoryPanel(Panel):
         for derived in view.state.genotypes:
             if derived.epoch > view.at_epoch:
                 break
-            told = [f"{TITLES.get(c.cell, c.cell)} {change_text(c)}" for c in derived.changed]
+            told = [f"{_before(c)} {change_text(c)}".strip() for c in derived.changed]
             words = clean("; ".join(told) or "first derivation")
             rows.append((Span(f"epoch {derived.epoch:4d}  ", "muted"), Span(words)))
         if not rows:

@@ -3,6 +3,7 @@
 import textwrap
 from typing import ClassVar
 
+from darts_engine.run.derivation import SKIP
 from darts_engine.run.events import HealthMeasured
 from darts_tui.panels.figure import LABEL, Figure, figure_rows
 from darts_tui.panels.panel import Content, Panel
@@ -51,7 +52,7 @@ class HealthPanel(Panel):
 
 def _chosen(view: View, measured: list[HealthMeasured], height: int, below: int) -> list[Figure]:
     """What fits, the most telling first: the overview has few rows, the tab many."""
-    first = [*_skips(measured), *_entropies(measured), *_sharpness(measured), *_gaps(view)]
+    first = [*_skips(view, measured), *_entropies(measured), *_sharpness(measured), *_gaps(view)]
     norms, edges = _norms(measured), _edges(view)
     if len(first) + len(norms) > height:
         return first
@@ -59,7 +60,11 @@ def _chosen(view: View, measured: list[HealthMeasured], height: int, below: int)
     return [*first, *(edges if roomy else []), *norms]
 
 
-def _skips(measured: list[HealthMeasured]) -> list[Figure]:
+def _skips(view: View, measured: list[HealthMeasured]) -> list[Figure]:
+    """Skip connections that were derived, in spaces that have them."""
+    layouts = view.state.started.cells if view.state.started else []
+    if layouts and not any(SKIP in layout.operations for layout in layouts):
+        return []
     out = []
     for cell, count in measured[-1].skip_count.items():
         kept = measured[-1].kept_edges.get(cell, 0)

@@ -102,6 +102,7 @@ class Dashboard(Screen[None]):
                 AlphaPanel(0, id="alpha-0"),
                 AlphaPanel(1, id="alpha-1"),
                 AlphaPanel(id="alpha-flip"),
+                DecisionsPanel(0, id="alpha-decisions"),
                 id="band-alpha",
             ),
             Vitals(id="vitals"),
@@ -182,6 +183,7 @@ class Dashboard(Screen[None]):
         size = self.size
         new = plan(size.width, size.height, edges, len(cells), notice_rows, shifts=shifts)
         self.set_class(new.two, "-two")
+        self.set_class(new.beside, "-beside")
         if new == self._plan:
             return
         self._plan = new

@@ -15,11 +15,13 @@ class Plan:
 
     Attributes:
         two: whether both cells stand side by side.
+        beside: whether the decisions of the only cell stand beside it.
         stacked: whether the two curves stand one above the other.
         figures: which panels share the band of figures.
     """
 
     two: bool
+    beside: bool
     stacked: bool
     alpha: int
     vitals: int
@@ -60,6 +62,7 @@ def plan(
         events = left - vitals if left - vitals >= 4 else 0
     return Plan(
         two=cells > 1,
+        beside=cells == 1,
         stacked=False,
         alpha=alpha,
         vitals=vitals,
@@ -80,6 +83,7 @@ def _narrow_search(width: int, alpha: int, vitals: int, left: int) -> Plan:
         curves += left - events
     return Plan(
         two=False,
+        beside=False,
         stacked=False,
         alpha=alpha,
         vitals=vitals,
@@ -99,6 +103,7 @@ def _training(width: int, room: int) -> Plan:
     events = 8 if left >= 26 else 5 if left >= 17 and figures_rows else 0
     return Plan(
         two=False,
+        beside=False,
         stacked=stacked,
         alpha=0,
         vitals=vitals,

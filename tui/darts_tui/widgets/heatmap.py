@@ -1,7 +1,8 @@
 """The mixing weights of one cell: a row per edge, a column per operation.
 
 Colours are 16 levels of one scale; the digits say the same without any colour. What is left out
-when there is little room: first the stable epochs, then the entropy, then the digits.
+when there is little room: first the operations' full names, then the stable epochs, then the
+entropy, then the digits.
 """
 
 import math
@@ -16,29 +17,38 @@ _ENDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0)
 
 @dataclass(frozen=True)
 class Row:
-    """One edge.
+    """One edge, or a node that chooses.
 
     Attributes:
         label: as in "0→2".
-        weights: one per operation; None where it was not a finite number.
-        derived: the column the genotype takes from this edge, None where the edge is not kept.
-        stable: epochs since the edge's strongest operation last changed.
+        weights: one per operation; None where it was not a finite number. A node with fewer parents
+            to choose from than there are columns has fewer.
+        derived: the columns the genotype takes from this row.
+        is_kept: whether the derived network has this edge.
+        stable: epochs since what is strongest in this row last changed.
     """
 
     label: str
     weights: Sequence[float | None]
-    derived: int | None
+    derived: tuple[int, ...]
+    is_kept: bool
     stable: int
 
 
 @dataclass(frozen=True)
 class Heat:
-    """A cell's rows, the names of its columns, and the scale that 16 levels divide."""
+    """A cell's rows, the names of its columns, and the scale that 16 levels divide.
 
-    operations: Sequence[str]
+    `names` are written where there is room for them, `short_names` elsewhere; `corner` says what a
+    row is.
+    """
+
+    names: Sequence[str]
+    short_names: Sequence[str]
     rows: Sequence[Row]
     low: float
     high: float
+    corner: str = "edge"
 
 
 def scale_of(weights: Sequence[Sequence[float | None]]) -> tuple[float, float]:
@@ -80,13 +90,22 @@ class _Columns:
     cell: int
     has_entropy: bool
     has_stable: bool
+    names: Sequence[str]
 
 
 def _columns(heat: Heat, width: int) -> _Columns:
     """The widest layout that fits."""
     edge = 2 + max((len(row.label) for row in heat.rows), default=3) + 1
-    count = max(1, len(heat.operations))
+    count = max(1, len(heat.names))
+
+    def wide_enough(names: Sequence[str]) -> int:
+        return max([7, *(len(name) + 2 for name in names)])
+
+    full, short = wide_enough(heat.names), wide_enough(heat.short_names)
+    if edge + full * count + 10 <= width:
+        return _Columns(edge, full, True, True, heat.names)
     for cell, has_entropy, has_stable in (
+        (short, True, True),
         (7, True, True),
         (6, True, True),
         (5, True, True),
@@ -97,8 +116,8 @@ def _columns(heat: Heat, width: int) -> _Columns:
     ):
         needed = edge + cell * count + has_entropy * 5 + has_stable * 5
         if needed <= width:
-            return _Columns(edge, cell, has_entropy, has_stable)
-    return _Columns(edge, 1, False, False)
+            return _Columns(edge, cell, has_entropy, has_stable, heat.short_names)
+    return _Columns(edge, 1, False, False, heat.short_names)
 
 
 def draw(heat: Heat, width: int) -> tuple[Line, list[Line]]:
@@ -108,8 +127,8 @@ def draw(heat: Heat, width: int) -> tuple[Line, list[Line]]:
 
 
 def _heading(heat: Heat, columns: _Columns) -> Line:
-    names = "".join(name[: columns.cell].center(columns.cell) for name in heat.operations)
-    text = "  edge".ljust(columns.edge)[: columns.edge] + names
+    names = "".join(name[: columns.cell].center(columns.cell) for name in columns.names)
+    text = f"  {heat.corner}".ljust(columns.edge)[: columns.edge] + names
     if columns.has_entropy:
         text += "    H"
     if columns.has_stable:
@@ -118,15 +137,16 @@ def _heading(heat: Heat, columns: _Columns) -> Line:
 
 
 def _row(heat: Heat, row: Row, columns: _Columns) -> Line:
-    kept = row.derived is not None
     line = [
-        Span("▸ " if kept else "  ", "accent"),
-        Span(row.label.ljust(columns.edge - 2), "" if kept else "muted"),
+        Span("▸ " if row.is_kept else "  ", "accent"),
+        Span(row.label.ljust(columns.edge - 2), "" if row.is_kept else "muted"),
     ]
     for column, weight in enumerate(row.weights):
         heat_role = f"heat-{level(weight, heat.low, heat.high)}" if weight is not None else "muted"
-        text = _cell_text(weight, column == row.derived, columns.cell)
-        line.append(Span(text, f"{heat_role} bold" if column == row.derived else heat_role))
+        text = _cell_text(weight, column in row.derived, columns.cell)
+        line.append(Span(text, f"{heat_role} bold" if column in row.derived else heat_role))
+    if len(row.weights) < len(heat.names):
+        line.append(Span(" " * columns.cell * (len(heat.names) - len(row.weights))))
     if columns.has_entropy:
         value = entropy(row.weights)
         line.append(Span(f"{value:5.2f}" if value is not None else "    –", "muted"))
