@@ -35,6 +35,7 @@ def refuse_nonsense(config: Config, where: str) -> None:
         _refuse_nonsense_order(config.search, where)
         methods.refuse_nonsense(config.method, where)
         _refuse_nonsense_cells(config, where)
+        _refuse_nonsense_decay(config, where)
         differentiates_twice = config.search.hvp == "exact" or config.search.hvp_check
         if config.engine.compile and config.search.order == 2 and differentiates_twice:
             raise ConfigError(
@@ -77,6 +78,16 @@ def _refuse_nonsense_cells(config: SearchConfig, where: str) -> None:
             where=where,
             remedy="leave out --checkpoint-activations, or --edge-drop-path, the staged schedule "
             "and the space s4",
+        )
+
+
+def _refuse_nonsense_decay(config: SearchConfig, where: str) -> None:
+    decay, most = config.weights.weight_decay, config.method.adapt_most
+    if config.method.stop == "eigenvalue-adapt" and not 0 < decay < most:
+        raise ConfigError(
+            f"a weight decay of {decay:g} cannot be multiplied until it is {most:g}",
+            where=where,
+            remedy="use a --weight-decay above 0 and below --adapt-most, or --stop eigenvalue",
         )
 
 
