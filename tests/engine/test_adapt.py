@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 
 from darts_engine import checkpoint
 from darts_engine import device as devices
@@ -22,7 +23,7 @@ from darts_engine.run.genotype import published
 from darts_engine.run.state import RunState, fold
 from darts_engine.search import Search
 from engine_kit import Engine, make_run, newest_state, of_type, rise_until_decayed, state_of, told
-from parallel_kit import images
+from parallel_kit import go_back_together, images, on_ranks
 
 PLAIN = published()["DARTS_V2"].genotype
 ADA = {"search__method": "r-darts-ada", "search__epochs": 6}
@@ -270,14 +271,12 @@ def forget_the_ends() -> None:
     checkpoint.prune = lambda folder, keep, ends=(): prune(folder, 1, ends)  # type: ignore[assignment]
 
 
-@pytest.mark.slow
-def test_ranks_go_back_together_to_what_one_process_comes_to(runs: Path, whole: RunFolder):
-    run = make_run(runs, "ranks", **ADA)
-    assert Engine(run, rise_until_decayed, nproc=2).wait(120) == 0
-    back = of_type(told(run), events.Rewound)
-    assert [r.to_epoch for r in back] == [3, 2]
-    assert [e.epoch for e in state_of(run).epochs] == [1, 2, 3, 4, 5, 6]
-    assert newest_state(run)["adaptation"] == newest_state(whole)["adaptation"]
+def test_ranks_go_back_together_and_stay_one_anothers_copies(tmp_path: Path):
+    one, other = on_ranks(go_back_together, str(tmp_path))
+    assert one["began"] == other["began"] == [1, 2, 3, 4, 5, 4, 3, 4, 5, 6]
+    assert one["adaptation"] == other["adaptation"]
+    assert one["groups"] == other["groups"]
+    assert all(torch.equal(one["network"][name], other["network"][name]) for name in one["network"])
 
 
 @pytest.mark.slow
