@@ -117,6 +117,63 @@ def die_at_rename(number: int) -> None:
     Path.replace = replace  # type: ignore[method-assign,assignment]
 
 
+def rise_until_decayed() -> None:
+    """For `prepare`: eigenvalues that rise until the weight decay is 0.03, and a hasty rule.
+
+    The rule goes back two epochs. At 3e-4 the eigenvalue rises in epoch 5, at 3e-3 in epoch 4: the
+    search goes 1 2 3 4 5, back behind 3, 4, back behind 2, and then 3 4 5 ... to its end.
+    """
+    from darts_engine.methods import axes
+    from darts_engine.methods.stop import EigenvalueRule
+    from darts_engine.search import Search
+
+    rises = {3e-4: 5, 3e-3: 4, 0.03: 3}
+
+    def eigenvalue(self: Search, position: Any) -> float:
+        (group,) = self._optimizer.param_groups
+        return 2.0 if position.epoch >= rises[round(group["weight_decay"], 9)] else 1.0
+
+    Search._eigenvalue = eigenvalue  # type: ignore[method-assign]
+    axes.EigenvalueRule = functools.partial(  # type: ignore[misc,assignment]
+        EigenvalueRule, window=3, delta=1, not_before=0
+    )
+
+
+def rise_and_die(turn: int, moment: int) -> None:
+    """For `prepare`: `rise_until_decayed`, killed around the n-th time that the search goes back.
+
+    Moments are, from the fact that tells of it on: before and after each fact is written, and
+    before each file is renamed into its place.
+    """
+    from darts_engine.run.log import EventLog
+
+    rise_until_decayed()
+    append, rename = EventLog.append, Path.replace
+    turns = passed = 0
+
+    def pass_a_moment() -> None:
+        nonlocal passed
+        if turns == turn:
+            if passed == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+            passed += 1
+
+    def append_or_die(self: EventLog, event: Any) -> bool:
+        nonlocal turns
+        turns += isinstance(event, events.Rewound) and bool(event.reason)
+        pass_a_moment()
+        written = append(self, event)
+        pass_a_moment()
+        return written
+
+    def rename_or_die(self: Path, target: Path) -> Path:
+        pass_a_moment()
+        return rename(self, target)
+
+    EventLog.append = append_or_die  # type: ignore[method-assign]
+    Path.replace = rename_or_die  # type: ignore[method-assign,assignment]
+
+
 class Engine:
     """An engine process; `prepare` is called in it first and must be importable by name."""
 

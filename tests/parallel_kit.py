@@ -21,7 +21,7 @@ from darts_engine.checkpoint import Position
 from darts_engine.control import Inbox, Signals
 from darts_engine.data.dataset import Dataset, Part
 from darts_engine.follower import Follower
-from darts_engine.loop import Timing
+from darts_engine.loop import Loop, Timing
 from darts_engine.meter import FiniteGuard
 from darts_engine.ranks import LOOPBACK, Place
 from darts_engine.run import commands, events
@@ -30,8 +30,9 @@ from darts_engine.run.errors import NotFiniteError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import EventLog
 from darts_engine.search import Search
+from darts_engine.system import Heart
 from darts_engine.train import Train
-from engine_kit import CONTEXT, TINY, TINY_SEARCH, TINY_TRAIN
+from engine_kit import CONTEXT, TINY, TINY_SEARCH, TINY_TRAIN, rise_until_decayed
 
 CPU = torch.device("cpu")
 SIZE = 2
@@ -171,6 +172,33 @@ def _see_in_shards(network: torch.nn.Module) -> None:
         return torch.cat(parts)[order]
 
     network.forward = shard_by_shard  # type: ignore[method-assign,assignment]
+
+
+def go_back_together(folder: str) -> dict[str, Any]:
+    """A whole search that goes back twice; the epochs that it began, and what it ends as."""
+    rise_until_decayed()
+    asked = TINY | TINY_SEARCH | {"search.method": "r-darts-ada", "search.epochs": 6}
+    config = configs.override(configs.SearchConfig(), asked)
+    search = Search(config, images(41), CPU)
+    began: list[int] = []
+    begin = search.begin_epoch
+    search.begin_epoch = lambda epoch: (began.append(epoch), begin(epoch))[1]  # type: ignore[method-assign,func-returns-value]
+    run, world = RunFolder(Path(folder)), parallel.world()
+    speaker: session.Session | Follower = Follower(run)
+    if not world.rank:
+        run.checkpoints.mkdir()
+        log = EventLog(run.events, run.torn_events)
+        inbox = Inbox(run, log.append)
+        speaker = session.Session(run, log, Signals(), inbox, keep=1, checkpoint_seconds=0)
+    speaker.join(world)
+    Loop(search, speaker, Heart(run), every=5).run(Position())
+    state = search.state()
+    return {
+        "began": began,
+        "adaptation": state["adaptation"],
+        "network": _copy(state["supernet"]),
+        "groups": state["weight_optimizer"]["param_groups"],
+    }
 
 
 def settle_with_a_nan_on_rank_1() -> str:

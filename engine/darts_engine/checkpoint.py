@@ -13,7 +13,7 @@ import hashlib
 import io
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -236,11 +236,12 @@ def refuse_foreign(folder: RunFolder, manifest: Manifest, identity: dict[str, st
             )
 
 
-def prune(folder: RunFolder, keep: int) -> None:
+def prune(folder: RunFolder, keep: int, ends: Collection[int] = ()) -> None:
     """Delete all but the newest `keep` automatic checkpoints and the newest best one.
 
     Where nearly every epoch is the best so far there are few automatic ones: then older bests stay,
-    so that there always are `keep` to fall back on.
+    so that there always are `keep` to fall back on. The newest of the end of each epoch in `ends`
+    stays too.
     """
     known = []
     for path in newest_first(folder):
@@ -250,7 +251,10 @@ def prune(folder: RunFolder, keep: int) -> None:
     automatic = [m for m in known if m.reason in AUTOMATIC]
     best = [m for m in known if m.reason == "best"]
     either = [m for m in known if m.reason in (*AUTOMATIC, "best")]
-    stay = {m.file for m in automatic[:keep] + best[:1] + either[:keep]}
+    # The newest come first, and so stay where an epoch was done again.
+    last = {m.position.epoch: m for m in reversed(known) if m.position.is_epoch_done}
+    needed = [m for epoch, m in last.items() if epoch in ends]
+    stay = {m.file for m in automatic[:keep] + best[:1] + either[:keep] + needed}
     for manifest in (m for m in either if m.file not in stay):
         path = folder.checkpoints / manifest.file
         # The manifest goes first: without it the checkpoint does not exist. A file that cannot be

@@ -13,7 +13,7 @@ from darts_engine.parallel import Decision, World
 from darts_engine.run import events
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
-from darts_engine.session import Discretisable, Reporting, Stateful, Stopped, load_into
+from darts_engine.session import Discretisable, Reporting, Returning, Stateful, Stopped, fitting
 
 
 class Follower:
@@ -60,7 +60,21 @@ class Follower:
             return Position()
         path = self.folder.checkpoints / name
         manifest = checkpoint.read_manifest(path)
-        load_into(task, checkpoint.load(self.folder, manifest), path)
+        with fitting(path):
+            task.load_state(checkpoint.load(self.folder, manifest))
+        return manifest.position
+
+    def go_back(self, task: Returning) -> Position:
+        """Go back with rank 0, to the checkpoint that it trusts.
+
+        Raises:
+            CheckpointError: it is not visible here, or does not fit.
+        """
+        path = self.folder.checkpoints / self.world.text_of_rank_0()
+        manifest = checkpoint.read_manifest(path)
+        with fitting(path):
+            task.go_back(checkpoint.load(self.folder, manifest), manifest.position)
+        self.save(task, manifest.position, reason="epoch")
         return manifest.position
 
     def boundary(self, task: Reporting, position: Position) -> None:

@@ -12,7 +12,7 @@ import psutil
 from darts_engine.checkpoint import Position
 from darts_engine.follower import Follower
 from darts_engine.run import events
-from darts_engine.session import Reporting, Session
+from darts_engine.session import Reporting, Returning, Session
 from darts_engine.stopwatch import Stopwatch
 from darts_engine.system import Heart
 
@@ -109,10 +109,8 @@ class Loop:
         began = time.monotonic()
         for event in task.opening(position):
             session.emit(event)
-        first = position.epoch + 1 if position.is_epoch_done else position.epoch
-        for epoch in range(first, task.epochs + 1):
-            if task.is_over:
-                break
+        epoch = position.epoch + 1 if position.is_epoch_done else position.epoch
+        while epoch <= task.epochs and not task.is_over:
             self._timing = Timing()
             schedules = task.begin_epoch(epoch)
             session.emit(
@@ -131,23 +129,36 @@ class Loop:
                 )
                 self._say(position)
                 self._boundary(position)
-            self._finish_epoch(position)
+            position = self._finish_epoch(position)
+            epoch = position.epoch + 1
         session.close()
         session.emit(task.finish(round(time.monotonic() - began, 3)))
 
-    def _finish_epoch(self, position: Position) -> None:
-        for event in self._task.finish_epoch(position, self._timing):
+    def _finish_epoch(self, position: Position) -> Position:
+        """Where the run stands then: at the epoch's end, or at that of an earlier one."""
+        task = self._task
+        for event in task.finish_epoch(position, self._timing):
             self._session.emit(event)
         self._measure(position)
+        if isinstance(task, Returning) and task.turn is not None:
+            self.position = position = self._session.go_back(task)
+            self._boundary(position)
+            return position
         self.position = position = Position(
             epoch=position.epoch, step=position.step, global_step=position.global_step
         )
-        is_last = self._task.is_over or position.epoch == self._task.epochs
-        reason = self._task.checkpoint_reason()
-        if position.epoch % self._every == 0 or is_last or reason == "best":
-            self._session.save(self._task, position, reason=reason)
+        is_last = task.is_over or position.epoch == task.epochs
+        reason = task.checkpoint_reason()
+        is_due = position.epoch % self._every == 0 or is_last or reason == "best"
+        if is_due or self._may_be_needed(position.epoch):
+            self._session.save(task, position, reason=reason)
         if not is_last:
             self._boundary(position)
+        return position
+
+    def _may_be_needed(self, epoch: int) -> bool:
+        task = self._task
+        return isinstance(task, Returning) and epoch in task.may_return_to(epoch)
 
     def _boundary(self, position: Position) -> None:
         before = time.monotonic()

@@ -135,6 +135,10 @@ class World:
         """What rank 0 chose. Every rank must ask."""
         return bool(self._from_rank_0([int(choice)])[0])
 
+    def number_of_rank_0(self, number: float) -> float:
+        """What rank 0 found, to the last bit. Every rank must ask."""
+        return float.fromhex(self.text_of_rank_0(number.hex()))
+
     def tell(self, decision: Decision, detail: int = 0) -> None:
         """Rank 0's word to those that `hear`.
 

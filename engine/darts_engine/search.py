@@ -6,7 +6,7 @@ it, and decides when the facts of `Search.report` are due.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -83,6 +83,8 @@ class Search:
         self._architecture = ArchitectureFacts(self.space, config.search.skip_alert)
         self._stopwatch = Stopwatch()
         self._stop = axes.stop(config)
+        self._adaptation = axes.adaptation(config)
+        self._turn: Verdict | None = None
         every = 0 if config.method.stop == "eigenvalue" else config.method.hessian_every
         rising = EigenvalueRule(every=every) if every else None
         self._alerts = Alerts(rising, config.search.entropy_alert)
@@ -145,6 +147,7 @@ class Search:
         values = self._schedule_values(epoch)
         for group in self._optimizer.param_groups:
             group["lr"] = values["lr_weights"]
+            group["weight_decay"] = values.get("weight_decay", group["weight_decay"])
         if "cutout" in values:
             self._weight_batches.cut_out(values["cutout"])
             self._alpha_batches.cut_out(values["cutout"])
@@ -238,15 +241,17 @@ class Search:
             "alpha_parameters": sum(a.numel() for a in self.supernet.alphas.parameters()),
             "images": images | {"test": len(self._dataset.test)},
             "cells": self.space.layout(),
-            "schedules": self._schedules(),
+            "schedules": self.schedules(),
         }
 
     def _schedule_values(self, epoch: int) -> dict[str, float]:
         weights, alpha = self.config.weights, self.config.alpha
         stage = staged.stage_of(self._plan, epoch)
+        decay = self._adaptation.weight_decay(epoch) if self._adaptation else None
         return {
             "lr_weights": cosine(weights.lr, weights.lr_min, epoch - stage.first, stage.epochs),
             "lr_alpha": alpha.lr if self._alpha_moves(epoch) else 0.0,
+            **({} if decay is None else {"weight_decay": decay}),
             **self.method.schedule_values(epoch),
         }
 
@@ -254,10 +259,12 @@ class Search:
         stage = staged.stage_of(self._plan, epoch)
         return epoch >= max(self.config.alpha_start, stage.first + stage.resting)
 
-    def _schedules(self) -> list[events.ScheduleSpan]:
+    def schedules(self) -> list[events.ScheduleSpan]:
+        """What is planned for every epoch, as far as is known now."""
         labels = {
             "lr_weights": "lr",
             "lr_alpha": "lr α",
+            "weight_decay": "decay",
             "drop_path": "drop path",
             "skip_dropout": "skip drop",
         }
@@ -363,7 +370,9 @@ class Search:
             return None
         draws = streams.generator(self.config.engine.seed, "eigenvalue", position.epoch)
         with self.alpha_loss(position) as loss:
-            return Curvature(loss, list(self.supernet.alphas.parameters())).dominant(draws)
+            found = Curvature(loss, list(self.supernet.alphas.parameters())).dominant(draws)
+        # Rules act on it, and all ranks have to do the same.
+        return self._world.number_of_rank_0(found)
 
     @contextmanager
     def alpha_loss(self, position: Position) -> Iterator[Callable[[], Tensor]]:
@@ -386,12 +395,21 @@ class Search:
         return evaluate(part, self._augment, self.predict)
 
     def _look_for_the_end(self, position: Position, eigenvalue: float | None) -> list[events.Event]:
-        """Let the stop rule see the epoch; an alert when it ends the search."""
+        """Let the stop rule see the epoch; an alert when it ends the search.
+
+        When it sends the search back instead, there is nothing to say of what is given up.
+        """
         genotype = self.space.derive(self.method.mixing())
         self._genotypes.append(genotype.text())
         mixing = self.method.mixing()
         rankings = {cell: w.argmax(-1).tolist() for cell, w in mixing.items()}
         seen = Seen(position.epoch, eigenvalue, genotype, rankings)
+        if self._adaptation is not None:
+            self._turn = self._adaptation.look(seen)
+            if position.epoch == self.epochs:
+                self._turn = None
+            if self._turn is not None:
+                return []
         entropies = self._architecture.entropies(mixing)
         said: list[events.Event] = [*self._alerts.look(position, seen, entropies)]
         if self._stop is None:
@@ -410,6 +428,41 @@ class Search:
             )
         )
         return said
+
+    @property
+    def turn(self) -> Verdict | None:
+        """Where the epoch that just ended sends the search back to, if it does."""
+        return self._turn
+
+    def may_return_to(self, epoch: int) -> Sequence[int]:
+        """The epochs up to `epoch`, which is done, whose ends later turns may name."""
+        return self._adaptation.may_return_to(epoch) if self._adaptation else ()
+
+    def go_back(self, state: dict[str, Any], position: Position) -> list[events.Event]:
+        """Become what `state` was taken of at `position`, but with more weight decay from there.
+
+        All else, the rule's measurements too, is as it was then; how often the weight decay was
+        adapted is not. An alert tells it.
+        """
+        turn, adaptation = self._turn, self._adaptation
+        assert turn is not None
+        assert adaptation is not None
+        returns = adaptation.returns
+        self.load_state(state)
+        adaptation.adapt(position.epoch, returns)
+        self._turn = None
+        self._recent.reset()
+        self._recent_alpha.reset()
+        decay = adaptation.weight_decay(position.epoch + 1)
+        return [
+            events.AlertRaised(
+                code="weight_decay",
+                message=f"{turn.reason}: the search goes on from the end of epoch "
+                f"{position.epoch} with weight decay {decay:g}",
+                epoch=position.epoch,
+                global_step=position.global_step,
+            )
+        ]
 
     @property
     def is_over(self) -> bool:
@@ -464,6 +517,7 @@ class Search:
             "weight_optimizer": self._optimizer.state_dict(),
             "method": self.method.state(),
             "stop": self._stop.state() if self._stop else {},
+            "adaptation": self._adaptation.state() if self._adaptation else {},
             "alerts": self._alerts.state(),
             "genotypes": "\n".join(self._genotypes),
             "verdict": list(self._verdict) if self._verdict else [],
@@ -481,6 +535,8 @@ class Search:
         self.method.load_state(state["method"])
         if self._stop:
             self._stop.load_state(state["stop"])
+        if self._adaptation:
+            self._adaptation.load_state(state["adaptation"])
         self._alerts.load_state(state["alerts"])
         self._genotypes = state["genotypes"].splitlines()
         self._verdict = Verdict(*state["verdict"]) if state["verdict"] else None

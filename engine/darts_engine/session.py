@@ -7,6 +7,7 @@ The loop calls `boundary` between steps and `save` at epochs' ends; everything t
 import contextlib
 import shutil
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -48,6 +49,40 @@ class Discretisable(Protocol):
 
     def measure_gap(self, position: Position) -> events.GapMeasured:
         """Measure it; nothing that a later step depends on changes."""
+
+
+class Turn(Protocol):
+    """The end of `epoch` is to be gone back to, and `reason` is why."""
+
+    @property
+    def epoch(self) -> int:
+        """From 1, and done."""
+
+    @property
+    def reason(self) -> str:
+        """For people."""
+
+
+@runtime_checkable
+class Returning(Stateful, Protocol):
+    """What may go back to an earlier epoch by its own decision."""
+
+    @property
+    def turn(self) -> Turn | None:
+        """Where the epoch that just ended sends it back to, if it does."""
+
+    def may_return_to(self, epoch: int) -> Sequence[int]:
+        """The epochs up to `epoch`, which is done, whose ends later turns may name."""
+
+    def go_back(self, state: dict[str, Any], position: Position) -> list[events.Event]:
+        """Become what `state` was taken of at `position`, but for what is to be different now.
+
+        Returns:
+            What there is to say of it.
+        """
+
+    def schedules(self) -> list[events.ScheduleSpan]:
+        """What is planned."""
 
 
 class Stopped(Exception):  # noqa: N818  it is how a run ends, not a fault
@@ -157,7 +192,8 @@ class Session:
                 continue
             checkpoint.refuse_foreign(self.folder, manifest, self.identity)
             self.world.text_of_rank_0(path.name)
-            load_into(task, state, path)
+            with fitting(path):
+                task.load_state(state)
             self._say_what_differs(manifest.environment)
             # A log that lost its end must not number new facts as older than the checkpoint.
             self.log.last_seq = max(self.log.last_seq, manifest.seq)
@@ -181,6 +217,52 @@ class Session:
             self.emit(events.Rewound(to_seq=0, to_step=0, to_epoch=0, checkpoint=""))
         self.world.text_of_rank_0("")
         return Position()
+
+    def go_back(self, task: Returning) -> Position:
+        """Bring a task back to where its turn sends it; tell it, and save what it is then.
+
+        Raises:
+            CheckpointError: no checkpoint of that epoch's end can be trusted.
+        """
+        turn = task.turn
+        assert turn is not None
+        path, manifest, state = self._end_of(turn.epoch)
+        self.world.text_of_rank_0(path.name)
+        with fitting(path):
+            said = task.go_back(state, manifest.position)
+        self.emit(
+            events.Rewound(
+                to_seq=manifest.seq,
+                to_step=manifest.position.global_step,
+                to_epoch=manifest.position.epoch,
+                checkpoint=manifest.file,
+                reason=turn.reason,
+                schedules=task.schedules(),
+            )
+        )
+        for event in said:
+            self.emit(event)
+        # Killed before this is saved, the run does the last epoch again and goes back again.
+        self.save(task, manifest.position, reason="epoch")
+        return manifest.position
+
+    def _end_of(self, epoch: int) -> tuple[Path, checkpoint.Manifest, dict[str, Any]]:
+        """The newest checkpoint of an epoch's end that can be trusted."""
+        refused = ""
+        for path in checkpoint.newest_first(self.folder):
+            try:
+                manifest = checkpoint.read_manifest(path)
+                if manifest.position.epoch == epoch and manifest.position.is_epoch_done:
+                    return path, manifest, checkpoint.load(self.folder, manifest)
+            except CheckpointError as error:
+                refused = str(error).replace("\n", "; ")
+                self.note(refused, "error")
+        raise CheckpointError(
+            f"the search has to go back to the end of epoch {epoch}, and its checkpoint is "
+            f"{'damaged' if refused else 'missing'}",
+            where=str(self.folder.checkpoints),
+            remedy="start a new run with --config on this run's config.toml",
+        )
 
     def _has_lost(self, seq: int) -> bool:
         """Whether the log tells of work that came after the fact `seq`."""
@@ -362,7 +444,9 @@ class Session:
                 seconds=round(saved.seconds, 3),
             )
         )
-        checkpoint.prune(self.folder, self._keep)
+        ended = position.epoch if position.is_epoch_done else position.epoch - 1
+        needed = task.may_return_to(ended) if isinstance(task, Returning) else ()
+        checkpoint.prune(self.folder, self._keep, needed)
 
     def _why_unsaved(self, error: SpaceError | OSError) -> str:
         if isinstance(error, SpaceError):
@@ -399,14 +483,15 @@ class Session:
         self.world.tell(Decision.GO)
 
 
-def load_into(task: Stateful, state: dict[str, Any], path: Path) -> None:
-    """Bring a task to what a checkpoint holds.
+@contextlib.contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Where a task becomes what a checkpoint holds.
 
     Raises:
         CheckpointError: it does not fit.
     """
     try:
-        task.load_state(state)
+        yield
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"the checkpoint does not fit the run: {(str(error).splitlines() or [''])[0]}"[:300],

@@ -191,3 +191,26 @@ def test_a_series_leaves_out_what_is_not_finite_and_can_be_cut() -> None:
     assert (series.x, series.y) == ([0.0, 2.0, 3.0], [1.0, 3.0, 4.0])
     series.cut(2.0)
     assert series.x == [0.0, 2.0]
+
+
+def test_a_search_that_went_back_runs_on_with_its_new_plan_and_what_it_gave_up_is_counted() -> None:
+    saved = [event for event in STORY if isinstance(event, events.CheckpointSaved)][1]
+    plan = [events.ScheduleSpan(name="weight_decay", label="decay", values=[0.1, 0.2])]
+    back = events.Rewound(
+        seq=len(STORY) + 1,
+        to_seq=saved.seq - 1,
+        to_step=saved.global_step,
+        to_epoch=saved.epoch,
+        checkpoint=saved.path,
+        reason="the eigenvalue rose",
+        schedules=plan,
+    )
+    before = fold_all(STORY)
+    epochs, phase = list(before.epochs), before.phase
+    now = fold(before, back)
+    assert now.phase == phase
+    assert now.started is not None
+    assert now.started.schedules == plan
+    assert now.epochs == [e for e in epochs if e.seq < saved.seq]
+    assert now.given_up == [e for e in epochs if e.seq > saved.seq]
+    assert now.given_up

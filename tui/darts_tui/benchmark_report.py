@@ -66,6 +66,8 @@ def _run(folder: ProtocolFolder, job: Job, training: Job | None) -> dict[str, An
     edges = [e for cell in genotype.cells for e in genotype.edges(cell)] if genotype else []
     measured = [(h.epoch, h.eigenvalue) for h in state.health if h.eigenvalue is not None]
     steps = state.started.steps_per_epoch if state.started else 0
+    # What a search gave up when it went back cost as much as what it kept.
+    computed = [*state.epochs, *state.given_up]
     return {
         "run": job.name,
         "seed": job.config.engine.seed,
@@ -75,8 +77,8 @@ def _run(folder: ProtocolFolder, job: Job, training: Job | None) -> dict[str, An
         "gap": _gap(state),
         "eigenvalue": measured[-1][1] if measured else None,
         "skips": sum(edge.operation == SKIP for edge in edges),
-        "seconds": round(sum(epoch.seconds for epoch in state.epochs), 3),
-        "passes": passes.of_search(job.config, steps, len(state.epochs))._asdict(),
+        "seconds": round(sum(epoch.seconds for epoch in computed), 3),
+        "passes": passes.of_search(job.config, steps, len(computed))._asdict(),
         "training": training.name if training else None,
         "test_top1": _test_top1(folder, training) if training else None,
         "eigenvalues": measured,

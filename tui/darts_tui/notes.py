@@ -116,8 +116,10 @@ def note(event: AnyEvent) -> Note | None:
     match event:
         case events.RunStarted():
             return _started(event)
-        case events.Rewound(to_step=step, to_epoch=epoch, checkpoint=path):
-            return Note("rewind", "warning", f"went back to epoch {epoch}, step {step} ({path})")
+        case events.Rewound(to_step=step, to_epoch=epoch, checkpoint=path, reason=reason):
+            why = f": {reason}" if reason else ""
+            text = f"went back to epoch {epoch}, step {step} ({path}){why}"
+            return Note("rewind", "warning", text)
         case events.GenotypeDerived():
             return _derived(event)
         case events.AccuracyTabulated():

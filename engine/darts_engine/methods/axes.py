@@ -5,6 +5,7 @@ from functools import partial
 
 from torch import Tensor
 
+from darts_engine.methods.adapt import Adaptation
 from darts_engine.methods.beta_decay import beta_decay
 from darts_engine.methods.dirichlet import Dirichlet
 from darts_engine.methods.greedy import Greedy
@@ -94,3 +95,12 @@ def stop(config: SearchConfig) -> StopRule | None:
         "ranking": RankingRule,
     }
     return rules[method.stop]() if method.stop in rules else None
+
+
+def adaptation(config: SearchConfig) -> Adaptation | None:
+    """What goes back to an earlier epoch with more weight decay."""
+    method = config.method
+    if method.stop != "eigenvalue-adapt":
+        return None
+    rule = EigenvalueRule(every=method.hessian_every)
+    return Adaptation(rule, config.weights.weight_decay, method.adapt_factor, method.adapt_most)

@@ -62,6 +62,11 @@ class EigenvalueRule:
         delta: measurements between the two averages that are compared.
         every: epochs between measurements.
         not_before: the epoch to return to must be later than so many epochs.
+
+    Attributes:
+        every: the same.
+        first: the first epoch to return to.
+        reach: epochs between a measurement and the epoch that it returns to.
     """
 
     def __init__(
@@ -73,7 +78,9 @@ class EigenvalueRule:
         not_before: int = 10,
     ) -> None:
         self._factor, self._window, self._delta = factor, window, delta
-        self._every, self._not_before = every, not_before
+        # The code counts epochs from 0.
+        self.every, self.first = every, not_before + 1
+        self.reach = every * (window // 2 + delta)
         self._values: list[float] = []
         self._averages: list[float] = []
 
@@ -86,10 +93,8 @@ class EigenvalueRule:
             return None
         recent = self._values[-self._window :]
         self._averages.append(sum(recent) / len(recent))
-        middle = seen.epoch - self._every * (self._window // 2)
-        back = middle - self._every * self._delta
-        # The code counts epochs from 0.
-        if back - 1 < self._not_before or len(self._averages) <= self._delta:
+        back = seen.epoch - self.reach
+        if back < self.first or len(self._averages) <= self._delta:
             return None
         now, before = self._averages[-1], self._averages[-1 - self._delta]
         if now <= self._factor * before or before <= 0:

@@ -87,15 +87,18 @@ class RunStarted(Event, kw_only=True, frozen=True):
 
 
 class Rewound(Event, kw_only=True, frozen=True):
-    """Work after a checkpoint was lost and is being done again.
+    """Work after a checkpoint was lost and is being done again, or was given up by a search.
 
     The checkpoint knows all facts up to `to_seq`; those between it and this one are superseded.
+    `reason` is why a search itself went back, and `schedules` what it plans since; else empty.
     """
 
     to_seq: int
     to_step: int
     to_epoch: int
     checkpoint: str
+    reason: str = ""
+    schedules: list[ScheduleSpan] = []
 
 
 class EpochStarted(Event, kw_only=True, frozen=True):

@@ -18,7 +18,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "regulariser": ("none", "zero-one", "beta-decay"),
     "perturbation": ("none", "random", "adversarial", "mean-shift"),
     "zero_one_form": ("l2", "l1"),
-    "stop": ("none", "eigenvalue", "skip-count", "ranking"),
+    "stop": ("none", "eigenvalue", "eigenvalue-adapt", "skip-count", "ranking"),
     "derivation": ("top-2", "threshold", "joint", "skip-limited"),
     "schedule": ("plain", "staged", "greedy"),
 }
@@ -88,8 +88,20 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         bool, Meta(description="The probability of --cutout grows from 0 over the search.")
     ] = False
     stop: Annotated[
-        str, Meta(description="When to end early: none, eigenvalue, skip-count or ranking.")
+        str,
+        Meta(
+            description="When to end early: none, eigenvalue, skip-count or ranking; "
+            "eigenvalue-adapt goes back with more weight decay instead."
+        ),
     ] = "none"
+    adapt_factor: Annotated[
+        float,
+        Meta(ge=1.1, le=1e6, description="Eigenvalue-adapt: what multiplies the weight decay."),
+    ] = 10.0
+    adapt_most: Annotated[
+        float,
+        Meta(gt=0, description="Eigenvalue-adapt: the largest weight decay; no rule acts on it."),
+    ] = 0.03
     hessian_every: Annotated[
         int,
         Meta(
@@ -237,6 +249,11 @@ PRESETS: dict[str, Preset] = {
         "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 4.3",
         {"method.stop": "eigenvalue", "method.hessian_every": 1},
     ),
+    "r-darts-ada": Preset(
+        "goes back where that eigenvalue begins to rise, and on with ten times the weight decay",
+        "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 5",
+        {"method.stop": "eigenvalue-adapt", "method.hessian_every": 1},
+    ),
     "r-darts-l2": Preset(
         "stronger weight decay flattens the minimum that alpha sees",
         "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 5.2",
@@ -343,8 +360,16 @@ def refuse_nonsense(method: MethodSection, where: str) -> None:
             "a regulariser is a term on alpha's loss, but nothing moves a random alpha",
         ),
         (
-            method.stop == "eigenvalue" and not method.hessian_every,
+            method.stop in ("eigenvalue", "eigenvalue-adapt") and not method.hessian_every,
             "the eigenvalue rule needs eigenvalues: add --hessian-every 1",
+        ),
+        (
+            method.stop == "eigenvalue-adapt" and method.schedule == "staged",
+            "every stage has a supernet and alphas of its own, whose eigenvalues do not compare",
+        ),
+        (
+            method.stop == "eigenvalue-adapt" and method.architect == "random",
+            "more weight decay is to lead alpha elsewhere, but nothing moves a random alpha",
         ),
         (
             method.schedule == "greedy" and method.edge_normalisation,

@@ -37,6 +37,7 @@ def refuse_nonsense(config: Config, where: str) -> None:
         methods.refuse_nonsense(config.method, where)
         _refuse_nonsense_cells(config, where)
         _refuse_nonsense_space(config, where)
+        _refuse_nonsense_decay(config, where)
         differentiates_twice = config.search.hvp == "exact" or config.search.hvp_check
         if config.engine.compile and config.search.order == 2 and differentiates_twice:
             raise ConfigError(
@@ -115,6 +116,16 @@ def _refuse_nonsense_space(config: SearchConfig, where: str) -> None:
                 where=where,
                 remedy="use the space darts, s1 to s4 or nasnet-like, or another method",
             )
+
+
+def _refuse_nonsense_decay(config: SearchConfig, where: str) -> None:
+    decay, most = config.weights.weight_decay, config.method.adapt_most
+    if config.method.stop == "eigenvalue-adapt" and not 0 < decay < most:
+        raise ConfigError(
+            f"a weight decay of {decay:g} cannot be multiplied until it is {most:g}",
+            where=where,
+            remedy="use a --weight-decay above 0 and below --adapt-most, or --stop eigenvalue",
+        )
 
 
 def _refuse_nonsense_training(config: TrainConfig, where: str) -> None:

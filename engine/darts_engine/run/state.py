@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from darts_engine.run import events
 from darts_engine.run.edges import EdgeFigures, edge_figures
 from darts_engine.run.events import AnyEvent
@@ -69,7 +71,8 @@ class RunState:
     """All that is known of a run after some of its facts.
 
     `phase` is starting, running, paused, stopping, stopped, finished or failed: what the log says.
-    Whether the engine behind it still lives is for `liveness.observe` to tell.
+    Whether the engine behind it still lives is for `liveness.observe` to tell. `given_up` are the
+    epochs that a search itself went back behind: they cost time, and are not among `epochs`.
     """
 
     phase: str = "starting"
@@ -86,6 +89,7 @@ class RunState:
     train_loss: Series = field(default_factory=Series)
     alpha_loss: Series = field(default_factory=Series)
     epochs: list[events.EpochFinished] = field(default_factory=list)
+    given_up: list[events.EpochFinished] = field(default_factory=list)
 
     alpha: events.AlphaSampled | None = None
     epoch_alphas: dict[int, events.AlphaSampled] = field(default_factory=dict)
@@ -206,7 +210,8 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.pause_reason = ""
         case events.Rewound():
             _rewind(state, event)
-            state.phase = "starting"
+            if not event.reason:
+                state.phase = "starting"
         case events.EpochStarted():
             if event.epoch != state.epoch:
                 state.step = 0
@@ -310,6 +315,11 @@ def _rewind(state: RunState, event: events.Rewound) -> None:
     known = event.to_seq
     state.train_loss.cut(event.to_step)
     state.alpha_loss.cut(event.to_step)
+    state.given_up = [e for e in state.given_up if e.seq <= known or event.reason]
+    if event.reason:
+        state.given_up += [e for e in state.epochs if e.seq > known]
+        if state.started and event.schedules:
+            state.started = msgspec.structs.replace(state.started, schedules=event.schedules)
     state.epochs = [e for e in state.epochs if e.seq <= known]
     state.health = [h for h in state.health if h.seq <= known]
     state.edge_figures = [f for f in state.edge_figures if f.seq <= known]

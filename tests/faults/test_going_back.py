@@ -1,0 +1,110 @@
+"""A search that goes back, killed at any moment of it, ends as one that never was disturbed."""
+
+import functools
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from darts_engine.run import commands, events
+from darts_engine.run.folder import RunFolder
+from darts_engine.search import Search
+from engine_kit import (
+    Engine,
+    make_run,
+    outcome,
+    rise_and_die,
+    rise_until_decayed,
+    state_of,
+    told,
+    until,
+)
+
+Start = Callable[..., Engine]
+# Before and after its fact and the alert, before two renames, around the fact of the checkpoint and
+# of the epoch, and some way into that.
+MOMENTS = range(12)
+
+
+def new_run(runs: Path) -> RunFolder:
+    few = {"checkpoint__keep": 1, "checkpoint__checkpoint_every": 3}
+    return make_run(runs, "ada", search__method="r-darts-ada", search__epochs=6, **few)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> object:
+    run = new_run(tmp_path_factory.mktemp("runs"))
+    assert Engine(run, rise_until_decayed).wait() == 0
+    return outcome(run)
+
+
+def ends_well(run: RunFolder, undisturbed: object) -> None:
+    assert outcome(run) == undisturbed
+    state = state_of(run)
+    assert [epoch.epoch for epoch in state.epochs] == [1, 2, 3, 4, 5, 6]
+    assert state.started is not None
+    (decay,) = [s.values for s in state.started.schedules if s.name == "weight_decay"]
+    assert decay == pytest.approx([3e-4] * 2 + [0.03] * 4)
+
+
+@pytest.mark.parametrize(
+    ("turn", "moment"),
+    [
+        (1, 1),
+        (2, 4),
+        *(pytest.param(t, m, marks=pytest.mark.slow) for t in (1, 2) for m in MOMENTS),
+    ],
+)
+def test_killed_at_any_moment_of_going_back_it_ends_bit_identical(
+    turn: int, moment: int, runs: Path, start: Start, undisturbed: object
+) -> None:
+    run = new_run(runs)
+    killer = functools.partial(rise_and_die, turn, moment)
+    assert start(run, killer).wait() == -signal.SIGKILL
+    assert start(run, rise_until_decayed).wait() == 0
+    ends_well(run, undisturbed)
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.slow)])
+def test_killed_at_random_it_ends_bit_identical(
+    kills: int, runs: Path, start: Start, undisturbed: object
+) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    chance = random.Random(seed)
+    run = new_run(runs)
+    for _ in range(kills):
+        engine = start(run, rise_until_decayed)
+        wanted = len(told(run)) + chance.randint(8, 40)
+        until(lambda: len(told(run)) >= wanted or not engine.is_alive)  # noqa: B023
+        moment = time.monotonic() + chance.uniform(0, 0.15)
+        until(lambda: time.monotonic() >= moment)  # noqa: B023
+        engine.kill()
+    assert start(run, rise_until_decayed).wait() == 0
+    assert outcome(run) == undisturbed, f"seed {seed}"
+
+
+def wish_to_stop_in_epoch_5(run: RunFolder) -> None:
+    rise_until_decayed()
+    begin = Search.begin_epoch
+
+    def begin_and_wish(self: Search, epoch: int) -> dict[str, float]:
+        if epoch == 5:
+            run.send(commands.Stop(id="s", after_epoch=True))
+        return begin(self, epoch)
+
+    Search.begin_epoch = begin_and_wish  # type: ignore[method-assign]
+
+
+def test_stopped_after_the_epoch_that_goes_back_it_goes_on_from_where_it_is(
+    runs: Path, start: Start, undisturbed: object
+) -> None:
+    run = new_run(runs)
+    assert start(run, functools.partial(wish_to_stop_in_epoch_5, run)).wait() == 0
+    stopped = told(run)[-1]
+    assert isinstance(stopped, events.RunStopped)
+    assert stopped.epoch == 3
+    assert start(run, rise_until_decayed).wait() == 0
+    ends_well(run, undisturbed)
