@@ -23,7 +23,7 @@ def test_every_method_searches_and_trains_with_every_seed(darts, engine, runs):
     assert {run.name for run in list_runs(runs)} == {*searches, *trainings}
     gdas = RunFolder(runs / "b-gdas-1").read_config()
     assert (gdas.search.method, gdas.method.relaxation, gdas.engine.seed) == ("gdas", "gumbel", 6)
-    assert (gdas.epochs, gdas.space.space, gdas.method.hessian_every) == (10, "s2", 1)
+    assert (gdas.epochs, gdas.space.space, gdas.method.hessian_every) == (10, "s2", 2)
     assert gdas.search.gap_every == 2
     trained = RunFolder(runs / "b-gdas-1-train").read_config()
     assert (trained.epochs, trained.engine.seed, trained.data.flip) == (4, 6, True)

@@ -28,6 +28,8 @@ from darts_tui.starting import gathered
 SEEDS = 3
 # How often the discretisation gap is measured over a search, unless it is said.
 GAPS = 5
+# Epochs between eigenvalues, as in R-DARTS's scripts, unless it is said or the method's own.
+EIGENVALUES = 2
 # Has a meaning in every space: what it is refused for, every method is.
 BASE = "darts"
 
@@ -174,7 +176,8 @@ def _search(wish: Wish, method: str) -> dict[str, Any]:
     if wish.search_epochs:
         given["search.epochs"] = wish.search_epochs
     epochs = gathered("search", wish.config, given).epochs
-    watched = {"method.hessian_every": 1, "search.gap_every": max(1, epochs // GAPS)}
+    watched = {"method.hessian_every": EIGENVALUES, "search.gap_every": max(1, epochs // GAPS)}
+    watched |= {key: value for key, value in preset(method).settings.items() if key in watched}
     return configs.to_plain(gathered("search", wish.config, watched | given))
 
 
