@@ -267,3 +267,26 @@ def test_a_run_that_ends_while_it_is_looked_at_is_not_called_dead(runs, monkeypa
 
     monkeypatch.setattr(reading, "summary", then_finish)
     assert reading.look(folder)[1] == "finished"
+
+
+def test_derive_takes_the_operations_and_loose_ends_of_a_nasnet_like_cell(darts, tmp_path):
+    rows = [[float(column == 6) * (row + 1) for column in range(8)] for row in range(20)]
+    (tmp_path / "alphas.json").write_text(json.dumps({"normal": rows, "reduce": rows}))
+    said = darts("derive", tmp_path / "alphas.json", "--space", "nasnet-like", "--json")
+    found = parse(json.loads(said.out)["text"])
+    assert {edge.operation for edge in found.edges("normal")} == {"sep_conv_7x7"}
+    taken = {edge.input for edge in found.edges("normal")}
+    assert found.normal_concat == tuple(n for n in range(2, 7) if n not in taken) != (2, 3, 4, 5, 6)
+    said = darts("derive", tmp_path / "alphas.json", "--space", "s1")
+    assert (said.code, "use darts or nasnet-like" in said.complaint[-1]) == (4, True)
+
+
+def test_show_counts_the_networks_of_the_benchmarks(darts):
+    cell = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|" + (
+        "+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+    )
+    said = darts("show", cell).out
+    assert "network of NAS-Bench-201, C=16, 15 cells, 10 classes" in said
+    assert "1,531,546" in said
+    said = darts("show", cell, "--network", "imagenet")
+    assert (said.code, said.complaint[-1]) == (4, "leave out --network")

@@ -337,7 +337,7 @@ def show(
         print_json(showing.describe(value, size))
         return ExitCode.OK
     print(showing.cells_text(value), value.text(), sep="\n\n", end="\n\n")
-    print(showing.size_text(size, network, channels, layers, classes))
+    print(showing.size_text(size, value.form, network, channels, layers, classes))
     return ExitCode.OK
 
 
@@ -351,6 +351,9 @@ def derive(
             'or {"operations": rows, "parents": rows}',
         ),
     ],
+    space: Annotated[
+        str, typer.Option(help="Of a normal and a reduction cell: darts or nasnet-like.")
+    ] = "darts",
     as_json: AsJson = False,
 ) -> int:
     """Derive a genotype from raw alphas.
@@ -360,7 +363,7 @@ def derive(
     from darts_tui import showing
     from darts_tui.genotypes import derive_file
 
-    value = derive_file(alphas)
+    value = derive_file(alphas, space)
     if as_json:
         print_json(showing.describe_derived(value))
         return ExitCode.OK

@@ -129,7 +129,7 @@ def _read(path: Path, limit: int) -> str:
         raise GenotypeError("the file is not UTF-8 text", where=str(path)) from None
 
 
-def derive_file(path: Path) -> Genotype:
+def derive_file(path: Path, space: str = "darts") -> Genotype:
     """Derive a genotype from raw alphas in a JSON file.
 
     Args:
@@ -138,6 +138,8 @@ def derive_file(path: Path) -> Genotype:
             NAS-Bench-201, `{"cell": rows}`, six edges over five operations; or that of
             NAS-Bench-1Shot1, `{"operations": rows, "parents": rows}`, a row of three operations for
             each node, and for each that chooses, the output last, a row of the states before it.
+        space: of normal and reduction cells: `darts`, or `nasnet-like` with its operations and
+            output.
 
     Raises:
         NotFoundError: the file cannot be read.
@@ -164,7 +166,13 @@ def derive_file(path: Path) -> Genotype:
     if len(raw["normal"]) != len(raw["reduce"]):
         raise GenotypeError("the cells have different numbers of edges", where=str(path))
     weights = {cell: derivation.softmax(rows) for cell, rows in raw.items()}
-    return derivation.derive(weights, derivation.DARTS_OPERATIONS)
+    if space not in LOOSE_ENDS:
+        raise GenotypeError(
+            f"--space {space} is not told by alphas of a normal and a reduction cell",
+            remedy=f"use {' or '.join(LOOSE_ENDS)}; other spaces are known by their alphas",
+        )
+    genotype = derivation.derive(weights, FACTS[space].candidates)
+    return derivation.with_loose_ends(genotype) if LOOSE_ENDS[space] else genotype
 
 
 def _derive_201(value: Any, where: str) -> Genotype:
@@ -226,6 +234,8 @@ def _table(value: Any, wide: list[int], where: str, shape: str) -> list[list[flo
     return rows
 
 
+# Spaces of two cells with eight operations, and whether only loose ends are their output.
+LOOSE_ENDS = {"darts": False, "nasnet-like": True}
 _COLUMNS = len(derivation.DARTS_OPERATIONS)
 _SHAPE = f'expected {{"normal": 14 rows of {_COLUMNS} numbers, "reduce": the same}}'
 

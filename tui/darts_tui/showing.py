@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from darts_engine.run import networks
+from darts_engine.run import nasbench, networks
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.genotype import DARTS, NASBENCH101, NASBENCH201, OUTPUT, Genotype
 from darts_engine.run.networks import WideShape
 from darts_engine.run.size import PRESETS, Size, wide_resnet_size
+
+FORMS = {NASBENCH101: "NAS-Bench-101", NASBENCH201: "NAS-Bench-201"}
 
 
 def describe(genotype: Genotype, size: Size) -> dict[str, Any]:
@@ -103,12 +105,21 @@ def _nodes_text(genotype: Genotype) -> str:
 
 
 def size_text(
-    size: Size, network: str, channels: int | None, layers: int | None, classes: int | None
+    size: Size,
+    form: str,
+    network: str,
+    channels: int | None,
+    layers: int | None,
+    classes: int | None,
 ) -> str:
-    """The size for people, with the network it is of."""
+    """The size for people, with the network it is of; `form` is the genotype's."""
     preset = PRESETS[network]
+    name, width, depth = f"{network} network", preset.channels, preset.layers
+    if form != DARTS:
+        name = f"network of {FORMS[form]}"
+        width, depth = nasbench.CHANNELS[form], nasbench.LAYERS[form]
     what = (
-        f"{network} network, C={channels or preset.channels}, {layers or preset.layers} cells, "
+        f"{name}, C={channels or width}, {layers or depth} cells, "
         f"{classes or preset.classes} classes"
     )
     return f"{what}\n" + _counts(size)

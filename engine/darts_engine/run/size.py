@@ -144,6 +144,10 @@ def network_size(
             f"there is no network {network!r}", remedy=f"use {' or '.join(PRESETS)}"
         )
     if genotype.form != DARTS:
+        if network != "cifar":
+            raise GenotypeError(
+                f"networks of {genotype.form} have no other stem", remedy="leave out --network"
+            )
         counted = nasbench.cost(
             genotype,
             channels or nasbench.CHANNELS[genotype.form],
