@@ -282,7 +282,8 @@ def test_derive_takes_the_operations_and_loose_ends_of_a_nasnet_like_cell(darts,
 
 
 def test_show_counts_the_networks_of_the_benchmarks(darts):
-    cell = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|" + (
+    cell = (
+        "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
         "+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
     )
     said = darts("show", cell).out
