@@ -15,27 +15,26 @@ from torch import Tensor
 
 from darts_engine import device as devices
 from darts_engine import footprint, parallel, streams
-from darts_engine.alerts import Alerts
 from darts_engine.analysis import Curvature
 from darts_engine.architecture import ArchitectureFacts, number, shift_facts
 from darts_engine.checkpoint import Position
 from darts_engine.data.batches import Batches, augmentation
 from darts_engine.data.dataset import Dataset, halves
+from darts_engine.ending import Ending
 from darts_engine.gap import GapMeter
 from darts_engine.loop import Timing
 from darts_engine.meter import FiniteGuard, Meter, cross_entropy
-from darts_engine.methods import axes, staged
+from darts_engine.methods import staged
 from darts_engine.methods.first_order import Batch, Shards
 from darts_engine.methods.method import Method
 from darts_engine.methods.staged import Stage
-from darts_engine.methods.stop import EigenvalueRule, Seen, Verdict
+from darts_engine.methods.stop import Seen, Verdict
 from darts_engine.mixing import Mixing
 from darts_engine.norm import statistics_kept
 from darts_engine.optim.schedules import cosine
 from darts_engine.relaxed import RelaxedNetwork
 from darts_engine.run import catalog, events
 from darts_engine.run.config import SearchConfig
-from darts_engine.run.genotype import parse
 from darts_engine.scores import Figures, Scores, evaluate
 from darts_engine.spaces.space import Space
 from darts_engine.stopwatch import Stopwatch
@@ -82,15 +81,7 @@ class Search:
         self._weight_grad_norm = torch.zeros((), device=device)
         self._architecture = ArchitectureFacts(self.space, config.search.skip_alert)
         self._stopwatch = Stopwatch()
-        self._stop = axes.stop(config)
-        self._adaptation = axes.adaptation(config)
-        self._turn: Verdict | None = None
-        every = 0 if config.method.stop == "eigenvalue" else config.method.hessian_every
-        rising = EigenvalueRule(every=every) if every else None
-        self._alerts = Alerts(rising, config.search.entropy_alert)
-        self._verdict: Verdict | None = None
-        # The genotype at each epoch's end, for rules that go back.
-        self._genotypes: list[str] = []
+        self._ending = Ending(config)
 
     def _enter(self, stage: Stage) -> None:
         """Begin a stage with a fresh supernet of the candidates that are left."""
@@ -247,7 +238,7 @@ class Search:
     def _schedule_values(self, epoch: int) -> dict[str, float]:
         weights, alpha = self.config.weights, self.config.alpha
         stage = staged.stage_of(self._plan, epoch)
-        decay = self._adaptation.weight_decay(epoch) if self._adaptation else None
+        decay = self._ending.weight_decay(epoch)
         return {
             "lr_weights": cosine(weights.lr, weights.lr_min, epoch - stage.first, stage.epochs),
             "lr_alpha": alpha.lr if self._alpha_moves(epoch) else 0.0,
@@ -395,79 +386,31 @@ class Search:
         return evaluate(part, self._augment, self.predict)
 
     def _look_for_the_end(self, position: Position, eigenvalue: float | None) -> list[events.Event]:
-        """Let the stop rule see the epoch; an alert when it ends the search.
-
-        When it sends the search back instead, there is nothing to say of what is given up.
-        """
-        genotype = self.space.derive(self.method.mixing())
-        self._genotypes.append(genotype.text())
         mixing = self.method.mixing()
         rankings = {cell: w.argmax(-1).tolist() for cell, w in mixing.items()}
-        seen = Seen(position.epoch, eigenvalue, genotype, rankings)
-        if self._adaptation is not None:
-            self._turn = self._adaptation.look(seen)
-            if position.epoch == self.epochs:
-                self._turn = None
-            if self._turn is not None:
-                return []
-        entropies = self._architecture.entropies(mixing)
-        said: list[events.Event] = [*self._alerts.look(position, seen, entropies)]
-        if self._stop is None:
-            return said
-        verdict = self._stop.look(seen)
-        if verdict is None or position.epoch == self.epochs:
-            return said
-        self._verdict = verdict
-        said.append(
-            events.AlertRaised(
-                code="stop_rule",
-                message=f"the search ends: {verdict.reason}; "
-                f"the genotype of epoch {verdict.epoch} is its result",
-                epoch=position.epoch,
-                global_step=position.global_step,
-            )
-        )
-        return said
+        seen = Seen(position.epoch, eigenvalue, self.space.derive(mixing), rankings)
+        return self._ending.look(position, seen, self._architecture.entropies(mixing))
 
     @property
     def turn(self) -> Verdict | None:
         """Where the epoch that just ended sends the search back to, if it does."""
-        return self._turn
+        return self._ending.turn
 
     def may_return_to(self, epoch: int) -> Sequence[int]:
         """The epochs up to `epoch`, which is done, whose ends later turns may name."""
-        return self._adaptation.may_return_to(epoch) if self._adaptation else ()
+        return self._ending.may_return_to(epoch)
 
     def go_back(self, state: dict[str, Any], position: Position) -> list[events.Event]:
-        """Become what `state` was taken of at `position`, but with more weight decay from there.
-
-        All else, the rule's measurements too, is as it was then; how often the weight decay was
-        adapted is not. An alert tells it.
-        """
-        turn, adaptation = self._turn, self._adaptation
-        assert turn is not None
-        assert adaptation is not None
-        returns = adaptation.returns
-        self.load_state(state)
-        adaptation.adapt(position.epoch, returns)
-        self._turn = None
+        """Become what `state` was taken of at `position`, but with more weight decay from there."""
+        self._load_search(state)
         self._recent.reset()
         self._recent_alpha.reset()
-        decay = adaptation.weight_decay(position.epoch + 1)
-        return [
-            events.AlertRaised(
-                code="weight_decay",
-                message=f"{turn.reason}: the search goes on from the end of epoch "
-                f"{position.epoch} with weight decay {decay:g}",
-                epoch=position.epoch,
-                global_step=position.global_step,
-            )
-        ]
+        return self._ending.go_back(state, position)
 
     @property
     def is_over(self) -> bool:
         """Whether the stop rule ended the search at the last epoch's end."""
-        return self._verdict is not None
+        return self._ending.verdict is not None
 
     def predict(self, images: Tensor) -> Tensor:
         """Logits at the clean mixing weights, whatever the method shows the weights."""
@@ -484,9 +427,8 @@ class Search:
 
     def finish(self, seconds: float) -> events.RunFinished:
         """The genotype, and how well the supernet did."""
-        if self._verdict is not None:
-            return self._scores.finish(seconds, parse(self._genotypes[self._verdict.epoch - 1]))
-        return self._scores.finish(seconds, self.space.derive(self.method.mixing()))
+        now = self.space.derive(self.method.mixing())
+        return self._scores.finish(seconds, self._ending.result(now))
 
     # What a checkpoint holds ----------------------------------------------------------------------
 
@@ -516,29 +458,22 @@ class Search:
             "supernet": self.supernet.state_dict(),
             "weight_optimizer": self._optimizer.state_dict(),
             "method": self.method.state(),
-            "stop": self._stop.state() if self._stop else {},
-            "adaptation": self._adaptation.state() if self._adaptation else {},
-            "alerts": self._alerts.state(),
-            "genotypes": "\n".join(self._genotypes),
-            "verdict": list(self._verdict) if self._verdict else [],
+            **self._ending.state(),
             "architecture": self._architecture.state(),
             **self._scores.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
+        self._load_search(state)
+        self._ending.load_state(state)
+
+    def _load_search(self, state: dict[str, Any]) -> None:
         if state["stage"] != self._stage.number:
             self.space.narrow(state["candidates"])
             self._enter(self._plan[state["stage"]])
         self.supernet.load_state_dict(state["supernet"])
         self._optimizer.load_state_dict(state["weight_optimizer"])
         self.method.load_state(state["method"])
-        if self._stop:
-            self._stop.load_state(state["stop"])
-        if self._adaptation:
-            self._adaptation.load_state(state["adaptation"])
-        self._alerts.load_state(state["alerts"])
-        self._genotypes = state["genotypes"].splitlines()
-        self._verdict = Verdict(*state["verdict"]) if state["verdict"] else None
         self._architecture.load_state(state["architecture"])
         self._scores.load_state(state)
