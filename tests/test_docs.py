@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 LIBRARY = Path(__file__).parents[1] / "docs" / "library.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -21,6 +23,7 @@ def as_program(page: str) -> str:
     return "".join(program)
 
 
+@pytest.mark.slow
 def test_every_block_of_the_library_page_runs_in_order(tmp_path: Path) -> None:
     program = tmp_path / "library.py"
     program.write_text(as_program(LIBRARY.read_text("utf-8")), "utf-8")

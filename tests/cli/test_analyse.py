@@ -25,6 +25,7 @@ def run(tmp_path_factory) -> RunFolder:
     return folder
 
 
+@pytest.mark.slow
 def test_it_finds_what_the_run_said_and_the_two_eigenvalues_agree(run, darts, tmp_path):
     said = darts(
         "analyse", run.path, "--json", "--images", 0, "--spectrum", "--distance", "--landscape",

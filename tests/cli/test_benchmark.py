@@ -70,6 +70,7 @@ def test_all_methods_are_those_that_have_a_meaning_in_the_space(darts, engine, r
     assert (said.code, "channels must be even" in said.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_seed_is_told_of_as_soon_as_it_is_through(darts, engine, runs):
     engine("finish")
     assert darts(*ASKED, "--seeds", 1, "--no-train").code == 0

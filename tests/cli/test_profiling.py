@@ -28,6 +28,7 @@ def child(tmp_path, monkeypatch):
     return stand_in
 
 
+@pytest.mark.slow
 def test_a_profile_is_a_table_and_a_trace(darts, tmp_path):
     said = darts("profile", *TINY, "--out", "deep/er")
     assert said.code == 0

@@ -53,6 +53,7 @@ def test_without_a_terminal_a_run_is_told_in_lines_json_or_not_at_all(house: Hou
     assert b"\x1b" not in dumb.sent
 
 
+@pytest.mark.slow
 def test_detach_prints_the_name_and_the_run_is_steered_by_commands(house: House):
     started = house.cli("search", "--name", "apart", "--epochs", "1000", *TINY, "--detach")
     assert (started.returncode, started.stdout) == (0, b"apart\n")
@@ -88,6 +89,7 @@ def test_the_dashboard_starts_in_a_poor_terminal(lived_in: House, changes: dict[
     assert screen.modes == screen.modes_before
 
 
+@pytest.mark.slow
 def test_hostile_words_reach_no_terminal_raw(house: House):
     path = hostile_dataset(house)
     words = ("search", "--name", "hostile", "--dataset", f"npz:{path}")

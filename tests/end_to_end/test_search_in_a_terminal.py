@@ -28,6 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory):
     house.close()
 
 
+@pytest.mark.slow
 def test_a_search_is_watched_steered_left_found_again_and_trained(home: House):
     screen = home.terminal("search", "--name", "e2e", "--epochs", "12", *TINY, *BATCH)
     screen.shows("e2e", "RUNNING", "Normal cell", "Reduction cell", "Events")
@@ -91,6 +92,7 @@ def _looks_around(screen: Terminal) -> None:
     screen.shows("Normal cell", "Reduction cell")
 
 
+@pytest.mark.slow
 def test_x_stops_after_a_question_and_resume_finishes(home: House):
     screen = home.terminal("search", "--name", "other", "--epochs", "5", *TINY, *BATCH)
     screen.shows("RUNNING", "Normal cell")

@@ -212,6 +212,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return run
 
 
+@pytest.mark.slow
 def test_a_run_goes_back_twice_and_on_to_its_last_epoch(whole: RunFolder):
     facts = told(whole)
     started = [(e.epoch, e.schedules["weight_decay"]) for e in of_type(facts, events.EpochStarted)]
@@ -227,6 +228,7 @@ def test_a_run_goes_back_twice_and_on_to_its_last_epoch(whole: RunFolder):
     assert "end of epoch 2 with weight decay 0.03" in second.message
 
 
+@pytest.mark.slow
 def test_the_dashboard_knows_the_epochs_that_count_the_plan_and_what_was_given_up(
     whole: RunFolder,
 ):
@@ -242,11 +244,13 @@ def test_the_dashboard_knows_the_epochs_that_count_the_plan_and_what_was_given_u
     assert group["weight_decay"] == 0.03
 
 
+@pytest.mark.slow
 def test_once_nothing_can_be_gone_back_to_only_the_kept_checkpoints_stay(whole: RunFolder):
     kept = [checkpoint.read_manifest(path) for path in checkpoint.newest_first(whole)]
     assert [m.position.epoch for m in kept] == [6]
 
 
+@pytest.mark.slow
 def test_the_run_is_phase_running_between_going_back_and_going_on(whole: RunFolder):
     state, phases = RunState(), set()
     for fact in told(whole):
@@ -271,6 +275,7 @@ def forget_the_ends() -> None:
     checkpoint.prune = lambda folder, keep, ends=(): prune(folder, 1, ends)  # type: ignore[assignment]
 
 
+@pytest.mark.slow
 def test_ranks_go_back_together_and_stay_one_anothers_copies(tmp_path: Path):
     one, other = on_ranks(go_back_together, str(tmp_path))
     assert one["began"] == other["began"] == [1, 2, 3, 4, 5, 4, 3, 4, 5, 6]

@@ -33,6 +33,7 @@ def test_names_shapes_and_order_are_the_official_ones():
     assert list(state) == list(LAYOUT)
 
 
+@pytest.mark.slow
 def test_the_round_trip_is_bit_for_bit():
     source, target = lived(1), lived(2)
     state = source.reference_state()

@@ -69,6 +69,7 @@ def test_a_run_whose_folder_is_deleted_ends_with_a_message(runs: Path, start: St
     assert not run.path.exists()
 
 
+@pytest.mark.slow
 def test_another_number_of_threads_at_resume_is_told(runs: Path, start: Start) -> None:
     run = make_run(runs, "threads", search__epochs=1)
     assert start(run).wait() == 0
@@ -93,6 +94,7 @@ def test_a_frozen_watcher_holds_nothing_up(runs: Path, start: Start) -> None:
     assert state_of(run).phase == "finished"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_search_is_refused_naming_both(runs: Path, start: Start) -> None:
     donor = make_run(runs, "donor", search__epochs=1)
     assert start(donor).wait() == 0

@@ -23,6 +23,8 @@ from engine_kit import (
     until,
 )
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Engine]
 # Before and after its fact and the alert, before two renames, around the fact of the checkpoint and
 # of the epoch, and some way into that.
@@ -53,9 +55,8 @@ def ends_well(run: RunFolder, undisturbed: object) -> None:
 @pytest.mark.parametrize(
     ("turn", "moment"),
     [
-        (1, 1),
-        *(pytest.param(1, moment, marks=pytest.mark.slow) for moment in MOMENTS[2:]),
-        *(pytest.param(2, moment, marks=pytest.mark.slow) for moment in MOMENTS[1::3]),
+        *((1, moment) for moment in MOMENTS),
+        *((2, moment) for moment in MOMENTS[1::3]),
     ],
 )
 def test_killed_at_any_moment_of_going_back_it_ends_bit_identical(
@@ -68,7 +69,7 @@ def test_killed_at_any_moment_of_going_back_it_ends_bit_identical(
     ends_well(run, undisturbed)
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, 6])
 def test_killed_at_random_it_ends_bit_identical(
     kills: int, runs: Path, start: Start, undisturbed: object
 ) -> None:
