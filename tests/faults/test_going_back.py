@@ -23,7 +23,7 @@ from engine_kit import (
     until,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 Start = Callable[..., Engine]
 # Before and after its fact and the alert, before two renames, around the fact of the checkpoint and
