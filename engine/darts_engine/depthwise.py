@@ -99,6 +99,39 @@ class _Depthwise(torch.autograd.Function):
         return grad_x, grad_weight, None, None
 
 
+def dense(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
+    """The convolution of x with a kernel over all channels, (C', C, k, k), to (B, C', H', W')."""
+    weight = _without_padding_taps(weight, max(x.shape[2:]), dilation)
+    if dilation > 1 and stride == dilation:
+        x, stride, dilation = x[:, :, ::dilation, ::dilation], 1, 1
+    if dilation == 1 or weight.shape[2] == 1:
+        return functional.conv2d(x, weight, None, stride, weight.shape[2] // 2)
+    out: Tensor = _Dilated.apply(x, weight)
+    return out
+
+
+class _Dilated(torch.autograd.Function):
+    """A dense convolution of stride 1 and dilation 2, its kernel's gradient over the parities."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return functional.conv2d(x, weight, None, 1, 2 * (weight.shape[2] // 2), 2)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        (grad,), (x, weight) = grads, ctx.saved_tensors
+        needs_x, needs_weight = ctx.needs_input_grad
+        reach = weight.shape[2] // 2
+        grad_x = grad_weight = None
+        if needs_x:
+            grad_x = _library(grad, x, weight, 1, 2 * reach, (True, False), 2)[0]
+        if needs_weight:
+            apart = _to_parities(grad), _to_parities(x)
+            grad_weight = _library(*apart, weight, 1, reach, (False, True))[1]
+        return grad_x, grad_weight
+
+
 def _columns_apart(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
     """The gradient of a kernel, `WIDEST_FAST` of its columns at a time; each meets x shifted."""
     size = weight.shape[3]
@@ -142,12 +175,18 @@ def _taps(height: int, width: int, device: torch.device) -> Tensor:
 
 
 def _library(
-    grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, wanted: tuple[bool, bool]
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    stride: int,
+    padding: int,
+    wanted: tuple[bool, bool],
+    dilation: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """The library's gradients of x and of the kernel; only those wanted are computed."""
     grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
-        grad, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0],
-        weight.shape[0], [*wanted, False],
+        grad, x, weight, None, [stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0],
+        x.shape[1] // weight.shape[1], [*wanted, False],
     )  # fmt: skip
     return grad_x, grad_weight
 

@@ -6,8 +6,9 @@ sum of all summands is one pass over each of them, and their normalised forms ar
 memory. The backward pass needs, of each summand, only its product with the one gradient that all
 share; alpha's gradient falls out of the same products. The numbers are those of `plainly`, which
 every other device and precision uses; docs/precision.md tells why the statistics are taken in
-folded rows. Several edges lie side by side in the channels where `wide_edges.py` says so. Shapes: B
-batch, C channels, H W space, E edges, O operations, N summands, F folds.
+folded rows. Several edges lie side by side in the channels where `wide_edges.py` says so; what they
+all get the same is then not repeated but multiplied by a matrix. Shapes: B batch, C channels, H W
+space, E edges, O operations, N summands, F folds.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ from darts_engine.norm import (
     take_in,
     unfold,
 )
+
+# Up to so many channels a product with a matrix, most of it zeros, costs less than a repeated copy.
+FEW_CHANNELS = 16
 
 
 class Summand(NamedTuple):
@@ -121,7 +125,8 @@ class _Mixture(torch.autograd.Function):
         ctx: Any, weights_EO: Tensor, columns: list[int], normed: int, eps: float, *values: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         shape, folds, edges = values[0].shape, folds_of(values[0]), len(weights_EO)
-        rows = _rows(values, normed, edges, folds)
+        in_rows = normed if _multiplies(shape[1], edges) else len(values)
+        rows = _rows(values[:in_rows], normed, edges, folds)
         taken = [torch.batch_norm_update_stats(x, None, None, 0.0) for x in rows[:normed]]
         means, variances = (
             torch.stack(t).view(normed, folds, -1) for t in zip(*taken, strict=True)
@@ -130,14 +135,21 @@ class _Mixture(torch.autograd.Function):
         apart = means - mean[:, None]
         var = variances.addcmul_(apart, apart).mean(1)
         # What is added as it is has mean 0 and deviation 1.
-        inverse = weights_EO.new_ones(len(values), shape[1])
+        inverse = weights_EO.new_ones(in_rows, shape[1])
         torch.add(var, eps, out=inverse[:normed]).rsqrt_()
-        scale = inverse * _per_channel(weights_EO, columns, shape[1])
+        scale = inverse * _per_channel(weights_EO, columns[:in_rows], shape[1])
         offset = (mean * scale[:normed]).sum(0, keepdim=True).neg_()
         offsets, *scales = _per_row(torch.cat([offset, scale]), folds)
         out = torch.addcmul(offsets, rows[0], scales[0])
         for x, factor in zip(rows[1:], scales[1:], strict=True):
             out.addcmul_(x, factor)
+        if in_rows < len(values):
+            pixels = _pixels(out, shape[1])
+            matrices = _matrices(weights_EO, columns[in_rows:], shape[1])
+            for x, matrix in zip(
+                values[in_rows:], matrices.chunk(len(values) - in_rows), strict=True
+            ):
+                pixels.addmm_(_pixels(x, x.shape[1]), matrix)
         ctx.save_for_backward(weights_EO, mean, inverse, *values)
         ctx.columns, ctx.normed, ctx.eps, ctx.folds = columns, normed, eps, folds
         ctx.mark_non_differentiable(mean, var)
@@ -149,14 +161,14 @@ class _Mixture(torch.autograd.Function):
         if torch.is_grad_enabled():
             return _by_definition(grads[0], weights_EO, ctx.columns, ctx.normed, ctx.eps, values)
         normed, folds, shape, edges = ctx.normed, ctx.folds, values[0].shape, len(weights_EO)
-        count = values[0].numel() // shape[1]
+        count, in_rows = values[0].numel() // shape[1], len(inverse)
         needs_weights, _, _, _, *needs_values = ctx.needs_input_grad
         grad_rows = fold(grads[0], folds)
         # Plain summands matter only to their weights.
-        seen = len(values) if needs_weights else normed
+        seen = in_rows if needs_weights else normed
         rows = _rows(values[:seen], normed, edges, folds)
         dot, total = _products(grad_rows, rows, mean, inverse[:seen], ctx.eps)
-        weights = _per_channel(weights_EO, ctx.columns, shape[1])
+        weights = _per_channel(weights_EO, ctx.columns[:in_rows], shape[1])
         # scale * (grad - total / count - normalised x * dot / count), as a * grad + b * x + c.
         scale = inverse * weights
         shrunk = scale[:normed] / -count
@@ -164,12 +176,12 @@ class _Mixture(torch.autograd.Function):
         offset = torch.addcmul(shrunk * total, slope, mean, value=-1)
         terms = _per_row(torch.cat([scale, slope, offset]), folds)
         scales, slopes, offsets = (
-            terms[: len(values)],
+            terms[:in_rows],
             terms[-2 * normed : -normed],
             terms[-normed:],
         )
         grad_values: list[Tensor | None] = []
-        for i, needed in enumerate(needs_values):
+        for i, needed in enumerate(needs_values[:in_rows]):
             if not needed:
                 grad_values.append(None)
             elif i < normed:
@@ -177,11 +189,43 @@ class _Mixture(torch.autograd.Function):
                 grad_values.append(unfold(grad_x.addcmul_(grad_rows, scales[i]), shape))
             else:
                 grad_values.append(_gathered(unfold(grad_rows * scales[i], shape), edges))
+        grad_pixels = _pixels(grad_rows, shape[1])
+        if any(needs_values[in_rows:]):
+            matrices = _matrices(weights_EO, ctx.columns[in_rows:], shape[1])
+            together = (grad_pixels @ matrices.t()).view(len(grads[0]), *shape[2:], -1)
+            apart = together.permute(0, 3, 1, 2).chunk(len(values) - in_rows, 1)
+            grad_values += [
+                part if needed else None
+                for part, needed in zip(apart, needs_values[in_rows:], strict=True)
+            ]
+        else:
+            grad_values += [None] * (len(values) - in_rows)
         grad_weights = None
         if needs_weights:
             grad_weights = torch.zeros_like(weights_EO)
-            grad_weights[:, ctx.columns] = dot.view(len(values), edges, -1).sum(2).t()
+            dots = [dot.view(in_rows, edges, -1).sum(2)]
+            for x in values[in_rows:]:
+                pairs = _pixels(x, x.shape[1]).t() @ grad_pixels
+                same = pairs.view(x.shape[1], edges, -1).diagonal(0, 0, 2)
+                dots.append(same.sum(1)[None])
+            grad_weights[:, ctx.columns] = torch.cat(dots).t()
         return grad_weights, None, None, None, *grad_values
+
+
+def _multiplies(channels: int, edges: int) -> bool:
+    """Whether plain summands of edges side by side, E * C channels, are multiplied by matrices."""
+    return edges > 1 and channels <= FEW_CHANNELS * edges
+
+
+def _matrices(weights_EO: Tensor, columns: list[int], channels: int) -> Tensor:
+    """(N * C, E * C): summand n's C channels to those of edge e, each times its weight."""
+    ones = torch.eye(channels // len(weights_EO), dtype=weights_EO.dtype)
+    return torch.kron(weights_EO.t()[columns], ones)
+
+
+def _pixels(x: Tensor, channels: int) -> Tensor:
+    """(B, C, H, W), or its folded rows, to (B * H * W, C), a view of channels-last memory."""
+    return x.permute(0, 2, 3, 1).reshape(-1, channels)
 
 
 def _rows(values: Sequence[Tensor], normed: int, edges: int, folds: int) -> list[Tensor]:

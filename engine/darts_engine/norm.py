@@ -72,7 +72,8 @@ def take_in(norms: Sequence[nn.BatchNorm2d], mean: Tensor, var: Tensor, count: i
     assert weight is not None
     unbiased = var * (count / (count - 1))
     counters, means, variances = zip(*(_running(norm) for norm in norms), strict=True)
-    torch._foreach_add_(counters, 1)
+    # A number would be made a tensor, once for each counter.
+    torch._foreach_add_(counters, [torch.ones_like(counters[0])] * len(counters))
     torch._foreach_lerp_(means, mean.unbind(), weight)
     torch._foreach_lerp_(variances, unbiased.unbind(), weight)
 

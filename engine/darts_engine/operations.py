@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from darts_engine import pooling
 from darts_engine.depthwise import DepthwiseConv
 from darts_engine.norm import BatchNorm
 
@@ -36,11 +37,15 @@ PRIMITIVES = (
 
 def max_pool(x: Tensor, stride: int) -> Tensor:
     """3x3 maximum with padding 1."""
+    if stride == 1 and pooling.pays(x):
+        return pooling.maximum(x)
     return functional.max_pool2d(x, 3, stride, 1)
 
 
 def avg_pool(x: Tensor, stride: int) -> Tensor:
     """3x3 mean with padding 1; the padding does not count."""
+    if stride == 1 and pooling.pays(x):
+        return pooling.mean(x)
     return functional.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
 
 

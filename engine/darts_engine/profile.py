@@ -123,6 +123,8 @@ def _kind_of(module: nn.Module) -> str | None:
             return NORM
         case wide_edges.Pointwise():
             return POINTWISE
+        case wide_edges.Composed():
+            return CONVOLUTION
         case nn.Conv2d():
             return POINTWISE if module.kernel_size == (1, 1) else CONVOLUTION
     return None

@@ -34,7 +34,7 @@ from darts_engine.operations import (
     FactorizedReduce,
     WeightedOperation,
 )
-from darts_engine.wide_edges import WideEdges, alike, pays
+from darts_engine.wide_edges import Norm, WideEdges, alike, pays, together
 
 WEIGHTLESS = {NONE, NOISE, MAX_POOL, AVG_POOL}
 
@@ -97,6 +97,7 @@ class Source(nn.Module):
         self.channels = channels // partial
         self.max_norm = BatchNorm(self.channels, affine=False) if MAX_POOL in names else None
         self.avg_norm = BatchNorm(self.channels, affine=False) if AVG_POOL in names else None
+        self.norms = Norm()
 
     def forward(self, x: Tensor, needed: set[str] | None = None) -> Seen:
         """Look at a state (B, C, H, W); of the shared operations only the `needed`, or all."""
@@ -110,14 +111,24 @@ class Source(nn.Module):
             if self.stride == 2:
                 # DEVIATION: the official code cannot take odd sizes; ours rounds up like the rest.
                 beside = functional.max_pool2d(beside, 2, 2, ceil_mode=True)
-        shared: dict[str, Tensor] = {}
-        if self.max_norm is not None and (needed is None or MAX_POOL in needed):
-            shared[MAX_POOL] = self.max_norm(operations.max_pool(x, self.stride))
-        if self.avg_norm is not None and (needed is None or AVG_POOL in needed):
-            shared[AVG_POOL] = self.avg_norm(operations.avg_pool(x, self.stride))
+        shared = self._pooled(x, needed)
         if self.stride == 1:
             shared[SKIP] = x
         return Seen(functional.relu(x), shared, beside)
+
+    def _pooled(self, x: Tensor, needed: set[str] | None) -> dict[str, Tensor]:
+        norms, pooled = [], {}
+        for name, norm, pool in (
+            (MAX_POOL, self.max_norm, operations.max_pool),
+            (AVG_POOL, self.avg_norm, operations.avg_pool),
+        ):
+            if norm is not None and (needed is None or name in needed):
+                norms.append(norm)
+                pooled[name] = pool(x, self.stride)
+        if len(norms) > 1 and together(norms[0], x):
+            both = self.norms(torch.cat(list(pooled.values()), 1), norms)
+            return dict(zip(pooled, both.chunk(2, 1), strict=True))
+        return {name: norm(pooled[name]) for name, norm in zip(pooled, norms, strict=True)}
 
 
 class MixedEdge(nn.Module):

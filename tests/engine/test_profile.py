@@ -10,10 +10,22 @@ import torch
 
 from darts_engine import profile
 from darts_engine.depthwise import DepthwiseConv
+from darts_engine.operations import SepConv
 from darts_engine.run import config
 from darts_engine.run.config import SearchConfig
 from darts_engine.supernet import Supernet
-from darts_engine.trace import BETWEEN, DEPTHWISE, MIXING, NORM, OTHER, RELU, STEP, Row, Tally
+from darts_engine.trace import (
+    BETWEEN,
+    CONVOLUTION,
+    DEPTHWISE,
+    MIXING,
+    NORM,
+    OTHER,
+    RELU,
+    STEP,
+    Row,
+    Tally,
+)
 from engine_kit import TINY, TINY_SEARCH
 
 CONV_BACKWARD = "autograd::engine::evaluate_function: ConvolutionBackward0"
@@ -106,16 +118,24 @@ def test_the_kinds_of_a_real_step_add_up_and_count_its_modules(tmp_path: Path, o
     edges = [
         edge for cell in supernet.cells for edge in (cell.edges[0], cell.edges[1], cell.edges[4])
     ]
-    depthwise = sum(isinstance(part, DepthwiseConv) for edge in edges for part in edge.modules())
+    parts = [part for edge in edges for part in edge.modules()]
+    # Those of the state are composed with the pointwise ones, what follows in a `SepConv` is not.
+    depthwise = sum(isinstance(part, SepConv) for part in parts)
+    composed = sum(isinstance(part, DepthwiseConv) for part in parts) - depthwise
     # One forward pass for the weights; one for alpha, or four: two losses, two differences.
-    assert rows[DEPTHWISE].calls == depthwise * (2 if order == 1 else 5)
+    passes = 2 if order == 1 else 5
+    assert rows[DEPTHWISE].calls == depthwise * passes
+    # The halves of factorized reductions: from two states in each of two cells, and between them.
+    stem, halves = 1, 2 * (2 * 2 + 1)
+    assert rows[CONVOLUTION].calls == (composed + stem + halves) * passes
     assert sum(row.forward_ms + row.backward_ms for row in report.kinds) == pytest.approx(
         report.ms, rel=0.1
     )
     assert sum(row.share for row in report.kinds) == pytest.approx(1, abs=0.01)
     for kind in (DEPTHWISE, NORM, MIXING, RELU):
         assert rows[kind].backward_ms > 0
-    assert rows[OTHER].backward_ms < 0.1 * rows[DEPTHWISE].backward_ms
+    convolutions = rows[DEPTHWISE].backward_ms + rows[CONVOLUTION].backward_ms
+    assert rows[OTHER].backward_ms < 0.1 * convolutions
     assert 0 < report.peak_mb < report.allocated_mb
     assert DEPTHWISE in profile.table(report)
     with gzip.open(tmp_path / "trace.json.gz") as trace:

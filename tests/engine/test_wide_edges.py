@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from darts_engine import device as devices
 from darts_engine import search_cell
-from darts_engine.depthwise import depthwise
+from darts_engine.depthwise import dense, depthwise
 from darts_engine.mixing import Mixing
 from darts_engine.supernet import Supernet
 from darts_engine.wide_edges import WideEdges
@@ -91,7 +91,7 @@ def test_wide_edges_give_the_numbers_of_the_edges_one_by_one(design, size, twice
     wide, _ = len(calls), calls.clear()
     with one_by_one():
         theirs = results(supernet, size, twice=twice)
-    assert wide == 3 * (1 if design == "narrowed" else 4)
+    assert wide == 3 * (2 if design == "narrowed" else 5)
     assert not calls
     largest = max(float(t.abs().max()) for t in theirs)
     for mine, other in zip(ours, theirs, strict=True):
@@ -162,3 +162,33 @@ def test_kernels_on_smallest_maps_have_the_librarys_gradients(shape, kernel, dil
         torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-12)
     again = lambda x, weight: depthwise(x, weight, 1, dilation)  # noqa: E731
     assert torch.autograd.gradgradcheck(again, (x, weight))
+
+
+@pytest.mark.parametrize("size", [(9, 8), (4, 4), (1, 2)])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_dense_convolutions_are_the_librarys(size, kernel, stride, dilation):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, *size, dtype=DOUBLE, requires_grad=True)
+    weight = torch.randn(4, 3, kernel, kernel, dtype=DOUBLE, requires_grad=True)
+    ours = dense(x, weight, stride, dilation)
+    theirs = functional.conv2d(x, weight, None, stride, dilation * (kernel // 2), dilation)
+    grad = torch.randn_like(ours)
+    for mine, other in zip(
+        [ours, *torch.autograd.grad(ours, (x, weight), grad)],
+        [theirs, *torch.autograd.grad(theirs, (x, weight), grad)],
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("limit", [0, 2**20])
+def test_composed_or_not_the_numbers_are_the_same(limit, monkeypatch):
+    """They are those of the edges one by one."""
+    supernet = a_supernet("wide-vector", DOUBLE)
+    monkeypatch.setattr("darts_engine.wide_edges.FEW_PRODUCTS", limit)
+    ours = results(supernet, 8, twice=False)
+    with one_by_one():
+        theirs = results(supernet, 8, twice=False)
+    assert distance(ours, theirs) <= 1e-13
