@@ -270,6 +270,8 @@ class SearchCell(nn.Module):
         )
         self.chance = chance
         self.wide = WideEdges()
+        # Of each state the operations of its edges, where one wide edge can stand for them.
+        self.wide_operations = [self._alike_from(leaving) for leaving in self.leaving]
 
     def forward(
         self,
@@ -331,16 +333,20 @@ class SearchCell(nn.Module):
         active: Sequence[Sequence[int]] | None,
     ) -> dict[int, Tensor]:
         """The weighted sums of the edges that leave a state, by edge, where one pass gives all."""
-        leaving = self.leaving[state]
-        each = [self._edge(edge).operations() for edge in leaving]
-        names = [self.names[edge] for edge in leaving]
+        each = self.wide_operations[state]
         drops = self.training and self.chance.skip_dropout
-        if active is not None or drops or not alike(each, names):
+        if active is not None or drops or each is None:
             return {}
         if not pays(each, seen.rectified, weights_EO):
             return {}
-        sums = self.wide(names[0], each, seen.rectified, seen.shared, weights_EO[leaving])
+        leaving = self.leaving[state]
+        names = self.names[leaving[0]]
+        sums = self.wide(names, each, seen.rectified, seen.shared, weights_EO[leaving])
         return dict(zip(leaving, sums, strict=True))
+
+    def _alike_from(self, leaving: Sequence[int]) -> list[dict[str, WeightedOperation]] | None:
+        each = [self._edge(edge).operations() for edge in leaving]
+        return each if alike(each, [self.names[edge] for edge in leaving]) else None
 
     def _edge(self, number: int) -> MixedEdge:
         edge = self.edges[number]
