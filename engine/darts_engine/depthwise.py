@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from darts_engine.pixels import every_other
+
 # oneDNN's gradient of a depthwise kernel is fast up to three columns.
 WIDEST_FAST = 3
 # oneDNN's gradient of a depthwise kernel is slow on maps up to this side.
@@ -49,9 +51,9 @@ def depthwise(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
     """The convolution of x with each channel's kernel, its gradients by way of undilated ones."""
     weight = _without_padding_taps(weight, max(x.shape[2:]), dilation)
     if weight.shape[2] == 1:
-        return x[:, :, ::stride, ::stride] * weight[:, 0, 0, 0, None, None]
+        return every_other(x, stride) * weight[:, 0, 0, 0, None, None]
     if dilation > 1 and stride == dilation:
-        x, stride, dilation = x[:, :, ::dilation, ::dilation], 1, 1
+        x, stride, dilation = every_other(x, dilation), 1, 1
     is_slow = (
         (stride, dilation) == (1, 2)
         or (dilation == 1 and weight.shape[3] > WIDEST_FAST)
@@ -103,7 +105,7 @@ def dense(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
     """The convolution of x with a kernel over all channels, (C', C, k, k), to (B, C', H', W')."""
     weight = _without_padding_taps(weight, max(x.shape[2:]), dilation)
     if dilation > 1 and stride == dilation:
-        x, stride, dilation = x[:, :, ::dilation, ::dilation], 1, 1
+        x, stride, dilation = every_other(x, dilation), 1, 1
     if dilation == 1 or weight.shape[2] == 1:
         return functional.conv2d(x, weight, None, stride, weight.shape[2] // 2)
     out: Tensor = _Dilated.apply(x, weight)

@@ -23,6 +23,7 @@ from darts_engine.norm import (
     fold,
     folds_of,
     gradients_by_definition,
+    running,
     take_in,
     unfold,
 )
@@ -64,10 +65,12 @@ def mixture(weights_O: Tensor, summands: Sequence[Summand]) -> Tensor:
 def mixtures(weights_EO: Tensor, summands: Sequence[WideSummand]) -> Tensor:
     """The same of E edges side by side, (B, E * C, H, W); at least one summand has norms.
 
-    On the CPU, in training mode, in one precision, over more than one number per channel.
+    On the CPU, in one precision; in training over more than one number per channel.
     """
     ordered = sorted(summands, key=lambda summand: not summand.norms)
     norms = [norm for summand in ordered for norm in summand.norms]
+    if not norms[0].training:
+        return _by_running_statistics(weights_EO, ordered)
     columns = [summand.column for summand in ordered]
     values = [summand.values for summand in ordered]
     normed = len(norms) // len(weights_EO)
@@ -77,6 +80,24 @@ def mixtures(weights_EO: Tensor, summands: Sequence[WideSummand]) -> Tensor:
         take_in(norms, mean.view(len(norms), -1), var.view(len(norms), -1), count)
     mixed: Tensor = out
     return mixed
+
+
+def _by_running_statistics(weights_EO: Tensor, ordered: Sequence[WideSummand]) -> Tensor:
+    """`mixtures` in evaluation mode; what has norms comes first. Ordinary differentiable code."""
+    normed = [summand for summand in ordered if summand.norms]
+    plain = ordered[len(normed) :]
+    channels = normed[0].values.shape[1]
+    mean, var = running([norm for summand in normed for norm in summand.norms])
+    scale = _per_channel(weights_EO, [summand.column for summand in normed], channels)
+    scale = scale * (var + normed[0].norms[0].eps).rsqrt().view_as(scale)
+    out = -(mean.view_as(scale) * scale).sum(0)[:, None, None]
+    if plain:
+        same = torch.cat([summand.values for summand in plain], 1).permute(0, 2, 3, 1)
+        matrix = _matrices(weights_EO, [summand.column for summand in plain], channels)
+        out = (same @ matrix).permute(0, 3, 1, 2) + out
+    for summand, factor in zip(normed, scale, strict=True):
+        out = torch.addcmul(out, summand.values, factor[:, None, None])
+    return out
 
 
 def plainly(weights_O: Tensor, summands: Sequence[Summand]) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 # The folded channels of a row, its sums and its statistics stay in a first-level cache.
 WIDEST_ROW = 4096
@@ -47,10 +48,14 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 def side_by_side(norms: Sequence[BatchNorm], x: Tensor) -> Tensor:
-    """(B, N * C, H, W) to the same: the nth C channels by the nth of norms that train.
+    """(B, N * C, H, W) to the same: the nth C channels by the nth norm.
 
-    They are without parameters, have one momentum, and see more than one number per channel.
+    They are in one mode, without parameters, have one momentum, and see more than one number per
+    channel in training.
     """
+    if not norms[0].training:
+        known_mean, known_var = running(norms)
+        return functional.batch_norm(x, known_mean, known_var, eps=norms[0].eps)
     out, mean, var = _Normalise.apply(x, None, None, norms[0].eps)
     if norms[0].track_running_stats:
         shape = (len(norms), -1)
@@ -71,18 +76,24 @@ def take_in(norms: Sequence[nn.BatchNorm2d], mean: Tensor, var: Tensor, count: i
     weight = norms[0].momentum
     assert weight is not None
     unbiased = var * (count / (count - 1))
-    counters, means, variances = zip(*(_running(norm) for norm in norms), strict=True)
+    counters = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
+    means, variances = zip(*(_running(norm) for norm in norms), strict=True)
     # A number would be made a tensor, once for each counter.
     torch._foreach_add_(counters, [torch.ones_like(counters[0])] * len(counters))
     torch._foreach_lerp_(means, mean.unbind(), weight)
     torch._foreach_lerp_(variances, unbiased.unbind(), weight)
 
 
-def _running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor, Tensor]:
-    assert norm.num_batches_tracked is not None
+def running(norms: Sequence[nn.BatchNorm2d]) -> tuple[Tensor, Tensor]:
+    """The running means and variances of N norms, one after another, (N * C,) each."""
+    means, variances = zip(*(_running(norm) for norm in norms), strict=True)
+    return torch.cat(means), torch.cat(variances)
+
+
+def _running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    return norm.num_batches_tracked, norm.running_mean, norm.running_var
+    return norm.running_mean, norm.running_var
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from torch.nn import functional
 from darts_engine import pooling
 from darts_engine.depthwise import DepthwiseConv
 from darts_engine.norm import BatchNorm
+from darts_engine.pixels import every_other
 
 NONE = "none"
 MAX_POOL = "max_pool_3x3"
@@ -168,36 +169,37 @@ class Conv7x1(WeightedOperation):
         return out
 
 
-# oneDNN's backward of a 1x1 convolution of stride 2 over a channels-last map of 56x56 and more
-# writes past its memory when there are fewer input channels than this, and the process dies.
-FEWEST_CHANNELS_FOR_STRIDE = 16
+def halved(x: Tensor, weight: Tensor, first: int) -> Tensor:
+    """A 1x1 convolution of every other pixel from (first, first), (B, Cout, ceil(H / 2), ...).
 
-
-def _stride_is_safe(x: Tensor) -> bool:
-    return x.device.type != "cpu" or x.shape[1] >= FEWEST_CHANNELS_FOR_STRIDE
-
-
-def _halved(x: Tensor, weight: Tensor) -> Tensor:
-    """A 1x1 convolution of stride 2, by way of every other pixel where stride is not safe."""
-    if _stride_is_safe(x):
-        return functional.conv2d(x, weight, None, 2)
-    return functional.conv2d(x[:, :, ::2, ::2], weight)
+    Without stride: oneDNN is slow at the backward pass of 1x1 convolutions with one, and over a
+    channels-last map of 56x56 and more and fewer than 16 input channels it writes past its memory
+    there, and the process dies.
+    """
+    taken = every_other(x, 2, first)
+    height, width = x.shape[2:]
+    if first and (height % 2 or width % 2):
+        # DEVIATION: the official code cannot take odd sizes. A row or column of zeros
+        # completes the shifted half, as the padding of every other stride-2 operation does.
+        taken = functional.pad(taken, (0, width % 2, 0, height % 2))
+    return functional.conv2d(taken, weight)
 
 
 def factorized(rectified: Tensor, straight: Tensor, shifted: Tensor) -> tuple[Tensor, Tensor]:
     """Both halves of a factorized reduction's channels, by the weights (Cout / 2, Cin, 1, 1)."""
-    return _halved(rectified, straight), _halved(_moved(rectified), shifted)
+    return halved(rectified, straight, 0), halved(rectified, shifted, 1)
 
 
-def _moved(rectified: Tensor) -> Tensor:
-    """The map that begins one pixel later, down and to the right."""
-    height, width = rectified.shape[2:]
-    moved = rectified[:, :, 1:, 1:]
-    if height % 2 or width % 2:
-        # DEVIATION: the official code cannot take odd sizes. A row or column of zeros
-        # completes the shifted half, as the padding of every other stride-2 operation does.
-        moved = functional.pad(moved, (0, width % 2, 0, height % 2))
-    return moved
+class Halving(nn.Conv2d):
+    """A 1x1 convolution of stride 2 that begins at pixel (first, first)."""
+
+    def __init__(self, channels_in: int, channels_out: int, first: int) -> None:
+        super().__init__(channels_in, channels_out, 1, 2, bias=False)
+        self.first = first
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, Cin, H, W) to (B, Cout, ceil(H / 2), ceil(W / 2))."""
+        return halved(x, self.weight, self.first)
 
 
 class FactorizedReduce(WeightedOperation):
@@ -214,16 +216,13 @@ class FactorizedReduce(WeightedOperation):
         if channels_out % 2:
             raise ValueError(f"a factorized reduction needs an even width, not {channels_out}")
         half = channels_out // 2
-        self.straight = nn.Conv2d(channels_in, half, 1, 2, bias=False)
-        self.shifted = nn.Conv2d(channels_in, half, 1, 2, bias=False)
+        self.straight = Halving(channels_in, half, 0)
+        self.shifted = Halving(channels_in, half, 1)
         self.norm = BatchNorm(channels_out, affine=affine)
 
     def before_norm(self, rectified: Tensor) -> Tensor:
         """From relu(x), (B, Cin, H, W), to (B, Cout, ceil(H / 2), ceil(W / 2))."""
-        if not _stride_is_safe(rectified):
-            halves = factorized(rectified, self.straight.weight, self.shifted.weight)
-            return torch.cat(halves, 1)
-        return torch.cat([self.straight(rectified), self.shifted(_moved(rectified))], 1)
+        return torch.cat([self.straight(rectified), self.shifted(rectified)], 1)
 
 
 class ConvNorm(WeightedOperation):

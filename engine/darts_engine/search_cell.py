@@ -34,9 +34,13 @@ from darts_engine.operations import (
     FactorizedReduce,
     WeightedOperation,
 )
+from darts_engine.pixels import channels_apart, every_other
 from darts_engine.wide_edges import Norm, WideEdges, alike, pays, together
 
 WEIGHTLESS = {NONE, NOISE, MAX_POOL, AVG_POOL}
+
+# A shuffle of so many channels is a product with a matrix.
+FEW_CHANNELS = 16
 
 # Candidates in alpha's column order: the same for all edges, or each cell's, edge by edge.
 Names = Sequence[str] | Mapping[str, Sequence[Sequence[str]]]
@@ -104,10 +108,7 @@ class Source(nn.Module):
         beside: Tensor | None = None
         if self.channels < x.shape[1]:
             # Each is read by many edges: what lies together is read in one go.
-            x, beside = (
-                part.contiguous(memory_format=_memory_of(x))
-                for part in (x[:, : self.channels], x[:, self.channels :])
-            )
+            x, beside = channels_apart(x, (self.channels, x.shape[1] - self.channels))
             if self.stride == 2:
                 # DEVIATION: the official code cannot take odd sizes; ours rounds up like the rest.
                 beside = functional.max_pool2d(beside, 2, 2, ceil_mode=True)
@@ -176,7 +177,7 @@ class MixedEdge(nn.Module):
         if summands:
             out = mixture(weights_O, summands)
         else:
-            out = torch.zeros_like(seen.rectified[:, :, :: self.stride, :: self.stride])
+            out = torch.zeros_like(every_other(seen.rectified, self.stride))
         if active is not None and weights_O.requires_grad:
             others = [w for o, w in enumerate(weights_O.unbind()) if o not in active]
             out = out + sum(others[1:], others[0]) if others else out
@@ -192,7 +193,7 @@ class MixedEdge(nn.Module):
 
     def _summand(self, column: int, name: str, seen: Seen) -> Summand:
         if name == NOISE:
-            like = seen.rectified[:, :, :: self.stride, :: self.stride]
+            like = every_other(seen.rectified, self.stride)
             return Summand(column, self.chance.noise(like))
         if name not in seen.shared:
             operation = self.weighted[name]
@@ -310,7 +311,7 @@ class SearchCell(nn.Module):
                 edge += 1
             total = sum(outputs[1:], outputs[0])
             if passed is not None:
-                total = shuffled(torch.cat([total, passed], 1), self.partial)
+                total = shuffled(total, passed, self.partial)
             states.append(total)
             if node + 1 < self.nodes:
                 seen.append(self._look(node + 2, states[-1], active))
@@ -354,19 +355,36 @@ class SearchCell(nn.Module):
         return edge
 
 
-def _memory_of(x: Tensor) -> torch.memory_format:
-    return torch.contiguous_format if x.is_contiguous() else torch.channels_last
+def shuffled(first: Tensor, others: Tensor, groups: int) -> Tensor:
+    """Both side by side and shuffled: channel c of group g to place c * groups + g (PC-DARTS).
 
-
-def shuffled(x: Tensor, groups: int) -> Tensor:
-    """Channel c of group g to place c * groups + g: (B, C, H, W) to the same (PC-DARTS).
+    Args:
+        first: the first group's channels, (B, C / groups, H, W).
+        others: those of the other groups, (B, C - C / groups, H, W).
+        groups: K.
 
     Memory stays channels-last, where it is.
     """
-    batch, channels, height, width = x.shape
+    batch, channels, height, width = first.shape
+    if _multiplies(first, groups):
+        order = torch.arange(groups * channels).view(groups, channels).t().flatten()
+        matrix = torch.eye(len(order), dtype=first.dtype)[:, order]
+        rows, other_rows = (t.permute(0, 2, 3, 1).flatten(0, 2) for t in (first, others))
+        mixed = torch.addmm(rows @ matrix[:channels], other_rows, matrix[channels:])
+        return mixed.view(batch, height, width, -1).permute(0, 3, 1, 2)
+    x = torch.cat([first, others], 1)
     if x.is_contiguous():
-        planes = x.view(batch, groups, channels // groups, height, width).transpose(1, 2)
-        return planes.reshape(batch, channels, height, width)
-    rows = x.permute(0, 2, 3, 1).reshape(batch, height, width, groups, channels // groups)
-    together = rows.transpose(3, 4).reshape(batch, height, width, channels)
-    return together.permute(0, 3, 1, 2)
+        planes = x.view(batch, groups, channels, height, width).transpose(1, 2)
+        return planes.reshape(x.shape)
+    apart = x.permute(0, 2, 3, 1).reshape(batch, height, width, groups, channels)
+    return apart.transpose(3, 4).flatten(3).permute(0, 3, 1, 2)
+
+
+def _multiplies(first: Tensor, groups: int) -> bool:
+    """Whether moving so few channels about costs the CPU more than a product with a matrix."""
+    return (
+        first.device.type == "cpu"
+        and groups * first.shape[1] <= FEW_CHANNELS
+        and not first.is_contiguous()
+        and not torch.is_autocast_enabled("cpu")
+    )

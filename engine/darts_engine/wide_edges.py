@@ -183,9 +183,7 @@ def together(norm: BatchNorm, x: Tensor) -> bool:
     return (
         x.device.type == "cpu"
         and (x.shape[1] <= VECTOR or x.numel() <= FEW_NUMBERS)
-        and norm.training
-        and norm.together is None
-        and len(x) * pixels > 1
+        and (not norm.training or (norm.together is None and len(x) * pixels > 1))
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )

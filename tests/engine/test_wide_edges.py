@@ -48,9 +48,9 @@ def a_supernet(design: str, dtype: torch.dtype) -> Supernet:
     return supernet
 
 
-def results(supernet: Supernet, size: int, *, twice: bool) -> list[Tensor]:
+def results(supernet: Supernet, size: int, *, twice: bool, training: bool = True) -> list[Tensor]:
     """Logits, gradients of all parameters, their product with a vector, running statistics."""
-    supernet = copy.deepcopy(supernet)
+    supernet = copy.deepcopy(supernet).train(training)
     dtype = supernet.classifier.weight.dtype
     draws = torch.Generator().manual_seed(1)
     images = torch.randn(6, 3, size, size, generator=draws, dtype=DOUBLE).to(dtype)
@@ -78,19 +78,23 @@ def distance(ours: list[Tensor], truth: list[Tensor]) -> float:
     return float((ours - truth).norm() / truth.norm())
 
 
-@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize(("twice", "training"), [(False, True), (True, True), (False, False)])
 @pytest.mark.parametrize("size", [8, 9])
 @pytest.mark.parametrize("design", DESIGNS)
-def test_wide_edges_give_the_numbers_of_the_edges_one_by_one(design, size, twice, monkeypatch):
+def test_wide_edges_give_the_numbers_of_the_edges_one_by_one(
+    design, size, twice, training, monkeypatch
+):
     """Logits, gradients of both orders and statistics agree in float64 to 1e-12."""
     supernet = a_supernet(design, DOUBLE)
+    # What evaluation normalises by.
+    supernet(torch.randn(6, 3, size, size, dtype=DOUBLE))
     calls = []
     forward = WideEdges.forward
     monkeypatch.setattr(WideEdges, "forward", lambda *a: calls.append(1) or forward(*a))
-    ours = results(supernet, size, twice=twice)
+    ours = results(supernet, size, twice=twice, training=training)
     wide, _ = len(calls), calls.clear()
     with one_by_one():
-        theirs = results(supernet, size, twice=twice)
+        theirs = results(supernet, size, twice=twice, training=training)
     assert wide == 3 * (2 if design == "narrowed" else 5)
     assert not calls
     largest = max(float(t.abs().max()) for t in theirs)
@@ -100,25 +104,25 @@ def test_wide_edges_give_the_numbers_of_the_edges_one_by_one(design, size, twice
         assert float((mine - other).norm()) <= 1e-12 * float(other.norm()) + 1e-14 * largest
 
 
+@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("design", ["wide-vector", "pc-darts"])
-def test_float32_is_as_exact_as_edges_one_by_one(design):
+def test_float32_is_as_exact_as_edges_one_by_one(design, training):
     supernet = a_supernet(design, torch.float32)
-    ours = results(supernet, 8, twice=False)
+    supernet(torch.randn(6, 3, 8, 8))
+    ours = results(supernet, 8, twice=False, training=training)
     with one_by_one():
-        theirs = results(supernet, 8, twice=False)
-        truth = results(supernet.to(DOUBLE), 8, twice=False)
+        theirs = results(supernet, 8, twice=False, training=training)
+        truth = results(supernet.to(DOUBLE), 8, twice=False, training=training)
     assert distance(ours, truth) < max(2 * distance(theirs, truth), 1e-6)
 
 
-@pytest.mark.parametrize("why", ["evaluation", "active", "bfloat16", "synchronised", "large"])
+@pytest.mark.parametrize("why", ["active", "bfloat16", "synchronised", "large"])
 def test_where_it_does_not_apply_edges_are_computed_one_by_one(why, monkeypatch):
     supernet = a_supernet("darts" if why != "large" else "wide-vector", torch.float32)
     images = torch.randn(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)
     monkeypatch.setattr(WideEdges, "forward", None)
     mixing = None
-    if why == "evaluation":
-        supernet.eval()
-    elif why == "active":
+    if why == "active":
         weights = supernet.alphas.mixing()
         mixing = Mixing(weights, active={cell: [(4,)] * 14 for cell in weights})
     elif why == "synchronised":
@@ -136,12 +140,19 @@ def test_it_adds_nothing_to_a_checkpoint():
     assert not any("wide" in name for name in a_supernet("darts", DOUBLE).state_dict())
 
 
+@pytest.mark.parametrize("channels", [12, 24])
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
-def test_shuffling_channels_keeps_the_memory_as_it_is(memory):
-    x = torch.randn(2, 12, 3, 5).contiguous(memory_format=memory)
-    out = search_cell.shuffled(x, 4)
+def test_shuffling_channels_keeps_the_memory_as_it_is(memory, channels):
+    x = torch.randn(2, channels, 3, 5)
+    group = channels // 4
+    first, others = (
+        x[:, part].contiguous(memory_format=memory)
+        for part in (slice(group), slice(group, channels))
+    )
+    out = search_cell.shuffled(first, others, 4)
     assert out.is_contiguous(memory_format=memory)
-    assert torch.equal(out, torch.stack([x[:, (c % 4) * 3 + c // 4] for c in range(12)], 1))
+    moved = [x[:, (c % 4) * group + c // 4] for c in range(channels)]
+    assert torch.equal(out, torch.stack(moved, 1))
 
 
 @pytest.mark.parametrize("shape", [(5, 3, 2, 2), (5, 3, 1, 2), (4, 3, 4, 4), (4, 3, 3, 4)])
