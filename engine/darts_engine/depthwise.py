@@ -186,7 +186,7 @@ def _library(
     dilation: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """The library's gradients of x and of the kernel; only those wanted are computed."""
-    grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
+    grad_x, grad_weight, _ = torch.ops.aten.convolution_backward.default(
         grad, x, weight, None, [stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0],
         x.shape[1] // weight.shape[1], [*wanted, False],
     )  # fmt: skip

@@ -271,7 +271,7 @@ def _products(
     dots = []
     for x, centre, factor in zip(rows, mean_rows, inverse_rows, strict=True):
         # With these masks the library only sums: grad * normalised x, and grad.
-        _, dot, sums = torch.ops.aten.native_batch_norm_backward(
+        _, dot, sums = torch.ops.aten.native_batch_norm_backward.default(
             grad, x, factor, None, None, centre, factor, True, eps, [False, True, True]
         )
         dots.append(dot)

@@ -139,7 +139,7 @@ class _Normalise(torch.autograd.Function):
         inverse = (var + ctx.eps).rsqrt_()
         mean_row, inverse_row = row_of(mean, folds), row_of(inverse, folds)
         # With these masks the library only sums: grad * normalised x, and grad.
-        _, dots, sums = torch.ops.aten.native_batch_norm_backward(
+        _, dots, sums = torch.ops.aten.native_batch_norm_backward.default(
             grad_rows, rows, inverse_row, None, None, mean_row, inverse_row, True, ctx.eps,
             [False, True, True],
         )  # fmt: skip

@@ -269,6 +269,8 @@ class SearchCell(nn.Module):
             )
             for edge, (state, _) in enumerate(ends)
         )
+        # Indexing a list of modules is slow.
+        self._each = [edge for edge in self.edges if isinstance(edge, MixedEdge)]
         self.chance = chance
         self.wide = WideEdges()
         # Of each state the operations of its edges, where one wide edge can stand for them.
@@ -282,13 +284,10 @@ class SearchCell(nn.Module):
         shares_E: Tensor | None = None,
         active: Sequence[Sequence[int]] | None = None,
     ) -> Tensor:
-        """Outputs of the two cells before, to (B, nodes * C, H', W')."""
+        """Rectified outputs of the two cells before, to (B, nodes * C, H', W')."""
         if shares_E is not None:
             weights_EO = weights_EO * shares_E[:, None]
-        states = [
-            self.preprocess0(functional.relu(x0)),
-            self.preprocess1(functional.relu(x1)),
-        ]
+        states = [self.preprocess0(x0), self.preprocess1(x1)]
         seen = [self._look(0, states[0], active), self._look(1, states[1], active)]
         sums = self._wide_sums(0, seen[0], weights_EO, active)
         sums |= self._wide_sums(1, seen[1], weights_EO, active)
@@ -299,9 +298,9 @@ class SearchCell(nn.Module):
             for source in seen:
                 columns = None if active is None else active[edge]
                 if edge in sums:
-                    outputs.append(self._edge(edge).finished(sums.pop(edge), source))
+                    outputs.append(self._each[edge].finished(sums.pop(edge), source))
                 else:
-                    outputs.append(self.edges[edge](source, weights_EO[edge], columns))
+                    outputs.append(self._each[edge](source, weights_EO[edge], columns))
                 if source.beside is not None:
                     share = source.beside.new_ones(()) if shares_E is None else shares_E[edge]
                     if passed is None:
@@ -346,13 +345,8 @@ class SearchCell(nn.Module):
         return dict(zip(leaving, sums, strict=True))
 
     def _alike_from(self, leaving: Sequence[int]) -> list[dict[str, WeightedOperation]] | None:
-        each = [self._edge(edge).operations() for edge in leaving]
+        each = [self._each[edge].operations() for edge in leaving]
         return each if alike(each, [self.names[edge] for edge in leaving]) else None
-
-    def _edge(self, number: int) -> MixedEdge:
-        edge = self.edges[number]
-        assert isinstance(edge, MixedEdge)
-        return edge
 
 
 def shuffled(first: Tensor, others: Tensor, groups: int) -> Tensor:

@@ -95,16 +95,20 @@ class Supernet(RelaxedNetwork):
         search's method makes of alpha.
         """
         mixing = Mixing.of(self.relax() if mixing is None else mixing)
-        x0 = x1 = self.stem(x)
+        out = self.stem(x)
+        x0 = x1 = functional.relu_(out)
         for layer, cell in enumerate(self.cells):
+            if layer:
+                # Two cells take it, so it is rectified here, once.
+                x0, x1 = x1, functional.relu_(out)
             kind = "reduce" if layer in self.reductions else "normal"
             shares = None if mixing.shares is None else mixing.shares[kind]
             active = None if mixing.active is None else mixing.active[kind]
             if self.recomputes and torch.is_grad_enabled():
-                x0, x1 = x1, recomputed(cell, x0, x1, mixing.weights[kind], shares, active)
+                out = recomputed(cell, x0, x1, mixing.weights[kind], shares, active)
             else:
-                x0, x1 = x1, cell(x0, x1, mixing.weights[kind], shares, active)
-        pooled = functional.adaptive_avg_pool2d(x1, 1).flatten(1)
+                out = cell(x0, x1, mixing.weights[kind], shares, active)
+        pooled = functional.adaptive_avg_pool2d(out, 1).flatten(1)
         logits: Tensor = self.classifier(pooled)
         return logits
 
