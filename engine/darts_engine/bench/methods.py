@@ -87,7 +87,8 @@ def _images(scale: Scale) -> Dataset:
     if not scale.side:
         return datasets.load("digits", 0)
     draws = torch.Generator().manual_seed(0)
-    shape = (4 * scale.batch, scale.side, scale.side, 3)
+    # Each half is more than the two whole batches that are timed.
+    shape = (5 * scale.batch, scale.side, scale.side, 3)
     pixels = torch.randint(256, shape, dtype=torch.uint8, generator=draws)
     part = Part(pixels, torch.arange(len(pixels)) % 10)
     return Dataset("random", [str(c) for c in range(10)], part, part)
