@@ -87,9 +87,9 @@ class Ending:
         adaptation.adapt(position.epoch, returns)
         self.turn = None
         decay = adaptation.weight_decay(position.epoch + 1)
+        # What it means for the run comes first: narrow panels cut the rest.
         message = (
-            f"{turn.reason}: the search goes on from the end of epoch {position.epoch} with "
-            f"weight decay {decay:g}"
+            f"back to the end of epoch {position.epoch} with weight decay {decay:g}: {turn.reason}"
         )
         return [_alert("weight_decay", message, position)]
 

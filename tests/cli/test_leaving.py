@@ -19,8 +19,10 @@ from darts_tui.watching import farewell
 from fake_run import engine_alive, make_run
 
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
+# Whoever runs the tests under nohup would have the launcher ignore a hang-up.
 LAUNCHER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from darts_tui import launcher
 launcher.ENGINE = (sys.executable, {engine!r}, {how!r})
 from darts_tui.cli import main

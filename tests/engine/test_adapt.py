@@ -191,8 +191,9 @@ def test_a_search_that_is_back_has_everything_of_then_but_its_weight_decay():
     assert now.pop("adaptation") != then.pop("adaptation")
     assert repr(now) == repr(then)
     assert isinstance(alert, events.AlertRaised)
-    assert alert.message.startswith("the dominant eigenvalue rose from 0.2 to 0.32")
-    assert alert.message.endswith("from the end of epoch 16 with weight decay 0.003")
+    assert alert.message.startswith(
+        "back to the end of epoch 16 with weight decay 0.003: the dominant eigenvalue rose from 0.2"
+    )
     (decay,) = [span.values for span in search.schedules() if span.name == "weight_decay"]
     assert decay == pytest.approx([3e-4] * 16 + [3e-3] * 14)
 

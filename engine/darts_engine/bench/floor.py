@@ -68,7 +68,8 @@ def measure(batch: int, forward: Comparison, weight_step: Comparison) -> Floor:
 
 def work(images: Tensor) -> tuple[int, int, int]:
     """Operations and bytes of a forward pass; the first convolution's operations apart too."""
-    supernet = Supernet(channels=steps.CHANNELS, layers=steps.LAYERS)
+    # On this device nothing is computed, and edges are not computed together by other modules.
+    supernet = Supernet(channels=steps.CHANNELS, layers=steps.LAYERS).to("meta")
     counted: list[tuple[int, int]] = []
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
@@ -79,10 +80,8 @@ def work(images: Tensor) -> tuple[int, int, int]:
     for module in supernet.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.register_forward_hook(count)
-    # In training, edges may be computed together, by other modules.
-    supernet.eval()
     with torch.no_grad():
-        supernet(images)
+        supernet(images.to("meta"))
     operations, moved = (sum(column) for column in zip(*counted, strict=True))
     return operations, moved, counted[0][0]
 
