@@ -8,6 +8,7 @@ import pytest
 from darts_engine.run.folder import RunFolder, list_runs
 from darts_engine.run.methods import PRESETS
 from darts_tui import benchmark_report
+from darts_tui.export import pictures
 
 ASKED = ("benchmark", "--name", "b", "--methods", "darts,gdas")
 
@@ -97,3 +98,14 @@ def test_means_and_deviations_leave_out_what_is_missing():
     assert benchmark_report._spread([None, 1.0])["deviation"] is None
     runs = [{"validation": [(1, 10.0), (2, 20.0)]}, {"validation": [(1, 30.0)]}]
     assert benchmark_report._mean_line(runs, "validation") == [(1.0, 20.0), (2.0, 20.0)]
+
+
+@pytest.mark.parametrize(("count", "kind"), [(6, pictures.Curves), (7, pictures.Multiples)])
+def test_many_methods_get_a_small_plot_each(count, kind):
+    run = {"eigenvalues": [(2, 0.5), (4, 0.25)], "validation": []}
+    methods = [{"method": f"m{n}", "runs": [run]} for n in range(count)]
+    report = {"space": "s2", "dataset": "digits", "seeds": [2], "search_epochs": 4}
+    picture = benchmark_report._picture(report | {"methods": methods}, "eigenvalues")
+    assert isinstance(picture, kind)
+    assert picture.title == "s2, digits: 1 seed"
+    assert benchmark_report._picture(report | {"methods": methods}, "validation") is None

@@ -7,7 +7,7 @@ from darts_engine.run.derivation import derive
 from darts_engine.run.events import AlphaSampled, CellLayout
 from darts_engine.run.genotype import published
 from darts_engine.run.state import RunState, fold_all
-from darts_tui.export import pictures
+from darts_tui.export import figures, pictures
 from darts_tui.export.pictures import Job, curves, draw, heatmap, history
 from darts_tui.export.render import RenderError
 from fake_run import EDGES, OPERATIONS, facts
@@ -78,3 +78,25 @@ def test_without_matplotlib_the_message_says_what_to_install(
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(RenderError, match="pip install matplotlib"):
         pictures.draw([])
+
+
+def test_many_lines_get_a_small_plot_each_with_the_others_behind() -> None:
+    """Of one scale; magnitudes may be zero, negative, a single point or none at all."""
+    points = [[(1.0, 0.2), (2.0, 19.0)], [(1.0, -0.05)], [], [(1.0, 0.0)], [(2.0, 0.3)]]
+    lines = [pictures.Line(label=f"m{n}", points=found) for n, found in enumerate(points)]
+    picture = pictures.Multiples(
+        title="five", label="eigenvalue", lines=lines, epochs=2.0, by_size=True
+    )
+    figure = figures.draw_multiples(picture)
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title() for axes in shown] == ["m0", "m1", "m2", "m3", "m4"]
+    assert all(axes.get_ylim() == pytest.approx((-0.075, 28.5)) for axes in shown)
+    assert [len(axes.lines) for axes in shown] == [4] * 5
+    assert [
+        [number for number, line in enumerate(axes.lines) if line.get_color() == figures.PALETTE[0]]
+        for axes in shown
+    ] == [[0], [1], [], [2], [3]]
+    job = pictures.Job(picture=picture, files={"five.svg": "svg", "five.png": "png"})
+    drawn = pictures.draw([job])
+    assert drawn["five.svg"].startswith(b"<?xml")
+    assert drawn["five.png"].startswith(b"\x89PNG")

@@ -26,6 +26,8 @@ PICTURES = {
     "eigenvalues": "dominant eigenvalue",
     "validation": "supernet top-1 (%)",
 }
+# In one plot.
+MOST_LINES = 6
 
 
 def gather(
@@ -134,20 +136,37 @@ def write(folder: ProtocolFolder, report: dict[str, Any]) -> list[str]:
     return messages
 
 
-def _picture(report: dict[str, Any], name: str) -> pictures.Curves | None:
-    """A figure's means over the seeds, by epoch, a line for each method; None without any."""
+def _picture(report: dict[str, Any], name: str) -> pictures.Picture | None:
+    """A figure's means over the seeds, by epoch, a line for each method; None without any.
+
+    Many methods get a small plot each, since nobody can tell so many lines apart.
+    """
     lines = [
         pictures.Line(label=found["method"], points=_mean_line(found["runs"], name), colour=place)
         for place, found in enumerate(report["methods"])
     ]
     if not any(line.points for line in lines):
         return None
-    title = f"{report['space']}, {report['dataset']}: means of {len(report['seeds'])} seeds"
+    of_seeds = f"means of {_seeds(report)}" if len(report["seeds"]) > 1 else "1 seed"
+    title = clean(f"{report['space']}, {report['dataset']}: {of_seeds}", 100)
+    if len(lines) > MOST_LINES:
+        return pictures.Multiples(
+            title=title,
+            label=PICTURES[name],
+            lines=lines,
+            epochs=float(report["search_epochs"]),
+            by_size=name == "eigenvalues",
+        )
     return pictures.Curves(
-        title=clean(title, 100),
+        title=title,
         panels=[pictures.Panel(label=PICTURES[name], lines=lines)],
         epochs=float(report["search_epochs"]),
     )
+
+
+def _seeds(report: dict[str, Any]) -> str:
+    count = len(report["seeds"])
+    return f"{count} seed" if count == 1 else f"{count} seeds"
 
 
 def _mean_line(runs: Sequence[dict[str, Any]], name: str) -> pictures.Points:
@@ -199,12 +218,12 @@ def markdown(report: dict[str, Any], drawn: Sequence[str]) -> str:
     )
     return f"""# Benchmark {clean(report["name"])}
 
-Space {clean(report["space"])}, data set {clean(report["dataset"])}, {len(report["seeds"])} seeds,
-searches of {report["search_epochs"]} epochs; {trained}. Mean ± sample deviation over the seeds, of
-the last epochs. The gap is the supernet's accuracy less that of the same weights cut to the derived
-cells; the eigenvalue is the dominant one of the Hessian of the validation loss in alpha; skips are
-counted in both cells; passes are those through the supernet in a step in which alpha moves, and do
-not all cost the same.
+Space {clean(report["space"])}, data set {clean(report["dataset"])}, {_seeds(report)},
+searches of {report["search_epochs"]} epochs; {trained}.
+Mean ± sample deviation over the seeds, of the last epochs. The gap is the supernet's accuracy less
+that of the same weights cut to the derived cells; the eigenvalue is the dominant one of the Hessian
+of the validation loss in alpha; skips are counted in both cells; passes are those through the
+supernet in a step in which alpha moves, and do not all cost the same.
 
 {table(report)}
 

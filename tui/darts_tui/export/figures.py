@@ -17,7 +17,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from darts_tui.export.pictures import Confusion, Curves, Heatmap, History, Job, Panel, Surface
+from darts_tui.export.pictures import (
+    Confusion,
+    Curves,
+    Heatmap,
+    History,
+    Job,
+    Line,
+    Multiples,
+    Panel,
+    Picture,
+    Surface,
+)
 from darts_tui.export.render import PNG_DPI
 
 # Okabe and Ito's colours, which everyone can tell apart; the yellow is darkened for white paper.
@@ -25,6 +36,8 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#0
 KEPT = PALETTE[1]
 # Of a confusion matrix: classes whose cells have room for digits, and its axes for names.
 MOST_DIGITS, MOST_NAMES = 20, 100
+# Of small plots: how many beside each other, and below what size values are shown linearly.
+MOST_BESIDE, SMALLEST = 4, 0.01
 SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "darts-tui",
@@ -159,6 +172,47 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
         axes.legend(frameon=False, fontsize=8)
 
 
+def draw_multiples(picture: Multiples) -> Figure:
+    """An axis per line, at most `MOST_BESIDE` in a row; the others are grey behind it."""
+    columns = min(MOST_BESIDE, len(picture.lines))
+    rows = math.ceil(len(picture.lines) / columns)
+    figure = Figure(figsize=(0.6 + 1.9 * columns, 0.9 + 1.25 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for place, axes in enumerate(grid.flat):
+        if place >= len(picture.lines):
+            axes.set_visible(False)
+            # The axis above is then the last of its column.
+            grid.flat[place - columns].tick_params(labelbottom=True)
+            continue
+        for line in picture.lines:
+            _draw_small(axes, line, mine=line is picture.lines[place])
+        axes.set_title(picture.lines[place].label, fontsize=9, pad=3)
+        axes.tick_params(labelsize=7, length=2)
+        axes.grid(visible=True, which="major", color="#ececec", lw=0.5)
+        axes.set_axisbelow(True)
+    first = grid[0, 0]
+    first.set_xlim(0, picture.epochs * 1.02)
+    first.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if picture.by_size:
+        values = [value for line in picture.lines for _, value in line.points]
+        first.set_yscale("symlog", linthresh=SMALLEST)
+        first.set_ylim(min(0.0, 1.5 * min(values)), 1.5 * max(SMALLEST, *values))
+        first.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    figure.suptitle(picture.title, fontsize=11)
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel(picture.label, fontsize=9)
+    return figure
+
+
+def _draw_small(axes: Any, line: Line, *, mine: bool) -> None:
+    if line.points:
+        x, y = zip(*line.points, strict=True)
+        alone = "." if len(x) == 1 else ""
+        colour, width = (PALETTE[0], 1.8) if mine else ("#c8c8c8", 0.6)
+        axes.plot(x, y, color=colour, lw=width, marker=alone, zorder=3 if mine else 1)
+
+
 def draw_confusion(picture: Confusion) -> Figure:
     """Shares of each true class as shades; with few classes, counts as digits."""
     count = len(picture.classes)
@@ -219,7 +273,7 @@ def draw_surface(picture: Surface) -> Figure:
     return figure
 
 
-def _draw(picture: Heatmap | History | Curves | Confusion | Surface) -> Figure:
+def _draw(picture: Picture) -> Figure:
     match picture:
         case Heatmap():
             return draw_heatmap(picture)
@@ -227,6 +281,8 @@ def _draw(picture: Heatmap | History | Curves | Confusion | Surface) -> Figure:
             return draw_history(picture)
         case Curves():
             return draw_curves(picture)
+        case Multiples():
+            return draw_multiples(picture)
         case Confusion():
             return draw_confusion(picture)
         case Surface():

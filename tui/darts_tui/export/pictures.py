@@ -87,6 +87,24 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     start: float = 0.0
 
 
+class Multiples(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A small plot for each line, all of one scale, with the other lines behind it.
+
+    Attributes:
+        title: of the whole.
+        label: of the values.
+        lines: by label; none is faint.
+        epochs: where the x axis ends; it begins at 0.
+        by_size: values are told apart by their order of magnitude, zero and below included.
+    """
+
+    title: str
+    label: str
+    lines: list[Line]
+    epochs: float
+    by_size: bool = False
+
+
 class Surface(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Values in a square: `values[row][column]` at (distances[column], distances[row])."""
 
@@ -104,10 +122,13 @@ class Confusion(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     counts: list[list[int]]
 
 
+Picture = Heatmap | History | Curves | Multiples | Confusion | Surface
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A picture and the files it is wanted as: name -> "svg", "png" or "pdf"."""
 
-    picture: Heatmap | History | Curves | Confusion | Surface
+    picture: Picture
     files: dict[str, str]
 
 
