@@ -8,12 +8,15 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 import fake_run
 from darts_engine.run import events
+from darts_tui.app import DashboardApp
 from darts_tui.panels.alphas import AlphaPanel
+from darts_tui.panels.bar import Bar
 from darts_tui.safe_text import clean, clean_block
-from tui.watching import a_run, caught_up, screen_text, story, until, watching
+from tui.watching import a_run, app_on, caught_up, screen_text, story, until, watching
 
 EVIL = "\x1b]0;PWNED\x07\x1b[2J\x9b31m[bold red]x[/] \u202egnp\u202c \u200b[/nope] \x00\x7f"
 
@@ -120,8 +123,6 @@ async def test_poor_terminals_show_the_digits(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with a_run(runs) as run:
-        from darts_tui.app import DashboardApp
-
         facts = story()
         app = DashboardApp(run, clock=lambda: facts[-1].t + 1)
         async with app.run_test(size=(160, 48)) as pilot:
@@ -149,6 +150,25 @@ async def test_every_size_is_survived(runs: Path, size):
                 assert "panel failed" not in text
                 assert ("too small" in text) == (size[0] < 60 or size[1] < 16)
                 await pilot.resize_terminal(100, 30)
+
+
+async def test_a_run_that_is_over_is_laid_out_for_a_new_size(runs: Path):
+    """No tick redraws it any more."""
+    facts = story(phase="finished")
+    with a_run(runs, alive=False, phase="finished") as run:
+        app = app_on(run, facts)
+        async with app.run_test(size=(160, 48)) as pilot:
+            await caught_up(pilot, app, facts[-1].seq, "finished")
+            for width, height in ((80, 24), (160, 48)):
+                await pilot.resize_terminal(width, height)
+                await until(pilot, lambda width=width: all_bars_fill(app, width))
+                assert "best " in screen_text(app)
+
+
+def all_bars_fill(app: DashboardApp, width: int) -> bool:
+    shown = [bar for bar in app.dashboard.query(Bar) if bar.size]
+    lines = [line for bar in shown for line in bar.lines_shown]
+    return app.size.width == width and {cell_len(line) for line in lines} == {width}
 
 
 async def test_a_tick_while_the_app_shuts_down_draws_nothing(runs, monkeypatch):

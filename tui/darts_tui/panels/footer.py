@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 
 from darts_tui.notes import note
+from darts_tui.panels.bar import Bar
 from darts_tui.panels.events import note_line
 from darts_tui.panels.view import View
-from darts_tui.widgets.lines import Line, LinesView, Span, fit, width_of
+from darts_tui.widgets.lines import Line, Span, fit, width_of
 
 BACK = "on-panel"
 
 
-class Ticker(LinesView):
+class Ticker(Bar):
     """A scrub bar over the epochs or, where lines are few, the newest event."""
 
     def show(self, view: View, *, prefer_scrub: bool) -> None:
@@ -22,7 +23,7 @@ class Ticker(LinesView):
             self.show_lines([_newest(view, width)])
 
 
-class Footer(LinesView):
+class Footer(Bar):
     """Keys, the most useful first; a click presses them."""
 
     def show(self, view: View) -> None:

@@ -6,10 +6,11 @@ from typing import NamedTuple
 from darts_engine.run.networks import wide_in
 from darts_engine.run.recipes import named_in
 from darts_tui.notes import human_seconds
+from darts_tui.panels.bar import Bar
 from darts_tui.panels.view import View
 from darts_tui.safe_text import clean
 from darts_tui.widgets.figures import bar
-from darts_tui.widgets.lines import Line, LinesView, Span, fit, width_of
+from darts_tui.widgets.lines import Line, Span, fit, width_of
 
 BADGES = {
     "starting": "badge-primary",
@@ -36,7 +37,7 @@ class Piece(NamedTuple):
     line: Line
 
 
-class Header(LinesView):
+class Header(Bar):
     """Name, state, progress and time left."""
 
     def show(self, view: View) -> None:
@@ -44,7 +45,7 @@ class Header(LinesView):
         self.show_lines([header_line(view, self.size.width)])
 
 
-class Tabs(LinesView):
+class Tabs(Bar):
     """The numbered views; a click switches too."""
 
     def show(self, tabs: Sequence[tuple[str, str, str]], current: str) -> None:

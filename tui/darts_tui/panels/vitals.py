@@ -2,14 +2,15 @@
 
 from darts_engine.run.networks import wide_in
 from darts_tui.notes import human_bytes
+from darts_tui.panels.bar import Bar
 from darts_tui.panels.curves import TRAIN, VALID, has_top5, valid_name
 from darts_tui.panels.view import View
 from darts_tui.safe_text import clean
 from darts_tui.widgets.figures import short_number
-from darts_tui.widgets.lines import Line, LinesView, Span, fit
+from darts_tui.widgets.lines import Line, Span, fit
 
 
-class Vitals(LinesView):
+class Vitals(Bar):
     """Losses and accuracies; schedules, health and speed."""
 
     def show(self, view: View) -> None:
