@@ -20,7 +20,7 @@ from darts_engine.run import config, events, folder
 from darts_engine.run.config import KINDS
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.genotype import published
+from darts_engine.run.genotype_text import published
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold_all
 

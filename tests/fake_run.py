@@ -17,7 +17,8 @@ from darts_engine.run import config, derivation, derivation_one_cell, events, fo
 from darts_engine.run.config import Config
 from darts_engine.run.events import AnyEvent, CellLayout
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.genotype import CELLS, Genotype, published
+from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.run.genotype_text import published
 from darts_engine.run.spaces import FACTS
 
 OPERATIONS = [

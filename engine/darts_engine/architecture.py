@@ -13,7 +13,8 @@ from darts_engine.methods.mean_shift import MeanShift
 from darts_engine.operations import SKIP
 from darts_engine.run import derivation, events
 from darts_engine.run.events import Matrix
-from darts_engine.run.genotype import ONE_CELL, Genotype, parse
+from darts_engine.run.genotype import ONE_CELL, Genotype
+from darts_engine.run.genotype_text import parse
 from darts_engine.spaces.space import Space
 from darts_engine.tabulated import Tables
 

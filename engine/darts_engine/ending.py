@@ -10,7 +10,8 @@ from darts_engine.methods.adapt import Adaptation
 from darts_engine.methods.stop import EigenvalueRule, Seen, Verdict
 from darts_engine.run import events
 from darts_engine.run.config import SearchConfig
-from darts_engine.run.genotype import Genotype, parse
+from darts_engine.run.genotype import Genotype
+from darts_engine.run.genotype_text import parse
 
 
 class Ending:

@@ -7,6 +7,7 @@ from darts_engine.run import genotype as genotypes
 from darts_engine.run import networks
 from darts_engine.run.config import NetworkSection
 from darts_engine.run.errors import GenotypeError
+from darts_engine.run.genotype_text import parse
 from darts_engine.wide_resnet import WideResNet
 
 # Both take images (B, C, H, W) to logits and, in training, an auxiliary head's logits or None.
@@ -31,7 +32,7 @@ def build(section: NetworkSection, *, in_channels: int, classes: int, seed: int)
         return WideResNet(
             shape, in_channels=in_channels, classes=classes, dropout=section.dropout, seed=seed
         )
-    genotype = genotypes.parse(section.genotype)
+    genotype = parse(section.genotype)
     shared = {
         "channels": section.channels,
         "layers": section.layers,

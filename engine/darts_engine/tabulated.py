@@ -10,7 +10,7 @@ from darts_engine.data.watch import Watch
 from darts_engine.nasbench201_table import Table
 from darts_engine.nasbench301_surrogate import Surrogate
 from darts_engine.run.errors import RunError
-from darts_engine.run.genotype import parse
+from darts_engine.run.genotype_text import parse
 from darts_engine.run.sections import SearchConfig
 
 NASBENCH201, NASBENCH301 = "nasbench201", "nasbench301"

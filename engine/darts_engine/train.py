@@ -28,8 +28,8 @@ from darts_engine.optim.label_smoothing import smoothed_cross_entropy
 from darts_engine.optim.sam import perturbed
 from darts_engine.optim.schedules import learning_rate, ramp
 from darts_engine.run import events
-from darts_engine.run import genotype as genotypes
 from darts_engine.run.config import TrainConfig
+from darts_engine.run.genotype_text import parse
 from darts_engine.run.networks import GENOTYPE
 from darts_engine.scores import Scores, evaluate
 from darts_engine.stopwatch import Stopwatch
@@ -69,7 +69,7 @@ class Train:
         self.epochs = config.train.epochs
         seed, batch = config.engine.seed, config.data.batch_size
         is_derived = config.network.network == GENOTYPE
-        self.genotype = genotypes.parse(config.network.genotype) if is_derived else None
+        self.genotype = parse(config.network.genotype) if is_derived else None
         self._valid_name = "test"
         if config.train.valid_fraction:
             dataset = hold_out(dataset, config.train.valid_fraction, seed)

@@ -12,7 +12,7 @@ import pytest
 from darts_engine.run import config
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.genotype import published
+from darts_engine.run.genotype_text import published
 from darts_engine.run.liveness import observe
 from darts_tui import launcher
 from darts_tui.reading import summary

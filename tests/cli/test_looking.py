@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from darts_engine.run.genotype import parse, published
+from darts_engine.run.genotype_text import parse, published
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import fold_all
 from darts_tui import reading

@@ -11,7 +11,7 @@ from darts_engine.run.commands import Stop, wish
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.errors import RunError
 from darts_engine.run.folder import RunFolder, create, list_runs
-from darts_engine.run.genotype import parse
+from darts_engine.run.genotype_text import parse
 from darts_tui import crew, launcher, protocol, protocol_plan
 from darts_tui.reading import look
 from fake_run import make_run

@@ -7,7 +7,7 @@ import pytest
 
 from darts_engine.run import config, recipes
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.genotype import published
+from darts_engine.run.genotype_text import published
 
 NAMED = {
     "darts-cifar10",

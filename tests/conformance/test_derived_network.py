@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from darts_engine import network_state
 from darts_engine.network import Network
-from darts_engine.run.genotype import published
+from darts_engine.run.genotype_text import published
 
 
 class Plain:

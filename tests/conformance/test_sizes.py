@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from darts_engine.run.errors import GenotypeError
-from darts_engine.run.genotype import Genotype, from_json, published
+from darts_engine.run.genotype import Genotype
+from darts_engine.run.genotype_text import from_json, published
 from darts_engine.run.size import Size, network_size
 
 TABLE = json.loads((Path(__file__).parent / "genotypes.json").read_text())["genotypes"]

@@ -19,7 +19,7 @@ from darts_engine.run import events
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.errors import CheckpointError, ConfigError
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.genotype import published
+from darts_engine.run.genotype_text import published
 from darts_engine.run.state import RunState, fold
 from darts_engine.search import Search
 from engine_kit import Engine, make_run, newest_state, of_type, rise_until_decayed, state_of, told

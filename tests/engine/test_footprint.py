@@ -15,7 +15,7 @@ from darts_engine.parallel import World
 from darts_engine.run import config as configs
 from darts_engine.run.config import KINDS
 from darts_engine.run.errors import ExitCode, TooLargeError
-from darts_engine.run.genotype import published
+from darts_engine.run.genotype_text import published
 from darts_engine.search import Search
 from darts_engine.train import Train
 

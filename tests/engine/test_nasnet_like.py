@@ -7,7 +7,8 @@ from darts_engine.run import catalog
 from darts_engine.run import config as configs
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.derivation import with_loose_ends
-from darts_engine.run.genotype import CELLS, published
+from darts_engine.run.genotype import CELLS
+from darts_engine.run.genotype_text import published
 from darts_engine.run.spaces import FACTS
 from darts_engine.spaces.darts import row_of
 from darts_engine.spaces.nasnet import NASNetLike

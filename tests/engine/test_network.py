@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from darts_engine.network import DropPath, Network
-from darts_engine.run import genotype as genotypes
+from darts_engine.run import genotype_text as genotypes
 from darts_engine.run.errors import GenotypeError
 from darts_engine.run.size import network_size
 

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from darts_engine import network_state
 from darts_engine.network import Network
-from darts_engine.run import genotype as genotypes
+from darts_engine.run import genotype_text as genotypes
 from darts_engine.run.errors import CheckpointError
 from darts_engine.run.networks import WideShape
 from darts_engine.wide_resnet import WideResNet

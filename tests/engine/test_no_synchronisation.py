@@ -18,7 +18,7 @@ from darts_engine.data.dataset import Dataset, Part
 from darts_engine.meter import FiniteGuard
 from darts_engine.run import config as configs
 from darts_engine.run.config import KINDS
-from darts_engine.run.genotype import published
+from darts_engine.run.genotype_text import published
 from darts_engine.search import Search
 from darts_engine.search_cell import MixedEdge, Source
 from darts_engine.supernet import Supernet

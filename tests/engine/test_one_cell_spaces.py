@@ -23,7 +23,7 @@ from darts_engine.run import config as configs
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.derivation_one_cell import derive_edges, derive_nodes, edges_of
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.genotype import parse
+from darts_engine.run.genotype_text import parse
 from darts_engine.run.nasbench import node_channels
 from darts_engine.run.size import network_size
 from darts_engine.run.spaces import FACTS, NASBENCH201_OPERATIONS, ONE_SHOT_OPERATIONS

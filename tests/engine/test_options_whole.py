@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from darts_engine.run import events, genotype, spaces
+from darts_engine.run import events, genotype_text, spaces
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
 from engine_kit import Engine, compile_for_the_eager_backend, make_run, of_type, told
@@ -46,7 +46,7 @@ def test_what_a_space_derives_is_trained(runs: Path, tmp_path: Path, space: str)
     run = RunFolder(runs / "whole")
     derived = told(run)[-1]
     assert isinstance(derived, events.RunFinished)
-    assert genotype.parse(derived.text) == derived.genotype
+    assert genotype_text.parse(derived.text) == derived.genotype
     finished(tmp_path, "train", {}, network__genotype=derived.text, network__channels=4)
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from darts_engine.network import Network
 from darts_engine.norm import statistics_kept
 from darts_engine.optim.sam import perturbed
-from darts_engine.run import genotype as genotypes
+from darts_engine.run import genotype_text as genotypes
 
 CURVATURE = torch.tensor([1.0, 4.0], dtype=torch.float64)
 

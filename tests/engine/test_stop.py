@@ -3,7 +3,8 @@
 import pytest
 
 from darts_engine.methods.stop import EigenvalueRule, RankingRule, Seen, SkipRule, strongest
-from darts_engine.run.genotype import Genotype, published
+from darts_engine.run.genotype import Genotype
+from darts_engine.run.genotype_text import published
 
 PLAIN = published()["DARTS_V2"].genotype
 

@@ -25,7 +25,8 @@ from darts_engine.nasbench301_surrogate import Surrogate, is_inside
 from darts_engine.run import config, events
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.errors import DataError, RunError
-from darts_engine.run.genotype import Genotype, parse, published
+from darts_engine.run.genotype import Genotype
+from darts_engine.run.genotype_text import parse, published
 from darts_engine.run.spaces import NASBENCH201_OPERATIONS
 from darts_engine.spaces.nasbench201 import NASBench201
 from darts_engine.tabulated import Tables, open_tables

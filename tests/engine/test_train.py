@@ -13,7 +13,7 @@ from darts_engine.norm import BatchNorm
 from darts_engine.optim.average import MovingAverage
 from darts_engine.run import config
 from darts_engine.run.errors import CheckpointError
-from darts_engine.run.genotype import published
+from darts_engine.run.genotype_text import published
 from darts_engine.train import Train
 from engine_kit import NOISY, fingerprint
 

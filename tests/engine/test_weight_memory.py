@@ -10,7 +10,7 @@ from darts_engine.run import config as configs
 from darts_engine.run import events
 from darts_engine.run.config import KINDS
 from darts_engine.run.errors import ExitCode, TooLargeError
-from darts_engine.run.genotype import published
+from darts_engine.run.genotype_text import published
 from darts_engine.supernet import Supernet
 from engine_kit import Engine, make_run, told
 

@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from darts_engine.run.genotype import CELLS, Genotype, from_json, parse, published
+from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.run.genotype_text import from_json, parse, published
 from darts_tui.export.dot import THEMES, cell_dot
 
 PUBLISHED = {name: entry.genotype for name, entry in published().items()}

@@ -5,7 +5,7 @@ import pytest
 
 from darts_engine.run.derivation import derive
 from darts_engine.run.events import AlphaSampled, CellLayout
-from darts_engine.run.genotype import published
+from darts_engine.run.genotype_text import published
 from darts_engine.run.state import RunState, fold_all
 from darts_tui.export import figures, pictures
 from darts_tui.export.pictures import Job, curves, draw, heatmap, history

@@ -13,7 +13,8 @@ import pytest
 from darts_engine.run import events
 from darts_engine.run.errors import RunError
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.genotype import CELLS, published
+from darts_engine.run.genotype import CELLS
+from darts_engine.run.genotype_text import published
 from darts_engine.run.state import fold_all
 from darts_tui.export import jobs, render
 from darts_tui.export.jobs import NamedGenotype, export

@@ -7,7 +7,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from darts_engine.run.genotype import CELLS, published
+from darts_engine.run.genotype import CELLS
+from darts_engine.run.genotype_text import published
 from darts_tui.export import render as renderer
 from darts_tui.export.dot import cell_dot
 from darts_tui.export.render import Renderer, RenderError, bundled_fonts, render

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darts_engine.run import genotype
 from darts_engine.run.errors import GenotypeError
-from darts_engine.run.genotype import NNI_OPERATIONS, Edge, Genotype, from_json, parse, published
+from darts_engine.run.genotype import CELLS, NNI_OPERATIONS, Edge, Genotype
+from darts_engine.run.genotype_text import MAX_TEXT, from_json, parse, published
 
 PUBLISHED = {name: entry.genotype for name, entry in published().items()}
 NORMAL = "normal=[('skip_connect', 0), ('skip_connect', 1)], normal_concat=[2]"
@@ -42,7 +42,7 @@ def test_published_cells_survive_nni(name: str) -> None:
     cell = PUBLISHED[name]
     written = cell.to_nni()
     again = parse(json.dumps(written))
-    for kind in genotype.CELLS:
+    for kind in CELLS:
         assert again.edges(kind) == cell.edges(kind)
     assert again.to_nni() == written
 
@@ -115,7 +115,7 @@ HOSTILE = [
     f"Genotype({NORMAL}, {REDUCE})".replace("skip_connect", r"\d"),
     f"Genotype({NORMAL}, {REDUCE})\ud800",
     "\0Genotype()",
-    "x" * (genotype.MAX_TEXT + 1),
+    "x" * (MAX_TEXT + 1),
     "{",
     '{"normal": %s' % ("[" * 50_000),
     '{"normal": [["skip_connect", 1e999]], "reduce": []}',

@@ -6,7 +6,7 @@ from darts_engine.run.derivation import changes
 from darts_engine.run.derivation_one_cell import derive_edges, derive_nodes
 from darts_engine.run.edges import edge_figures
 from darts_engine.run.events import AlphaSampled, CellLayout, Matrix
-from darts_engine.run.genotype import parse
+from darts_engine.run.genotype_text import parse
 from darts_engine.run.kept import kept_columns, row_counts, strongest
 
 EDGES = CellLayout(name="cell", edges=[(0, 1)], operations=["none", "skip_connect", "avg"])

@@ -14,7 +14,8 @@ from darts_engine.run import derivation, derivation_one_cell
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.errors import ConfigError, GenotypeError, NotFoundError, RunError
 from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, find, is_run, list_runs
-from darts_engine.run.genotype import CELLS, MAX_TEXT, Genotype, parse, published
+from darts_engine.run.genotype import CELLS, Genotype
+from darts_engine.run.genotype_text import MAX_TEXT, parse, published
 from darts_engine.run.spaces import FACTS, NASBENCH201_OPERATIONS
 from darts_tui.reading import summary
 

@@ -53,7 +53,7 @@ def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_genotype(ctx: typer.Context, incomplete: str) -> list[str]:
     """Published names and runs for the shell's completion."""
-    from darts_engine.run.genotype import published
+    from darts_engine.run.genotype_text import published
 
     names = list(published()) + [f"run:{name}" for name in complete_run(ctx, "")]
     return [name for name in names if name.startswith(incomplete)]

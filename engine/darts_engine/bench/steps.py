@@ -17,7 +17,7 @@ from darts_engine.network import Network
 from darts_engine.operations import PRIMITIVES
 from darts_engine.run import config as configs
 from darts_engine.run.config import SearchConfig
-from darts_engine.run.genotype import published
+from darts_engine.run.genotype_text import published
 from darts_engine.supernet import Supernet
 
 CHANNELS, LAYERS, SIZE, CLASSES = 16, 8, 32, 10
