@@ -28,7 +28,6 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold_all
 from darts_engine.search import Search
-from darts_engine.session import fitting
 
 RANDOM_DIRECTIONS = 3
 READ_BYTES = 1 << 24
@@ -174,7 +173,7 @@ def analyse(config: SearchConfig, folder: RunFolder, asked: Asked) -> Analysis:
     manifest, state = _checkpoint(folder, asked.epoch)
     search = Search(config, datasets.read(config.data), devices.choose(config.engine))
     refuse_foreign(folder, manifest, search.identity())
-    with fitting(folder.checkpoints / manifest.file):
+    with checkpoint.fitting(folder.checkpoints / manifest.file):
         search.load_state(state)
     position = manifest.position
     search.begin_epoch(position.epoch)

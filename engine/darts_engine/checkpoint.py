@@ -13,7 +13,7 @@ import hashlib
 import io
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -276,3 +276,20 @@ def sweep(folder: RunFolder) -> None:
     for path in halves + orphans:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Where a task becomes what a checkpoint holds.
+
+    Raises:
+        CheckpointError: it does not fit.
+    """
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"the checkpoint does not fit the run: {(str(error).splitlines() or [''])[0]}"[:300],
+            where=str(path),
+            remedy="has the data set or config.toml changed? restore it, or start a new run",
+        ) from None

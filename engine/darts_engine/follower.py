@@ -13,7 +13,8 @@ from darts_engine.parallel import Decision, World
 from darts_engine.run import events
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
-from darts_engine.session import Discretisable, Reporting, Returning, Stateful, Stopped, fitting
+from darts_engine.session import Stopped
+from darts_engine.task import Discretisable, Reporting, Returning, Stateful
 
 
 class Follower:
@@ -60,7 +61,7 @@ class Follower:
             return Position()
         path = self.folder.checkpoints / name
         manifest = checkpoint.read_manifest(path)
-        with fitting(path):
+        with checkpoint.fitting(path):
             task.load_state(checkpoint.load(self.folder, manifest))
         return manifest.position
 
@@ -72,7 +73,7 @@ class Follower:
         """
         path = self.folder.checkpoints / self.world.text_of_rank_0()
         manifest = checkpoint.read_manifest(path)
-        with fitting(path):
+        with checkpoint.fitting(path):
             task.go_back(checkpoint.load(self.folder, manifest), manifest.position)
         self.save(task, manifest.position, reason="epoch")
         return manifest.position

@@ -12,9 +12,10 @@ import psutil
 from darts_engine.checkpoint import Position
 from darts_engine.follower import Follower
 from darts_engine.run import events
-from darts_engine.session import Reporting, Returning, Session
+from darts_engine.session import Session
 from darts_engine.stopwatch import Stopwatch
 from darts_engine.system import Heart
+from darts_engine.task import Reporting, Returning
 
 STEP_FACTS_S = 0.25
 SYSTEM_FACTS_S = 2.0

@@ -7,9 +7,8 @@ The loop calls `boundary` between steps and `save` at epochs' ends; everything t
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from darts_engine import checkpoint
 from darts_engine.checkpoint import Position
@@ -19,70 +18,12 @@ from darts_engine.run import commands, events
 from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError, SpaceError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import EventLog, LogReader
+from darts_engine.task import Discretisable, Reporting, Returning, Stateful
 
 POLL_S = 0.05
 LOST_WORK_BYTES = 1 << 20
 RETRY_S = 1.0
 FETCH_FACTS_S = 1.0
-
-
-class Stateful(Protocol):
-    """What a checkpoint captures."""
-
-    def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Become what `state` was taken of."""
-
-
-class Reporting(Stateful, Protocol):
-    """What has something to say of a step."""
-
-    def report(self, position: Position) -> list[events.Event]:
-        """Facts for a step that is worth one."""
-
-
-@runtime_checkable
-class Discretisable(Protocol):
-    """What has a discretisation gap."""
-
-    def measure_gap(self, position: Position) -> events.GapMeasured:
-        """Measure it; nothing that a later step depends on changes."""
-
-
-class Turn(Protocol):
-    """The end of `epoch` is to be gone back to, and `reason` is why."""
-
-    @property
-    def epoch(self) -> int:
-        """From 1, and done."""
-
-    @property
-    def reason(self) -> str:
-        """For people."""
-
-
-@runtime_checkable
-class Returning(Stateful, Protocol):
-    """What may go back to an earlier epoch by its own decision."""
-
-    @property
-    def turn(self) -> Turn | None:
-        """Where the epoch that just ended sends it back to, if it does."""
-
-    def may_return_to(self, epoch: int) -> Sequence[int]:
-        """The epochs up to `epoch`, which is done, whose ends later turns may name."""
-
-    def go_back(self, state: dict[str, Any], position: Position) -> list[events.Event]:
-        """Become what `state` was taken of at `position`, but for what is to be different now.
-
-        Returns:
-            What there is to say of it.
-        """
-
-    def schedules(self) -> list[events.ScheduleSpan]:
-        """What is planned."""
 
 
 class Stopped(Exception):  # noqa: N818  it is how a run ends, not a fault
@@ -192,7 +133,7 @@ class Session:
                 continue
             checkpoint.refuse_foreign(self.folder, manifest, self.identity)
             self.world.text_of_rank_0(path.name)
-            with fitting(path):
+            with checkpoint.fitting(path):
                 task.load_state(state)
             self._say_what_differs(manifest.environment)
             # A log that lost its end must not number new facts as older than the checkpoint.
@@ -228,7 +169,7 @@ class Session:
         assert turn is not None
         path, manifest, state = self._end_of(turn.epoch)
         self.world.text_of_rank_0(path.name)
-        with fitting(path):
+        with checkpoint.fitting(path):
             said = task.go_back(state, manifest.position)
         self.emit(
             events.Rewound(
@@ -481,23 +422,6 @@ class Session:
             name = type(wish).__name__.lower()
             self.emit(events.CommandRejected(id=wish.id, command=name, reason="the run is over"))
         self.world.tell(Decision.GO)
-
-
-@contextlib.contextmanager
-def fitting(path: Path) -> Iterator[None]:
-    """Where a task becomes what a checkpoint holds.
-
-    Raises:
-        CheckpointError: it does not fit.
-    """
-    try:
-        yield
-    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"the checkpoint does not fit the run: {(str(error).splitlines() or [''])[0]}"[:300],
-            where=str(path),
-            remedy="has the data set or config.toml changed? restore it, or start a new run",
-        ) from None
 
 
 def _refusal(wish: commands.AnyCommand, task: Stateful, *, paused: bool) -> str:
