@@ -18,9 +18,10 @@ PIECES = (
     b"\x1b[97u", b"\x1b[?2026;2$y", b"\x1b[8;0;0t", b"\x1b[48;48;160;0;0t",
 )  # fmt: skip
 LOG = "cache/darts-tui/dashboard.log"
-CATCHES_UP_S = 60.0
-# Keys that leave, stop or pause on purpose: noise must not happen to mean them.
-MEANT = bytes.maketrans(b"qpxcen:\x03\x10\x11\r", b"ttttttttttt")
+# A thousand keys a second are more than it draws; what it owes then takes this long on a busy core.
+CATCHES_UP_S = 120.0
+# Keys that leave, stop or pause on purpose: noise must not happen to mean them. "z" means nothing.
+MEANT = bytes.maketrans(b"qpxcen:\x03\x10\x11\r", b"zzzzzzzzzzz")
 
 
 def answers(screen: Terminal) -> None:
@@ -45,7 +46,7 @@ def test_noise_on_the_keyboard_ends_nothing(lived_in: House):
     screen = lived_in.terminal("attach", "long")
     screen.shows("RUNNING", "Normal cell")
     chance = random.Random(0)
-    for turn in range(2000):
+    for turn in range(1000):
         noise = b"".join(
             chance.choice(PIECES)
             if chance.random() < 0.4

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from textual.events import Key
 
 from darts_engine.run import events
 from darts_tui.app import DashboardApp
@@ -187,6 +188,28 @@ async def test_help_opens_and_closes(runs: Path, key):
             await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
 
 
+@pytest.mark.parametrize("closing", ["escape", "enter"])
+async def test_keys_that_wait_for_a_closed_dialog_close_nothing_else(runs: Path, closing):
+    with a_run(runs) as run:
+        async with watching(run, story()) as (app, pilot):
+            await pilot.press("colon")
+            await until(pilot, lambda: isinstance(app.screen, PaletteScreen))
+            first = app.screen
+            await until(pilot, lambda: first.focused)
+            for _ in range(2):
+                first._forward_event(Key(closing, None))
+            await until(pilot, lambda: app.screen is app.dashboard)
+            app.action_command_palette()
+            # As late as a key may come: the next dialog is on its way.
+            first.dismiss(None)
+            assert isinstance(app.screen, PaletteScreen)
+            await until(pilot, lambda: app.screen.focused)
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen is app.dashboard)
+            await pilot.press("8")
+            await until(pilot, lambda: app.dashboard.tab == "log")
+
+
 @pytest.mark.parametrize("key", ["colon", "ctrl+p"])
 async def test_the_palette_offers_our_commands(runs: Path, key):
     with a_run(runs) as run:
@@ -214,6 +237,20 @@ async def test_a_held_key_redraws_once_for_all_its_presses(runs: Path):
             await pilot.pause()
             assert len(drawn) < 4
             assert drawn[-1] == app.state.epoch - 1
+
+
+async def test_a_held_t_changes_colours_once_for_all_its_presses(runs: Path):
+    with a_run(runs) as run:
+        async with watching(run, story()) as (app, pilot):
+            taken: list[str] = []
+            app.theme_changed_signal.subscribe(app, lambda theme: taken.append(theme.name))
+            names = list(app.themes)
+            for _ in range(20):
+                app.post_message(Key("t", "t"))
+            await until(pilot, lambda: app.theme == names[20 % len(names)])
+            await pilot.pause()
+            assert app.theme == names[20 % len(names)]
+            assert len(taken) < 4
 
 
 async def test_tab_moves_between_panels_and_arrows_scroll(runs: Path):

@@ -158,6 +158,20 @@ def test_a_mouse_report_cut_in_two_is_dropped_whole():
     assert source.feed(b"\x1b[<0;1;1M") == "\x1b[<0;1;1M"
 
 
+@pytest.mark.parametrize("end", [b"\x07", b"\x1b\\"])
+@pytest.mark.parametrize("answer", [b"\x1b]11;rgb:ffff/ffff/ffff", b"\x1bP>|tmux 3.4"])
+def test_an_answer_to_somebody_elses_question_is_no_keys(answer, end):
+    source = InputFilter()
+    assert source.feed(b"a" + answer + end + b"b") == "ab"
+    for cut in range(2, len(answer + end)):
+        assert source.feed((answer + end)[:cut]) + source.feed((answer + end)[cut:] + b"c") == "c"
+    assert source.feed(b"\x1bOP") == "\x1bOP"
+    # Alt and a bracket: nothing follows.
+    assert source.feed(b"\x1b]") == ""
+    source.idle()
+    assert source.feed(b"q") == "q"
+
+
 @pytest.mark.parametrize(
     ("environ", "encoding", "expected"),
     [

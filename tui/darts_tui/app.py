@@ -189,7 +189,7 @@ class DashboardApp(App[int]):
     def use_theme(self, name: str) -> None:
         """Change all colours at once."""
         self.palette = Palette(self.themes[name])
-        self.theme = name
+        self._wanted_theme = self.theme = name
         for screen in self.screen_stack:
             for widget in screen.query(LinesView):
                 widget.refresh()
@@ -390,9 +390,11 @@ class DashboardApp(App[int]):
         self.redraw_soon()
 
     def action_next_theme(self) -> None:
-        """The next theme."""
+        """The next theme; of keys that wait only the last is shown, as new colours take a while."""
         names = list(self.themes)
-        self.use_theme(names[(names.index(self.theme) + 1) % len(names)])
+        if self._wanted_theme == self.theme:
+            self.call_later(lambda: self.use_theme(self._wanted_theme))
+        self._wanted_theme = names[(names.index(self._wanted_theme) + 1) % len(names)]
 
     def action_help(self) -> None:
         """The keys."""

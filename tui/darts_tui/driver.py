@@ -4,6 +4,9 @@ After tmux is detached and attached again it may report the mouse in the old X10
 coordinates are raw bytes: Textual decodes them as UTF-8 and crashes
 (https://github.com/Textualize/textual/issues/6668), or takes a coordinate for a key. Here such
 reports are dropped before decoding, and what still is not UTF-8 becomes U+FFFD.
+
+Answers to questions that another program asked (OSC and DCS strings, as a terminal's colours) come
+as late as the terminal likes. Textual would take one for keys, of which ":" opens the palette.
 """
 
 import codecs
@@ -27,12 +30,12 @@ POLL_S = 0.1
 # A paste whose end was lost would swallow every key; so many quiet polls end it.
 QUIET_POLLS = 5
 PASTE_END = "\x1b[201~"
-_X10 = re.compile(rb"\x1b\[M[\x20-\xff]{3}", re.DOTALL)
-_X10_TORN = re.compile(rb"\x1b\[M[\x20-\xff]{0,2}\Z", re.DOTALL)
+_NO_KEYS = re.compile(rb"\x1b\[M[\x20-\xff]{3}|\x1b[\]P][^\x07\x1b]{1,256}(?:\x07|\x1b\\)")
+_TORN = re.compile(rb"(?:\x1b\[M[\x20-\xff]{0,2}|\x1b[\]P][^\x07\x1b]{0,256}\x1b?)\Z")
 
 
 class InputFilter:
-    """Bytes from a terminal in, text without X10 mouse reports out."""
+    """Bytes from a terminal in, text without X10 mouse reports and answers out."""
 
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
@@ -40,8 +43,8 @@ class InputFilter:
 
     def feed(self, data: bytes) -> str:
         """The text of these bytes; a report cut in two is kept until its end arrives."""
-        data = _X10.sub(b"", self._kept + data)
-        torn = _X10_TORN.search(data)
+        data = _NO_KEYS.sub(b"", self._kept + data)
+        torn = _TORN.search(data)
         self._kept = data[torn.start() :] if torn else b""
         return self._decode(data[: torn.start()] if torn else data)
 

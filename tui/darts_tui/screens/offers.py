@@ -13,12 +13,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.fuzzy import Matcher
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from darts_tui.safe_text import clean
 from darts_tui.screens.dashboard import TABS
+from darts_tui.screens.dialog import Dialog
 
 if TYPE_CHECKING:
     from darts_tui.app import DashboardApp
@@ -62,7 +62,7 @@ def found(offered: list[Offer], typed: str) -> list[Offer]:
     return sorted((o for o in offered if nearness[o] > 0), key=lambda o: -nearness[o])
 
 
-class PaletteScreen(ModalScreen[Offer | None]):
+class PaletteScreen(Dialog[Offer | None]):
     """Answers with what was chosen, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -72,7 +72,7 @@ class PaletteScreen(ModalScreen[Offer | None]):
     ]
 
     def __init__(self, offered: list[Offer]) -> None:
-        super().__init__(classes="dialog")
+        super().__init__()
         self._offered = self._found = offered
 
     def compose(self) -> ComposeResult:

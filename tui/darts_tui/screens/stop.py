@@ -5,14 +5,15 @@ from typing import ClassVar, Literal
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
+
+from darts_tui.screens.dialog import Dialog
 
 Answer = Literal["now", "epoch"] | None
 
 
-class StopDialog(ModalScreen[Answer]):
+class StopDialog(Dialog[Answer]):
     """Answers "now", "epoch", or None for going on."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -22,7 +23,7 @@ class StopDialog(ModalScreen[Answer]):
     ]
 
     def __init__(self, epoch: int) -> None:
-        super().__init__(classes="dialog")
+        super().__init__()
         self._epoch = epoch
 
     def compose(self) -> ComposeResult:
