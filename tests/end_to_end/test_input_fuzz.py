@@ -68,7 +68,7 @@ def test_a_storm_of_sizes_ends_nothing(lived_in: House):
     screen = lived_in.terminal("attach", "long")
     screen.shows("RUNNING", "Normal cell")
     chance = random.Random(1)
-    for turn in range(150):
+    for turn in range(100):
         screen.resize(chance.randint(20, 300), chance.randint(5, 100))
         if turn % 10 == 0:
             screen.press(chance.choice("123456789?\x1bnt"))

@@ -81,7 +81,7 @@ def killed(run: RunFolder, kills: int, seed: int, start: Callable[[RunFolder], E
     assert start(run).wait() == 0
 
 
-# Twelve engines one after the other, on a machine that is busy with other tests.
+# Many engines one after the other, on a machine that is busy with other tests.
 LONG = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -91,9 +91,9 @@ LONG = [pytest.mark.slow, pytest.mark.timeout(300)]
         ("search", 2, 3),
         ("train", 1, 3),
         ("sharp", 1, 6),
-        pytest.param("search", 12, 12, marks=LONG),
-        pytest.param("train", 12, 12, marks=LONG),
-        pytest.param("sharp", 6, 16, marks=LONG),
+        pytest.param("search", 8, 8, marks=LONG),
+        pytest.param("train", 8, 8, marks=LONG),
+        pytest.param("sharp", 4, 12, marks=LONG),
     ],
 )
 def test_a_killed_run_ends_bit_identical_to_an_undisturbed_one(
