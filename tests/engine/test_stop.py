@@ -50,13 +50,31 @@ def test_a_rule_goes_on_from_its_state():
     assert verdicts[1].epoch - 1 == 15
 
 
-@pytest.mark.parametrize(("skips", "stops"), [(1, False), (2, True), (3, True)])
-def test_two_skip_connections_in_the_normal_cell_stop(skips: int, stops: bool):
+def with_skips(epoch: int, skips: int) -> Seen:
     parts = [("skip_connect" if k < skips else "sep_conv_3x3", k % 2) for k in range(8)]
     genotype = Genotype(tuple(parts), (2, 3, 4, 5), PLAIN.reduce, PLAIN.reduce_concat)
-    verdict = SkipRule().look(seen(7, genotype=genotype))
+    return seen(epoch, genotype=genotype)
+
+
+@pytest.mark.parametrize(("skips", "stops"), [(1, False), (2, True), (3, True)])
+def test_two_skip_connections_in_the_normal_cell_stop(skips: int, stops: bool):
+    rule = SkipRule()
+    assert rule.look(with_skips(6, 1)) is None
+    verdict = rule.look(with_skips(7, skips))
     assert (verdict is not None) == stops
     assert verdict is None or verdict.epoch == 6
+
+
+def test_skip_connections_of_the_beginning_do_not_stop_until_there_were_fewer():
+    rule = SkipRule()
+    assert [rule.look(with_skips(epoch, 3)) for epoch in (1, 2, 3)] == [None] * 3
+    assert rule.look(with_skips(4, 1)) is None
+    resumed = SkipRule()
+    resumed.load_state(rule.state())
+    for one in (rule, resumed):
+        verdict = one.look(with_skips(5, 2))
+        assert verdict is not None
+        assert verdict.epoch == 4
 
 
 def test_ten_epochs_without_a_change_of_ranking_stop():

@@ -113,27 +113,35 @@ class EigenvalueRule:
 
 
 class SkipRule:
-    """DARTS+, criterion 1: stop when the normal cell keeps so many skip connections.
+    """DARTS+, criterion 1: stop when the normal cell comes to keep so many skip connections.
 
-    The genotype returned is that of the epoch before, which kept fewer.
+    The genotype returned is that of the epoch before, which kept fewer. Cells of the first epochs
+    are near to chance, and some begin with as many skips: until one has kept fewer there is nothing
+    to return, and the search goes on.
     """
 
     def __init__(self, most: int = 2) -> None:
         self._most = most
+        self._kept_fewer = False
 
     def look(self, seen: Seen) -> Verdict | None:
         """Count the normal cell's skip connections."""
         skips = sum(edge.operation == SKIP for edge in seen.genotype.edges(seen.genotype.cells[0]))
         if skips < self._most:
+            self._kept_fewer = True
             return None
-        return Verdict(max(1, seen.epoch - 1), f"the normal cell keeps {skips} skip connections")
+        if not self._kept_fewer:
+            return None
+        return Verdict(seen.epoch - 1, f"the normal cell keeps {skips} skip connections")
 
     def state(self) -> dict[str, Any]:
-        """It remembers nothing."""
-        return {}
+        """Whether a cell kept fewer."""
+        return {"kept_fewer": self._kept_fewer}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """It remembers nothing."""
+        """Go on from a checkpoint."""
+        # Those without it are of searches that would have ended otherwise.
+        self._kept_fewer = state.get("kept_fewer", True)
 
 
 class RankingRule:
