@@ -102,3 +102,16 @@ def test_bands_never_take_more_rows_than_there_are(edges, cells):
                 rows = bands.alpha + bands.vitals + bands.curves + bands.figures_rows + bands.events
                 assert rows <= height - 4 - notice
                 assert min(bands.alpha, bands.curves, bands.events) >= 0
+
+
+async def test_the_smallest_skip_share_is_a_percentage_like_the_newest(runs: Path):
+    with a_run(runs) as run:
+        async with watching(run, story(), size=(160, 48)) as (app, pilot):
+            await pilot.press("6")
+            await until(pilot, lambda: "skip normal" in screen_text(app))
+            lines = screen_text(app).splitlines()
+            (at,) = [at for at, line in enumerate(lines) if "skip normal" in line]
+            shares = [100 * told.skip_share["normal"] for told in app.state.edge_figures]
+            assert min(shares) > 1
+            assert f"{shares[-1]:.1f} %" in lines[at]
+            assert f"min {min(shares):.4g}" in lines[at + 1]

@@ -112,7 +112,12 @@ def _edges(view: View) -> list[Figure]:
         cells = getattr(told[-1], name) if told else {}
         for cell in cells:
             values = [v for f in told if (v := getattr(f, name).get(cell)) is not None]
-            text = f"{values[-1]:.3f}" if name == "margin" else f"{100 * values[-1]:.1f} %"
+            if name == "margin":
+                text = f"{values[-1]:.3f}"
+            else:
+                # Also the smallest is shown as a percentage then.
+                values = [100 * v for v in values]
+                text = f"{values[-1]:.1f} %"
             out.append(Figure(f"{label} {clean(cell, 12)}", values, text))
     return out
 
