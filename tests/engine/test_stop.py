@@ -75,6 +75,9 @@ def test_skip_connections_of_the_beginning_do_not_stop_until_there_were_fewer():
         verdict = one.look(with_skips(5, 2))
         assert verdict is not None
         assert verdict.epoch == 4
+    older = SkipRule()
+    older.load_state({})
+    assert older.look(with_skips(1, 2)) is None
 
 
 def test_ten_epochs_without_a_change_of_ranking_stop():

@@ -140,8 +140,8 @@ class SkipRule:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        # Those without it are of searches that would have ended otherwise.
-        self._kept_fewer = state.get("kept_fewer", True)
+        # Older ones do not tell; it shows at the end of the next epoch.
+        self._kept_fewer = state.get("kept_fewer", False)
 
 
 class RankingRule:

@@ -108,17 +108,14 @@ def _edges(view: View) -> list[Figure]:
     """How far the best operation leads, and what part of the weights is skip."""
     told = [f for f in view.state.edge_figures if f.epoch <= view.at_epoch]
     out = []
-    for label, name in (("margin", "margin"), ("skip", "skip_share")):
+    for label, name, scale, form in (
+        ("margin", "margin", 1, "{:.3f}"),
+        ("skip", "skip_share", 100, "{:.1f} %"),
+    ):
         cells = getattr(told[-1], name) if told else {}
         for cell in cells:
-            values = [v for f in told if (v := getattr(f, name).get(cell)) is not None]
-            if name == "margin":
-                text = f"{values[-1]:.3f}"
-            else:
-                # Also the smallest is shown as a percentage then.
-                values = [100 * v for v in values]
-                text = f"{values[-1]:.1f} %"
-            out.append(Figure(f"{label} {clean(cell, 12)}", values, text))
+            values = [scale * v for f in told if (v := getattr(f, name).get(cell)) is not None]
+            out.append(Figure(f"{label} {clean(cell, 12)}", values, form.format(values[-1])))
     return out
 
 
