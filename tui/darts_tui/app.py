@@ -36,6 +36,7 @@ from darts_tui.screens.offers import Offer, PaletteScreen, offers
 from darts_tui.screens.stop import Answer, StopDialog
 from darts_tui.widgets.lines import LinesView
 from darts_tui.widgets.palette import Palette, textual_theme
+from darts_tui.wishes import Wishes
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ class DashboardApp(App[int]):
             log_loss=self._log_loss,
             cell=self._cell,
             glyphs=self._glyphs,
-            asked=next(reversed(self._asked.values()), ""),
+            asked=self._wishes.newest,
             engine_tail=pulse.tail,
             loading=pulse.behind,
             damaged=pulse.damaged,
@@ -210,7 +211,7 @@ class DashboardApp(App[int]):
             for event in message.facts:
                 fold(self.state, event)
                 if isinstance(event, events.CommandDone | events.CommandRejected):
-                    self._asked.pop(event.id, None)
+                    self._wishes.answered(event.id)
                 if self._is_current:
                     self._announce(event)
             self._dirty = True
@@ -224,13 +225,13 @@ class DashboardApp(App[int]):
         self._pulse = message.pulse
         self._is_current = self._is_current or not message.pulse.behind
         if self.view().is_over:
-            self._asked.clear()
+            self._wishes.give_up()
         self._dirty = True
 
     def _announce(self, event: events.AnyEvent) -> None:
         aloud = (events.AlertRaised, events.RunFinished, events.RunFailed, events.CommandRejected)
         asked = isinstance(event, events.CheckpointSaved) and event.reason == "command"
-        asked |= isinstance(event, events.GapMeasured) and MEASURING in self._asked.values()
+        asked |= isinstance(event, events.GapMeasured) and self._wishes.has(MEASURING)
         if asked or isinstance(event, aloud):
             told = note(event)
             if told:
@@ -247,7 +248,7 @@ class DashboardApp(App[int]):
 
     def _reset(self) -> None:
         self.state = RunState()
-        self._asked: dict[str, str] = {}
+        self._wishes = Wishes(self.folder, self._on_not_written)
         self._pulse = Pulse("starting", None, (), 0, behind=True)
         self._is_current, self._dirty, self._drawn_s = False, True, 0
         self._redraw_waits = False
@@ -264,7 +265,7 @@ class DashboardApp(App[int]):
         live = self._pulse.live
         if not self._can_steer("pause"):
             return
-        if "pausing" in self._asked.values():
+        if self._wishes.has("pausing"):
             self.say("A pause is already asked for.")
         elif live == "paused":
             self._send(commands.wish(commands.Resume), "resuming")
@@ -274,14 +275,14 @@ class DashboardApp(App[int]):
     def action_checkpoint(self) -> None:
         """Ask for a checkpoint at the next step."""
         if self._can_steer("save"):
-            self._send(commands.wish(commands.Checkpoint), "")
+            self._send(commands.wish(commands.Checkpoint))
             self.say("A checkpoint is asked for.")
 
     def action_discretise(self) -> None:
         """Ask for the discretisation gap at the next step."""
         if self.state.kind == "train":
             self.say("A training has no alpha to discretise.")
-        elif MEASURING in self._asked.values():
+        elif self._wishes.has(MEASURING):
             self.say("The gap is being measured.")
         elif self._can_steer("measure"):
             self._send(commands.wish(commands.Discretise), MEASURING)
@@ -307,18 +308,12 @@ class DashboardApp(App[int]):
             return False
         return True
 
-    def _send(self, wish: commands.Command, word: str) -> None:
-        if word:
-            self._asked[wish.id] = word
-        # Handed over at once, not to a worker: what is asked for just before q must not be lost.
-        written = asyncio.get_running_loop().run_in_executor(None, self.folder.send, wish)
-        written.add_done_callback(lambda done: self._on_written(wish, done))
+    def _send(self, wish: commands.Command, word: str = "") -> None:
+        self._wishes.send(wish, word)
         self.redraw_soon()
 
-    def _on_written(self, wish: commands.Command, written: "asyncio.Future[None]") -> None:
-        error = written.exception()
-        if isinstance(error, RunError) and self.is_running:
-            self._asked.pop(wish.id, None)
+    def _on_not_written(self, error: RunError) -> None:
+        if self.is_running:
             self.say(f"{error.what} ({error.where})", "error")
 
     def action_export(self) -> None:
