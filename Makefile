@@ -25,7 +25,7 @@ search: .venv/installed ## search on the bundled digits and watch it (SEARCH_ARG
 	$(BIN)/darts-tui search $(SEARCH_ARGS)
 
 test: .venv/installed-dev ## the whole test suite (TEST_ARGS="-m 'not slow'" for the quick part)
-	$(BIN)/python -m pytest -n 2 $(TEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(TEST_ARGS)
 
 check: .venv/installed-dev ## format, lint, types and import contracts
 	$(BIN)/ruff format --check .

@@ -25,7 +25,9 @@ from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold_all
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["darts_engine.search", "darts_engine.train", "numpy", "psutil"])
+# The first optimiser of a process makes torch import its compiler, which takes as long as torch.
+IMPORTED = ["darts_engine.search", "darts_engine.train", "torch._inductor", "numpy", "psutil"]
+CONTEXT.set_forkserver_preload(IMPORTED)
 
 TINY = {"engine.threads": 1, "engine.device": "cpu", "data.batch_size": 16, "engine.seed": 7}
 TINY_SEARCH = {"space.channels": 2, "space.layers": 3, "space.nodes": 2, "search.epochs": 4}

@@ -31,7 +31,7 @@ from darts_engine.methods.staged import Stage
 from darts_engine.methods.stop import Seen, Verdict
 from darts_engine.mixing import Mixing
 from darts_engine.norm import statistics_kept
-from darts_engine.optim.schedules import cosine
+from darts_engine.optim.schedules import cosine, spans
 from darts_engine.relaxed import RelaxedNetwork
 from darts_engine.run import catalog, events
 from darts_engine.run.config import SearchConfig
@@ -252,20 +252,7 @@ class Search:
 
     def schedules(self) -> list[events.ScheduleSpan]:
         """What is planned for every epoch, as far as is known now."""
-        labels = {
-            "lr_weights": "lr",
-            "lr_alpha": "lr α",
-            "weight_decay": "decay",
-            "drop_path": "drop path",
-            "skip_dropout": "skip drop",
-        }
-        by_epoch = [self._schedule_values(epoch) for epoch in range(1, self.epochs + 1)]
-        return [
-            events.ScheduleSpan(
-                name=name, label=labels.get(name, name), values=[v[name] for v in by_epoch]
-            )
-            for name in by_epoch[0]
-        ]
+        return spans(self._schedule_values, self.epochs)
 
     def stopwatch(self) -> Stopwatch:
         """Times of the alpha step, the weight step, and fetching their batches."""

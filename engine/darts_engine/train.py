@@ -26,7 +26,7 @@ from darts_engine.norm import statistics_kept
 from darts_engine.optim.average import MovingAverage
 from darts_engine.optim.label_smoothing import smoothed_cross_entropy
 from darts_engine.optim.sam import perturbed
-from darts_engine.optim.schedules import learning_rate, ramp
+from darts_engine.optim.schedules import learning_rate, ramp, spans
 from darts_engine.run import events
 from darts_engine.run.config import TrainConfig
 from darts_engine.run.genotype_text import parse
@@ -215,7 +215,7 @@ class Train:
             "kind": "train",
             "parameters": sum(p.numel() for p in self._weights),
             "images": {"train": len(self._train), self._valid_name: len(self._test)},
-            "schedules": self._schedules(),
+            "schedules": spans(self._schedule_values, self.epochs),
             "genotype": self.genotype,
         }
 
@@ -224,14 +224,6 @@ class Train:
         if self.genotype:
             values["drop_path"] = ramp(self.config.network.drop_path, epoch - 1, self.epochs)
         return values
-
-    def _schedules(self) -> list[events.ScheduleSpan]:
-        labels = {"lr_weights": "lr", "drop_path": "drop path"}
-        by_epoch = [self._schedule_values(epoch) for epoch in range(1, self.epochs + 1)]
-        return [
-            events.ScheduleSpan(name=name, label=labels[name], values=[v[name] for v in by_epoch])
-            for name in by_epoch[0]
-        ]
 
     def stopwatch(self) -> Stopwatch:
         """Times of the weight step and of fetching its batch."""

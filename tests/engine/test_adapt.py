@@ -287,7 +287,8 @@ def test_ranks_go_back_together_and_stay_one_anothers_copies(tmp_path: Path):
 
 @pytest.mark.slow
 def test_with_the_papers_constants_a_run_goes_back_to_the_golden_epoch(runs: Path):
-    run = make_run(runs, "golden", images=64, search__method="r-darts-ada", search__epochs=24)
+    one_step = {"images": 64, "data__batch_size": 32}
+    run = make_run(runs, "golden", search__method="r-darts-ada", search__epochs=24, **one_step)
     assert Engine(run, jump_at_epoch_21).wait(120) == 0
     (back,) = of_type(told(run), events.Rewound)
     assert back.to_epoch == 16

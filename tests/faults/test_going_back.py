@@ -33,7 +33,7 @@ MOMENTS = range(12)
 
 def new_run(runs: Path) -> RunFolder:
     few = {"checkpoint__keep": 1, "checkpoint__checkpoint_every": 3}
-    return make_run(runs, "ada", images=96, search__method="r-darts-ada", search__epochs=6, **few)
+    return make_run(runs, "ada", images=64, search__method="r-darts-ada", search__epochs=6, **few)
 
 
 @pytest.fixture(scope="module")

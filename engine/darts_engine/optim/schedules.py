@@ -5,12 +5,21 @@ schedule faster.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from darts_engine.run import events
 from darts_engine.run.config import TrainWeightsSection
 
 # Fractions of the epochs are not exact: 0.1 * 30 is above 3.
 ROUND_OFF = 1e-9
+# What a watcher calls a schedule, where its name is too long.
+LABELS = {
+    "lr_weights": "lr",
+    "lr_alpha": "lr α",
+    "weight_decay": "decay",
+    "drop_path": "drop path",
+    "skip_dropout": "skip drop",
+}
 
 
 def cosine(start: float, end: float, epoch: int, epochs: int) -> float:
@@ -80,3 +89,19 @@ def learning_rate(weights: TrainWeightsSection, epoch: int, epochs: int) -> floa
         case _:
             value = start
     return max(end, value) * warm_up(weights.warmup, epoch, epochs)
+
+
+def spans(values_of: Callable[[int], dict[str, float]], epochs: int) -> list[events.ScheduleSpan]:
+    """All schedules of a run as a watcher is told of them.
+
+    Args:
+        values_of: an epoch's values by the schedules' names; epochs counted from 1.
+        epochs: how many there are.
+    """
+    by_epoch = [values_of(epoch) for epoch in range(1, epochs + 1)]
+    return [
+        events.ScheduleSpan(
+            name=name, label=LABELS.get(name, name), values=[values[name] for values in by_epoch]
+        )
+        for name in by_epoch[0]
+    ]
