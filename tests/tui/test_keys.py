@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from textual.events import Key
+from textual.widgets import OptionList
 
 from darts_engine.run import events
 from darts_tui.app import DashboardApp
@@ -13,7 +14,7 @@ from darts_tui.screens.dashboard import TABS
 from darts_tui.screens.help import HelpScreen
 from darts_tui.screens.offers import PaletteScreen
 from darts_tui.screens.stop import StopDialog
-from tui.watching import a_run, caught_up, screen_text, story, until, watching
+from tui.watching import SIZES, a_run, caught_up, screen_text, story, until, watching
 
 
 def wishes(run) -> list[dict]:
@@ -221,6 +222,16 @@ async def test_the_palette_offers_our_commands(runs: Path, key):
             assert "Theme: high-contrast" in screen_text(app)
             await pilot.press("enter")
             await until(pilot, lambda: app.theme == "high-contrast")
+
+
+async def test_every_offer_of_the_palette_has_one_line_at_80_columns(runs: Path):
+    with a_run(runs) as run:
+        async with watching(run, story(), size=SIZES["small"]) as (app, pilot):
+            await pilot.press("colon")
+            await until(pilot, lambda: isinstance(app.screen, PaletteScreen))
+            offered = app.screen.query_one(OptionList)
+            await until(pilot, lambda: offered.virtual_size.height)
+            assert offered.virtual_size.height == offered.option_count
 
 
 async def test_a_held_key_redraws_once_for_all_its_presses(runs: Path):

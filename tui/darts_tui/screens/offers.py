@@ -40,7 +40,7 @@ def offers(app: "DashboardApp") -> Iterator[Offer]:
     yield Offer("Checkpoint now", "c", app.action_checkpoint)
     yield Offer("Stop ...", "x", app.action_stop)
     yield Offer("Discretisation gap", "d   the supernet cut to its genotype", app.action_discretise)
-    yield Offer("Export", "e   cells, alphas and curves as files", app.action_export)
+    yield Offer("Export", "e   cells, alphas, curves as files", app.action_export)
     yield Offer("Detach", "q   the engine goes on", app.action_detach)
     yield Offer("Help", "?   all keys", app.action_help)
     yield Offer("Live", "0   back from an earlier epoch", app.action_live)
@@ -50,7 +50,7 @@ def offers(app: "DashboardApp") -> Iterator[Offer]:
     for tab in TABS:
         yield Offer(f"View: {tab.title}", tab.key, partial(app.action_tab, tab.name))
     for name in app.themes:
-        yield Offer(f"Theme: {name}", "colours", partial(app.use_theme, name))
+        yield Offer(f"Theme: {name}", "", partial(app.use_theme, name))
 
 
 def found(offered: list[Offer], typed: str) -> list[Offer]:
