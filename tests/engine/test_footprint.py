@@ -84,7 +84,8 @@ def test_estimating_changes_nothing(kind, changes):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     draws = torch.random.get_rng_state()
     task.footprint()
-    assert all(torch.equal(value, network.state_dict()[name]) for name, value in before.items())
+    after = network.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert torch.equal(draws, torch.random.get_rng_state())
     assert all(p.requires_grad for p in network.parameters())
 

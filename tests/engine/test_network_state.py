@@ -161,8 +161,9 @@ def test_cells_of_any_shape_make_the_round_trip(name, tmp_path):
     wrapped = {f"module.{key}": value for key, value in state.items()}
     torch.save({"epoch": 3, "state_dict": wrapped}, file)
     network_state.load_file(target, file)
+    loaded = target.state_dict()
     for key, value in source.state_dict().items():
-        assert torch.equal(value, target.state_dict()[key]), key
+        assert torch.equal(value, loaded[key]), key
     weights = sum(v.numel() for k, v in state.items() if "running" not in k)
     assert weights == sum(p.numel() for p in source.parameters())
 

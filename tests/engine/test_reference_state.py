@@ -39,8 +39,9 @@ def test_the_round_trip_is_bit_for_bit():
     state = source.reference_state()
     alphas = source.alphas.matrices()
     target.load_reference_state(state, (alphas["normal"], alphas["reduce"]))
+    loaded = target.state_dict()
     for name, value in source.state_dict().items():
-        assert torch.equal(value, target.state_dict()[name]), name
+        assert torch.equal(value, loaded[name]), name
     assert all(torch.equal(v, state[k]) for k, v in target.reference_state().items())
 
 
