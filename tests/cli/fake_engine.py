@@ -15,7 +15,7 @@ sys.path[:0] = [str(ROOT / part) for part in ("engine", "tests")]
 from darts_engine.run import commands, events  # noqa: E402
 from darts_engine.run.folder import RunFolder  # noqa: E402
 from darts_engine.run.log import EventLog  # noqa: E402
-from fake_run import facts  # noqa: E402
+from fake_story import facts  # noqa: E402
 
 PATIENCE_S = 30.0
 

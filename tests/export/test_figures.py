@@ -10,7 +10,7 @@ from darts_engine.run.state import RunState, fold_all
 from darts_tui.export import figures, pictures
 from darts_tui.export.pictures import Job, curves, draw, heatmap, history
 from darts_tui.export.render import RenderError
-from fake_run import EDGES, OPERATIONS, facts
+from fake_story import EDGES, OPERATIONS, facts
 
 LAYOUT = CellLayout(name="normal", edges=EDGES, operations=OPERATIONS)
 DARTS_V2 = published()["DARTS_V2"].genotype

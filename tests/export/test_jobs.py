@@ -18,7 +18,8 @@ from darts_engine.run.genotype_text import published
 from darts_engine.run.state import fold_all
 from darts_tui.export import jobs, render
 from darts_tui.export.jobs import NamedGenotype, export
-from fake_run import EDGES, OPERATIONS, facts, make_run, write
+from fake_run import make_run, write
+from fake_story import EDGES, OPERATIONS, facts
 
 DARTS_V2 = published()["DARTS_V2"].genotype
 

@@ -9,7 +9,7 @@ from darts_engine.run import derivation
 from darts_engine.run.derivation import changes, derive, derive_cell, node_count, softmax
 from darts_engine.run.errors import GenotypeError
 from darts_engine.run.genotype_text import published
-from fake_run import EDGES, OPERATIONS
+from fake_story import EDGES, OPERATIONS
 
 NONE = OPERATIONS.index("none")
 SKIP = OPERATIONS.index("skip_connect")

@@ -10,7 +10,8 @@ from darts_engine.run import folder, liveness
 from darts_engine.run.config import SearchConfig
 from darts_engine.run.liveness import observe
 from darts_engine.run.state import RunState, fold_all
-from fake_run import engine_alive, facts, make_run
+from fake_run import engine_alive, make_run
+from fake_story import facts
 
 LONG_AGO = 1_000_000_000
 

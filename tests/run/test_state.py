@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from darts_engine.run import events
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.state import MAX_NOTES, RunState, Series, fold, fold_all
-from fake_run import facts
+from fake_story import facts
 
 STORY = facts(epochs_done=5, epochs=8, steps=6, phase="stopped")
 KINDS = [

@@ -10,7 +10,7 @@ from darts_tui.panels.header import header_line
 from darts_tui.panels.health import HealthPanel
 from darts_tui.panels.schedules import SchedulesPanel
 from darts_tui.panels.view import View
-from fake_run import facts
+from fake_story import facts
 
 
 def view(story, **how) -> View:

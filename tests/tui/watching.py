@@ -8,6 +8,7 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 import fake_run
+import fake_story
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.folder import RunFolder
 from darts_tui.app import DashboardApp
@@ -18,7 +19,7 @@ SIZES = {"small": (80, 24), "medium": (120, 36), "wide": (160, 48)}
 
 def story(**kwargs: object) -> list[AnyEvent]:
     """A run that does not change when the other tests' run does."""
-    return fake_run.facts(**kwargs)  # type: ignore[arg-type]
+    return fake_story.facts(**kwargs)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
