@@ -53,7 +53,7 @@ def test_a_block_keeps_the_line_numbers_of_its_page() -> None:
 def test_the_readme_names_every_command_and_page() -> None:
     from typer.main import get_command
 
-    from darts_tui.cli import app
+    from darts_tui.cli.main import app
 
     readme = (LIBRARY.parents[1] / "README.md").read_text("utf-8")
     commands: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]

@@ -57,7 +57,7 @@ def test_nothing_of_the_engine_imports_a_terminal_library() -> None:
     assert probe("darts_engine", "textual,rich,typer,click,darts_tui,darts_themes") >= 11
 
 
-@pytest.mark.parametrize("module", ["darts_tui", "darts_tui.cli"])
+@pytest.mark.parametrize("module", ["darts_tui", "darts_tui.cli.main"])
 def test_the_launcher_starts_without_the_dashboard(module: str) -> None:
     code = f"import sys, {module}; assert 'textual' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

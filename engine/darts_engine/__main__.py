@@ -17,25 +17,25 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darts_engine.control import Inbox, Signals
-from darts_engine.ranks import Place, company, end_with_rank_0
+from darts_engine.compute.ranks import Place, company, end_with_rank_0
 from darts_engine.run import events
-from darts_engine.run.config import Config, TrainConfig, to_plain
 from darts_engine.run.errors import ExitCode, NotFoundError, RunError, SpaceError
 from darts_engine.run.folder import RunFolder, is_run
 from darts_engine.run.log import EventLog
+from darts_engine.run.settings.config import Config, TrainConfig, to_plain
 from darts_engine.run.threads import num_threads
-from darts_engine.system import Heart
+from darts_engine.runner.heartbeat import Heart
+from darts_engine.runner.inbox import Inbox, Signals
 
 if TYPE_CHECKING:
     import torch
 
     from darts_engine.data.dataset import Dataset
-    from darts_engine.follower import Follower
-    from darts_engine.search import Search
-    from darts_engine.session import Session
-    from darts_engine.tabulated import Tables
-    from darts_engine.train import Train
+    from darts_engine.runner.follower import Follower
+    from darts_engine.runner.session import Session
+    from darts_engine.search.task import Search
+    from darts_engine.tables.tables import Tables
+    from darts_engine.training.task import Train
 
 
 def main(arguments: list[str]) -> int:
@@ -100,7 +100,7 @@ def _follow(folder: RunFolder, place: Place) -> int:
     try:
         config = folder.read_config()
         _set_environment(config)
-        from darts_engine.follower import Follower
+        from darts_engine.runner.follower import Follower
 
         return _work(config, Follower(folder), Heart(folder), place)
     except RunError as error:
@@ -126,7 +126,7 @@ def _run(folder: RunFolder, log: EventLog, signals: Signals, inbox: Inbox, place
     heart = Heart(folder)
     heart.start()
     try:
-        from darts_engine.session import Session
+        from darts_engine.runner.session import Session
 
         kept = config.checkpoint
         session = Session(
@@ -144,11 +144,12 @@ def _run(folder: RunFolder, log: EventLog, signals: Signals, inbox: Inbox, place
 
 def _work(config: Config, session: "Session | Follower", heart: Heart, place: Place) -> int:
     """Build the task, bring it to where it was, and run it to its end or a stop."""
-    from darts_engine import device as devices
-    from darts_engine import parallel, weight_memory
-    from darts_engine.compiling import compile_forward
-    from darts_engine.loop import Loop
-    from darts_engine.session import Stopped
+    from darts_engine.compute import device as devices
+    from darts_engine.compute import parallel
+    from darts_engine.compute.compiling import compile_forward
+    from darts_engine.memory import weights
+    from darts_engine.runner.loop import Loop
+    from darts_engine.runner.session import Stopped
 
     session.tell_of_repairs()
     device = devices.choose(config.engine, place)
@@ -164,9 +165,7 @@ def _work(config: Config, session: "Session | Follower", heart: Heart, place: Pl
     session.join(parallel.join(place, device, config.data.batch_size))
     dataset = dataset or _load(config, session)
     if config.engine.memory_check:
-        weight_memory.refuse_what_cannot_fit(
-            config, dataset.image_shape, len(dataset.classes), device
-        )
+        weights.refuse_what_cannot_fit(config, dataset.image_shape, len(dataset.classes), device)
     task = _build(config, dataset, device, tables)
     memory = _memory_of_a_step(task, config, device, session)
     if config.engine.compile:
@@ -217,7 +216,7 @@ def _load(config: Config, session: "Session | Follower") -> "Dataset":
 
 
 def _tables(config: Config, session: "Session | Follower") -> "Tables | None":
-    from darts_engine.tabulated import open_tables
+    from darts_engine.tables.tables import open_tables
 
     return None if isinstance(config, TrainConfig) else open_tables(config, session)
 
@@ -225,8 +224,8 @@ def _tables(config: Config, session: "Session | Follower") -> "Tables | None":
 def _build(
     config: Config, dataset: "Dataset", device: "torch.device", tables: "Tables | None"
 ) -> "Search | Train":
-    from darts_engine.search import Search
-    from darts_engine.train import Train
+    from darts_engine.search.task import Search
+    from darts_engine.training.task import Train
 
     if isinstance(config, TrainConfig):
         return Train(config, dataset, device)
@@ -247,7 +246,7 @@ def _memory_of_a_step(
     Raises:
         TooLargeError: there is not as much.
     """
-    from darts_engine import footprint
+    from darts_engine.memory import footprint
 
     try:
         found = task.footprint()

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from darts_engine import network_state
-from darts_engine.network import Network
-from darts_engine.run.genotype_text import published
+from darts_engine.networks import official_state
+from darts_engine.networks.derived import Network
+from darts_engine.run.architecture.text import published
 
 
 class Plain:
@@ -100,8 +100,8 @@ def lively(state):
 def test_logits_are_those_of_a_plain_reading(name, stem):
     genotype, layers = published()[name].genotype, 5
     network = Network(genotype, channels=4, layers=layers, stem=stem, seed=2).double().eval()
-    state = lively(network_state.export(network))
-    network_state.load(network, state)
+    state = lively(official_state.export(network))
+    official_state.load(network, state)
     side = 64 if stem == "imagenet" else 16
     x = torch.randn(2, 3, side, side, dtype=torch.float64)
     with torch.no_grad():
@@ -115,7 +115,7 @@ def test_channels_and_sides_of_the_cells_are_those_of_the_paper() -> None:
     genotype = published()["DARTS_V2"].genotype
     network = Network(genotype, channels=16, layers=8).eval()
     with torch.no_grad():
-        logits, shapes = Plain(network_state.export(network), genotype, 8, "cifar")(
+        logits, shapes = Plain(official_state.export(network), genotype, 8, "cifar")(
             torch.zeros(2, 3, 32, 32)
         )
     assert shapes == [(64, 32), (64, 32), (128, 16), (128, 16), (128, 16), *[(256, 8)] * 3]

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from darts_engine.run.architecture.genotype import Genotype
+from darts_engine.run.architecture.size import Size, network_size
+from darts_engine.run.architecture.text import from_json, published
 from darts_engine.run.errors import GenotypeError
-from darts_engine.run.genotype import Genotype
-from darts_engine.run.genotype_text import from_json, published
-from darts_engine.run.size import Size, network_size
 
 TABLE = json.loads((Path(__file__).parent / "genotypes.json").read_text())["genotypes"]
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from engine_kit import state_of, until
 from house_kit import TINY, House, new_house
 

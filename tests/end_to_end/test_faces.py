@@ -5,7 +5,6 @@ import re
 
 import numpy as np
 import pytest
-
 from engine_kit import state_of, told, until
 from house_kit import TINY, House, seqs_have_no_gap
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 
 import pytest
-
 from engine_kit import until
 from house_kit import House, goes_on
 from terminal_kit import Terminal

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from engine_kit import state_of, until
 from house_kit import DARTS, TINY, House, goes_on, seqs_have_no_gap
 from terminal_kit import Sshd, children, is_running, kill, program

@@ -8,11 +8,11 @@ import subprocess
 
 import numpy as np
 import pytest
+from engine_kit import state_of, until
+from house_kit import DARTS, TINY, facts
 
 from darts_engine.run import events
 from darts_engine.run.errors import NotFoundError
-from engine_kit import state_of, until
-from house_kit import DARTS, TINY, facts
 
 ASKED = (
     *("protocol", "--name", "p", "--seeds", 2, "--final-seeds", 2, "--search-epochs", 3),

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-
-from darts_engine.run import events
 from data_kit import binary_batch, jpeg_tree, pictures
 from engine_kit import state_of
 from house_kit import facts
+
+from darts_engine.run import events
 
 ONE = ("--threads", 1, "--device", "cpu", "--progress", "plain")
 

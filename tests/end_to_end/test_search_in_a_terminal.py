@@ -1,12 +1,12 @@
 """The main job in a real pseudo-terminal: watch, steer, leave, come back, finish, train."""
 
 import pytest
-
-from darts_engine.run import events
-from darts_engine.run.liveness import observe
 from engine_kit import state_of, told, until
 from house_kit import TINY, House, facts, steps, until_state
 from terminal_kit import LEAVING, Terminal
+
+from darts_engine.run import events
+from darts_engine.run.liveness import observe
 
 BATCH = ("--batch-size", "256")
 LEAVES = 20.0

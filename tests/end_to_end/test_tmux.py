@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
 from engine_kit import until
 from house_kit import DARTS, House, goes_on
 from terminal_kit import X10_CLICK, Tmux, is_running

@@ -4,11 +4,11 @@ import os
 import signal
 
 import pytest
-
-from darts_engine.run import events
 from engine_kit import until
 from house_kit import House, facts, goes_on
 from terminal_kit import LEAVING, Terminal
+
+from darts_engine.run import events
 
 EXITS = [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
 

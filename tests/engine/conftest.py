@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from engine_kit import Engine
 
 from darts_engine.run.folder import RunFolder
-from engine_kit import Engine
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from engine_kit import Engine, hang_in_the_second_step, make_run, of_type, state_of, told, until
 
 from darts_engine.run import commands, events, folder
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.folder import RunFolder
-from engine_kit import Engine, hang_in_the_second_step, make_run, of_type, state_of, told, until
 
 Start = Callable[..., Engine]
 LONG = {"search__epochs": 500}

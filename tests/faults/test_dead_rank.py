@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from engine_kit import Engine, make_run, of_type, told, until
 
 from darts_engine.run import commands, events
 from darts_engine.run.errors import ExitCode
-from engine_kit import Engine, make_run, of_type, told, until
 
 LONG = {"search__epochs": 500, "checkpoint__checkpoint_seconds": 0.5}
 

@@ -10,11 +10,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from darts_engine import checkpoint
+from engine_kit import Engine, make_run, of_type, state_of, told, until
+
 from darts_engine.run import events
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.liveness import observe
-from engine_kit import Engine, make_run, of_type, state_of, told, until
+from darts_engine.runner import checkpoint
 
 Start = Callable[..., Engine]
 

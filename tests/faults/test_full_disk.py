@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from engine_kit import make_run, of_type, outcome, state_of, told, until
 
 from darts_engine.run import events
 from darts_engine.run.folder import RunFolder
-from engine_kit import make_run, of_type, outcome, state_of, told, until
 
 SCRIPT = """
 mount -t tmpfs -o size=4m tmpfs "$1" && echo mounted

@@ -8,10 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from darts_engine.run import commands, events
-from darts_engine.run.folder import RunFolder
-from darts_engine.search import Search
 from engine_kit import (
     Engine,
     make_run,
@@ -22,6 +18,10 @@ from engine_kit import (
     told,
     until,
 )
+
+from darts_engine.run import commands, events
+from darts_engine.run.folder import RunFolder
+from darts_engine.search.task import Search
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

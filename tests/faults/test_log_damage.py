@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from fake_story import facts
 
 from darts_engine.run import events, log
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.log import MAX_LINE_BYTES, EventLog, LogReader
-from fake_story import facts
 
 STORY = facts(kind="train", epochs_done=5, epochs=8, steps=8, phase="stopped")[:60]
 LINES = [events.encode(event) for event in STORY]

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from engine_kit import Engine, die_at_rename, make_run, of_type, outcome, told, until
 
 from darts_engine.run import events
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import LogReader
-from engine_kit import Engine, die_at_rename, make_run, of_type, outcome, told, until
 
 # A training whose step has two passes, random masks, and weights of which an average is kept.
 SHARP = {

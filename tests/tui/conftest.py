@@ -1,20 +1,77 @@
-"""Keep the dashboard's tests away from the user's own configuration, cache and time zone."""
-
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from engine_kit import FAKE_ENGINE, Engine, make_run
+
+from darts_engine.run.folder import RunFolder
+from darts_tui.cli import main
+from darts_tui.launch import engine_process
 
 
-@pytest.fixture(autouse=True)
-def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("TZ", "UTC")
-    for name in ("NO_COLOR", "DARTS_TUI_GLYPHS"):
-        monkeypatch.delenv(name, raising=False)
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> list[str]:
+        return self.err.splitlines()
+
+
+Cli = Callable[..., Said]
+
+
+@pytest.fixture
+def darts(
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Cli:
+    """Run a command line in this process, in an empty folder, on the runs folder."""
+    monkeypatch.setenv("DARTS_TUI_RUNS", str(runs))
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Said:
+        capsys.readouterr()
+        code = main.run([str(argument) for argument in arguments])
+        return Said(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Choose how the stand-in for the engine behaves."""
+
+    def choose(how: str) -> None:
+        monkeypatch.setattr(engine_process, "ENGINE", (sys.executable, str(FAKE_ENGINE), how))
+
+    return choose
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """Wait for something to come true."""
+
+    def wait(holds: Callable[[], object], seconds: float = 15.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, "it did not come true in time"
+            time.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory) -> RunFolder:
+    """A finished training of three epochs, all of whose checkpoints are kept."""
+    runs = tmp_path_factory.mktemp("trained")
+    folder = make_run(runs, "trained", "train", train__epochs=3, checkpoint__keep=9)
+    assert Engine(folder).wait() == 0
+    return folder

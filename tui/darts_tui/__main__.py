@@ -1,5 +1,5 @@
 """`python -m darts_tui` is `darts-tui`."""
 
-from darts_tui.cli import main
+from darts_tui.cli.main import main
 
 main()

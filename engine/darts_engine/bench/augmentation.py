@@ -9,7 +9,7 @@ from darts_engine.data.augment import Augmentation
 from darts_engine.data.batches import Batches
 from darts_engine.data.dataset import Dataset as Images
 from darts_engine.data.dataset import Part
-from darts_engine.run.config import DataSection
+from darts_engine.run.settings.config import DataSection
 
 IMAGES = 50_000
 BATCH = 64

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from darts_engine.bench import steps
 from darts_engine.bench.timing import Comparison, clock
-from darts_engine.supernet import Supernet
+from darts_engine.supernet.supernet import Supernet
 
 TRIES = 7
 

@@ -56,9 +56,9 @@ def peak_mb() -> float:
 def _child(side: str, batch: int) -> None:
     import torch
 
-    from darts_engine import device as devices
     from darts_engine.bench import steps
-    from darts_engine.supernet import Supernet
+    from darts_engine.compute import device as devices
+    from darts_engine.supernet.supernet import Supernet
 
     torch.set_num_threads(1)
     before = peak_mb()

@@ -22,11 +22,11 @@ from darts_engine.bench.memory import peak_mb
 from darts_engine.bench.steps import CPU
 from darts_engine.data import dataset as datasets
 from darts_engine.data.dataset import Dataset, Part
-from darts_engine.run import config as configs
-from darts_engine.run.config import SearchConfig
-from darts_engine.run.methods import PRESETS
-from darts_engine.run.passes import Passes
-from darts_engine.search import Search
+from darts_engine.run.settings import config as configs
+from darts_engine.run.settings.config import SearchConfig
+from darts_engine.run.settings.methods import PRESETS
+from darts_engine.run.settings.passes import Passes
+from darts_engine.search.task import Search
 
 BASE = "darts"
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from darts_engine.bench.plain_supernet import PlainSupernet
+from darts_engine.supernet.plain import PlainSupernet
 
 
 class PlainSearch:

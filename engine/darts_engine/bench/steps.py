@@ -6,19 +6,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from darts_engine import device as devices
 from darts_engine.bench.plain_search import PlainSearch
-from darts_engine.bench.plain_supernet import PlainSupernet, copy_weights
 from darts_engine.bench.timing import Comparison, Work, clock, compare
-from darts_engine.meter import cross_entropy
+from darts_engine.compute import device as devices
+from darts_engine.layers.operations import PRIMITIVES
+from darts_engine.methods.architects.first_order import Batch
 from darts_engine.methods.darts import architect
-from darts_engine.methods.first_order import Batch
-from darts_engine.network import Network
-from darts_engine.operations import PRIMITIVES
-from darts_engine.run import config as configs
-from darts_engine.run.config import SearchConfig
-from darts_engine.run.genotype_text import published
-from darts_engine.supernet import Supernet
+from darts_engine.networks.derived import Network
+from darts_engine.run.architecture.text import published
+from darts_engine.run.settings import config as configs
+from darts_engine.run.settings.config import SearchConfig
+from darts_engine.runner.meter import cross_entropy
+from darts_engine.supernet.plain import PlainSupernet, copy_weights
+from darts_engine.supernet.supernet import Supernet
 
 CHANNELS, LAYERS, SIZE, CLASSES = 16, 8, 32, 10
 CPU = torch.device("cpu")

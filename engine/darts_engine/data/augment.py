@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from darts_engine.compute.device import send
 from darts_engine.data.dataset import Dataset, Part
-from darts_engine.device import send
-from darts_engine.run.config import DataSection
+from darts_engine.run.settings.config import DataSection
 
 
 class Draws(NamedTuple):

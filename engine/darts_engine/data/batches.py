@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darts_engine import parallel, streams
+from darts_engine.compute import parallel, streams
+from darts_engine.compute.device import send
+from darts_engine.compute.parallel import Shard, World
 from darts_engine.data.augment import Augmentation, Normalisation
 from darts_engine.data.dataset import AnyPart, Dataset, Part
 from darts_engine.data.order import Order, num_batches
 from darts_engine.data.streaming import AHEAD, StreamAugmentation, StreamedPart
-from darts_engine.device import send
-from darts_engine.parallel import Shard, World
-from darts_engine.run.config import DataSection
+from darts_engine.run.settings.config import DataSection
 
 AnyAugmentation = Augmentation | StreamAugmentation
 

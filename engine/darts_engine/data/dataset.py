@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from darts_engine import streams
+from darts_engine.compute import streams
+from darts_engine.compute.device import send
 from darts_engine.data.watch import Unwatched, Watch
-from darts_engine.device import send
-from darts_engine.run import catalog
-from darts_engine.run.config import DataSection
 from darts_engine.run.errors import DataError
+from darts_engine.run.settings import catalog
+from darts_engine.run.settings.config import DataSection
 
 TEST_EVERY = 5
 SAMPLE = 1000

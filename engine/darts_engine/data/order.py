@@ -6,7 +6,7 @@ Nothing remembers a position, so a run can take up any step without having done 
 import torch
 from torch import Tensor
 
-from darts_engine import streams
+from darts_engine.compute import streams
 
 
 def num_batches(images: int, batch_size: int) -> int:

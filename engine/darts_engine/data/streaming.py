@@ -21,12 +21,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from darts_engine.compute.device import send
 from darts_engine.data.augment import Normalisation, normalisation
 from darts_engine.data.dataset import Dataset
 from darts_engine.data.decoding import open_image
 from darts_engine.data.jitter import jittered
-from darts_engine.device import send
-from darts_engine.run.config import DataSection
+from darts_engine.run.settings.config import DataSection
 from darts_engine.run.threads import num_threads
 
 TRIES = 10

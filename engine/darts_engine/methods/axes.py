@@ -5,21 +5,25 @@ from functools import partial
 
 from torch import Tensor
 
-from darts_engine.methods.adapt import Adaptation
-from darts_engine.methods.beta_decay import beta_decay
-from darts_engine.methods.dirichlet import Dirichlet
-from darts_engine.methods.greedy import Greedy
-from darts_engine.methods.gumbel import Gumbel
-from darts_engine.methods.mean_shift import MeanShift
-from darts_engine.methods.perturbation import Adversarial, Perturbation, Random
-from darts_engine.methods.relaxation import Relaxation, Softmax
-from darts_engine.methods.sigmoid import Sigmoid, zero_one
-from darts_engine.methods.stop import EigenvalueRule, RankingRule, SkipRule, StopRule
-from darts_engine.mixing import Matrices
-from darts_engine.relaxed import RelaxedNetwork
-from darts_engine.run.config import SearchConfig
-from darts_engine.run.spaces import FACTS
-from darts_engine.supernet import CELLS, Supernet
+from darts_engine.methods.perturbations.mean_shift import MeanShift
+from darts_engine.methods.perturbations.random_and_adversarial import (
+    Adversarial,
+    Perturbation,
+    Random,
+)
+from darts_engine.methods.regularisers.beta_decay import beta_decay
+from darts_engine.methods.relaxations.dirichlet import Dirichlet
+from darts_engine.methods.relaxations.gumbel import Gumbel
+from darts_engine.methods.relaxations.sigmoid import Sigmoid, zero_one
+from darts_engine.methods.relaxations.softmax import Relaxation, Softmax
+from darts_engine.methods.schedules.greedy import Greedy
+from darts_engine.methods.stopping.adapt import Adaptation
+from darts_engine.methods.stopping.rules import EigenvalueRule, RankingRule, SkipRule, StopRule
+from darts_engine.run.architecture.spaces import FACTS
+from darts_engine.run.settings.config import SearchConfig
+from darts_engine.supernet.mixing import Matrices
+from darts_engine.supernet.relaxed import RelaxedNetwork
+from darts_engine.supernet.supernet import CELLS, Supernet
 
 Regulariser = Callable[[Matrices], Tensor]
 

@@ -4,11 +4,11 @@ from functools import partial
 
 import torch
 
-from darts_engine import device as devices
-from darts_engine.methods.first_order import FirstOrder
-from darts_engine.methods.second_order import SecondOrder
-from darts_engine.relaxed import RelaxedNetwork
-from darts_engine.run.config import SearchConfig
+from darts_engine.compute import device as devices
+from darts_engine.methods.architects.first_order import FirstOrder
+from darts_engine.methods.architects.second_order import SecondOrder
+from darts_engine.run.settings.config import SearchConfig
+from darts_engine.supernet.relaxed import RelaxedNetwork
 
 
 def architect(

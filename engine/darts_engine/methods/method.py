@@ -13,21 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darts_engine import device as devices
-from darts_engine import streams
-from darts_engine.meter import cross_entropy
+from darts_engine.compute import device as devices
+from darts_engine.compute import streams
+from darts_engine.compute.parallel import Shard, world
 from darts_engine.methods import axes
+from darts_engine.methods.architects.first_order import BOTH_WHOLE, Batch, Look, Shards
+from darts_engine.methods.architects.second_order import Distance, SecondOrder
 from darts_engine.methods.darts import architect
-from darts_engine.methods.first_order import BOTH_WHOLE, Batch, Look, Shards
-from darts_engine.methods.mean_shift import MeanShift
-from darts_engine.methods.perturbation import Losses, Objective
-from darts_engine.methods.second_order import Distance, SecondOrder
-from darts_engine.methods.staged import Stage, explain, narrowed, stage_of, stages
-from darts_engine.mixing import Matrices, Mixing
-from darts_engine.parallel import Shard, world
-from darts_engine.relaxed import RelaxedNetwork
-from darts_engine.run.config import SearchConfig
-from darts_engine.supernet import CELLS, Supernet
+from darts_engine.methods.perturbations.mean_shift import MeanShift
+from darts_engine.methods.perturbations.random_and_adversarial import Losses, Objective
+from darts_engine.methods.schedules.staged import Stage, explain, narrowed, stage_of, stages
+from darts_engine.run.settings.config import SearchConfig
+from darts_engine.runner.meter import cross_entropy
+from darts_engine.supernet.mixing import Matrices, Mixing
+from darts_engine.supernet.relaxed import RelaxedNetwork
+from darts_engine.supernet.supernet import CELLS, Supernet
 
 
 class Method:

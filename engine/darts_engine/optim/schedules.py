@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from darts_engine.run import events
-from darts_engine.run.config import TrainWeightsSection
+from darts_engine.run.settings.config import TrainWeightsSection
 
 # Fractions of the epochs are not exact: 0.1 * 30 is above 3.
 ROUND_OFF = 1e-9

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from darts_engine.run.derivation import SKIP
+from darts_engine.run.architecture.derivation import SKIP
+from darts_engine.run.architecture.genotype import Genotype
+from darts_engine.run.architecture.kept import row_counts, strongest
 from darts_engine.run.events import AlphaSampled, CellLayout
-from darts_engine.run.genotype import Genotype
-from darts_engine.run.kept import row_counts, strongest
 
 
 class EdgeFigures(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from darts_engine.run.genotype import Genotype
+from darts_engine.run.architecture.genotype import Genotype
 
 VERSION = 1
 

@@ -27,9 +27,9 @@ import msgspec
 
 from darts_engine.run.commands import Command
 from darts_engine.run.commands import encode as encode_command
-from darts_engine.run.config import Config, to_toml
-from darts_engine.run.config import read as read_config
 from darts_engine.run.errors import BusyError, ConfigError, NotFoundError, RunError
+from darts_engine.run.settings.config import Config, to_toml
+from darts_engine.run.settings.config import read as read_config
 
 NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}\Z")
 LATEST = "latest"

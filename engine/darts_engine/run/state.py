@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from darts_engine.run import events
+from darts_engine.run.architecture.genotype import CELLS, Genotype
 from darts_engine.run.edges import EdgeFigures, edge_figures
 from darts_engine.run.events import AnyEvent
-from darts_engine.run.genotype import CELLS, Genotype
 
 MAX_POINTS = 2000
 MAX_NOTES = 1000

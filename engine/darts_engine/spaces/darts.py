@@ -10,16 +10,16 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from darts_engine import streams
-from darts_engine.mixing import Matrices, Mixing
-from darts_engine.operations import NONE, PRIMITIVES
-from darts_engine.run import derivation
-from darts_engine.run.config import SearchConfig
+from darts_engine.compute import streams
+from darts_engine.layers.operations import NONE, PRIMITIVES
+from darts_engine.run.architecture import derivation
+from darts_engine.run.architecture.genotype import CELLS, Genotype
 from darts_engine.run.events import CellLayout, Matrix
-from darts_engine.run.genotype import CELLS, Genotype
-from darts_engine.search_cell import Names
+from darts_engine.run.settings.config import SearchConfig
 from darts_engine.spaces.space import Space, Tables, plain_rows
-from darts_engine.supernet import Supernet
+from darts_engine.supernet.cell import Names
+from darts_engine.supernet.mixing import Matrices, Mixing
+from darts_engine.supernet.supernet import Supernet
 
 
 class DARTS(Space):

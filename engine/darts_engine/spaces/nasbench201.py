@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from darts_engine.mixing import Matrices, Mixing
-from darts_engine.nasbench201 import CELL, Supernet201
-from darts_engine.operations import NONE
-from darts_engine.run.derivation_one_cell import derive_edges, edges_of
+from darts_engine.layers.operations import NONE
+from darts_engine.networks.nasbench201 import CELL, Supernet201
+from darts_engine.run.architecture.derivation_one_cell import derive_edges, edges_of
+from darts_engine.run.architecture.genotype import Genotype
+from darts_engine.run.architecture.spaces import NASBENCH201_OPERATIONS
 from darts_engine.run.events import CellLayout, Matrix
-from darts_engine.run.genotype import Genotype
-from darts_engine.run.spaces import NASBENCH201_OPERATIONS
 from darts_engine.spaces.space import Space, Tables, plain_rows
+from darts_engine.supernet.mixing import Matrices, Mixing
 
 
 class NASBench201(Space):

@@ -10,12 +10,12 @@ two pairs of operation and input, which may share an input as theirs do.
 
 from collections.abc import Sequence
 
-from darts_engine.mixing import Matrices
-from darts_engine.operations import NONE
-from darts_engine.run.derivation import with_loose_ends
-from darts_engine.run.genotype import Genotype
-from darts_engine.run.spaces import NASNET_OPERATIONS
+from darts_engine.layers.operations import NONE
+from darts_engine.run.architecture.derivation import with_loose_ends
+from darts_engine.run.architecture.genotype import Genotype
+from darts_engine.run.architecture.spaces import NASNET_OPERATIONS
 from darts_engine.spaces.darts import DARTS
+from darts_engine.supernet.mixing import Matrices
 
 
 class NASNetLike(DARTS):

@@ -6,7 +6,7 @@ in a DARTS search; S2 has skip and sep 3x3, S3 none too, S4 noise and sep 3x3 on
 
 from collections.abc import Mapping, Sequence
 
-from darts_engine.operations import AVG_POOL, MAX_POOL, NOISE, NONE, SKIP
+from darts_engine.layers.operations import AVG_POOL, MAX_POOL, NOISE, NONE, SKIP
 from darts_engine.spaces.darts import DARTS
 
 SHORT = {

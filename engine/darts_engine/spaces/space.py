@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from darts_engine.mixing import Matrices, Mixing
-from darts_engine.relaxed import RelaxedNetwork
-from darts_engine.run.config import SearchConfig
+from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.events import CellLayout, Matrix
-from darts_engine.run.genotype import Genotype
+from darts_engine.run.settings.config import SearchConfig
+from darts_engine.supernet.mixing import Matrices, Mixing
+from darts_engine.supernet.relaxed import RelaxedNetwork
 
 # Numbers of alpha matrices by name: tensors, or plain rows.
 Tables = Mapping[str, Sequence[Sequence[float]]]

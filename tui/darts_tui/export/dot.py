@@ -12,9 +12,9 @@ from xml.sax.saxutils import escape
 
 import graphviz
 
-from darts_engine.run.genotype import DARTS, NASBENCH101, NASBENCH201, NONE, Genotype
-from darts_engine.run.size import joined_states
-from darts_tui.safe_text import clean
+from darts_engine.run.architecture.genotype import DARTS, NASBENCH101, NASBENCH201, NONE, Genotype
+from darts_engine.run.architecture.size import joined_states
+from darts_tui.console.safe_text import clean
 
 # DejaVu Sans comes with the package's fonts; Verdana has its widths where an SVG is viewed without.
 FONT = "DejaVu Sans,Verdana,sans-serif"

@@ -9,18 +9,18 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.errors import NotFoundError, RunError
 from darts_engine.run.events import AlphaSampled, AnyEvent, Rewound
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.genotype import Genotype
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
+from darts_tui.console.event_text import title
+from darts_tui.console.safe_text import clean
 from darts_tui.export import pictures, tables
 from darts_tui.export.dot import THEMES, cell_dot
 from darts_tui.export.files import open_folder, safe_stem, write_whole
 from darts_tui.export.render import FORMATS, RenderError, render
-from darts_tui.notes import title
-from darts_tui.safe_text import clean
 
 WHAT = ("cells", "alphas", "curves")
 # Whatever there is of them.

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from darts_engine.run.architecture.genotype import ONE_CELL, Genotype
+from darts_engine.run.architecture.kept import kept_columns, row_labels
 from darts_engine.run.errors import RunError
 from darts_engine.run.events import AlphaSampled, CellLayout, Matrix, ScheduleSpan
-from darts_engine.run.genotype import ONE_CELL, Genotype
-from darts_engine.run.kept import kept_columns, row_labels
 from darts_engine.run.state import RunState
+from darts_tui.console.safe_text import clean
 from darts_tui.export.dot import state_name
 from darts_tui.export.render import ChildError, RenderError, fonts, run_child
-from darts_tui.safe_text import clean
 
 # More than any cell has: a picture is no place for what a damaged log may claim.
 MAX_ROWS, MAX_COLUMNS = 500, 64

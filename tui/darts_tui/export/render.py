@@ -19,7 +19,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from darts_engine.run.errors import RunError
-from darts_tui.safe_text import clean
+from darts_tui.console.safe_text import clean
 
 FORMATS = ("svg", "png", "pdf")
 PNG_DPI = 200

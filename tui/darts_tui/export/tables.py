@@ -17,7 +17,7 @@ from darts_engine.run.events import (
     MeanShifted,
 )
 from darts_engine.run.state import RunState
-from darts_tui.safe_text import clean
+from darts_tui.console.safe_text import clean
 
 ALPHA_COLUMNS = (
     "epoch",

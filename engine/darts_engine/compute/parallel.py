@@ -1,0 +1,242 @@
+"""Several processes that compute as one: shares of a batch, sums over ranks, and rank 0's word.
+
+Each rank takes every N-th image of a step's batch and scales its mean loss by its share of the
+batch, so that the sum of all ranks' gradients is the whole batch's. Everything that moves weights
+or alphas is such a sum and therefore the same on every rank, bit for bit. Whatever one process
+decides by its clock or its wishes, rank 0 decides for all and tells between two steps.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import IntEnum
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from darts_engine.compute.ranks import Place
+from darts_engine.run.errors import ConfigError, RunError
+
+# A rank that died is noticed at once, because its connections close. This is for one that hangs.
+PATIENCE = timedelta(minutes=30)
+# How often waiting ranks hear from rank 0 in a pause, which may be longer than their patience.
+KEEP_ALIVE_S = 5.0
+# Images a rank's batch norms need to be worth their name.
+LEAST = 2
+
+
+class RankLostError(RunError):
+    """Another process of the run died, or does not answer."""
+
+
+class Decision(IntEnum):
+    """What rank 0 tells the others to do next between two steps."""
+
+    GO = 0
+    WAIT = 1
+    SAVE = 2
+    REPORT = 3
+    STOP = 4
+    MEASURE = 5
+
+
+class Shard(NamedTuple):
+    """A rank's part of a batch.
+
+    Args:
+        mine: picks its images out of the whole batch.
+        share: what its mean loss counts for in the batch's.
+        counts: whether this rank adds these images to the figures, which one of their holders does.
+        whole: images of the whole batch; None where this is all of it.
+    """
+
+    mine: slice = slice(None)
+    share: float = 1.0
+    counts: bool = True
+    whole: int | None = None
+
+    def of(self, loss: Tensor) -> Tensor:
+        """The part of a mean loss in the whole batch's; the sum over ranks is the whole."""
+        return loss if self.share == 1 else loss * self.share
+
+    def mask(self, like: Tensor, keep: float, draws: torch.Generator | None) -> Tensor:
+        """Ones with probability `keep`, zeros else, in the shape of `like`, (B, ...) and dense."""
+        return self._everyones(like).bernoulli_(keep, generator=draws)[self.mine]
+
+    def noise(self, like: Tensor, draws: torch.Generator | None) -> Tensor:
+        """Standard normal noise in the shape of `like`, (B, ...)."""
+        return self._everyones(like).normal_(generator=draws)[self.mine]
+
+    def _everyones(self, like: Tensor) -> Tensor:
+        # Drawn for the whole batch, an image's numbers do not depend on how many share it.
+        dense = torch.empty_like(like)
+        if self.whole is None:
+            return dense
+        return dense.new_empty_strided((self.whole, *like.shape[1:]), dense.stride())
+
+
+WHOLE = Shard()
+
+
+@dataclass(frozen=True)
+class World:
+    """All processes of a run, as rank `rank` of `size` sees them. Alone, everything is free."""
+
+    rank: int = 0
+    size: int = 1
+
+    def shard(self, count: int, least: int = LEAST) -> Shard:
+        """This rank's part of a batch of `count` images.
+
+        Every N-th image; a batch that leaves a rank fewer than `least` is every rank's whole.
+        """
+        if self.size == 1:
+            return WHOLE
+        if count < least * self.size:
+            return Shard(share=1 / self.size, counts=self.rank == 0)
+        mine = slice(self.rank, None, self.size)
+        return Shard(mine, len(range(count)[mine]) / count, whole=count)
+
+    @torch.no_grad()
+    def sum_(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by its sum over all ranks, the same bits everywhere.
+
+        Raises:
+            RankLostError: a rank is gone.
+        """
+        if self.size == 1:
+            return
+        alike: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+        for tensor in tensors:
+            alike.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+        for group in alike.values():
+            flat = torch.cat([tensor.reshape(-1) for tensor in group])
+            with _told_plainly():
+                dist.all_reduce(flat)
+            parts = flat.split([tensor.numel() for tensor in group])
+            for tensor, part in zip(group, parts, strict=True):
+                tensor.copy_(part.view(tensor.shape))
+
+    def sum_gradients_(self, weights: Sequence[Tensor], *more: Tensor) -> None:
+        """Sum the gradients of weights that have one, and `more`, over all ranks."""
+        self.sum_([*(w.grad for w in weights if w.grad is not None), *more])
+
+    def agree_on_statistics_(self, network: nn.Module) -> None:
+        """Replace the running statistics of batch norms by their means over all ranks."""
+        statistics = [b for b in network.buffers() if b.is_floating_point()]
+        self.sum_(statistics)
+        if self.size > 1:
+            torch._foreach_div_(statistics, self.size)
+
+    def of_rank_0(self, choice: bool) -> bool:
+        """What rank 0 chose. Every rank must ask."""
+        return bool(self._from_rank_0([int(choice)])[0])
+
+    def number_of_rank_0(self, number: float) -> float:
+        """What rank 0 found, to the last bit. Every rank must ask."""
+        return float.fromhex(self.text_of_rank_0(number.hex()))
+
+    def tell(self, decision: Decision, detail: int = 0) -> None:
+        """Rank 0's word to those that `hear`.
+
+        Raises:
+            RankLostError: a rank is gone.
+        """
+        self._from_rank_0([decision, detail])
+
+    def hear(self) -> tuple[Decision, int]:
+        """Wait for rank 0's next word; its detail is an exit code with STOP."""
+        decision, detail = self._from_rank_0([0, 0])
+        return Decision(decision), detail
+
+    def text_of_rank_0(self, text: str = "") -> str:
+        """A text that rank 0 gives to all."""
+        content = text.encode()
+        (length,) = self._from_rank_0([len(content)])
+        padded = content.ljust(length, b"\0")[:length]
+        return bytes(self._from_rank_0(list(padded))).decode() if length else ""
+
+    def _from_rank_0(self, numbers: list[int]) -> list[int]:
+        if self.size == 1:
+            return numbers
+        # Always on the CPU, where it does not wait for what a GPU is doing.
+        word = torch.tensor(numbers, dtype=torch.int64)
+        with _told_plainly():
+            dist.broadcast(word, 0)
+        heard: list[int] = word.tolist()
+        return heard
+
+    def leave(self) -> None:
+        """Part from the others when all are done."""
+        if self.size > 1:
+            with suppress(RuntimeError):
+                dist.barrier()
+                dist.destroy_process_group()
+
+
+def world() -> World:
+    """The world that this process has joined; torch knows it, so nobody has to be handed it."""
+    if dist.is_available() and dist.is_initialized():
+        return World(dist.get_rank(), dist.get_world_size())
+    return World()
+
+
+def join(
+    place: Place, device: torch.device, batch_size: int, patience: timedelta = PATIENCE
+) -> World:
+    """Meet the other processes: gloo between CPUs, NCCL between GPUs.
+
+    Args:
+        place: this process's.
+        device: where it computes.
+        batch_size: images of a batch, which all share.
+        patience: how long to wait for a rank that does not answer.
+
+    Raises:
+        ConfigError: this torch, this kind of device or so small a batch does not do for it.
+        RankLostError: not all came.
+    """
+    if place.size == 1:
+        return World()
+    if batch_size < LEAST * place.size:
+        raise ConfigError(
+            f"a batch of {batch_size} images is too small for {place.size} processes",
+            remedy=f"use --batch-size {LEAST * place.size} or more, or a smaller --nproc",
+        )
+    if not dist.is_available() or device.type not in ("cpu", "cuda"):
+        raise ConfigError(
+            f"several processes cannot share a run on {device.type} with this torch",
+            remedy="leave out --nproc, or use --device cpu",
+        )
+    backend = "gloo"
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        backend = "cpu:gloo,cuda:nccl"
+    with _told_plainly():
+        dist.init_process_group(
+            backend,
+            init_method=f"file://{place.meeting}" if place.meeting else "env://",
+            rank=place.rank,
+            world_size=place.size,
+            timeout=patience,
+        )
+        # The first sum connects everybody to everybody: who is not there is missed now.
+        dist.all_reduce(torch.zeros(1, device=device))
+    return World(place.rank, place.size)
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        # Which rank it was is not known here: its own last words are in the engine's log.
+        reason = (str(error).splitlines() or [""])[0]
+        raise RankLostError(
+            "another process of the run died or does not answer",
+            where=f"engine.log may have its last words; {reason}"[:300],
+            remedy="'darts-tui resume' goes on from the last checkpoint, with any --nproc",
+        ) from error

@@ -1,0 +1,268 @@
+"""DARTS, second order: Liu et al., 2019, arXiv 1806.09055, eq. 6 to 8 with xi > 0.
+
+Alpha follows the validation loss that the weights will have after their next step. With the
+momentum buffer b (zero where there is none yet), momentum mu and weight decay lambda of the real
+optimizer, and xi its learning rate:
+
+    g  = grad_w L_train(w, alpha)
+    w' = w - xi (mu b + g + lambda w)
+    v  = grad_w' L_valid(w', alpha)
+    gradient of alpha = grad_alpha L_valid(w', alpha) - xi h
+    h  = grad_alpha <grad_w L_train(w, alpha), v>
+
+`h` comes from a central difference along v with the step r / |v| (r = 0.01 in the paper), or
+exactly from differentiating twice, at about three times the cost. The network is never copied: its
+weights are moved in place and put back from saved tensors bit for bit.
+
+DEVIATION: the official code lets the batch norms' running statistics of the real network take in
+the training batch three more times a step. Here the whole alpha step leaves them as they are.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from darts_engine.compute.parallel import Shard, world
+from darts_engine.layers.norm import statistics_kept
+from darts_engine.methods.architects.first_order import (
+    BOTH_WHOLE,
+    Batch,
+    FirstOrder,
+    Look,
+    Precision,
+    Shards,
+)
+from darts_engine.run.settings.config import AlphaSection
+from darts_engine.runner.meter import cross_entropy
+from darts_engine.supernet.relaxed import RelaxedNetwork
+
+Loss = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class VirtualStep:
+    """The step of gradient descent that is looked ahead.
+
+    Args:
+        lr: xi.
+        momentum: mu.
+        weight_decay: lambda.
+        buffers: each weight's momentum buffer, None where it has none yet.
+    """
+
+    lr: float
+    momentum: float
+    weight_decay: float
+    buffers: Sequence[Tensor | None]
+
+    @classmethod
+    def of(cls, optimizer: torch.optim.Optimizer) -> "VirtualStep":
+        """What an SGD optimizer with one group of parameters would do next."""
+        (group,) = optimizer.param_groups
+        buffers = [optimizer.state[w].get("momentum_buffer") for w in group["params"]]
+        return cls(group["lr"], group["momentum"], group["weight_decay"], buffers)
+
+    def displacement(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
+        """W - w': what the step takes from each weight. There is no gradient clipping in it."""
+        steps = torch._foreach_add(list(gradients), list(weights), alpha=self.weight_decay)
+        for step, buffer in zip(steps, self.buffers, strict=True):
+            if buffer is not None:
+                step.add_(buffer, alpha=self.momentum)
+        torch._foreach_mul_(steps, self.lr)
+        return list(steps)
+
+
+@contextmanager
+def moved(weights: Sequence[Tensor], by: Sequence[Tensor]) -> Iterator[None]:
+    """The weights with `by` added, in place; afterwards they are bit for bit what they were."""
+    saved = torch._foreach_clone([w.detach() for w in weights])
+    with torch.no_grad():
+        torch._foreach_add_(list(weights), list(by))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            torch._foreach_copy_(list(weights), saved)
+
+
+def finite_difference(
+    train_loss: Loss,
+    weights: Sequence[Tensor],
+    alphas: Sequence[Tensor],
+    vector: Sequence[Tensor],
+    radius: float,
+) -> list[Tensor]:
+    """H by a central difference along `vector`, both sides `radius` away from the weights."""
+    norm = torch.stack(torch._foreach_norm(list(vector))).norm()
+    # With a vector of zeros nothing moves and the difference is zero, whatever the step.
+    epsilon = radius / norm.clamp_min(torch.finfo(norm.dtype).tiny / torch.finfo(norm.dtype).eps)
+    offset = torch._foreach_mul(list(vector), epsilon)
+    with moved(weights, offset):
+        plus = _gradients(train_loss(), alphas)
+    with moved(weights, torch._foreach_neg(offset)):
+        minus = _gradients(train_loss(), alphas)
+    return [(p - m) / (2 * epsilon) for p, m in zip(plus, minus, strict=True)]
+
+
+def exact(
+    train_loss: Loss, weights: Sequence[Tensor], alphas: Sequence[Tensor], vector: Sequence[Tensor]
+) -> list[Tensor]:
+    """H by differentiating the gradient of the training loss."""
+    gradients = torch.autograd.grad(
+        train_loss(), weights, create_graph=True, materialize_grads=True
+    )
+    dots = [(g * v).sum() for g, v in zip(gradients, vector, strict=True)]
+    return _gradients(torch.stack(dots).sum(), alphas)
+
+
+class Unrolled(NamedTuple):
+    """Both parts of alpha's gradient, and the vector that its second part was taken along."""
+
+    direct: list[Tensor]
+    vector: list[Tensor]
+
+
+def unroll(
+    train_loss: Loss,
+    valid_loss: Loss,
+    weights: Sequence[Tensor],
+    alphas: Sequence[Tensor],
+    step: VirtualStep,
+) -> Unrolled:
+    """grad_alpha L_valid and v = grad_w' L_valid, both at the weights after the virtual step.
+
+    Where several processes share the batches, g and v are summed over them, because weights move
+    by them; the rest of alpha's gradient is left as this process's part.
+
+    Args:
+        train_loss: L_train as a function of what the weights and alphas hold now.
+        valid_loss: L_valid, likewise; called once, at w'.
+        weights: leaf tensors, moved in place and restored.
+        alphas: leaf tensors.
+        step: what the optimizer would do next.
+    """
+    gradients = _gradients(train_loss(), weights)
+    world().sum_(gradients)
+    with torch.no_grad():
+        by = torch._foreach_neg(step.displacement(weights, gradients))
+    with moved(weights, by):
+        both = _gradients(valid_loss(), [*alphas, *weights])
+    vector = both[len(alphas) :]
+    world().sum_(vector)
+    return Unrolled(both[: len(alphas)], vector)
+
+
+def combine(direct: Sequence[Tensor], product: Sequence[Tensor], lr: float) -> list[Tensor]:
+    """The gradient of alpha: the direct part less xi h."""
+    return [d - lr * h for d, h in zip(direct, product, strict=True)]
+
+
+def _gradients(loss: Tensor, of: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients; zeros for what the loss does not depend on."""
+    return list(torch.autograd.grad(loss, of, materialize_grads=True))
+
+
+class Distance(NamedTuple):
+    """How far the finite difference is from the exact product, relative to the exact one."""
+
+    product: Tensor
+    gradient: Tensor
+
+
+class SecondOrder(FirstOrder):
+    """The architect that looks one step of the weights ahead.
+
+    Args:
+        supernet: whose alphas move.
+        alpha: Adam's settings.
+        optimizer: the weights' own, whose next step is looked ahead.
+        product: how h is computed, "finite-difference" or "exact".
+        radius: r of the finite difference.
+        precision: what the network computes in, except where finite differences are taken.
+    """
+
+    def __init__(
+        self,
+        supernet: RelaxedNetwork,
+        alpha: AlphaSection,
+        precision: Precision,
+        *,
+        optimizer: torch.optim.Optimizer,
+        product: str,
+        radius: float,
+    ) -> None:
+        super().__init__(supernet, alpha, precision)
+        self._sgd = optimizer
+        self._product = product
+        self._radius = radius
+
+    def look(self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE) -> Look:
+        """Alpha's gradient through the step that `weight_batch` is about to cause."""
+        seen: list[tuple[Tensor, Tensor]] = []
+
+        def valid_loss() -> Tensor:
+            with self._precision():
+                seen.append(self._loss(batch))
+            return shards[0].of(seen[0][0])
+
+        with statistics_kept(self._supernet):
+            step, ahead = self._unroll(valid_loss, weight_batch, shards[1])
+            product = self._times_hessian(self._product, ahead.vector, weight_batch, shards[1])
+        loss, logits = seen[0]
+        return Look(loss.detach(), logits.detach(), combine(ahead.direct, product, step.lr))
+
+    def distance(self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE) -> Distance:
+        """What the finite difference does to h, and to the whole gradient, at these batches."""
+
+        def valid_loss() -> Tensor:
+            with self._precision():
+                return shards[0].of(self._loss(batch)[0])
+
+        with statistics_kept(self._supernet):
+            step, ahead = self._unroll(valid_loss, weight_batch, shards[1])
+            near, true = (
+                self._times_hessian(kind, ahead.vector, weight_batch, shards[1])
+                for kind in ("finite-difference", "exact")
+            )
+        world().sum_([*near, *true, *ahead.direct])
+        gradient = combine(ahead.direct, true, step.lr)
+        off = _length([n - t for n, t in zip(near, true, strict=True)])
+        return Distance(off / _length(true), step.lr * off / _length(gradient))
+
+    def _unroll(
+        self, valid_loss: Loss, weight_batch: Batch, shard: Shard
+    ) -> tuple[VirtualStep, Unrolled]:
+        step = VirtualStep.of(self._sgd)
+
+        def train_loss() -> Tensor:
+            with self._precision():
+                return shard.of(self._loss(weight_batch)[0])
+
+        return step, unroll(train_loss, valid_loss, self._weights, self._alphas, step)
+
+    def _times_hessian(
+        self, kind: str, vector: Sequence[Tensor], weight_batch: Batch, shard: Shard
+    ) -> list[Tensor]:
+        """H. Both forms compute in full precision: a difference of nearly equal numbers must."""
+
+        def train_loss() -> Tensor:
+            return shard.of(self._loss(weight_batch)[0])
+
+        if kind == "exact":
+            return exact(train_loss, self._weights, self._alphas, vector)
+        with self.weights_frozen():
+            return finite_difference(train_loss, self._weights, self._alphas, vector, self._radius)
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        images, labels = batch
+        logits = self._supernet(images)
+        return cross_entropy(logits, labels), logits
+
+
+def _length(tensors: Sequence[Tensor]) -> Tensor:
+    length: Tensor = torch.stack([t.norm() for t in tensors]).norm()
+    return length

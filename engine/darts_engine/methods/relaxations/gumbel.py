@@ -1,0 +1,87 @@
+"""GDAS's relaxation: Dong and Yang, 2019, arXiv 1910.04465, eq. 3 to 5.
+
+Each forward pass draws one operation per edge from the Gumbel-softmax over alpha; only that one is
+computed. The straight-through estimator gives every alpha of the edge a gradient: the weight in
+the forward pass is the one-hot vector, in the backward pass the softmax's.
+"""
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from darts_engine.compute import device as devices
+from darts_engine.methods.relaxations.softmax import Relaxation
+from darts_engine.supernet.mixing import Matrices, Mixing
+
+
+class Gumbel(Relaxation):
+    """Hard Gumbel-softmax with a temperature that falls linearly by epoch.
+
+    Args:
+        tau_max: temperature of the first epoch.
+        tau_min: temperature of the last.
+        hard: the alphas that draw one of their columns; None: all. The others are softmaxes of the
+            perturbed alphas (NAS-Bench-1Shot1's parents, Zela et al., 2020, arXiv 2001.10422,
+            code), because a node may keep several.
+    """
+
+    def __init__(self, tau_max: float, tau_min: float, hard: Collection[str] | None = None) -> None:
+        self._max, self._min, self._hard = tau_max, tau_min, hard
+        self.tau = tau_max
+
+    def schedule(self, epoch: int, epochs: int) -> dict[str, float]:
+        """The temperature: tau_max - (tau_max - tau_min) e / (E - 1), e from 0."""
+        fallen = (epoch - 1) / max(1, epochs - 1)
+        return {"tau": self._max - (self._max - self._min) * fallen}
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Set the temperature."""
+        self.tau = self.schedule(epoch, epochs)["tau"]
+
+    def mix(self, alphas: Matrices, draws: torch.Generator) -> Mixing:
+        """One-hot weights (E, O) and the drawn column of each edge.
+
+        Which operation is computed must be known to the host: on a GPU the drawn columns are the
+        one thing that each forward pass waits for.
+        """
+        weights, active = {}, {}
+        for cell, alpha in alphas.items():
+            noise = self._noise(alpha, draws)
+            soft = functional.softmax((functional.log_softmax(alpha, -1) + noise) / self.tau, -1)
+            if not self._draws_one(cell):
+                weights[cell] = soft
+                continue
+            drawn = soft.argmax(-1)
+            hard = functional.one_hot(drawn, alpha.shape[-1]).to(soft.dtype)
+            weights[cell] = hard - soft.detach() + soft
+            active[cell] = [(column,) for column in drawn.tolist()]
+        return Mixing(weights, active=active)
+
+    def validated(self, alphas: Matrices) -> Mixing:
+        """The likeliest operation of each edge alone: the weights never saw a sum of several."""
+        weights, active = {}, {}
+        for cell, alpha in alphas.items():
+            if not self._draws_one(cell):
+                weights[cell] = functional.softmax(alpha, dim=-1)
+                continue
+            likeliest = alpha.argmax(-1)
+            weights[cell] = functional.one_hot(likeliest, alpha.shape[-1]).to(alpha.dtype)
+            active[cell] = [(column,) for column in likeliest.tolist()]
+        return Mixing(weights, active=active)
+
+    def expected(self, alphas: Matrices) -> dict[str, Tensor]:
+        """softmax(alpha): the odds of the draw."""
+        return {cell: functional.softmax(alpha, dim=-1) for cell, alpha in alphas.items()}
+
+    def _draws_one(self, cell: str) -> bool:
+        return self._hard is None or cell in self._hard
+
+    def _noise(self, alpha: Tensor, draws: torch.Generator) -> Tensor:
+        """-log of exponential draws, (E, O); drawn again should one be zero or infinite."""
+        while True:
+            exponential = torch.empty(alpha.shape).exponential_(generator=draws)
+            noise = -exponential.log()
+            if bool(noise.isfinite().all()):
+                return devices.send(noise.to(alpha.dtype), alpha.device)

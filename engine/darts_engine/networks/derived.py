@@ -1,0 +1,269 @@
+"""The derived network: what a genotype becomes when it is trained from scratch.
+
+Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.2 and its official code. Shapes: B batch,
+C channels, H W space. Operations have affine batch norms, poolings none.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from darts_engine.compute import streams
+from darts_engine.compute.parallel import WHOLE
+from darts_engine.layers import operations
+from darts_engine.layers.norm import BatchNorm
+from darts_engine.layers.operations import NOISE, ConvNorm, FactorizedReduce
+from darts_engine.run.architecture.genotype import Genotype
+from darts_engine.run.architecture.size import joined_states
+from darts_engine.run.errors import GenotypeError
+
+STEM_MULTIPLIER = 3
+
+
+class DropPath(nn.Module):
+    """Drop whole paths per image: Larsson et al., FractalNet, 2017, arXiv 1605.07648.
+
+    In training, an image's path is zeroed with probability `prob`, else scaled by 1 / (1 - prob).
+    `prob`, `draws` and `shard` are set by the trainer before a step; other modes pass x through.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prob = 0.0
+        self.draws: torch.Generator | None = None
+        self.shard = WHOLE
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        if not self.training or not self.prob:
+            return x
+        keep = 1 - self.prob
+        return x * self.shard.mask(x.new_empty((len(x), 1, 1, 1)), keep, self.draws) / keep
+
+
+class Noise(nn.Module):
+    """The operation `noise` of the space S4: standard normal noise instead of the input.
+
+    In training it is drawn for each image from the drop path's stream. Otherwise it is one map that
+    `seed` names, the same for every image, so that a network's word on an image neither changes
+    nor depends on its batch.
+    """
+
+    def __init__(self, stride: int, chance: DropPath, seed: int) -> None:
+        super().__init__()
+        # In a list, so that it is no submodule.
+        self._stride, self._chance, self._seed = stride, [chance], seed
+        self._map: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to noise of (B, C, ceil(H / stride), ceil(W / stride))."""
+        like = x[:, :, :: self._stride, :: self._stride]
+        if self.training:
+            return self._chance[0].shard.noise(like, self._chance[0].draws)
+        drawn = self._map
+        if drawn is None or drawn.shape != like.shape[1:]:
+            draws = torch.Generator().manual_seed(self._seed)
+            drawn = self._map = torch.randn(like.shape[1:], generator=draws)
+        return drawn.to(like).expand_as(like)
+
+
+def _operation(name: str, channels: int, stride: int, chance: DropPath, position: int) -> nn.Module:
+    if name == NOISE:
+        return Noise(stride, chance, position)
+    return operations.derived_operation(name, channels, stride)
+
+
+class DerivedCell(nn.Module):
+    """One cell of a genotype. A node sums its edges; the concatenated states are the output."""
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        channels_before: tuple[int, int],
+        channels: int,
+        *,
+        is_reduction: bool,
+        follows_reduction: bool,
+        drop_path: DropPath,
+    ) -> None:
+        super().__init__()
+        name = "reduce" if is_reduction else "normal"
+        self.edges = genotype.live_edges(name)
+        self.nodes = genotype.nodes(name)
+        self.concat = joined_states(genotype, name)
+        earlier = FactorizedReduce if follows_reduction else ConvNorm
+        self.preprocess0 = earlier(channels_before[0], channels, affine=True)
+        self.preprocess1 = ConvNorm(channels_before[1], channels, affine=True)
+        try:
+            self.operations = nn.ModuleList(
+                _operation(
+                    edge.operation,
+                    channels,
+                    2 if is_reduction and edge.input < 2 else 1,
+                    drop_path,
+                    position,
+                )
+                for position, edge in enumerate(self.edges)
+            )
+        except KeyError:
+            raise unknown_operation(genotype) from None
+        self.drop_path = drop_path
+
+    def forward(self, x0: Tensor, x1: Tensor) -> Tensor:
+        """Outputs of the two cells before, to (B, len(concat) * C, H', W')."""
+        states: list[Tensor | None] = [
+            self.preprocess0(functional.relu(x0)),
+            self.preprocess1(functional.relu(x1)),
+        ]
+        for node in range(2, self.nodes + 2):
+            total: Tensor | None = None
+            for edge, operation in zip(self.edges, self.operations, strict=True):
+                source = states[edge.input] if edge.node == node else None
+                if source is None:
+                    continue
+                out = operation(source)
+                if not isinstance(operation, nn.Identity):
+                    out = self.drop_path(out)
+                total = out if total is None else total + out
+            states.append(total)
+        picked = [states[index] for index in self.concat]
+        return torch.cat([state for state in picked if state is not None], 1)
+
+
+def unknown_operation(genotype: Genotype) -> GenotypeError:
+    """The error that names the first operation the network cannot build."""
+    known = (*operations.PRIMITIVES, NOISE, "sep_conv_7x7", "conv_7x1_1x7")
+    edges = genotype.edges("normal") + genotype.edges("reduce")
+    name = next(edge.operation for edge in edges if edge.operation not in known)
+    return GenotypeError(f"there is no operation {name!r}", remedy=f"known: {', '.join(known)}")
+
+
+class AuxiliaryHead(nn.Module):
+    """A second classifier at two thirds of the depth, for training only.
+
+    DEVIATION: the official heads fit 8x8 (CIFAR) and 7x7 (ImageNet) maps only. On smaller maps
+    the first pooling takes what there is; on those sizes the numbers are the same.
+    """
+
+    def __init__(self, channels: int, classes: int, *, stem: str) -> None:
+        super().__init__()
+        self.stride = 3 if stem == "cifar" else 2
+        self.reduce = nn.Conv2d(channels, 128, 1, bias=False)
+        self.reduce_norm = BatchNorm(128)
+        self.expand = nn.Conv2d(128, 768, 2, bias=False)
+        # The official ImageNet head leaves this batch norm out, by mistake as its comment says.
+        self.expand_norm = BatchNorm(768) if stem == "cifar" else nn.Identity()
+        self.classifier = nn.Linear(768, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to logits (B, classes)."""
+        x = functional.relu(x)
+        if min(x.shape[2:]) >= 5 + self.stride:
+            x = functional.avg_pool2d(x, 5, self.stride, count_include_pad=False)
+        x = functional.adaptive_avg_pool2d(x, 2) if x.shape[2:] != (2, 2) else x
+        x = functional.relu(self.reduce_norm(self.reduce(x)))
+        x = functional.relu(self.expand_norm(self.expand(x)))
+        logits: Tensor = self.classifier(x.flatten(1))
+        return logits
+
+
+class Network(nn.Module):
+    """The cells of a genotype in a row, with the stem for small (cifar) or large images.
+
+    Args:
+        genotype: what the cells are.
+        channels: C of the first cell; doubled by each reduction cell.
+        layers: cells; those at layers // 3 and 2 * layers // 3 reduce.
+        in_channels: channels of the images.
+        classes: outputs.
+        stem: "cifar" keeps the resolution, "imagenet" divides it by 8.
+        auxiliary: whether there is an auxiliary head behind the second reduction.
+        seed: names the stream that weights are drawn from.
+
+    Raises:
+        GenotypeError: an operation is unknown.
+    """
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        *,
+        channels: int = 36,
+        layers: int = 20,
+        in_channels: int = 3,
+        classes: int = 10,
+        stem: str = "cifar",
+        auxiliary: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.drop_path = DropPath()
+        self.auxiliary_layer = 2 * layers // 3
+        reductions = {layers // 3, 2 * layers // 3}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(streams.seed_of(seed, "weights"))
+            if stem == "cifar":
+                self.stem = _cifar_stem(in_channels, STEM_MULTIPLIER * channels)
+                self.stem1 = None
+                before = (STEM_MULTIPLIER * channels, STEM_MULTIPLIER * channels)
+            else:
+                self.stem = _imagenet_stem(in_channels, channels)
+                self.stem1 = _imagenet_second_stem(channels)
+                before = (channels, channels)
+            self.cells = nn.ModuleList()
+            self.auxiliary: AuxiliaryHead | None = None
+            for layer in range(layers):
+                is_reduction = layer in reductions
+                if is_reduction:
+                    channels *= 2
+                cell = DerivedCell(
+                    genotype,
+                    before,
+                    channels,
+                    is_reduction=is_reduction,
+                    follows_reduction=layer - 1 in reductions if layer else stem == "imagenet",
+                    drop_path=self.drop_path,
+                )
+                self.cells.append(cell)
+                before = (before[1], len(cell.concat) * channels)
+                if auxiliary and layer == self.auxiliary_layer:
+                    self.auxiliary = AuxiliaryHead(before[1], classes, stem=stem)
+            self.classifier = nn.Linear(before[1], classes)
+
+    @property
+    def masks(self) -> DropPath:
+        """What draws random numbers in a step."""
+        return self.drop_path
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Images (B, in_channels, H, W) to logits and, in training, the auxiliary head's logits."""
+        x0 = x1 = self.stem(x)
+        if self.stem1 is not None:
+            x1 = self.stem1(x0)
+        auxiliary: Tensor | None = None
+        for layer, cell in enumerate(self.cells):
+            x0, x1 = x1, cell(x0, x1)
+            if layer == self.auxiliary_layer and self.auxiliary is not None and self.training:
+                auxiliary = self.auxiliary(x1)
+        pooled = functional.adaptive_avg_pool2d(x1, 1).flatten(1)
+        return self.classifier(pooled), auxiliary
+
+
+def _cifar_stem(in_channels: int, channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(in_channels, channels, 3, 1, 1, bias=False), BatchNorm(channels))
+
+
+def _imagenet_stem(in_channels: int, channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, channels // 2, 3, 2, 1, bias=False),
+        BatchNorm(channels // 2),
+        nn.ReLU(),
+        nn.Conv2d(channels // 2, channels, 3, 2, 1, bias=False),
+        BatchNorm(channels),
+    )
+
+
+def _imagenet_second_stem(channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ReLU(), nn.Conv2d(channels, channels, 3, 2, 1, bias=False), BatchNorm(channels)
+    )

@@ -1,0 +1,119 @@
+"""Wide residual networks: Zagoruyko and Komodakis, 2016, arXiv 1605.07146.
+
+WRN-d-k for images of the size of CIFAR's: a 3x3 convolution to 16 channels, three groups of
+pre-activation blocks with 16 k, 32 k and 64 k channels, the second and third at half the resolution
+of the one before, and a classifier on the mean of what is left. Shapes: B batch, C channels, H W
+space.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from darts_engine.compute import streams
+from darts_engine.compute.parallel import WHOLE
+from darts_engine.layers.norm import BatchNorm
+from darts_engine.run.architecture.networks import WideShape
+
+FIRST_CHANNELS = 16
+
+
+class Dropout(nn.Module):
+    """Zero single numbers in training, from a named stream so that a resumed run draws the same.
+
+    `draws` and `shard` are set by the trainer before a step; in evaluation x passes through.
+    """
+
+    def __init__(self, prob: float) -> None:
+        super().__init__()
+        self.prob = prob
+        self.draws: torch.Generator | None = None
+        self.shard = WHOLE
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same; what is kept is scaled by 1 / (1 - prob)."""
+        if not self.training or not self.prob:
+            return x
+        keep = 1 - self.prob
+        return x * self.shard.mask(x, keep, self.draws) / keep
+
+
+class Block(nn.Module):
+    """Norm, ReLU and 3x3 convolution, twice; dropout between the convolutions (section 2.4)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, dropout: Dropout) -> None:
+        super().__init__()
+        self.norm1 = BatchNorm(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm2 = BatchNorm(outputs)
+        self.dropout = dropout
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.shortcut: nn.Conv2d | None = None
+        if inputs != outputs or stride != 1:
+            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, ceil(H / stride), ceil(W / stride))."""
+        active = functional.relu(self.norm1(x))
+        # Where the shape changes, the shortcut too starts behind the ReLU (the authors' code).
+        short = x if self.shortcut is None else self.shortcut(active)
+        inner = self.dropout(functional.relu(self.norm2(self.conv1(active))))
+        out: Tensor = short + self.conv2(inner)
+        return out
+
+
+class WideResNet(nn.Module):
+    """WRN-d-k.
+
+    Args:
+        shape: depth and width.
+        in_channels: channels of the images.
+        classes: outputs.
+        dropout: probability between the two convolutions of a block.
+        seed: names the stream that weights are drawn from.
+    """
+
+    def __init__(
+        self,
+        shape: WideShape,
+        *,
+        in_channels: int = 3,
+        classes: int = 10,
+        dropout: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.dropout = Dropout(dropout)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(streams.seed_of(seed, "weights"))
+            self.stem = nn.Conv2d(in_channels, FIRST_CHANNELS, 3, 1, 1, bias=False)
+            self.blocks = nn.ModuleList()
+            inputs = FIRST_CHANNELS
+            for group, outputs in enumerate(shape.channels):
+                for place in range(shape.blocks):
+                    stride = 2 if group and not place else 1
+                    self.blocks.append(Block(inputs, outputs, stride, self.dropout))
+                    inputs = outputs
+            self.norm = BatchNorm(inputs)
+            self.classifier = nn.Linear(inputs, classes)
+            self._initialise()
+
+    def _initialise(self) -> None:
+        """He et al., 2015, arXiv 1502.01852, eq. 14: variance 2 / (outputs * k * k)."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.classifier.bias)
+
+    @property
+    def masks(self) -> Dropout:
+        """What draws random numbers in a step."""
+        return self.dropout
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        """Images (B, in_channels, H, W) to logits; there is no auxiliary head."""
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        pooled = functional.adaptive_avg_pool2d(functional.relu(self.norm(x)), 1).flatten(1)
+        return self.classifier(pooled), None

@@ -1,0 +1,211 @@
+"""`python -m darts_engine.evaluate CONFIG.toml`: a trained network on the test images.
+
+Asked by `darts-tui evaluate`; the answer is JSON on stdout (`Evaluation`).
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import Tensor
+
+from darts_engine.compute import device as devices
+from darts_engine.data import dataset as datasets
+from darts_engine.data.augment import normalisation
+from darts_engine.data.batches import plain_batches
+from darts_engine.data.dataset import Dataset
+from darts_engine.programs.answer import answer
+from darts_engine.run.errors import DataError
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.settings import config as configs
+from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
+from darts_engine.runner.checkpoint import refuse_foreign
+from darts_engine.runner.meter import Meter, cross_entropy
+from darts_engine.runner.scores import EVALUATION_BATCH
+from darts_engine.search.task import Search
+from darts_engine.training import trained
+from darts_engine.training.inputs import Inputs
+from darts_engine.training.trained import Trained
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a network makes of the test images.
+
+    Attributes:
+        test_loss: mean cross entropy, nats; None where it is not finite.
+        test_top1: accuracy, percent; `test_top5` among the best five classes.
+        per_class: class -> accuracy of its images, percent; None for a class without any.
+        images: how many there were.
+        confusion: images by true class (rows) and predicted class (columns), in the order of
+            `per_class`.
+        dataset: their data set.
+        source: the checkpoint or file of the weights.
+        epoch: after which the checkpoint was saved; None for weights from elsewhere.
+    """
+
+    test_loss: float | None
+    test_top1: float | None
+    test_top5: float | None
+    per_class: dict[str, float | None]
+    images: int
+    confusion: list[list[int]]
+    dataset: str
+    source: str
+    epoch: int | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: from normalised images (B, C, H, W) to logits (B, classes), and whence."""
+
+    logits: Callable[[Tensor], Tensor]
+    inputs: Inputs
+    source: str
+    epoch: int | None
+    device: torch.device
+
+
+def training(
+    config: TrainConfig, folder: RunFolder | None, weights: Path | None, which: str
+) -> Evaluation:
+    """Evaluate a derived network on the test part of the config's data set.
+
+    Args:
+        config: names network, data set and device.
+        folder: the run that `which` of the checkpoints is taken of, unless there are weights.
+        weights: a file in the official layout.
+        which: a name in `trained.CHECKPOINTS`.
+
+    Raises:
+        RunError: no checkpoint, no data set, or one that does not fit the network.
+    """
+    if weights is not None:
+        dataset = load(config)
+        network = trained.of_weights(weights, config, dataset)
+    else:
+        assert folder is not None
+        network = trained.of_run(folder, which, config)
+        dataset = load(_sized_for(network, config, folder))
+    subject = Subject(network.logits, network.inputs, network.source, network.epoch, network.device)
+    return evaluate(subject, dataset, config)
+
+
+def supernet(config: SearchConfig, folder: RunFolder) -> Evaluation:
+    """Evaluate a search's supernet on test images, its operations mixed by alpha as it stands.
+
+    Raises:
+        RunError: no checkpoint, or no data set.
+    """
+    manifest, state = trained.read(folder, "last")
+    device = devices.choose(config.engine)
+    dataset = load(config)
+    search = Search(config, dataset, device)
+    refuse_foreign(folder, manifest, search.identity())
+    search.load_state(state)
+    search.supernet.eval()
+    inputs = Inputs.of(dataset, normalisation(dataset, device))
+    source, epoch = trained.source_of(folder, manifest), manifest.position.epoch
+    return evaluate(Subject(search.predict, inputs, source, epoch, device), dataset, config)
+
+
+def load(config: Config) -> Dataset:
+    """The data set of a config."""
+    return datasets.read(config.data)
+
+
+def _sized_for(network: Trained, config: TrainConfig, folder: RunFolder) -> TrainConfig:
+    """The config, with other images than the run's brought to the size the network knows."""
+    _, height, width = network.inputs.image_shape
+    is_own = config.data.dataset == folder.read_config().data.dataset
+    if is_own or config.data.image_size or height != width:
+        return config
+    data = msgspec.structs.replace(config.data, image_size=height)
+    return msgspec.structs.replace(config, data=data)
+
+
+def _places(dataset: Dataset, inputs: Inputs) -> Tensor:
+    """(K,) for each class of the data set, its place among the network's.
+
+    Raises:
+        DataError: images or classes are not those of the network.
+    """
+    if dataset.image_shape != inputs.image_shape:
+        theirs, ours = ("x".join(map(str, s)) for s in (dataset.image_shape, inputs.image_shape))
+        raise DataError(
+            f"the images are {theirs} (channels, height, width), the network takes {ours}",
+            where=dataset.name,
+            remedy="choose another --dataset, or resize its images with --image-size",
+        )
+    places = {name: place for place, name in enumerate(inputs.classes)}
+    unknown = [name for name in dataset.classes if name not in places]
+    if unknown:
+        raise DataError(
+            f"the network does not know the class {unknown[0]!r}",
+            where=dataset.name,
+            remedy=f"it knows {', '.join(inputs.classes[:8])}"[:200],
+        )
+    return torch.tensor([places[name] for name in dataset.classes])
+
+
+@torch.no_grad()
+def evaluate(subject: Subject, dataset: Dataset, config: Config) -> Evaluation:
+    """Loss, accuracies and confusion over all test images, without augmentation.
+
+    The images are normalised as those that the network was trained on.
+
+    Raises:
+        DataError: images or classes are not those of the network.
+    """
+    inputs, count = subject.inputs, len(subject.inputs.classes)
+    places = _places(dataset, inputs).to(subject.device)
+    meter = Meter(subject.device)
+    confusion = torch.zeros(count * count, dtype=torch.int64, device=subject.device)
+    test = dataset.test.to(subject.device)
+    for images, labels in plain_batches(test, inputs.on(subject.device), EVALUATION_BATCH):
+        logits, truth = subject.logits(images), places[labels]
+        meter.add(cross_entropy(logits, truth), logits, truth)
+        confusion += torch.bincount(truth * count + logits.argmax(1), minlength=count * count)
+    loss, top1, top5 = meter.read()
+    confusion = confusion.view(count, count).cpu()
+    return Evaluation(
+        test_loss=loss,
+        test_top1=top1,
+        test_top5=top5,
+        per_class={
+            name: round(100 * int(row[place]) / int(row.sum()), 4) if int(row.sum()) else None
+            for place, (name, row) in enumerate(zip(inputs.classes, confusion, strict=True))
+        },
+        images=len(test),
+        confusion=confusion.tolist(),
+        dataset=config.data.dataset,
+        source=subject.source,
+        epoch=subject.epoch,
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Evaluate and answer; the exit status."""
+    parser = argparse.ArgumentParser(prog="darts-tui evaluate")
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--checkpoint", choices=trained.CHECKPOINTS, default="best")
+    options = parser.parse_args(arguments)
+
+    def work() -> Evaluation:
+        config = configs.read(options.config)
+        folder = RunFolder(options.run) if options.run else None
+        if isinstance(config, SearchConfig):
+            assert folder is not None
+            return supernet(config, folder)
+        return training(config, folder, options.weights, options.checkpoint)
+
+    return answer(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,239 @@
+"""`python -m darts_engine.network_export CONFIG.toml`: a trained network for other programs.
+
+Asked by `darts-tui export-network`; the answer is JSON on stdout, the files' names. The programs
+(TorchScript, torch.export, ONNX) take raw pixels in 0 .. 1 and normalise them inside; the state
+dictionary is of the bare network, in the official code's layout. All say so in their metadata.
+"""
+
+import argparse
+import copy
+import importlib
+import io
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from darts_engine.layers.depthwise import DepthwiseConv
+from darts_engine.networks import official_state
+from darts_engine.networks.build import TrainedNetwork
+from darts_engine.networks.derived import Network
+from darts_engine.programs.answer import answer
+from darts_engine.run.errors import ConfigError, RunError
+from darts_engine.run.folder import RunFolder, write_private
+from darts_engine.run.settings.config import to_plain
+from darts_engine.training import trained
+from darts_engine.training.inputs import Inputs
+from darts_engine.training.trained import Trained
+
+METADATA = "darts-tui.json"
+# The newest that the TorchScript-based exporter writes, and runtimes of the last years read.
+OPSET = 17
+BATCH = "batch"
+
+
+class Program(nn.Module):
+    """A trained network with its normalisation, without what only a training needs.
+
+    Args:
+        network: copied.
+        inputs: what it was trained on.
+    """
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, network: TrainedNetwork, inputs: Inputs) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
+        if isinstance(self.network, Network):
+            self.network.auxiliary = None
+        _use_library_convolutions(self.network)
+        # Normalisation is of levels up to 255 elsewhere.
+        self.register_buffer("scale", (255 * inputs.norm.scale).view(1, -1, 1, 1))
+        self.register_buffer("offset", inputs.norm.offset.view(1, -1, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, C, H, W) float32 in 0 .. 1 to logits (B, classes)."""
+        logits: Tensor = self.network(pixels * self.scale + self.offset)[0]
+        return logits
+
+
+def _use_library_convolutions(module: nn.Module) -> None:
+    """Depthwise convolutions as one call: ours are written for speed of training on the CPU."""
+    for name, child in module.named_children():
+        if isinstance(child, DepthwiseConv):
+            channels, kernel, dilation = child.in_channels, child.kernel_size[0], child.dilation[0]
+            padding = dilation * (kernel - 1) // 2
+            size = (kernel, child.stride[0], padding, dilation, channels)
+            plain = nn.Conv2d(channels, channels, *size, bias=False)
+            plain.weight = child.weight
+            setattr(module, name, plain.eval())
+        else:
+            _use_library_convolutions(child)
+
+
+def describe(network: Trained) -> dict[str, Any]:
+    """What an exported file says of itself."""
+    channels, height, width = network.inputs.image_shape
+    mean, std = network.inputs.statistics()
+    return {
+        "made_by": "darts-tui",
+        "weights": network.source,
+        "epoch": network.epoch,
+        "input": {
+            "name": "pixels",
+            "shape": [BATCH, channels, height, width],
+            "type": "float32",
+            "range": [0.0, 1.0],
+            "normalised_inside": True,
+        },
+        "output": {
+            "name": "logits",
+            "shape": [BATCH, len(network.inputs.classes)],
+            "of": "softmax gives the probabilities of the classes",
+        },
+        "normalisation": {"mean": mean.tolist(), "std": std.tolist()},
+        "classes": network.inputs.classes,
+        "config": to_plain(network.config),
+    }
+
+
+# Formats ------------------------------------------------------------------------------------------
+
+
+def _state_dict(network: Trained, _: Program, about: str) -> dict[str, bytes]:
+    buffer = io.BytesIO()
+    torch.save(official_state.export(network.network), buffer)
+    said = json.loads(about)
+    said["input"] |= {"range": None, "normalised_inside": False}
+    return {"-state.pt": buffer.getvalue(), "-state.json": json.dumps(said, indent=2).encode()}
+
+
+def _torchscript(network: Trained, program: Program, about: str) -> dict[str, bytes]:
+    traced = torch.jit.trace(program, _example(network.inputs), check_trace=False)
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.freeze(traced.eval()), buffer, _extra_files={METADATA: about})
+    return {".torchscript.pt": buffer.getvalue()}
+
+
+def _torch_export(network: Trained, program: Program, about: str) -> dict[str, bytes]:
+    exported = torch.export.export(
+        program,
+        (_example(network.inputs),),
+        dynamic_shapes={"pixels": {0: torch.export.Dim(BATCH, min=1)}},
+    )
+    buffer = io.BytesIO()
+    torch.export.save(exported, buffer, extra_files={METADATA: about})
+    return {".pt2": buffer.getvalue()}
+
+
+def _onnx(network: Trained, program: Program, about: str) -> dict[str, bytes]:
+    try:
+        onnx: Any = importlib.import_module("onnx")
+    except ImportError:
+        raise ConfigError(
+            "ONNX needs a package that is not here",
+            where="--format onnx",
+            remedy="pip install onnx",
+        ) from None
+    buffer: Any = io.BytesIO()
+    torch.onnx.export(
+        program,
+        (_example(network.inputs),),
+        buffer,
+        dynamo=False,
+        opset_version=OPSET,
+        input_names=["pixels"],
+        output_names=["logits"],
+        dynamic_axes={"pixels": {0: BATCH}, "logits": {0: BATCH}},
+    )
+    model = onnx.load_from_string(buffer.getvalue())
+    onnx.helper.set_model_props(model, {METADATA: about})
+    onnx.checker.check_model(model)
+    return {".onnx": model.SerializeToString()}
+
+
+def _example(inputs: Inputs) -> Tensor:
+    # Two images: a batch of one is taken for a constant by torch.export.
+    return torch.rand(2, *inputs.image_shape, generator=torch.Generator().manual_seed(0))
+
+
+Writer = Callable[[Trained, Program, str], dict[str, bytes]]
+FORMATS: dict[str, Writer] = {
+    "state-dict": _state_dict,
+    "torchscript": _torchscript,
+    "torch-export": _torch_export,
+    "onnx": _onnx,
+}
+
+
+def export(network: Trained, formats: list[str], folder: Path, stem: str) -> list[str]:
+    """Write the network; nothing is written before all formats are made.
+
+    Args:
+        network: is left as it is.
+        formats: names in `FORMATS`.
+        folder: where to; it must be there.
+        stem: what the files' names begin with.
+
+    Returns:
+        The names of the files.
+
+    Raises:
+        RunError: a format cannot be made here, or a file not be written.
+    """
+    program, about = Program(network.network, network.inputs), json.dumps(describe(network))
+    made: dict[str, bytes] = {}
+    with torch.no_grad():
+        # What is drawn once for all images is there then, and the programs take it as it is.
+        program(_example(network.inputs))
+    for name in formats:
+        if name not in FORMATS:
+            raise ConfigError(f"there is no format {name!r}", remedy=f"use {', '.join(FORMATS)}")
+        with torch.no_grad(), warnings.catch_warnings():
+            # The exporters' advice is for who writes the network's code.
+            warnings.simplefilter("ignore")
+            for ending, content in FORMATS[name](network, program, about).items():
+                made[f"{stem}{ending}"] = content
+    try:
+        for name, content in made.items():
+            write_private(folder / name, content)
+    except OSError as error:
+        raise RunError(
+            f"the network cannot be written: {error.strerror}",
+            where=str(error.filename or folder),
+            remedy="choose a writable folder with --out DIR",
+        ) from None
+    return list(made)
+
+
+def main(arguments: list[str]) -> int:
+    """Export and answer; the exit status."""
+    parser = argparse.ArgumentParser(prog="darts-tui export-network")
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--checkpoint", choices=trained.CHECKPOINTS, default="best")
+    parser.add_argument("--formats", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--stem", required=True)
+    options = parser.parse_args(arguments)
+    logging.disable(logging.WARNING)
+
+    def work() -> list[str]:
+        network = trained.of_run(
+            RunFolder(options.run), options.checkpoint, trained.config_of(options.config)
+        )
+        return export(network, options.formats.split(","), options.out, options.stem)
+
+    return answer(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

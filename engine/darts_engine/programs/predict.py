@@ -1,0 +1,121 @@
+"""`python -m darts_engine.predict CONFIG.toml IMAGE...`: what a trained network takes images for.
+
+Asked by `darts-tui predict`; the answer is JSON on stdout, a `Prediction` per image in their order.
+"""
+
+import argparse
+import sys
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from darts_engine.data.decoding import open_image
+from darts_engine.data.streaming import middle
+from darts_engine.programs.answer import answer
+from darts_engine.run.errors import ConfigError, DataError
+from darts_engine.run.folder import RunFolder
+from darts_engine.training import trained
+from darts_engine.training.inputs import Inputs
+from darts_engine.training.trained import Trained
+
+BATCH = 64
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """What an image is taken for.
+
+    Attributes:
+        labels: (class, probability in 0 .. 1), the likeliest first; empty for a broken image.
+        error: why the image cannot be read; else empty.
+    """
+
+    labels: list[tuple[str, float]] = []
+    error: str = ""
+
+
+def predict(network: Trained, files: list[Path], top: int) -> list[Prediction]:
+    """Label images; one that cannot be read costs the others nothing.
+
+    Args:
+        network: says what its images are like.
+        files: images of any size and mode that Pillow reads.
+        top: how many labels each gets, at most.
+    """
+    out: list[Prediction] = []
+    left = iter(files)
+    while chunk := list(islice(left, BATCH)):
+        read = [_read(file, network.inputs) for file in chunk]
+        good = [image for image in read if isinstance(image, Tensor)]
+        labels = iter(_labels(network, torch.stack(good), top) if good else [])
+        out += [
+            Prediction(labels=next(labels)) if isinstance(image, Tensor) else image
+            for image in read
+        ]
+    return out
+
+
+def _labels(network: Trained, images: Tensor, top: int) -> list[list[tuple[str, float]]]:
+    logits = network.logits(network.inputs.on(network.device).plain(images.to(network.device)))
+    classes = network.inputs.classes
+    best = logits.softmax(1).topk(min(top, len(classes)))
+    return [
+        [(classes[place], round(share, 6)) for share, place in zip(*row, strict=True)]
+        for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]
+
+
+def _read(file: Path, inputs: Inputs) -> Tensor | Prediction:
+    """(H, W, C) uint8 as the network knows images, or why not."""
+    try:
+        if not file.is_file():
+            return Prediction(error="there is no such file")
+        image = open_image(file)
+    except OSError as error:
+        return Prediction(error=f"the image cannot be read: {error.strerror}")
+    except DataError as error:
+        return Prediction(error=error.what[:300])
+    return pixels(image, inputs)
+
+
+def pixels(image: Image.Image, inputs: Inputs) -> Tensor:
+    """(H, W, C) uint8: greyscale or RGB and of the size of the images the network was trained on.
+
+    Raises:
+        ConfigError: it was trained on images that no picture file holds.
+    """
+    channels, height, width = inputs.image_shape
+    if channels not in (1, 3):
+        raise ConfigError(f"the network takes images of {channels} channels, not grey or RGB ones")
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        box = middle(*image.size) if inputs.is_cropped else None
+        image = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    return torch.from_numpy(np.array(image, dtype=np.uint8)).view(height, width, channels)
+
+
+def main(arguments: list[str]) -> int:
+    """Predict and answer; the exit status."""
+    parser = argparse.ArgumentParser(prog="darts-tui predict")
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--checkpoint", choices=trained.CHECKPOINTS, default="best")
+    parser.add_argument("--top", type=int, default=5)
+    parser.add_argument("images", type=Path, nargs="+")
+    options = parser.parse_args(arguments)
+
+    def work() -> list[Prediction]:
+        network = trained.of_run(
+            RunFolder(options.run), options.checkpoint, trained.config_of(options.config)
+        )
+        return predict(network, options.images, options.top)
+
+    return answer(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,167 @@
+"""What there is to say of each search space without building it: `darts-tui spaces`.
+
+A test holds every line to the space's own layout and to its supernet's parameters.
+"""
+
+from typing import Any, NamedTuple
+
+from darts_engine.run.architecture.derivation import DARTS_OPERATIONS
+
+ROBUST = "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 3"
+
+
+ONE_SHOT = "Zela et al., NAS-Bench-1Shot1, ICLR 2020, arXiv 2001.10422, section 3"
+ONE_SHOT_OPERATIONS = ("maxpool3x3", "conv3x3_bn_relu", "conv1x1_bn_relu")
+NASBENCH201_OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+# Those of the NASNet and AmoebaNet cells, and none.
+NASNET_OPERATIONS = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "sep_conv_7x7",
+    "conv_7x1_1x7",
+)
+# How many parents each node keeps, the output last.
+PARENTS = {
+    "1shot1-1": (1, 2, 2, 2, 2),
+    "1shot1-2": (1, 1, 2, 2, 3),
+    "1shot1-3": (1, 1, 1, 2, 2, 2),
+}
+
+
+class Facts(NamedTuple):
+    """A space at its published size.
+
+    Attributes:
+        paper: where it comes from.
+        candidates: every operation that some edge or node may take, in alpha's column order.
+        per_edge: how many of them each has.
+        parameters: weights of that supernet for 10 classes of RGB images, alphas not counted.
+        cells: names of what is searched, each with alphas of its own.
+        nodes: intermediate nodes of a cell.
+        channels: C of the first cell, as published.
+        layers: cells of the supernet, as published.
+        inputs: of a cell.
+        has_free_nodes: whether another number of nodes may be asked for.
+        parents: how many states each node keeps, the output last, where nodes choose them; else
+            empty.
+    """
+
+    paper: str
+    candidates: tuple[str, ...]
+    per_edge: int
+    parameters: int
+    cells: tuple[str, ...] = ("normal", "reduce")
+    nodes: int = 4
+    channels: int = 16
+    layers: int = 8
+    inputs: int = 2
+    has_free_nodes: bool = True
+    parents: tuple[int, ...] = ()
+
+    @property
+    def edges(self) -> int:
+        """Edges of a cell: one from each input and each earlier node into every node."""
+        return sum(range(self.inputs, self.nodes + self.inputs))
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """The nodes that choose among the states before them, where nodes do; the output last."""
+        return tuple(node for node, count in enumerate(self.parents, 1) if count < node)
+
+    @property
+    def alphas(self) -> int:
+        """How many alphas there are."""
+        if self.parents:
+            return self.nodes * self.per_edge + sum(self.choices)
+        return len(self.cells) * self.edges * self.per_edge
+
+
+def _one_shot(name: str, nodes: int, parameters: int) -> Facts:
+    return Facts(
+        ONE_SHOT,
+        ONE_SHOT_OPERATIONS,
+        3,
+        parameters,
+        cells=("operations", "parents"),
+        nodes=nodes,
+        layers=9,
+        inputs=1,
+        has_free_nodes=False,
+        parents=PARENTS[name],
+    )
+
+
+FACTS: dict[str, Facts] = {
+    "darts": Facts(
+        "Liu et al., DARTS, ICLR 2019, arXiv 1806.09055, section 3.1.1",
+        DARTS_OPERATIONS,
+        8,
+        1_930_618,
+    ),
+    "s1": Facts(
+        ROBUST,
+        (
+            "max_pool_3x3",
+            "avg_pool_3x3",
+            "skip_connect",
+            "sep_conv_3x3",
+            "dil_conv_3x3",
+            "dil_conv_5x5",
+        ),
+        2,
+        405_146,
+        has_free_nodes=False,
+    ),
+    "s2": Facts(ROBUST, ("skip_connect", "sep_conv_3x3"), 2, 665_466),
+    "s3": Facts(ROBUST, ("none", "skip_connect", "sep_conv_3x3"), 3, 665_466),
+    "s4": Facts(ROBUST, ("noise", "sep_conv_3x3"), 2, 624_506),
+    "1shot1-1": _one_shot("1shot1-1", 4, 1_101_402),
+    "1shot1-2": _one_shot("1shot1-2", 4, 1_101_402),
+    "1shot1-3": _one_shot("1shot1-3", 5, 1_509_594),
+    "nasbench201": Facts(
+        "Dong and Yang, NAS-Bench-201, ICLR 2020, arXiv 2001.00326, section 2",
+        NASBENCH201_OPERATIONS,
+        5,
+        1_692_826,
+        cells=("cell",),
+        nodes=3,
+        layers=15,
+        inputs=1,
+        has_free_nodes=False,
+    ),
+    "nasnet-like": Facts(
+        "Zoph et al., NASNet, CVPR 2018, arXiv 1707.07012, section 3; operations as in the cells "
+        "of NASNet-A and AmoebaNet-A",
+        NASNET_OPERATIONS,
+        8,
+        7_585_786,
+        nodes=5,
+    ),
+}
+
+
+def with_nodes(plain: dict[str, Any]) -> dict[str, Any]:
+    """A search's nested settings with its space's own number of nodes, unless one is set.
+
+    Args:
+        plain: what was asked so far, and nothing that is only a default.
+    """
+    space = plain.get("space")
+    if not isinstance(space, dict) or "nodes" in space:
+        return plain
+    name = space.get("space")
+    if not isinstance(name, str) or name not in FACTS:
+        return plain
+    return plain | {"space": space | {"nodes": FACTS[name].nodes}}
+
+
+def nodes_with(changes: dict[str, Any], before: str) -> dict[str, Any]:
+    """Changed settings, dotted, with the number of nodes of another space if that is among them."""
+    name = changes.get("space.space", before)
+    if name == before or name not in FACTS:
+        return changes
+    return {"space.nodes": FACTS[name].nodes} | changes

@@ -1,0 +1,97 @@
+"""What there is to choose from: name -> where its code is, and one line about it.
+
+Greppable, and listed without importing torch: the engine resolves an entry only when it is chosen.
+Adding a space or data set is its file and a line here. Methods are in `methods.py`.
+"""
+
+import difflib
+import importlib
+from typing import Any, NamedTuple
+
+from darts_engine.run.errors import NotFoundError
+
+
+class Entry(NamedTuple):
+    """`target` is "module:object"."""
+
+    target: str
+    summary: str
+
+
+SPACES = {
+    "darts": Entry(
+        "darts_engine.spaces.darts:DARTS",
+        "DARTS CNN cells: 4 nodes, 14 edges, 8 operations, normal and reduction cell",
+    ),
+    "s1": Entry("darts_engine.spaces.robust:S1", "R-DARTS S1: two operations of its own per edge"),
+    "s2": Entry("darts_engine.spaces.robust:S2", "R-DARTS S2: skip connection or sep 3x3"),
+    "s3": Entry("darts_engine.spaces.robust:S3", "R-DARTS S3: none, skip connection or sep 3x3"),
+    "s4": Entry("darts_engine.spaces.robust:S4", "R-DARTS S4: noise or sep 3x3"),
+    "1shot1-1": Entry(
+        "darts_engine.spaces.oneshot:OneShot1", "NAS-Bench-1Shot1, space 1: nodes choose parents"
+    ),
+    "1shot1-2": Entry(
+        "darts_engine.spaces.oneshot:OneShot1", "NAS-Bench-1Shot1, space 2: fewer parents each"
+    ),
+    "1shot1-3": Entry(
+        "darts_engine.spaces.oneshot:OneShot1", "NAS-Bench-1Shot1, space 3: five nodes"
+    ),
+    "nasbench201": Entry(
+        "darts_engine.spaces.nasbench201:NASBench201",
+        "NAS-Bench-201: one cell type, 6 edges, 5 operations",
+    ),
+    "nasnet-like": Entry(
+        "darts_engine.spaces.nasnet:NASNetLike",
+        "NASNet's cell: loose ends are its output; any number of --nodes",
+    ),
+}
+
+DATASETS = {
+    "digits": Entry(
+        "darts_engine.data.sources.digits:load", "1,797 handwritten digits of 8x8 pixels, bundled"
+    ),
+    "cifar10": Entry(
+        "darts_engine.data.sources.cifar:cifar10",
+        "60,000 colour images of 32x32 pixels, 10 classes",
+    ),
+    "cifar100": Entry(
+        "darts_engine.data.sources.cifar:cifar100",
+        "60,000 colour images of 32x32 pixels, 100 classes",
+    ),
+    "svhn": Entry(
+        "darts_engine.data.sources.svhn:load", "99,289 house numbers of 32x32 pixels, 10 digits"
+    ),
+    "imagenet": Entry(
+        "darts_engine.data.sources.images:imagenet",
+        "imagenet[:DIR], train/CLASS/* and val/CLASS/*, streamed; not downloaded",
+    ),
+    "npz": Entry(
+        "darts_engine.data.sources.npz:load", "npz:FILE, arrays images and labels of uint8"
+    ),
+    "folder": Entry(
+        "darts_engine.data.sources.images:load", "folder:DIR, one sub-folder of images a class"
+    ),
+}
+
+
+def entry(kind: str, table: dict[str, Entry], name: str) -> Entry:
+    """What `table` has under `name`; `kind` is the word for it in messages. Imports nothing.
+
+    Raises:
+        NotFoundError: the table has no such name; the nearest is named.
+    """
+    if name not in table:
+        near = difflib.get_close_matches(name, table, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(table)}"
+        raise NotFoundError(f"there is no {kind} {name!r}", remedy=hint)
+    return table[name]
+
+
+def resolve(kind: str, table: dict[str, Entry], name: str) -> Any:
+    """The object that `name` stands for in `table`.
+
+    Raises:
+        NotFoundError: as `entry`.
+    """
+    module, _, attribute = entry(kind, table, name).target.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,237 @@
+"""What was asked: one frozen, nested value per run, written to and read from TOML.
+
+Every field is also a command-line option (`option_name`), made from the field itself, so that file
+and command line cannot drift apart. Defaults are sized for the bundled digits; recipes change them.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+import tomli_w
+from msgspec import Meta
+
+from darts_engine.run.architecture import spaces
+from darts_engine.run.errors import ConfigError
+from darts_engine.run.settings import methods
+from darts_engine.run.settings.refusals import HVP, SCHEDULES, SMOOTHINGS, STEMS, refuse_nonsense
+from darts_engine.run.settings.sections import (
+    AlphaSection,
+    BasisSection,
+    CheckpointSection,
+    Config,
+    DataSection,
+    EngineSection,
+    NetworkSection,
+    SearchConfig,
+    SearchSection,
+    Section,
+    SpaceSection,
+    TrainConfig,
+    TrainSection,
+    TrainWeightsSection,
+    WeightsSection,
+)
+
+__all__ = [
+    "HVP",
+    "KINDS",
+    "SCHEDULES",
+    "SMOOTHINGS",
+    "STEMS",
+    "AlphaSection",
+    "BasisSection",
+    "CheckpointSection",
+    "Config",
+    "DataSection",
+    "EngineSection",
+    "NetworkSection",
+    "SearchConfig",
+    "SearchSection",
+    "Section",
+    "Setting",
+    "SpaceSection",
+    "TrainConfig",
+    "TrainSection",
+    "TrainWeightsSection",
+    "WeightsSection",
+    "decode",
+    "from_plain",
+    "from_toml",
+    "override",
+    "read",
+    "read_plain",
+    "settings",
+    "to_plain",
+    "to_toml",
+]
+
+MAX_BYTES = 1_000_000
+KINDS: dict[str, type[SearchConfig] | type[TrainConfig]] = {
+    "search": SearchConfig,
+    "train": TrainConfig,
+}
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One field as an option: where it lives, its type, default and one-line description."""
+
+    section: str
+    field: str
+    type: type
+    default: Any
+    description: str
+
+    @property
+    def key(self) -> str:
+        """The dotted TOML key."""
+        return f"{self.section}.{self.field}"
+
+    @property
+    def option_name(self) -> str:
+        """The command-line option; alpha's fields carry its name, all others stand alone."""
+        prefix = "alpha-" if self.section == "alpha" else ""
+        return f"--{prefix}{self.field.replace('_', '-')}"
+
+
+def settings(kind: str) -> list[Setting]:
+    """Every setting of a kind of run, in the file's order."""
+    out = []
+    config = KINDS[kind]()
+    for section in config.__struct_fields__:
+        table = getattr(config, section)
+        hints = get_type_hints(type(table), include_extras=True)
+        for field in table.__struct_fields__:
+            hint = hints[field]
+            base, meta = get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, Meta())
+            out.append(Setting(section, field, base, getattr(table, field), meta.description or ""))
+    return out
+
+
+def to_plain(config: Config) -> dict[str, Any]:
+    """Nested dictionaries, ready for JSON or TOML."""
+    plain: dict[str, Any] = msgspec.to_builtins(config)
+    return plain
+
+
+def to_toml(config: Config) -> str:
+    """The TOML text that `from_toml` turns back into an equal value."""
+    return tomli_w.dumps(to_plain(config))
+
+
+def from_plain(plain: dict[str, Any], *, where: str = "") -> Config:
+    """Check nested dictionaries and make the value.
+
+    Raises:
+        ConfigError: an unknown key (the nearest valid one is named) or a value that cannot be.
+    """
+    kind = plain.get("kind", "search")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ConfigError(
+            f"unknown kind of run {kind!r}", where=where, remedy="use search or train"
+        )
+    _refuse_unknown(plain, kind, where)
+    if kind == "search":
+        plain = spaces.with_nodes(methods.with_preset(plain))
+    try:
+        config = msgspec.convert(plain, KINDS[kind])
+        # A path that is no text could not be told in the event log.
+        msgspec.json.encode(config)
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise ConfigError(f"a setting cannot be: {error}", where=where) from None
+    refuse_nonsense(config, where)
+    return config
+
+
+def from_toml(text: str, *, where: str = "") -> Config:
+    """Read a config.
+
+    Raises:
+        ConfigError: as `from_plain`, or the text is not TOML.
+    """
+    return from_plain(decode(text, where=where), where=where)
+
+
+def decode(text: str, *, where: str = "") -> dict[str, Any]:
+    """The tables of a TOML text, unchecked.
+
+    Raises:
+        ConfigError: the text is not TOML.
+    """
+    if len(text) > MAX_BYTES:
+        raise ConfigError(f"the config is larger than {MAX_BYTES} bytes", where=where)
+    try:
+        plain: dict[str, Any] = msgspec.toml.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"the config is not valid TOML: {error}", where=where) from None
+    return plain
+
+
+def read(path: Path) -> Config:
+    """Read the config in a file.
+
+    Raises:
+        ConfigError: it cannot be read, or as `from_toml`.
+    """
+    return from_plain(read_plain(path), where=str(path))
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, unchecked: what it says and no defaults.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the config cannot be read: {error}", where=str(path)) from None
+    return decode(text, where=str(path))
+
+
+def override(config: Config, changes: dict[str, Any]) -> Config:
+    """`config` with dotted keys replaced, checked again.
+
+    Another method brings its own settings, and takes those of the one before with it; another
+    space brings its number of nodes.
+
+    Raises:
+        ConfigError: as `from_plain`.
+    """
+    plain = to_plain(config)
+    if isinstance(config, SearchConfig):
+        changes = spaces.nodes_with(changes, config.space.space)
+    if isinstance(config, SearchConfig) and "search.method" in changes:
+        defaults = {setting.key: setting.default for setting in settings("search")}
+        before = methods.preset(config.search.method).settings
+        after = methods.preset(str(changes["search.method"])).settings
+        changes = {key: defaults[key] for key in before} | after | changes
+    for key, value in changes.items():
+        section, _, field = key.partition(".")
+        plain.setdefault(section, {})[field] = value
+    return from_plain(plain, where="command line")
+
+
+def _refuse_unknown(plain: dict[str, Any], kind: str, where: str) -> None:
+    known: dict[str, set[str]] = {"kind": set()}
+    for setting in settings(kind):
+        known.setdefault(setting.section, set()).add(setting.field)
+    keys = [f"{section}.{field}" for section in known for field in known[section]]
+    for section, table in plain.items():
+        if section not in known:
+            raise _unknown(section, list(known), keys, where)
+        for field in table if isinstance(table, dict) else ():
+            if field not in known[section]:
+                raise _unknown(f"{section}.{field}", keys, keys, where)
+
+
+def _unknown(key: str, candidates: list[str], everywhere: list[str], where: str) -> ConfigError:
+    # The right name in the wrong table comes first: "search.lr" is no typing error.
+    last = key.rpartition(".")[2]
+    near = [k for k in everywhere if k.rpartition(".")[2] == last]
+    near = near or difflib.get_close_matches(key, candidates, 1, 0.5)
+    remedy = (
+        f"did you mean {near[0]!r}?" if near else "'darts-tui search --help' lists every setting"
+    )
+    return ConfigError(f"unknown setting {key!r}", where=where, remedy=remedy)

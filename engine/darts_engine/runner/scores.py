@@ -1,0 +1,109 @@
+"""How an epoch and a run did: training and validation figures, and the best so far."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from darts_engine.data.augment import Normalisation
+from darts_engine.data.batches import plain_batches
+from darts_engine.data.dataset import AnyPart
+from darts_engine.run import events
+from darts_engine.run.architecture.genotype import Genotype
+from darts_engine.runner.checkpoint import Position
+from darts_engine.runner.loop import Timing
+from darts_engine.runner.meter import Meter, cross_entropy
+
+EVALUATION_BATCH = 256
+
+# Mean loss, and accuracy in percent among the best 1 and 5 classes.
+Figures = tuple[float | None, float | None, float | None]
+
+
+@torch.no_grad()
+def evaluate(part: AnyPart, augment: Normalisation, predict: Callable[[Tensor], Tensor]) -> Figures:
+    """Loss and accuracies of all images of a part, without augmentation.
+
+    Args:
+        part: the images.
+        augment: normalises them.
+        predict: from (B, C, H, W) to logits (B, classes), in evaluation mode.
+    """
+    meter = Meter(augment.device)
+    for images, labels in plain_batches(part, augment, EVALUATION_BATCH):
+        logits = predict(images)
+        meter.add(cross_entropy(logits, labels), logits, labels)
+    return meter.read()
+
+
+class Scores:
+    """Adds up an epoch's training figures, and remembers the epoch that validated best.
+
+    Attributes:
+        train: takes in the weight steps of the epoch.
+        is_best: whether the last epoch is the best so far.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.train = Meter(device)
+        self.is_best = False
+        self._best_top1, self._best_epoch = 0.0, 0
+        self._last_top1: list[float | None] = [None, None]
+
+    def finish_epoch(
+        self,
+        position: Position,
+        timing: Timing,
+        valid: Figures,
+        auxiliary_loss: float | None = None,
+    ) -> events.EpochFinished:
+        """The epoch's fact; the training figures begin again."""
+        train_loss, train_top1, train_top5 = self.train.read()
+        self.train.reset()
+        valid_loss, valid_top1, valid_top5 = valid
+        self._last_top1 = [train_top1, valid_top1]
+        self.is_best = (valid_top1 or 0.0) > self._best_top1
+        if self.is_best:
+            self._best_top1, self._best_epoch = valid_top1 or 0.0, position.epoch
+        return events.EpochFinished(
+            epoch=position.epoch,
+            global_step=position.global_step,
+            train_loss=train_loss,
+            train_top1=train_top1,
+            train_top5=train_top5,
+            valid_loss=valid_loss,
+            valid_top1=valid_top1,
+            valid_top5=valid_top5,
+            auxiliary_loss=auxiliary_loss,
+            seconds=round(timing.seconds, 3),
+            images_per_s=round(timing.images_per_s, 1),
+            is_best=self.is_best,
+        )
+
+    def finish(self, seconds: float, genotype: Genotype | None) -> events.RunFinished:
+        """The run's last fact."""
+        train_top1, valid_top1 = self._last_top1
+        return events.RunFinished(
+            seconds=seconds,
+            genotype=genotype,
+            text=genotype.text() if genotype else "",
+            train_top1=train_top1,
+            valid_top1=valid_top1,
+            best_top1=self._best_top1 or None,
+            best_epoch=self._best_epoch or None,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        return {
+            "epoch_meter": self.train.state(),
+            "best": [self._best_top1, self._best_epoch],
+            "last_top1": self._last_top1,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.train.load_state(state["epoch_meter"])
+        self._best_top1, self._best_epoch = state["best"]
+        self._last_top1 = state["last_top1"]

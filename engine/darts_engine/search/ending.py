@@ -1,0 +1,123 @@
+"""When a search ends or goes back, what warns of it, and which epoch's genotype is its result."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from darts_engine.methods import axes
+from darts_engine.methods.stopping.adapt import Adaptation
+from darts_engine.methods.stopping.rules import EigenvalueRule, Seen, Verdict
+from darts_engine.run import events
+from darts_engine.run.architecture.genotype import Genotype
+from darts_engine.run.architecture.text import parse
+from darts_engine.run.settings.config import SearchConfig
+from darts_engine.runner.checkpoint import Position
+from darts_engine.search.alerts import Alerts
+
+
+class Ending:
+    """Looks at every epoch once it is over.
+
+    Attributes:
+        turn: where the epoch that just ended sends the search back to, if it does.
+        verdict: why the search is over, once it is.
+    """
+
+    def __init__(self, config: SearchConfig) -> None:
+        self._epochs = config.search.epochs
+        self._stop = axes.stop(config)
+        self._adaptation: Adaptation | None = axes.adaptation(config)
+        every = 0 if config.method.stop == "eigenvalue" else config.method.hessian_every
+        rising = EigenvalueRule(every=every) if every else None
+        self._alerts = Alerts(rising, config.search.entropy_alert)
+        self.turn: Verdict | None = None
+        self.verdict: Verdict | None = None
+        # The genotype at each epoch's end, for rules that go back.
+        self._genotypes: list[str] = []
+
+    def look(
+        self, position: Position, seen: Seen, entropies: dict[str, float | None]
+    ) -> list[events.Event]:
+        """Let the rules see an epoch; alerts of what began, and of the end of the search.
+
+        When it is sent back instead, there is nothing to say of what is given up.
+        """
+        self._genotypes.append(seen.genotype.text())
+        is_last = position.epoch == self._epochs
+        if self._adaptation is not None:
+            turn = self._adaptation.look(seen)
+            self.turn = None if is_last else turn
+            if self.turn is not None:
+                return []
+        said: list[events.Event] = [*self._alerts.look(position, seen, entropies)]
+        verdict = self._stop.look(seen) if self._stop is not None else None
+        if verdict is None or is_last:
+            return said
+        self.verdict = verdict
+        message = (
+            f"the search ends: {verdict.reason}; the genotype of epoch {verdict.epoch} is its "
+            "result"
+        )
+        return [*said, _alert("stop_rule", message, position)]
+
+    def result(self, now: Genotype) -> Genotype:
+        """What the search returns, given what its alphas say now."""
+        if self.verdict is None:
+            return now
+        return parse(self._genotypes[self.verdict.epoch - 1])
+
+    # Going back -----------------------------------------------------------------------------------
+
+    def may_return_to(self, epoch: int) -> Sequence[int]:
+        """The epochs up to `epoch`, which is done, whose ends later turns may name."""
+        return self._adaptation.may_return_to(epoch) if self._adaptation else ()
+
+    def weight_decay(self, epoch: int) -> float | None:
+        """The weights' decay in an epoch, where the search adapts it."""
+        return self._adaptation.weight_decay(epoch) if self._adaptation else None
+
+    def go_back(self, state: dict[str, Any], position: Position) -> list[events.Event]:
+        """Become what `state` was taken of at `position`, with more weight decay from there.
+
+        The rule's measurements are those of then; how often the decay was adapted is not.
+        """
+        turn, adaptation = self.turn, self._adaptation
+        assert turn is not None
+        assert adaptation is not None
+        returns = adaptation.returns
+        self.load_state(state)
+        adaptation.adapt(position.epoch, returns)
+        self.turn = None
+        decay = adaptation.weight_decay(position.epoch + 1)
+        # What it means for the run comes first: narrow panels cut the rest.
+        message = (
+            f"back to the end of epoch {position.epoch} with weight decay {decay:g}: {turn.reason}"
+        )
+        return [_alert("weight_decay", message, position)]
+
+    # What a checkpoint holds ----------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Everything a later look depends on."""
+        return {
+            "stop": self._stop.state() if self._stop else {},
+            "adaptation": self._adaptation.state() if self._adaptation else {},
+            "alerts": self._alerts.state(),
+            "genotypes": "\n".join(self._genotypes),
+            "verdict": list(self.verdict) if self.verdict else [],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        if self._stop:
+            self._stop.load_state(state["stop"])
+        if self._adaptation:
+            self._adaptation.load_state(state["adaptation"])
+        self._alerts.load_state(state["alerts"])
+        self._genotypes = state["genotypes"].splitlines()
+        self.verdict = Verdict(*state["verdict"]) if state["verdict"] else None
+
+
+def _alert(code: str, message: str, position: Position) -> events.AlertRaised:
+    return events.AlertRaised(
+        code=code, message=message, epoch=position.epoch, global_step=position.global_step
+    )

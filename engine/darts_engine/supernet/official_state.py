@@ -1,0 +1,170 @@
+"""Weights in the layout of the official DARTS code, in and out.
+
+There every edge owns the batch norms of its poolings; here all edges of a source state share one
+(`supernet.Source`), which sees the same batches. So their running statistics are copied to each
+edge's own on the way out. Alphas are in no such file: the official code keeps them outside.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from darts_engine.layers.operations import (
+    AVG_POOL,
+    MAX_POOL,
+    Conv7x1,
+    ConvNorm,
+    DilConv,
+    FactorizedReduce,
+    SepConv,
+)
+from darts_engine.run.errors import CheckpointError
+from darts_engine.supernet.cell import MixedEdge, SearchCell
+from darts_engine.supernet.supernet import Supernet
+
+COUNTER = "num_batches_tracked"
+REMEDY = "is it of a supernet with the same channels, cells, nodes and classes?"
+
+# Our names of a module's parts -> theirs.
+_SEPARABLE = {"depthwise": "op.1", "pointwise": "op.2", "norm": "op.3"}
+_TWICE = {"depthwise": "op.5", "pointwise": "op.6", "norm": "op.7"}
+PARTS: dict[type[nn.Module], dict[str, str]] = {
+    Conv7x1: {"wide": "1", "tall": "2", "norm": "3"},
+    ConvNorm: {"conv": "op.1", "norm": "op.2"},
+    FactorizedReduce: {"straight": "conv_1", "shifted": "conv_2", "norm": "bn"},
+    DilConv: _SEPARABLE,
+    SepConv: {f"first.{ours}": theirs for ours, theirs in _SEPARABLE.items()}
+    | {f"second.{ours}": theirs for ours, theirs in _TWICE.items()},
+}
+
+POOLS = {MAX_POOL: "max_norm", AVG_POOL: "avg_norm"}
+
+
+def export(supernet: Supernet) -> dict[str, Tensor]:
+    """The weights and running statistics, copied, under the official names and in their order.
+
+    As in the published layout there is no `num_batches_tracked`: no number depends on it.
+    """
+    state = supernet.state_dict()
+    return {
+        theirs: state[ours].clone(memory_format=torch.contiguous_format)
+        for theirs, ours in _names(supernet)
+    }
+
+
+def load(
+    supernet: Supernet,
+    state: Mapping[str, Tensor],
+    alphas: Mapping[str, Tensor] | Sequence[Tensor] | None = None,
+) -> None:
+    """Take over weights and running statistics in the official layout, and alphas if given.
+
+    Args:
+        supernet: changed in place, and only if everything fits.
+        state: tensors by official name; `num_batches_tracked` may be there or not.
+        alphas: raw (E, O) matrices: by cell name, or normal before reduce.
+
+    Raises:
+        CheckpointError: a key is missing, unknown or of another shape (the first is named), or the
+            edges of one state have different statistics of one pooling, which no search yields.
+    """
+    own = supernet.state_dict()
+    names = list(_names(supernet))
+    matrices = _by_cell(alphas, own)
+    known = {theirs for theirs, _ in names}
+    for key in state:
+        if key not in known and key.rpartition(".")[2] != COUNTER:
+            raise CheckpointError("the weights have a key too many", where=key, remedy=REMEDY)
+    chosen: dict[str, tuple[str, Tensor]] = {}
+    for theirs, ours in names:
+        value = fitting(state, theirs, own[ours], REMEDY)
+        first, kept = chosen.setdefault(ours, (theirs, value))
+        if not torch.allclose(kept, value, rtol=1e-3, atol=1e-6):
+            raise CheckpointError(
+                "two edges of one state have different statistics of the same pooling",
+                where=f"{first} and {theirs}",
+                remedy="they see the same batches, so in the weights of a search they are equal",
+            )
+    with torch.no_grad():
+        for ours, (_, value) in chosen.items():
+            own[ours].copy_(value)
+        for ours, matrix in matrices.items():
+            own[ours].copy_(matrix)
+
+
+def _by_cell(
+    alphas: Mapping[str, Tensor] | Sequence[Tensor] | None, own: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    if alphas is None:
+        return {}
+    cells = [name for name in own if name.startswith("alphas.")]
+    if isinstance(alphas, Mapping):
+        given = {f"alphas.{cell}": matrix for cell, matrix in alphas.items()}
+    else:
+        given = dict(zip(cells, alphas, strict=False))
+    if set(given) != set(cells) or len(alphas) != len(cells):
+        raise CheckpointError(
+            "the alphas are not those of a normal and a reduction cell",
+            where=f"{len(alphas)} given",
+            remedy="give (normal, reduce), or a dictionary with these two keys",
+        )
+    return {name: fitting(given, name, own[name], REMEDY) for name in cells}
+
+
+def fitting(state: Mapping[str, object], key: str, own: Tensor, remedy: str) -> Tensor:
+    """The tensor of a state under a key, detached.
+
+    Raises:
+        CheckpointError: there is none, or it has another shape than `own`.
+    """
+    value = state.get(key)
+    if not isinstance(value, Tensor):
+        raise CheckpointError("the weights lack a tensor", where=key, remedy=remedy)
+    if value.shape != own.shape:
+        raise CheckpointError(
+            f"a tensor has the shape {tuple(value.shape)} instead of {tuple(own.shape)}",
+            where=key,
+            remedy=remedy,
+        )
+    return value.detach()
+
+
+def _names(supernet: Supernet) -> Iterator[tuple[str, str]]:
+    """(official name, our name) of everything in the layout."""
+    yield from tensors(supernet.stem, "stem", "stem")
+    for layer, cell in enumerate(supernet.cells):
+        assert isinstance(cell, SearchCell)
+        here = f"cells.{layer}"
+        for name in ("preprocess0", "preprocess1"):
+            yield from parts(cell.get_submodule(name), f"{here}.{name}", f"{here}.{name}")
+        sources = [source for node in range(cell.nodes) for source in range(node + 2)]
+        for edge, source in enumerate(sources):
+            yield from _edge(cell, here, edge, source)
+    yield from tensors(supernet.classifier, "classifier", "classifier")
+
+
+def _edge(cell: SearchCell, here: str, edge: int, source: int) -> Iterator[tuple[str, str]]:
+    mixed = cell.edges[edge]
+    assert isinstance(mixed, MixedEdge)
+    for index, name in enumerate(mixed.names):
+        theirs = f"{here}._ops.{edge}._ops.{index}"
+        if name in POOLS:
+            shared = f"sources.{source}.{POOLS[name]}"
+            yield from tensors(cell.get_submodule(shared), f"{theirs}.1", f"{here}.{shared}")
+        elif name in mixed.weighted:
+            ours = f"{here}.edges.{edge}.weighted.{name}"
+            yield from parts(mixed.weighted[name], theirs, ours)
+
+
+def parts(module: nn.Module, theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    """(official name, our name) of the tensors of an operation in `PARTS`."""
+    for mine, other in PARTS[type(module)].items():
+        yield from tensors(module.get_submodule(mine), f"{theirs}.{other}", f"{ours}.{mine}")
+
+
+def tensors(module: nn.Module, theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    """(official name, our name) of the tensors of a module whose parts have the same names."""
+    for name in module.state_dict():
+        if name.rpartition(".")[2] != COUNTER:
+            yield f"{theirs}.{name}", f"{ours}.{name}"

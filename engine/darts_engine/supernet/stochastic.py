@@ -1,0 +1,56 @@
+"""Everything random inside a supernet's edges: drop path, skip dropout, noise.
+
+The search sets the probabilities by epoch and names the stream of draws by step, so that a resumed
+run draws the same. One `Chance` is shared by all edges of a supernet. Draws are made for the whole
+batch, of which a rank takes its part, so that they do not depend on how many processes share it.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from darts_engine.compute.parallel import WHOLE, Shard
+
+
+class Chance:
+    """The probabilities, and the draws they are used with.
+
+    Attributes:
+        drop_path: probability that an image's whole edge is dropped (R-DARTS(DP), Zela et al.,
+            2020, arXiv 1909.09656), skips included.
+        skip_dropout: probability that an entry of a stride-1 skip is dropped (P-DARTS, Chen et al.,
+            2019, arXiv 1904.12760).
+        auxiliary: factor of the auxiliary skips (DARTS-).
+        draws: generator on the supernet's device.
+        shards: this process's part of the batches that may come now; the likelier one first.
+    """
+
+    def __init__(self) -> None:
+        self.drop_path = 0.0
+        self.skip_dropout = 0.0
+        self.auxiliary = 1.0
+        self.draws: torch.Generator | None = None
+        self.shards: Sequence[Shard] = ()
+
+    def without_paths(self, x: Tensor) -> Tensor:
+        """(B, C, H, W): whole images dropped, the others scaled by 1 / (1 - p)."""
+        keep = 1 - self.drop_path
+        one_each = x.new_empty((len(x), 1, 1, 1))
+        return x * self._shard_of(x).mask(one_each, keep, self.draws) / keep
+
+    def without_skips(self, x: Tensor) -> Tensor:
+        """(B, C, H, W): single entries dropped, the others scaled by 1 / (1 - p)."""
+        keep = 1 - self.skip_dropout
+        return x * self._shard_of(x).mask(x, keep, self.draws) / keep
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Standard normal noise of a tensor's shape: the operation `noise` of the space S4."""
+        return self._shard_of(like).noise(like, self.draws)
+
+    def _shard_of(self, x: Tensor) -> Shard:
+        """The shard that has as many images; one that no batch has is a batch of its own."""
+        for shard in self.shards:
+            if shard.whole is not None and len(range(shard.whole)[shard.mine]) == len(x):
+                return shard
+        return WHOLE

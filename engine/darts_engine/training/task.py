@@ -1,0 +1,344 @@
+"""Training of a network from scratch: the derived network of a genotype, or a wide ResNet.
+
+Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.2: cosine learning rate, auxiliary head, drop
+path that grows linearly, cutout. What else a recipe may ask for is in `optim/`. Validation is after
+every epoch, on the test part or on training images that are held out (`train.valid_fraction`).
+"""
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from darts_engine.compute import device as devices
+from darts_engine.compute import parallel, streams
+from darts_engine.data.batches import Batches, augmentation
+from darts_engine.data.dataset import Dataset, hold_out
+from darts_engine.layers.norm import statistics_kept
+from darts_engine.layers.sync_norm import synchronise
+from darts_engine.memory import footprint
+from darts_engine.networks import build as networks
+from darts_engine.networks import official_state
+from darts_engine.networks.derived import Network
+from darts_engine.optim.average import MovingAverage
+from darts_engine.optim.loss import smoothed_cross_entropy
+from darts_engine.optim.sam import perturbed
+from darts_engine.optim.schedules import learning_rate, ramp, spans
+from darts_engine.run import events
+from darts_engine.run.architecture.networks import GENOTYPE
+from darts_engine.run.architecture.text import parse
+from darts_engine.run.settings.config import TrainConfig
+from darts_engine.runner.checkpoint import Position
+from darts_engine.runner.loop import Timing
+from darts_engine.runner.meter import FiniteGuard, Meter
+from darts_engine.runner.scores import Scores, evaluate
+from darts_engine.runner.stopwatch import Stopwatch
+from darts_engine.search.report import number
+from darts_engine.training.inputs import Inputs
+
+
+class Pass(NamedTuple):
+    """What a forward pass comes to.
+
+    Attributes:
+        total: what is minimised.
+        loss: the main head's part of it.
+        logits: (B, classes).
+        auxiliary: the auxiliary head's loss and logits, where there is one.
+    """
+
+    total: Tensor
+    loss: Tensor
+    logits: Tensor
+    auxiliary: tuple[Tensor, Tensor] | None = None
+
+
+class Train:
+    """A network, its optimizer, and the data set.
+
+    Args:
+        config: what was asked; its genotype is text.
+        dataset: train and test part.
+        device: where it computes.
+
+    Raises:
+        GenotypeError: the genotype cannot be read or built.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.epochs = config.train.epochs
+        seed, batch = config.engine.seed, config.data.batch_size
+        is_derived = config.network.network == GENOTYPE
+        self.genotype = parse(config.network.genotype) if is_derived else None
+        self._valid_name = "test"
+        if config.train.valid_fraction:
+            dataset = hold_out(dataset, config.train.valid_fraction, seed)
+            self._valid_name = "valid"
+        self._dataset = dataset
+        self._train, self._test = dataset.train.to(device), dataset.test.to(device)
+        self._augment = augmentation(config.data, dataset, device)
+        self._world, self._shard = parallel.world(), parallel.WHOLE
+        least = 1 if config.engine.sync_bn else parallel.LEAST
+        self._batches = Batches(self._train, self._augment, batch, seed, "train", least=least)
+        self.steps_per_epoch = self._batches.steps
+
+        self.network = networks.build(
+            config.network,
+            in_channels=dataset.image_shape[0],
+            classes=len(dataset.classes),
+            seed=seed,
+        )
+        devices.place(self.network, device, channels_last=config.engine.channels_last)
+        self._average: MovingAverage | None = None
+        if config.weights.ema:
+            self._average = MovingAverage(self.network, config.weights.ema)
+        if config.engine.sync_bn:
+            synchronise(self.network, self._world)
+        self._weights = list(self.network.parameters())
+        self._optimizer = torch.optim.SGD(
+            self._weights,
+            lr=config.weights.lr,
+            momentum=config.weights.momentum,
+            weight_decay=config.weights.weight_decay,
+            nesterov=config.weights.nesterov,
+        )
+        self._finite = FiniteGuard(device)
+        self._scores, self._recent = Scores(device), Meter(device)
+        self._auxiliary_meter, self._perturbed_meter = Meter(device), Meter(device)
+        self._grad_norm = torch.zeros((), device=device)
+        self._stopwatch = Stopwatch()
+
+    # The step -------------------------------------------------------------------------------------
+
+    def opening(self, position: Position) -> list[events.Event]:
+        """Take over weights from elsewhere, if asked to; a resumed run has them already.
+
+        Raises:
+            CheckpointError: they are not of this network.
+        """
+        file = self.config.network.weights
+        if not file or position.global_step:
+            return []
+        official_state.load_file(self.network, Path(file))
+        if self._average:
+            self._average.restart(self.network)
+        return [events.LogWritten(level="info", message=f"starts from the weights in {file}")]
+
+    def begin_epoch(self, epoch: int) -> dict[str, float]:
+        """Set learning rate and drop path; the schedules' values."""
+        values = self._schedule_values(epoch)
+        for group in self._optimizer.param_groups:
+            group["lr"] = values["lr_weights"]
+        if isinstance(self.network, Network):
+            self.network.drop_path.prob = values["drop_path"]
+        return values
+
+    def step(self, epoch: int, step: int) -> int:
+        """One step of gradient descent on the loss and the auxiliary head's; its images."""
+        self.network.train()
+        with self._stopwatch.part("data"):
+            images, labels = self._batches.batch(epoch, step)
+            self._shard = self._batches.shard(epoch, step)
+        with self._stopwatch.part("weights"):
+            self._weight_step(images, labels, epoch, step)
+        return self._batches.images(epoch, step)
+
+    def _weight_step(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
+        here = self._forward(images, labels, epoch, step)
+        self._finite.check(here.total, "the training loss", epoch, step)
+        self._backward(here)
+        if self.config.weights.sam_rho:
+            self._look_uphill(images, labels, epoch, step)
+        clip = self.config.weights.grad_clip or math.inf
+        self._grad_norm = torch.nn.utils.clip_grad_norm_(self._weights, clip)
+        self._finite.check(self._grad_norm, "the weights' gradient", epoch, step)
+        self._optimizer.step()
+        if self._average:
+            self._average.update(self.network, (epoch - 1) * self.steps_per_epoch + step)
+        if not self._shard.counts:
+            return
+        for meter in (self._scores.train, self._recent):
+            meter.add(here.loss, here.logits, labels)
+        if here.auxiliary:
+            self._auxiliary_meter.add(*here.auxiliary, labels)
+
+    def _forward(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> Pass:
+        """Every pass of a step drops the same paths, so that it is of the same function."""
+        seed = self.config.engine.seed
+        self.network.masks.shard = self._shard
+        self.network.masks.draws = streams.generator(seed, "drop path", epoch, step, self.device)
+        with devices.autocast(self.device, self.config.engine):
+            logits, auxiliary = self.network(images)
+        loss = self._loss(logits, labels)
+        if auxiliary is None:
+            return Pass(loss, loss, logits)
+        auxiliary_loss = self._loss(auxiliary, labels)
+        total = loss + self.config.network.auxiliary_weight * auxiliary_loss
+        return Pass(total, loss, logits, (auxiliary_loss, auxiliary))
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        train = self.config.train
+        return smoothed_cross_entropy(logits, labels, train.label_smoothing, train.smoothing)
+
+    def _backward(self, forward: Pass) -> None:
+        """The gradient of a pass takes the place of any before it."""
+        self._optimizer.zero_grad()
+        self._shard.of(forward.total).backward()
+        self._world.sum_gradients_(self._weights)
+
+    def _look_uphill(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
+        """Sharpness-aware minimisation: replace the gradient by that at the perturbed weights.
+
+        DEVIATION: the code published with the CIFAR-100 figures means to leave batch norm's
+        running statistics alone in this pass and does not (it asks the type of the network, not
+        of its layers), so that half of what they average is of weights that nobody keeps. It also
+        draws other masks of dropout here, so that the two gradients are of different functions.
+        """
+        weights = self.config.weights
+        uphill = perturbed(self._weights, weights.sam_rho, adaptive=weights.sam_adaptive)
+        with uphill, statistics_kept(self.network):
+            there = self._forward(images, labels, epoch, step)
+            self._finite.check(there.total, "the loss at the perturbed weights", epoch, step)
+            self._backward(there)
+        if self._shard.counts:
+            self._perturbed_meter.add(there.loss, there.logits, labels)
+
+    # What there is to say -------------------------------------------------------------------------
+
+    def footprint(self) -> footprint.Footprint:
+        """What a step will need of memory."""
+        return footprint.of_training(self.network, self.config, self._dataset.image_shape)
+
+    def describe(self) -> dict[str, Any]:
+        """The training's part of `RunStarted`."""
+        return {
+            "kind": "train",
+            "parameters": sum(p.numel() for p in self._weights),
+            "images": {"train": len(self._train), self._valid_name: len(self._test)},
+            "schedules": spans(self._schedule_values, self.epochs),
+            "genotype": self.genotype,
+        }
+
+    def _schedule_values(self, epoch: int) -> dict[str, float]:
+        values = {"lr_weights": learning_rate(self.config.weights, epoch - 1, self.epochs)}
+        if self.genotype:
+            values["drop_path"] = ramp(self.config.network.drop_path, epoch - 1, self.epochs)
+        return values
+
+    def stopwatch(self) -> Stopwatch:
+        """Times of the weight step and of fetching its batch."""
+        return self._stopwatch
+
+    def report(self, position: Position) -> list[events.Event]:
+        """The mean loss of the steps since the last report."""
+        self._finite.settle()
+        loss, top1, _ = self._recent.read()
+        self._recent.reset()
+        return [
+            events.StepFinished(
+                epoch=position.epoch,
+                step=position.step,
+                global_step=position.global_step,
+                train_loss=loss,
+                train_top1=top1,
+            )
+        ]
+
+    def finish_epoch(self, position: Position, timing: Timing) -> list[events.Event]:
+        """Validate on the test part; health and the epoch's figures."""
+        self._finite.settle()
+        auxiliary_loss, _, _ = self._auxiliary_meter.read()
+        self._auxiliary_meter.reset()
+        sharpness_gap = self._sharpness_gap()
+        self._agree_on_statistics()
+        self.network.eval()
+        valid = evaluate(self._test, self._augment, self._predict)
+        health = events.HealthMeasured(
+            epoch=position.epoch,
+            global_step=position.global_step,
+            weight_grad_norm=number(self._grad_norm),
+            sharpness_gap=sharpness_gap,
+        )
+        return [health, self._scores.finish_epoch(position, timing, valid, auxiliary_loss)]
+
+    def _sharpness_gap(self) -> float | None:
+        """Mean loss at the perturbed weights minus that at the weights, over the epoch's steps."""
+        here, there = self._scores.train.read()[0], self._perturbed_meter.read()[0]
+        self._perturbed_meter.reset()
+        return None if here is None or there is None else round(there - here, 6)
+
+    def _agree_on_statistics(self) -> None:
+        self._world.agree_on_statistics_(self.network)
+        if self._average:
+            self._world.agree_on_statistics_(self._average.network)
+
+    def _predict(self, images: Tensor) -> Tensor:
+        network = self._average.network if self._average else self.network
+        with devices.autocast(self.device, self.config.engine):
+            logits: Tensor = network(images)[0]
+        return logits
+
+    @property
+    def is_over(self) -> bool:
+        """A training goes on to its last epoch."""
+        return False
+
+    def checkpoint_reason(self) -> str:
+        """The best epoch's checkpoint is kept beside the newest ones."""
+        return "best" if self._scores.is_best else "epoch"
+
+    def finish(self, seconds: float) -> events.RunFinished:
+        """The last and the best test accuracy."""
+        return self._scores.finish(seconds, self.genotype)
+
+    # What a checkpoint holds ----------------------------------------------------------------------
+
+    def identity(self) -> dict[str, str]:
+        """What a checkpoint must share with a run to be its own."""
+        network, held_out = self.config.network, self.config.train.valid_fraction
+        derived = f"{network.stem} C={network.channels} L={network.layers}"
+        return {
+            "kind": "train",
+            "network": derived if self.genotype else network.network,
+            "genotype": self.genotype.text() if self.genotype else "",
+            "data": f"{self._dataset.name} {self._dataset.image_shape}"
+            + (f" held out {held_out}" if held_out else ""),
+            # A position in an epoch means nothing in another order of the images.
+            "data order": f"batch {self.config.data.batch_size} seed {self.config.engine.seed}",
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything the next step depends on; random streams need no memory.
+
+        Raises:
+            NotFiniteError: there is nothing worth saving.
+        """
+        self._finite.settle()
+        self._agree_on_statistics()
+        state = {
+            "network": self.network.state_dict(),
+            "weight_optimizer": self._optimizer.state_dict(),
+            "auxiliary_meter": self._auxiliary_meter.state(),
+            "inputs": Inputs.of(self._dataset, self._augment).state(),
+            **self._scores.state(),
+        }
+        if self.config.weights.sam_rho:
+            state["perturbed_meter"] = self._perturbed_meter.state()
+        if self._average:
+            state["average"] = self._average.network.state_dict()
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["weight_optimizer"])
+        self._auxiliary_meter.load_state(state["auxiliary_meter"])
+        self._scores.load_state(state)
+        # A config may be edited between two engines: what is new in it begins here.
+        if "perturbed_meter" in state:
+            self._perturbed_meter.load_state(state["perturbed_meter"])
+        if self._average:
+            self._average.network.load_state_dict(state.get("average", state["network"]))

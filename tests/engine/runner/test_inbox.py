@@ -1,0 +1,172 @@
+"""Wishes and signals as the loop sees them: damaged, flooding, stale, and in the right order."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from darts_engine.run import commands, events
+from darts_engine.run.commands import AnyCommand
+from darts_engine.run.folder import RunFolder
+from darts_engine.runner.inbox import MAX_PER_SECOND, Inbox
+
+
+class Desk:
+    """An inbox, and the answers it gives."""
+
+    def __init__(self, path: Path) -> None:
+        self.run = RunFolder(path)
+        self.answers: list[events.Event] = []
+        self.inbox = Inbox(self.run, self.answers.append)
+
+    def write(self, content: bytes) -> None:
+        with self.run.commands.open("ab") as file:
+            file.write(content)
+
+    def take_all(self) -> list[AnyCommand]:
+        taken = []
+        while (wish := self.inbox.take()) is not None:
+            taken.append(wish)
+        return taken
+
+    @property
+    def refusals(self) -> list[str]:
+        assert all(isinstance(answer, events.CommandRejected) for answer in self.answers)
+        return [answer.reason for answer in self.answers]  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def line(kind: type[commands.Command], name: str) -> bytes:
+    return commands.encode(kind(id=name))
+
+
+def test_wishes_come_one_at_a_time_and_in_order(desk: Desk) -> None:
+    desk.write(line(commands.Pause, "a") + line(commands.Resume, "b") + line(commands.Stop, "c"))
+    assert [wish.id for wish in desk.take_all()] == ["a", "b", "c"]
+    assert desk.inbox.take() is None
+    assert desk.answers == []
+
+
+def test_wishes_from_before_the_engine_are_not_run(tmp_path: Path) -> None:
+    RunFolder(tmp_path).commands.write_bytes(line(commands.Stop, "old"))
+    desk = Desk(tmp_path)
+    assert desk.take_all() == []
+    desk.write(line(commands.Pause, "new"))
+    assert [wish.id for wish in desk.take_all()] == ["new"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"pause\n",
+        b"{}\n",
+        b'{"type":"explode","id":"a"}\n',
+        b'{"type":"pause"}\n',
+        b'{"type":"pause","id":"../a"}\n',
+        b'{"type":"pause","id":"' + b"a" * 65 + b'"}\n',
+        b'{"type":"pause","id":"a","source":"' + b"x" * 5000 + b'"}\n',
+        b"\xff\xfe\x00\n",
+        b"\x00" * 100 + b"\n",
+        b"[" * 4000 + b"\n",
+        b"x" * 100_000 + b"\n",
+    ],
+    ids=lambda content: repr(content[:24]),
+)
+def test_a_line_that_is_no_wish_is_answered_once_and_changes_nothing(
+    desk: Desk, content: bytes
+) -> None:
+    desk.write(content)
+    assert desk.take_all() == []
+    assert len(desk.refusals) == 1
+    assert 0 < len(desk.refusals[0]) <= 300
+
+
+def test_a_torn_line_waits_for_its_rest(desk: Desk) -> None:
+    whole = line(commands.Checkpoint, "torn")
+    for byte in range(len(whole) - 1):
+        desk.write(whole[byte : byte + 1])
+        assert desk.inbox.take() is None
+    desk.write(whole[-1:])
+    assert [wish.id for wish in desk.take_all()] == ["torn"]
+    assert desk.answers == []
+
+
+def test_noise_is_never_obeyed_and_never_raises(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darts_engine.runner.inbox.MAX_PER_SECOND", 10**9)
+    chance = random.Random(4)
+    good = line(commands.Pause, "good")
+    for _ in range(2000):
+        damaged = bytearray(good[:-1])
+        for _ in range(chance.randint(1, 3)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        desk.write(bytes(damaged) + b"\n")
+    for wish in desk.take_all():
+        assert isinstance(wish, commands.Pause)
+    assert len(desk.refusals) > 1000
+
+
+def test_a_flood_gets_a_bounded_number_of_answers(desk: Desk) -> None:
+    desk.write(line(commands.Pause, "flood") * 1000 + b"garbage\n" * 20_000)
+    taken = desk.take_all()
+    assert 0 < len(taken) <= MAX_PER_SECOND
+    assert len(desk.answers) < 10
+    assert "flood" in desk.refusals[0]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to make a file of another user")
+def test_wishes_in_a_file_of_another_user_are_not_read(desk: Desk) -> None:
+    desk.write(line(commands.Stop, "foreign"))
+    os.chown(desk.run.commands, 65534, 65534)
+    assert desk.take_all() == []
+
+
+# Says what it received; a second signal of the same kind must end it before it can.
+SIGNALLED = """
+import os, signal, sys
+from darts_engine.control import Signals
+signals = Signals()
+signals.install()
+for name in sys.argv[1:]:
+    os.kill(os.getpid(), getattr(signal, name))
+print(signals.received.name if signals.received else None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "received"),
+    [
+        (["SIGHUP"], 0, "None"),
+        (["SIGTERM"], 0, "SIGTERM"),
+        (["SIGUSR1", "SIGUSR1"], 0, "SIGUSR1"),
+        (["SIGTERM", "SIGTERM"], 143, ""),
+        (["SIGINT", "SIGINT"], 130, ""),
+        (["SIGTERM", "SIGHUP", "SIGINT"], 0, "SIGINT"),
+    ],
+)
+def test_signals_set_a_flag_and_the_second_of_a_kind_ends_at_once(
+    sent: list[str], code: int, received: str
+) -> None:
+    command = [sys.executable, "-c", SIGNALLED, *sent]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout.strip()) == (code, received)
+
+
+def test_every_signal_that_ends_a_run_has_a_documented_exit_status() -> None:
+    from darts_engine.runner.inbox import SIGNAL_EXIT
+
+    assert json.loads(json.dumps({s.name: int(c) for s, c in SIGNAL_EXIT.items()})) == {
+        "SIGTERM": 128 + signal.SIGTERM,
+        "SIGINT": 128 + signal.SIGINT,
+        "SIGUSR1": 75,
+    }

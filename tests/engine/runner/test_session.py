@@ -1,0 +1,291 @@
+"""What happens between two steps: wishes, pauses, a disk without room, and the way back."""
+
+import errno
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from engine_kit import of_type, told, until  # noqa: E402
+
+from darts_engine.run import commands, events  # noqa: E402
+from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError  # noqa: E402
+from darts_engine.run.folder import RunFolder  # noqa: E402
+from darts_engine.run.log import EventLog  # noqa: E402
+from darts_engine.runner import checkpoint, session  # noqa: E402
+from darts_engine.runner.checkpoint import Position  # noqa: E402
+from darts_engine.runner.inbox import Inbox, Signals  # noqa: E402
+from darts_engine.runner.session import Session, Stopped  # noqa: E402
+
+
+class Counter:
+    """The smallest task: one number."""
+
+    def __init__(self) -> None:
+        self.number = torch.zeros(1)
+
+    def state(self) -> dict[str, Any]:
+        return {"number": self.number}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.number.copy_(state["number"])
+
+
+class Desk:
+    """A session of a counting run, without a process around it."""
+
+    def __init__(self, path: Path, *, seconds: float = 0.0) -> None:
+        self.run, self.task, self.signals = RunFolder(path), Counter(), Signals()
+        self.run.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.log = EventLog(self.run.events, self.run.torn_events)
+        inbox = Inbox(self.run, self.log.append)
+        self.session = Session(
+            self.run, self.log, self.signals, inbox, keep=2, checkpoint_seconds=seconds
+        )
+        self.session.identity = {"kind": "count"}
+
+    def step(self, number: int, *, is_epoch_done: bool = False) -> None:
+        self.task.number += 1
+        position = Position(epoch=1, step=number, global_step=number, is_epoch_done=is_epoch_done)
+        self.session.boundary(self.task, position)
+
+    def save(self, number: int, reason: str = "epoch") -> None:
+        self.task.number.fill_(number)
+        position = Position(epoch=number, step=1, global_step=number)
+        self.session.save(self.task, position, reason=reason)
+
+    def wish(self, *wishes: commands.Command) -> None:
+        for wish in wishes:
+            self.run.send(wish)
+
+    def names(self) -> list[str]:
+        return [type(fact).__name__ for fact in told(self.run)]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setattr(session, "POLL_S", 0.002)
+    monkeypatch.setattr(session, "RETRY_S", 0.02)
+    desk = Desk(tmp_path / "run")
+    yield desk
+    desk.log.close()
+
+
+def answers(desk: Desk) -> list[str]:
+    kinds = (events.CommandAccepted, events.CommandDone, events.CommandRejected)
+    return [f"{type(f).__name__[7:]} {f.id}" for f in told(desk.run) if isinstance(f, kinds)]
+
+
+def test_a_resume_that_arrived_together_with_its_pause_ends_it(desk: Desk) -> None:
+    desk.wish(commands.Pause(id="p"), commands.Resume(id="r"))
+    desk.step(1)
+    assert answers(desk) == ["Accepted p", "Done p", "Accepted r", "Done r"]
+    assert desk.names()[-1] == "RunContinued"
+
+
+def test_a_stop_that_arrived_together_with_a_pause_ends_the_run(desk: Desk) -> None:
+    desk.wish(commands.Pause(id="p"), commands.Stop(id="s"))
+    with pytest.raises(Stopped) as stop:
+        desk.step(1)
+    assert stop.value.exit_code == ExitCode.OK
+    assert answers(desk)[-1] == "Done s"
+
+
+def test_wishes_that_make_no_sense_now_are_refused_with_a_reason(desk: Desk) -> None:
+    desk.wish(commands.Resume(id="r"))
+    desk.step(1)
+    desk.wish(commands.Pause(id="p"), commands.Pause(id="q"), commands.Resume(id="s"))
+    desk.step(2)
+    refused = {f.id: f.reason for f in of_type(told(desk.run), events.CommandRejected)}
+    assert refused == {"r": "the run is not paused", "q": "the run is paused already"}
+
+
+def test_a_stop_after_the_epoch_lets_the_epoch_end(desk: Desk) -> None:
+    desk.wish(commands.Stop(id="s", after_epoch=True))
+    desk.step(1)
+    desk.step(2)
+    with pytest.raises(Stopped):
+        desk.step(3, is_epoch_done=True)
+    assert answers(desk) == ["Accepted s", "Done s"]
+    (saved,) = of_type(told(desk.run), events.CheckpointSaved)
+    assert (saved.global_step, saved.reason) == (3, "stop")
+
+
+def test_wishes_after_the_last_boundary_are_still_answered(desk: Desk) -> None:
+    desk.wish(commands.Stop(id="s", after_epoch=True))
+    desk.step(1)
+    desk.wish(commands.Checkpoint(id="c"))
+    desk.session.close()
+    assert answers(desk) == ["Accepted s", "Done s", "Rejected c"]
+
+
+def test_a_checkpoint_is_durable_before_its_fact_and_the_facts_it_knows_before_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def note_and_sync(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name if Path("/proc").exists() else ""
+        synced.append(name.partition(".")[2].partition(".tmp")[0] or name)
+        assert "CheckpointSaved" not in desk.names()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note_and_sync)
+    desk.save(1)
+    monkeypatch.undo()
+    if Path("/proc").exists():
+        assert synced == ["jsonl", "pt", "checkpoints", "json", "checkpoints"]
+    assert desk.names()[-1] == "CheckpointSaved"
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(errno.ENOSPC, "disk full: no room"), (errno.EIO, "cannot be saved: Input/output error")],
+)
+def test_a_run_that_cannot_save_pauses_and_goes_on_by_itself(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
+) -> None:
+    write, refusals = checkpoint.write_private, [number] * 3
+
+    def full(path: Path, content: bytes) -> None:
+        if path.suffix == ".json" and refusals:
+            raise OSError(refusals.pop(), os.strerror(number))
+        write(path, content)
+
+    monkeypatch.setattr(checkpoint, "write_private", full)
+    desk.save(1)
+    assert desk.names() == ["RunPaused", "RunContinued", "CheckpointSaved"]
+    assert reason in of_type(told(desk.run), events.RunPaused)[0].reason
+    assert len(list(desk.run.checkpoints.iterdir())) == 2, "tries that failed lie about"
+
+
+def test_a_stop_or_a_signal_ends_the_wait_for_room(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    desk.save(1)
+    monkeypatch.setattr(checkpoint, "write_private", full)
+    desk.wish(commands.Pause(id="p"), commands.Stop(id="s"))
+    with pytest.raises(Stopped) as stop:
+        desk.save(2)
+    assert stop.value.exit_code == ExitCode.NO_SPACE
+    assert answers(desk) == ["Rejected p", "Accepted s", "Done s"]
+    desk.signals.received = signal.SIGUSR1
+    with pytest.raises(Stopped) as stop:
+        desk.save(3)
+    assert stop.value.exit_code == ExitCode.REQUEUE
+    assert [path.name for path in checkpoint.newest_first(desk.run)] == [
+        "step-000000001-seq-0.json"
+    ]
+
+
+def test_a_run_whose_folder_goes_away_ends_also_from_a_pause(desk: Desk) -> None:
+    desk.wish(commands.Pause(id="p"))
+    failures: list[BaseException] = []
+
+    def pause() -> None:
+        try:
+            desk.step(1)
+        except NotFoundError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=pause)
+    thread.start()
+    until(lambda: "RunPaused" in desk.names(), 10)
+    desk.run.path.rename(desk.run.path.with_name("elsewhere"))
+    thread.join(10)
+    assert not thread.is_alive()
+    assert len(str(failures[0]).splitlines()) == 3
+
+
+def reopened(desk: Desk) -> Desk:
+    """The next engine's session; its log is closed with the desk."""
+    desk.log.close()
+    again = Desk(desk.run.path)
+    desk.log = again.log
+    return again
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".json"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(desk: Desk, suffix: str) -> None:
+    desk.save(1)
+    desk.save(2)
+    newest = checkpoint.newest_first(desk.run)[0].with_suffix(suffix)
+    damage(newest)
+    again = reopened(desk)
+    assert again.session.restore(again.task).global_step == 1
+    assert float(again.task.number) == 1.0
+    note, rewound = told(desk.run)[-2:]
+    assert isinstance(note, events.LogWritten)
+    assert isinstance(rewound, events.Rewound)
+    assert note.level == "error"
+    assert newest.name in note.message
+    assert rewound.to_step == 1
+
+
+def test_when_every_checkpoint_is_damaged_the_run_is_refused_not_begun_again(desk: Desk) -> None:
+    desk.save(1)
+    desk.save(2)
+    for path, suffix in zip(checkpoint.newest_first(desk.run), (".pt", ".json"), strict=True):
+        damage(path.with_suffix(suffix))
+    again = reopened(desk)
+    with pytest.raises(CheckpointError) as refusal:
+        again.session.restore(again.task)
+    assert len(str(refusal.value).splitlines()) == 3
+    assert refusal.value.exit_code == 4
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_in_three_lines(desk: Desk) -> None:
+    desk.save(1)
+    again = reopened(desk)
+    again.task.number = torch.zeros(2, 2, 2)
+    again.task.load_state = lambda state: torch.nn.Linear(2, 2).load_state_dict(state)  # type: ignore[method-assign,assignment]
+    with pytest.raises(CheckpointError, match="does not fit") as refusal:
+        again.session.restore(again.task)
+    assert len(str(refusal.value).splitlines()) == 3
+
+
+def test_facts_go_on_from_the_checkpoint_when_the_log_was_lost(desk: Desk) -> None:
+    for number in range(1, 6):
+        desk.save(number)
+    desk.run.events.unlink()
+    again = reopened(desk)
+    again.session.restore(again.task)
+    again.save(6)
+    newest = checkpoint.read_manifest(checkpoint.newest_first(desk.run)[0])
+    assert newest.position.global_step == 6
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_pauses_and_checkpoints_leak_no_descriptors(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darts_engine.runner.inbox.MAX_PER_SECOND", 10**6)
+
+    def count() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    desk.step(1)
+    before = count()
+    for number in range(50):
+        cycle: list[Callable[..., commands.Command]] = [commands.Pause, commands.Checkpoint]
+        for kind in [*cycle, commands.Resume]:
+            desk.wish(kind(id=f"c{number}"))
+        desk.step(number + 2)
+    assert count() == before
+    assert desk.names().count("RunContinued") == 50

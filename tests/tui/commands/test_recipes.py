@@ -1,0 +1,106 @@
+"""Recipes: every one is whole, sourced and for the kinds it says; what comes on top of them."""
+
+import json
+import re
+
+import pytest
+
+from darts_engine.run.architecture.text import published
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.settings import config, recipes
+
+NAMED = {
+    "darts-cifar10",
+    "darts-cifar100",
+    "darts-imagenet",
+    "ms-darts-cifar100",
+    "quick",
+    "wrn-sam-cifar100",
+}
+FOR = [(name, kind) for name in recipes.names() for kind in recipes.read(name).kinds]
+
+
+def test_all_recipes_are_there():
+    assert set(recipes.names()) >= NAMED
+
+
+@pytest.mark.parametrize(("name", "kind"), FOR)
+def test_a_recipe_is_a_config_of_its_kinds_that_remembers_its_name(name, kind):
+    made = config.from_plain(recipes.settings(name, kind))
+    assert isinstance(made, config.KINDS[kind])
+    assert made.basis.recipe == name
+    assert config.from_toml(config.to_toml(made)) == made
+    if kind == "train" and made.network.genotype:
+        assert made.network.genotype in published()
+
+
+@pytest.mark.parametrize("name", sorted(NAMED - {"quick"}))
+def test_every_number_of_a_published_recipe_has_its_source_beside_it(name):
+    recipe = recipes.read(name)
+    unsourced = [
+        line
+        for line in recipe.text.splitlines()
+        if re.search(r"= -?[\d.]", line) and "#" not in line and "lr_min" not in line
+    ]
+    assert [line for line in unsourced if not line.startswith("drop_path = 0.0")] == []
+    assert recipe.about
+    assert "arXiv" in recipe.source
+
+
+def test_recipes_are_listed_and_explained(darts):
+    listed = darts("recipes").out
+    assert all(name in listed for name in NAMED)
+    one = darts("recipes", "wrn-sam-cifar100")
+    assert one.out == recipes.read("wrn-sam-cifar100").text
+    described = json.loads(darts("recipes", "darts-cifar10", "--json").out)
+    assert described["kinds"] == ["search", "train"]
+    assert described["settings"]["search"]["search"]["order"] == 2
+    assert len(json.loads(darts("recipes", "--json").out)) == len(recipes.names())
+    unknown = darts("recipes", "dart-cifar10")
+    assert (unknown.code, "'darts-cifar10'?" in unknown.err) == (5, True)
+
+
+def test_options_come_on_top_of_a_file_and_a_file_on_top_of_its_recipe(
+    darts, engine, runs, tmp_path
+):
+    engine("finish")
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        '[basis]\nrecipe = "darts-cifar10"\n[weights]\nlr = 0.5\n[search]\nepochs = 9\n'
+    )
+    said = darts("search", "--name", "one", "--config", file, "--epochs", 3, "--progress", "quiet")
+    assert said.code == 0, said.err
+    made = RunFolder(runs / "one").read_config()
+    assert (made.data.dataset, made.space.channels) == ("cifar10", 16)
+    assert (made.weights.lr, made.epochs, made.basis.recipe) == (0.5, 3, "darts-cifar10")
+    # The run's own file has everything, so it repeats the run as it was.
+    darts("search", "--name", "two", "--config", runs / "one" / "config.toml")
+    assert RunFolder(runs / "two").read_config() == made
+
+
+def test_the_published_log_is_what_the_wide_resnets_recipe_says(darts, engine, runs):
+    engine("finish")
+    said = darts("train", "--name", "one", "--recipe", "wrn-sam-cifar100", "--network", "wrn-10-1")
+    assert said.code == 0, said.err
+    made = RunFolder(runs / "one").read_config()
+    assert (made.network.network, made.network.genotype) == ("wrn-10-1", "")
+    assert (made.epochs, made.data.batch_size, made.weights.sam_rho) == (200, 128, 0.1)
+    assert (made.weights.lr, made.weights.momentum, made.weights.weight_decay) == (0.1, 0.9, 5e-4)
+    assert (made.train.label_smoothing, made.data.cutout, made.data.cutout_prob) == (0.1, 16, 0.5)
+    assert made.weights.milestone_list() == [0.2, 0.5, 0.7, 0.85]
+
+
+def test_a_recipe_for_the_other_kind_of_run_says_which_command_takes_it(darts):
+    said = darts("search", "--recipe", "wrn-sam-cifar100")
+    assert said.code == 2
+    assert said.complaint[-1] == "use 'darts-tui train --recipe wrn-sam-cifar100'"
+
+
+def test_a_protocol_takes_both_parts_of_a_recipe(darts, engine, runs):
+    engine("finish")
+    said = darts("protocol", "--name", "p", "--seeds", 1, "--final-seeds", 1, "--recipe", "quick")
+    assert said.code == 0, said.err
+    search, final = (RunFolder(runs / f"p-{kind}-0").read_config() for kind in ("search", "final"))
+    assert (search.epochs, search.space.channels) == (8, 4)
+    assert (final.epochs, final.network.channels) == (10, 8)
+    assert "recipe quick" in (runs / "p" / "report.md").read_text()

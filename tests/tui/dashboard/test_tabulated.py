@@ -1,0 +1,97 @@
+"""The tabulated accuracy of the genotype: on the panel, in the past, in lines, in a table."""
+
+import csv
+from pathlib import Path
+
+import fake_run
+import msgspec
+import pytest
+from tui.watching import SIZES, a_run, screen_text, story, watching
+
+from darts_engine.run import events
+from darts_engine.run.state import fold_all
+from darts_tui.console.event_text import note
+from darts_tui.export.tables import TABULATED_COLUMNS, tabulated_table
+
+
+def tabulated(table: str = "nasbench201") -> list[events.AnyEvent]:
+    """A story in which a table knows every genotype; cifar10 is 90 and the epoch's hundredth."""
+    told: list[events.AnyEvent] = []
+    for fact in story():
+        told.append(msgspec.structs.replace(fact, seq=len(told) + 1))
+        if isinstance(fact, events.GenotypeDerived):
+            place = {n: getattr(fact, n) for n in ("epoch", "step", "global_step")}
+            values = {"cifar10-valid": 88.5, "cifar10": 90 + fact.epoch / 100}
+            found = events.AccuracyTabulated(table=table, values=values, t=fact.t, **place)
+            told.append(msgspec.structs.replace(found, seq=len(told) + 1))
+    return told
+
+
+def shown(epoch: int) -> str:
+    return f"nasbench201: cifar10-valid 88.50 %, cifar10 90.{epoch:02d} %"
+
+
+# What the panel says: on the overview where there is room for it, else on the tab of the cells.
+PLACES = {
+    "small": ("4", "nasbench201: cifar10-valid 88.50 %"),
+    "medium": ("1", "Genotype  cifar10 90."),
+    "wide": ("1", "nasbench201: cifar10-valid 88.50 %,"),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_panel_shows_it_and_scrubbing_goes_back(runs: Path, size: str):
+    tab, said = PLACES[size]
+    facts = tabulated()
+    with a_run(runs) as run:
+        fake_run.write(run, facts)
+        async with watching(run, facts, size=SIZES[size]) as (app, pilot):
+
+            async def after(key: str) -> str:
+                await pilot.press(key)
+                app.redraw()
+                await pilot.pause()
+                # The event list below says it too.
+                return screen_text(app).rpartition(" table ")[0] or screen_text(app)
+
+            now = app.state.genotype
+            assert now is not None
+            text = await after(tab)
+            assert said in text
+            assert f"cifar10 90.{now.epoch:02d} %" in text
+            text = await after("left_curly_bracket")
+            then = app.state.genotype_at(app.view().epoch)
+            assert then is not None
+            assert then.epoch < now.epoch
+            assert f"cifar10 90.{then.epoch:02d} %" in text
+
+
+async def test_a_run_without_tables_shows_nothing_of_them(runs: Path):
+    facts = story()
+    with a_run(runs) as run:
+        async with watching(run, facts) as (app, _):
+            assert "nasbench" not in screen_text(app)
+
+
+async def test_a_foreign_table_cannot_write_to_the_terminal(runs: Path):
+    facts = tabulated("\x1b]0;pwned\x07")
+    with a_run(runs) as run:
+        fake_run.write(run, facts)
+        async with watching(run, facts) as (app, _):
+            assert "pwned" in screen_text(app)
+            assert "\x1b" not in screen_text(app)
+
+
+def test_tail_says_it_in_a_line() -> None:
+    fact = next(f for f in tabulated() if isinstance(f, events.AccuracyTabulated))
+    assert note(fact) == ("table", "info", shown(fact.epoch))
+
+
+def test_the_exported_table_has_a_row_for_each_figure() -> None:
+    state = fold_all(tabulated())
+    header, *rows = csv.reader(tabulated_table(state.tabulated).decode().splitlines())
+    assert tuple(header) == TABULATED_COLUMNS
+    assert len(rows) == 2 * len(state.tabulated)
+    last = state.tabulated[-1]
+    where = [str(n) for n in (last.epoch, last.step, last.global_step)]
+    assert rows[-1] == [*where, "nasbench201", "cifar10", str(last.values["cifar10"])]

@@ -1,0 +1,235 @@
+"""search, train, resume, pause, checkpoint, stop, with a stand-in for the engine."""
+
+import json
+import os
+import re
+import signal
+import sys
+
+import pytest
+from engine_kit import FAKE_ENGINE
+from fake_run import engine_alive, make_run
+
+from darts_engine.run.architecture.text import published
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.liveness import observe
+from darts_engine.run.settings import config
+from darts_engine.run.settings.config import SearchConfig
+from darts_tui.launch import engine_process
+from darts_tui.runs.summary import summary
+
+
+def test_json_progress_prints_the_log_and_returns_the_engines_code(darts, engine, runs):
+    engine("finish")
+    said = darts("search", "--name", "one", "--progress", "json")
+    assert said.code == 0
+    assert said.out == RunFolder(runs / "one").events.read_text()
+
+
+def test_plain_progress_is_what_auto_means_without_a_terminal(darts, engine):
+    engine("finish")
+    *lines, found = darts("search").out.splitlines()
+    assert found.startswith("Genotype(normal=[")
+    assert sum(" epoch 1:" in line for line in lines) == 1
+    assert all(re.match(r"\d\d:\d\d:\d\d \w+ ", line) for line in lines)
+
+
+@pytest.mark.parametrize("face", ["quiet", "plain", "json", "rich"])
+def test_a_failed_run_is_told_in_three_lines_with_its_code(darts, engine, face):
+    engine("fail")
+    said = darts("search", "--progress", face, "--name", "one")
+    assert said.code == 6
+    assert said.complaint[-3].startswith("the training loss is not a finite number")
+    assert (said.out == "") == (face == "quiet")
+
+
+def test_an_engine_that_ends_at_once_is_told_in_its_own_words(darts, engine):
+    engine("refuse")
+    said = darts("search", "--progress", "quiet")
+    assert said.code == 5
+    assert said.complaint == [
+        "the engine ended at once (exit code 5): there is no data set 'x'",
+        "config.toml",
+        "use digits",
+    ]
+
+
+def test_an_engine_that_crashes_shows_its_last_line_and_log(darts, engine, runs):
+    engine("crash")
+    said = darts("search", "--name", "one", "--detach")
+    assert (said.code, said.out, len(said.complaint)) == (1, "", 3)
+    assert "ValueError: bad ␛]0;title␇ luck" in said.complaint[0]
+    assert said.complaint[1] == str(RunFolder(runs / "one").engine_log)
+
+
+def test_a_killed_engine_gives_the_shells_code_and_the_way_on(darts, engine, runs):
+    engine("die")
+    said = darts("search", "--name", "one", "--progress", "quiet")
+    assert said.code == 128 + signal.SIGKILL
+    assert said.complaint[-3:] == [
+        "the engine of one was killed by signal 9",
+        str(runs / "one" / "engine.log"),
+        "go on from its newest checkpoint with 'darts-tui resume one'",
+    ]
+
+
+def test_the_dashboard_is_refused_without_a_terminal_before_anything_starts(darts, runs):
+    said = darts("search", "--progress", "tui")
+    assert (said.code, len(said.complaint)) == (2, 3)
+    assert list(runs.iterdir()) == []
+
+
+def test_detach_prints_the_name_and_leaves_the_engine_to_be_steered(darts, engine, runs, until):
+    engine("obey")
+    assert darts("search", "--name", "one", "--detach") == (0, "one\n", "")
+    folder = RunFolder(runs / "one")
+    assert folder.is_locked()
+    assert folder.engine_log.stat().st_mode & 0o777 == 0o600
+    assert "pause done" in darts("pause", "one").out
+    assert observe(folder, summary(folder)) == "paused"
+    assert "resume done" in darts("resume", "latest").out
+    assert "is running" in darts("resume", "latest").out
+    refused = darts("checkpoint", "one")
+    assert (refused.code, refused.complaint[0]) == (4, "one refused to checkpoint: no ␛ room")
+    assert "stop done" in darts("stop", "one").out
+    until(lambda: not folder.is_locked())
+    assert observe(folder, summary(folder)) == "stopped"
+
+
+@pytest.mark.parametrize("word", ["pause", "checkpoint", "stop"])
+def test_a_wish_without_an_engine_is_an_error_with_the_way_on(darts, runs, word):
+    folder = make_run(runs, "one", epochs_done=1, epochs=2)
+    said = darts(word, "one")
+    assert said.code == 4
+    assert said.complaint[0] == f"one is dead: there is no engine to {word}"
+    assert "darts-tui resume one" in said.complaint[2]
+    assert not folder.commands.exists()
+
+
+def test_resume_restarts_what_ended_and_prints_only_news(darts, engine, runs):
+    engine("finish")
+    folder = make_run(runs, "one", epochs_done=1, epochs=3, phase="stopped")
+    old = folder.events.read_text()
+    with folder.events.open("a") as file:
+        file.write('{"type":"step_fin')
+    said = darts("resume", "one", "--progress", "json")
+    assert said.code == 0
+    assert old + said.out == folder.events.read_text()
+    again = darts("resume", "one")
+    assert (again.code, "is finished" in again.out) == (0, True)
+
+
+def test_a_run_that_cannot_be_locked_is_told_in_three_lines(darts, runs, tmp_path):
+    folder = make_run(runs, "one", epochs_done=1, epochs=3, phase="stopped")
+    folder.lock.unlink(missing_ok=True)
+    folder.lock.symlink_to(tmp_path / "elsewhere")
+    said = darts("resume", "one")
+    assert (said.code, len(said.complaint)) == (1, 3)
+    assert said.complaint[0].startswith("the run cannot be locked")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_name_that_steers_a_terminal_is_shown_and_not_obeyed(darts, runs):
+    folder = make_run(runs, "one", epochs=3, phase="finished")
+    evil = folder.path.rename(runs / "x\x1b]0;y")
+    said = darts("resume", str(evil))
+    assert (said.code, "is finished" in said.out) == (0, True)
+    assert "\x1b" not in said.out + said.err
+
+
+def test_a_held_run_is_not_started_again(darts, engine, runs):
+    engine("finish")
+    folder = make_run(runs, "one", epochs_done=1, epochs=3, phase="stopped")
+    with engine_alive(folder):
+        assert darts("resume", "one").code == 0
+        with pytest.raises(engine_process.RunError) as caught:
+            engine_process.start(folder, folder.read_config())
+    assert caught.value.exit_code == 3
+
+
+def test_options_override_the_file_and_the_rest_stands(darts, engine, runs, tmp_path):
+    engine("finish")
+    file = tmp_path / "mine.toml"
+    file.write_text("[search]\nepochs = 7\n[weights]\nlr = 0.5\n")
+    darts("search", "--name", "one", "--config", file, "--lr", "0.25", "--amp", "--nodes", "4")
+    chosen = RunFolder(runs / "one").read_config()
+    assert chosen == config.override(
+        SearchConfig(), {"search.epochs": 7, "weights.lr": 0.25, "engine.amp": True}
+    )
+    # A default given on the command line still overrides the file.
+    darts("search", "--name", "two", "--config", file, "--epochs", "25")
+    assert RunFolder(runs / "two").read_config().epochs == 25
+
+
+@pytest.mark.parametrize("kind", ["search", "train"])
+def test_every_option_reaches_its_setting(darts, engine, runs, kind):
+    engine("finish")
+    odd = {"channels": 10, "stem": "imagenet", "genotype": "DARTS_V1", "lr_min": 1e-4,
+           "partial_channels": 5,
+           # These exclude some of the others.
+           "compile": False, "checkpoint_activations": False, "dropout": 0.0}  # fmt: skip
+    arguments, wanted = [], {}
+    for setting in config.settings(kind):
+        value = odd.get(setting.field, setting.default)
+        if setting.field not in odd:
+            if setting.type is bool:
+                value = not value
+            elif setting.type in (int, float):
+                value = type(value)(value * 0.5 + 0.25 if setting.type is float else value + 1)
+        wanted[setting.key] = value
+        if setting.type is bool:
+            flag = setting.option_name
+            arguments.append(flag if value else f"--no-{flag.removeprefix('--')}")
+        else:
+            arguments += [setting.option_name, value]
+    said = darts(kind, "--name", "one", "--progress", "quiet", *arguments)
+    assert said.code == 0, said.err
+    if kind == "train":
+        wanted["network.genotype"] = published()["DARTS_V1"].genotype.text()
+    assert RunFolder(runs / "one").read_config() == config.override(config.KINDS[kind](), wanted)
+
+
+def test_the_config_of_a_run_repeats_it(darts, engine, runs):
+    engine("finish")
+    make_run(runs, "found", epochs=2, phase="finished")
+    darts("train", "--name", "one", "--epochs", "3")
+    first = RunFolder(runs / "one").read_config()
+    assert first.network.genotype == summary(RunFolder(runs / "found")).final_genotype().text()
+    make_run(runs, "newer", epochs=2, phase="finished", seed=1)
+    darts("train", "--name", "two", "--config", runs / "one" / "config.toml")
+    assert RunFolder(runs / "two").read_config() == first
+    wrong = darts("search", "--config", runs / "one" / "config.toml")
+    assert (wrong.code, "darts-tui train" in wrong.err) == (2, True)
+
+
+def test_a_data_set_of_ones_own_is_found_from_anywhere(darts, engine, runs, tmp_path):
+    engine("finish")
+    darts("search", "--name", "one", "--dataset", "npz:mine.npz")
+    assert RunFolder(runs / "one").read_config().data.dataset == f"npz:{tmp_path / 'mine.npz'}"
+
+
+def test_the_engine_gets_a_session_quiet_threads_and_no_terminal(runs, tmp_path):
+    script = tmp_path / "look.py"
+    script.write_text(
+        "import json, os, sys\n"
+        "told = [os.getsid(0) == os.getpid(), os.environ['OMP_WAIT_POLICY'],\n"
+        "        os.environ['OMP_NUM_THREADS'], os.path.realpath('/proc/self/fd/0'),\n"
+        "        sorted(map(int, os.listdir('/proc/self/fd')))[3:4]]\n"
+        "print(json.dumps(told))\n"
+    )
+    folder = make_run(runs, "one", epochs_done=1, epochs=2)
+    chosen = config.override(SearchConfig(), {"engine.threads": 3})
+    process = engine_process.start(folder, chosen, program=(sys.executable, str(script)))
+    assert process.wait(10) == 0
+    told = json.loads(folder.engine_log.read_text())
+    assert told[:4] == [True, "PASSIVE", "3", "/dev/null"]
+
+
+def test_an_ended_engine_is_no_zombie(runs, until):
+    folder = make_run(runs, "one", epochs_done=1, epochs=2)
+    program = (sys.executable, str(FAKE_ENGINE), "die")
+    process = engine_process.start(folder, folder.read_config(), program=program)
+    until(lambda: process.returncode is not None)
+    assert process.returncode == -signal.SIGKILL
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)

@@ -1,0 +1,154 @@
+"""ctrl+c, the launcher's death, and faces that are attached to runs of others."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from engine_kit import FAKE_ENGINE
+from fake_run import engine_alive, make_run
+
+from darts_engine.run.commands import Stop, wish
+from darts_engine.run.folder import RunFolder
+from darts_tui.commands.watch import farewell
+from darts_tui.printing import progress
+from darts_tui.printing.progress import Progress
+from darts_tui.runs.send import send
+
+# Whoever runs the tests under nohup would have the launcher ignore a hang-up.
+LAUNCHER = """
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+from darts_tui import launcher
+launcher.ENGINE = (sys.executable, {engine!r}, {how!r})
+from darts_tui.cli import main
+main()
+"""
+
+
+def start_in_a_shell(runs: Path, how: str, face: str) -> subprocess.Popen[str]:
+    program = LAUNCHER.format(engine=str(FAKE_ENGINE), how=how)
+    arguments = ["search", "--name", "one", "--progress", face, "--runs", str(runs)]
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_ctrl_c_saves_and_stops_and_waits_for_the_end(runs):
+    with start_in_a_shell(runs, "obey", "plain") as shell:
+        shell.stdout.readline()
+        shell.send_signal(signal.SIGINT)
+        out, err = shell.communicate(timeout=20)
+    assert shell.returncode == 0
+    assert "saving a checkpoint and stopping" in err
+    assert "stopped at epoch" in out
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_the_engine_alone(runs):
+    with start_in_a_shell(runs, "deaf", "plain") as shell:
+        shell.stdout.readline()
+        shell.send_signal(signal.SIGINT)
+        while "saving a checkpoint" not in shell.stderr.readline():
+            pass
+        shell.send_signal(signal.SIGINT)
+        _, err = shell.communicate(timeout=20)
+    folder = RunFolder(runs / "one")
+    assert folder.is_locked()
+    os.kill(folder.read_engine().pid, signal.SIGKILL)
+    assert shell.returncode == 130
+    assert f"come back with 'darts-tui attach {folder.path}'" in err
+    assert folder.commands.read_text().count('"type":"stop"') == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_the_launchers_death_leaves_the_engine_alone(runs, until, how):
+    with start_in_a_shell(runs, "obey", "json") as shell:
+        shell.stdout.readline()
+        shell.send_signal(how)
+        shell.communicate(timeout=20)
+    folder = RunFolder(runs / "one")
+    assert folder.is_locked()
+    assert "stop done" in send(folder, wish(Stop))
+    until(lambda: not folder.is_locked())
+
+
+def test_following_shows_everything_up_to_the_end(darts, engine, runs):
+    engine("obey")
+    darts("search", "--name", "one", "--detach")
+    command = [sys.executable, "-m", "darts_tui.cli.main", "tail", "one", "--json", "--follow"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as tail:
+        first = tail.stdout.readline()
+        darts("stop", "one")
+        out = tail.stdout.read()
+    assert tail.returncode == 0
+    assert first + out == RunFolder(runs / "one").events.read_text()
+
+
+def test_an_attached_printer_ends_with_the_run(darts, runs):
+    make_run(runs, "one", epochs=2, phase="finished")
+    make_run(runs, "two", epochs_done=1, epochs=2)
+    assert darts("attach", "one", "--progress", "plain").code == 0
+    dead = darts("attach", "two", "--progress", "plain")
+    assert dead.code == 1
+    assert "darts-tui resume two" in dead.err
+
+
+@pytest.mark.parametrize(
+    ("term", "terminal", "face"),
+    [
+        ("xterm-256color", True, Progress.TUI),
+        ("xterm-256color", False, Progress.PLAIN),
+        ("dumb", True, Progress.PLAIN),
+        ("", True, Progress.PLAIN),
+    ],
+)
+def test_auto_is_the_dashboard_where_there_can_be_one(monkeypatch, term, terminal, face):
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(progress, "is_terminal", lambda: terminal)
+    assert progress.chosen(Progress.AUTO) is face
+
+
+def test_the_dashboard_gets_the_run_and_the_wishes(darts, runs, monkeypatch):
+    make_run(runs, "one", epochs=2, phase="finished")
+    seen = []
+    app = types.ModuleType("darts_tui.dashboard.app")
+    app.watch = lambda folder, **how: seen.append((folder.name, how)) or 0
+    monkeypatch.setitem(sys.modules, "darts_tui.dashboard.app", app)
+    monkeypatch.setattr("darts_tui.commands.watch.is_terminal", lambda: True)
+    said = darts("attach", "--progress", "tui", "--no-mouse", "--slow", "--theme", "light")
+    assert said.out == "one is finished; look at it again with 'darts-tui attach one'\n"
+    assert seen == [("one", {"mouse": False, "slow": True, "theme": "light", "notify": "none"})]
+
+
+def test_reset_terminal_undoes_every_mode():
+    primary, secondary = pty.openpty()
+    command = [sys.executable, "-m", "darts_tui.cli.main", "reset-terminal"]
+    try:
+        subprocess.run(command, stdout=secondary, stdin=secondary, check=True, timeout=20)
+        sent = os.read(primary, 4096).decode()
+    finally:
+        os.close(secondary)
+        os.close(primary)
+    for mode in ("?1049l", "?1000l", "?1003l", "?1006l", "?2004l", "?25h", "[0m"):
+        assert mode in sent
+
+
+def test_a_dashboard_that_is_left_says_the_way_back(runs, tmp_path, monkeypatch, capsys):
+    live = make_run(runs, "live", epochs_done=1, epochs=2)
+    with engine_alive(live):
+        assert farewell(live) == 0
+    # No command looks into this folder by itself, so the way back is a path.
+    assert f"goes on; come back with 'darts-tui attach {live.path}'" in capsys.readouterr().out
+    monkeypatch.setenv("DARTS_TUI_RUNS", str(runs))
+    assert farewell(make_run(runs, "ended", epochs_done=1, epochs=2, phase="stopped")) == 0
+    assert "go on with 'darts-tui resume ended'" in capsys.readouterr().out
+    assert farewell(make_run(runs, "broken", epochs_done=1, epochs=2, phase="failed")) == 6
+    assert farewell(live) == 1
+    assert "darts-tui resume live" in capsys.readouterr().err

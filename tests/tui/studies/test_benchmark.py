@@ -1,0 +1,111 @@
+"""darts-tui benchmark, with a stand-in for the engine: runs, figures, report, going on."""
+
+import json
+import shutil
+
+import pytest
+
+from darts_engine.run.folder import RunFolder, list_runs
+from darts_engine.run.settings.methods import PRESETS
+from darts_tui.export import pictures
+from darts_tui.studies import benchmark_report
+
+ASKED = ("benchmark", "--name", "b", "--methods", "darts,gdas")
+
+
+def test_every_method_searches_and_trains_with_every_seed(darts, engine, runs):
+    engine("finish")
+    options = ("--seeds", 2, "--search-epochs", 10, "--train-epochs", 4, "--space", "s2")
+    more = ("--channels", 4, "--flip", "--train-setting", "network.channels=20")
+    said = darts(*ASKED, *options, *more, "--seed", 5)
+    assert said.code == 0, said.err
+    searches = [f"b-{method}-{seed}" for method in ("darts", "gdas") for seed in (0, 1)]
+    trainings = [f"{name}-train" for name in searches]
+    assert {run.name for run in list_runs(runs)} == {*searches, *trainings}
+    gdas = RunFolder(runs / "b-gdas-1").read_config()
+    assert (gdas.search.method, gdas.method.relaxation, gdas.engine.seed) == ("gdas", "gumbel", 6)
+    assert (gdas.epochs, gdas.space.space, gdas.method.hessian_every) == (10, "s2", 2)
+    assert gdas.search.gap_every == 2
+    trained = RunFolder(runs / "b-gdas-1-train").read_config()
+    assert (trained.epochs, trained.engine.seed, trained.data.flip) == (4, 6, True)
+    assert trained.network.channels == 20
+
+    report = json.loads((runs / "b" / "report.json").read_bytes())
+    assert [one["method"] for one in report["methods"]] == ["darts", "gdas"]
+    found = report["methods"][1]
+    assert found["passes_per_step"] == {"forward": 2, "backward": 2}
+    assert len(found["runs"]) == 2
+    assert found["test_top1"]["mean"] == pytest.approx(found["runs"][0]["test_top1"], abs=50)
+    text = (runs / "b" / "report.md").read_text()
+    assert "| gdas |" in text
+    assert "![supernet top-1 (%)](validation.png)" in text
+    assert (runs / "b" / "validation.svg").is_file()
+    assert "| darts |" in said.out
+
+
+def test_what_is_finished_is_not_repeated_and_json_is_all_there_is(darts, engine, runs):
+    engine("finish")
+    first = darts(*ASKED, "--seeds", 1, "--no-train", "--json")
+    assert first.code == 0, first.err
+    assert json.loads(first.out)["train_epochs"] is None
+    engine("crash")
+    again = darts("benchmark", "--name", "b", "--json")
+    assert (again.code, json.loads(again.out)) == (0, json.loads(first.out))
+    other = darts(*ASKED, "--seeds", 2, "--no-train")
+    assert (other.code, "other settings" in other.err) == (2, True)
+
+
+def test_a_benchmark_of_nothing_or_of_the_unknown_is_refused(darts):
+    assert darts("benchmark", "--name", "b").code == 2
+    said = darts("benchmark", "--name", "b", "--methods", "darts,gdsa")
+    assert (said.code, said.complaint[-1]) == (5, "did you mean 'gdas'?")
+
+
+def test_all_methods_are_those_that_have_a_meaning_in_the_space(darts, engine, runs):
+    engine("finish")
+    asked = ("--methods", "all", "--space", "nasbench201", "--seeds", 1, "--no-train", "--json")
+    found = json.loads(darts("benchmark", "--name", "b", *asked).out)
+    names = [one["method"] for one in found["methods"]]
+    assert names == [name for name in PRESETS if name not in ("pc-darts", "p-darts", "sgas")]
+    said = darts("benchmark", "--name", "c", *asked, "--channels", 3)
+    assert (said.code, "channels must be even" in said.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_seed_is_told_of_as_soon_as_it_is_through(darts, engine, runs):
+    engine("finish")
+    assert darts(*ASKED, "--seeds", 1, "--no-train").code == 0
+    plan = json.loads((runs / "b" / "plan.json").read_bytes())
+    plan["seeds"].append(plan["seeds"][0] + 1)
+    (runs / "b" / "plan.json").write_text(json.dumps(plan))
+    engine("crash")
+    assert darts("benchmark", "--name", "b").code == 1
+    report = json.loads((runs / "b" / "report.json").read_bytes())
+    assert report["seeds"] == plan["seeds"][:1]
+    engine("finish")
+    for run in list_runs(runs):
+        if run.name.endswith("-1"):
+            shutil.rmtree(run.path)
+    assert darts("benchmark", "--name", "b").code == 0
+    assert json.loads((runs / "b" / "report.json").read_bytes())["seeds"] == plan["seeds"]
+
+
+def test_means_and_deviations_leave_out_what_is_missing():
+    assert benchmark_report._spread([1.0, None, 3.0]) == {
+        "mean": 2.0,
+        "deviation": pytest.approx(2**0.5),
+    }
+    assert benchmark_report._spread([None, 1.0])["deviation"] is None
+    runs = [{"validation": [(1, 10.0), (2, 20.0)]}, {"validation": [(1, 30.0)]}]
+    assert benchmark_report._mean_line(runs, "validation") == [(1.0, 20.0), (2.0, 20.0)]
+
+
+@pytest.mark.parametrize(("count", "kind"), [(6, pictures.Curves), (7, pictures.Multiples)])
+def test_many_methods_get_a_small_plot_each(count, kind):
+    run = {"eigenvalues": [(2, 0.5), (4, 0.25)], "validation": []}
+    methods = [{"method": f"m{n}", "runs": [run]} for n in range(count)]
+    report = {"space": "s2", "dataset": "digits", "seeds": [2], "search_epochs": 4}
+    picture = benchmark_report._picture(report | {"methods": methods}, "eigenvalues")
+    assert isinstance(picture, kind)
+    assert picture.title == "s2, digits: 1 seed"
+    assert benchmark_report._picture(report | {"methods": methods}, "validation") is None

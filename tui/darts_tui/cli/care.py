@@ -1,0 +1,96 @@
+"""The command line's commands that look after darts-tui itself; `cli` takes them in."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from darts_engine.run.errors import ExitCode
+from darts_tui.cli import options
+from darts_tui.cli.options import AsJson, ConfigFile, Runs
+from darts_tui.console.console import print_json, tell
+from darts_tui.runs.naming import DEFAULT_RUNS
+
+CARE = "Care"
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=CARE)
+def doctor(runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> int:
+    """Look at this machine and terminal, and say what to mend. Exits with 1 at a problem.
+
+    Example: darts-tui doctor
+    """
+    from darts_tui.commands import doctor as checks
+
+    findings = checks.examine(runs)
+    if as_json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        checks.print_findings(findings)
+    return ExitCode.FAILED if any(f.level == checks.PROBLEM for f in findings) else ExitCode.OK
+
+
+@app.command(rich_help_panel=CARE)
+@options.with_settings("search")
+def profile(
+    *,
+    config: ConfigFile = None,
+    steps: Annotated[int, typer.Option(min=1, max=99, help="Steps to take the mean of.")] = 3,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the trace.")] = Path(),
+    as_json: AsJson = False,
+    given: dict[str, Any],
+) -> int:
+    """Show where a search step's time and memory go. Takes the options of 'search'.
+
+    Example: darts-tui profile --channels 16 --layers 8 --order 2
+    """
+    from darts_tui.commands import profile as profiling
+    from darts_tui.commands import start
+
+    chosen = start.search_config(config, given)
+    if sys.stderr.isatty():
+        tell("profiling; this takes ten seconds to a few minutes")
+    report, trace = profiling.profile(chosen, steps, out, as_json=as_json)
+    print(report)
+    tell(f"trace of the last step: {os.path.relpath(trace)} (open it at https://ui.perfetto.dev)")
+    return ExitCode.OK
+
+
+@app.command(rich_help_panel=CARE)
+def bench(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Batch 16 on one thread, in under 8 minutes.")
+    ] = False,
+    floor: Annotated[
+        bool, typer.Option("--floor", help="Also how fast this machine could be at best.")
+    ] = False,
+    methods: Annotated[
+        bool,
+        typer.Option("--methods", help="Time and memory of every method's step instead."),
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Measure our supernet against a plain one, side by side in one run, on the CPU.
+
+    Example: darts-tui bench --quick
+    """
+    from darts_tui.commands import bench as benching
+
+    if methods:
+        return benching.methods(quick=quick, as_json=as_json)
+    return benching.bench(quick=quick, floor=floor, as_json=as_json)
+
+
+@app.command(rich_help_panel=CARE)
+def reset_terminal() -> int:
+    """Bring a terminal back to order after something left it in disorder.
+
+    Example: darts-tui reset-terminal
+    """
+    from darts_tui.commands.reset_terminal import reset
+
+    return reset()

@@ -1,0 +1,420 @@
+"""The command line: what `darts-tui` and each of its commands take, and nothing of how it is done.
+
+Whatever a command needs is imported when it runs, so that help and completion come at once.
+"""
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from darts_engine.run.errors import ExitCode, RunError
+from darts_engine.run.folder import LATEST, find
+from darts_tui.cli import analysis, care, methods, options, protocol, trained
+from darts_tui.cli.options import (
+    AsJson,
+    ConfigFile,
+    Detach,
+    Face,
+    Mouse,
+    Name,
+    Notify,
+    Nproc,
+    Run,
+    Runs,
+    Slow,
+    Theme,
+)
+from darts_tui.commands.watch import Watching
+from darts_tui.console.console import complain, complain_of_use, confess, print_json, say, tell
+from darts_tui.printing.progress import Progress
+from darts_tui.runs.naming import DEFAULT_RUNS
+
+START, STEER, LOOK = "Start", "Steer", "Look"
+DEBUG = "--debug"
+
+EPILOG = (
+    "Exit codes: 0 well, 1 failed, 2 wrong use, 3 another engine holds the run, "
+    "4 refused (genotype, data, checkpoint, no engine), 5 not found, 6 a loss is not finite, "
+    "7 out of memory, 8 disk full, 75 saved and to be queued again, 130 ctrl+c, 143 terminated."
+)
+
+app = typer.Typer(
+    name="darts-tui",
+    help="Run, watch and steer differentiable architecture searches from a terminal.\n\n"
+    "A run is a folder; its engine is a process that outlives this terminal. "
+    "Example: darts-tui search --name first",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"darts-tui {version('darts-tui')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and leave.",
+            callback=_print_version,
+            is_eager=True,
+        ),
+    ] = False,
+    _debug: Annotated[
+        bool, typer.Option(DEBUG, help="Show tracebacks. May stand anywhere.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
+@app.command(rich_help_panel=START)
+@options.with_settings("search")
+def search(
+    *,
+    runs: Runs = DEFAULT_RUNS,
+    name: Name = None,
+    config: ConfigFile = None,
+    nproc: Nproc = 1,
+    progress: Face = Progress.AUTO,
+    detach: Detach = False,
+    mouse: Mouse = True,
+    slow: Slow = False,
+    theme: Theme = None,
+    notify: Notify = "none",
+    given: dict[str, Any],
+) -> int:
+    """Search for an architecture.
+
+    Example: darts-tui search --name first --epochs 50 --alpha-lr 0.01
+    """
+    from darts_tui.commands import start
+
+    chosen = start.search_config(config, given)
+    return start.launch(
+        runs,
+        name,
+        chosen,
+        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify),
+        nproc,
+    )
+
+
+@app.command(rich_help_panel=START)
+@options.with_settings("train")
+def train(
+    *,
+    runs: Runs = DEFAULT_RUNS,
+    name: Name = None,
+    config: ConfigFile = None,
+    nproc: Nproc = 1,
+    progress: Face = Progress.AUTO,
+    detach: Detach = False,
+    mouse: Mouse = True,
+    slow: Slow = False,
+    theme: Theme = None,
+    notify: Notify = "none",
+    given: dict[str, Any],
+) -> int:
+    """Train a network from scratch: a genotype's, or a wide ResNet.
+
+    Examples: darts-tui train --genotype run:latest; darts-tui train --recipe wrn-sam-cifar100
+    """
+    from darts_tui.commands import start
+
+    chosen = start.train_config(config, given, runs)
+    return start.launch(
+        runs,
+        name,
+        chosen,
+        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify),
+        nproc,
+    )
+
+
+@app.command(rich_help_panel=START)
+def resume(
+    run: Run,
+    runs: Runs = DEFAULT_RUNS,
+    nproc: Nproc = 1,
+    progress: Face = Progress.AUTO,
+    detach: Detach = False,
+    mouse: Mouse = True,
+    slow: Slow = False,
+    theme: Theme = None,
+    notify: Notify = "none",
+) -> int:
+    """Go on: leave a pause, or restart a stopped or killed run from its newest checkpoint.
+
+    Example: darts-tui resume first
+    """
+    from darts_tui.commands import start
+
+    return start.resume(
+        find(runs, run),
+        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify),
+        nproc,
+    )
+
+
+@app.command(rich_help_panel=LOOK)
+def attach(
+    run: Run = LATEST,
+    runs: Runs = DEFAULT_RUNS,
+    progress: Face = Progress.AUTO,
+    mouse: Mouse = True,
+    slow: Slow = False,
+    theme: Theme = None,
+    notify: Notify = "none",
+) -> int:
+    """Watch a run, live or long over. Leaving never stops it.
+
+    Example: darts-tui attach latest
+    """
+    from darts_tui.commands.watch import watch
+
+    return watch(
+        find(runs, run),
+        Watching(progress, detach=False, mouse=mouse, slow=slow, theme=theme, notify=notify),
+    )
+
+
+@app.command(name="runs", rich_help_panel=LOOK)
+def list_all(runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> int:
+    """List the runs, the newest first.
+
+    Example: darts-tui runs --json
+    """
+    from darts_engine.run.folder import list_runs
+    from darts_tui.commands import runs as listing
+
+    described = [listing.describe(folder) for folder in list_runs(runs)]
+    if as_json:
+        print_json(described)
+        return ExitCode.OK
+    if not described:
+        tell(f"there are no runs in {runs} yet; start one with 'darts-tui search'")
+        return ExitCode.OK
+    listing.print_table(described)
+    return ExitCode.OK
+
+
+@app.command(rich_help_panel=STEER)
+def pause(run: Run, runs: Runs = DEFAULT_RUNS) -> int:
+    """Hold a run at its next step; 'resume' goes on.
+
+    Example: darts-tui pause latest
+    """
+    from darts_engine.run.commands import Pause, wish
+    from darts_tui.runs.send import send
+
+    say(send(find(runs, run), wish(Pause)))
+    return ExitCode.OK
+
+
+@app.command(rich_help_panel=STEER)
+def checkpoint(run: Run, runs: Runs = DEFAULT_RUNS) -> int:
+    """Save a checkpoint at the next step, and keep it.
+
+    Example: darts-tui checkpoint latest
+    """
+    from darts_engine.run.commands import Checkpoint, wish
+    from darts_tui.runs.send import send
+
+    say(send(find(runs, run), wish(Checkpoint)))
+    return ExitCode.OK
+
+
+@app.command(rich_help_panel=STEER)
+def stop(
+    run: Run,
+    runs: Runs = DEFAULT_RUNS,
+    after_epoch: Annotated[
+        bool, typer.Option("--after-epoch", help="Let the current epoch come to its end first.")
+    ] = False,
+) -> int:
+    """Save a checkpoint and end the engine; 'resume' goes on from there.
+
+    Example: darts-tui stop latest --after-epoch
+    """
+    from darts_engine.run.commands import Stop, wish
+    from darts_tui.runs.send import send
+
+    say(send(find(runs, run), wish(Stop, after_epoch=after_epoch)))
+    return ExitCode.OK
+
+
+@app.command(rich_help_panel=LOOK)
+def tail(
+    run: Run = LATEST,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: AsJson = False,
+    first: Annotated[
+        int, typer.Option("--from", metavar="SEQ", min=1, help="Begin at this sequence number.")
+    ] = 1,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the run ends.")
+    ] = False,
+) -> int:
+    """Print what happened in a run, as notes or as event lines.
+
+    Example: darts-tui tail latest --json --from 1200 --follow
+    """
+    from darts_tui.commands import tail as tailing
+
+    return tailing.tail(find(runs, run), as_json=as_json, first=first, follow=follow)
+
+
+@app.command(rich_help_panel=LOOK)
+def export(
+    target: options.Target,
+    runs: Runs = DEFAULT_RUNS,
+    what: options.What = None,
+    formats: options.Formats = "svg,png",
+    out: options.Out = None,
+    epoch: options.Epoch = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write pictures and tables: derived cells, alphas, curves.
+
+    Example: darts-tui export latest --what cells,alphas --format svg,pdf
+    """
+    from darts_tui.commands import export as command
+
+    report = command.export(target, runs, what=what, formats=formats, out=out, epoch=epoch)
+    if as_json:
+        print_json(report)
+        return ExitCode.OK
+    for file in report["files"]:
+        say(file)
+    for message in report["messages"]:
+        tell(message)
+    return ExitCode.OK
+
+
+@app.command(rich_help_panel=LOOK)
+def show(
+    genotype: options.GenotypeText,
+    runs: Runs = DEFAULT_RUNS,
+    network: options.NetworkKind = "cifar",
+    channels: options.Channels = None,
+    layers: options.Layers = None,
+    classes: options.Classes = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show a genotype, or a wide ResNet, and how large the network is.
+
+    Examples: darts-tui show DARTS_V2 --network imagenet; darts-tui show wrn-34-10 --classes 100
+    """
+    from darts_engine.run.architecture.networks import is_wide
+    from darts_engine.run.architecture.size import network_size
+    from darts_tui.commands import show as showing
+    from darts_tui.runs.genotypes import resolve
+
+    if is_wide(genotype):
+        shape = showing.wide_shape(genotype, network, channels, layers)
+        if as_json:
+            print_json(showing.describe_wide(shape, classes))
+        else:
+            print(showing.wide_text(shape, classes))
+        return ExitCode.OK
+    value = resolve(genotype, runs)
+    size = network_size(value, network, channels, layers, classes)
+    if as_json:
+        print_json(showing.describe(value, size))
+        return ExitCode.OK
+    print(showing.cells_text(value), value.text(), sep="\n\n", end="\n\n")
+    print(showing.size_text(size, value.form, network, channels, layers, classes))
+    return ExitCode.OK
+
+
+@app.command(rich_help_panel=LOOK)
+def derive(
+    alphas: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ALPHAS.json",
+            help='{"normal": 14 rows of 8 raw alphas, "reduce": the same}, {"cell": 6 rows of 5}, '
+            'or {"operations": rows, "parents": rows}',
+        ),
+    ],
+    space: Annotated[
+        str, typer.Option(help="Of a normal and a reduction cell: darts or nasnet-like.")
+    ] = "darts",
+    as_json: AsJson = False,
+) -> int:
+    """Derive a genotype from raw alphas.
+
+    Example: darts-tui derive alphas.json
+    """
+    from darts_tui.commands import show as showing
+    from darts_tui.runs.genotypes import derive_file
+
+    value = derive_file(alphas, space)
+    if as_json:
+        print_json(showing.describe_derived(value))
+        return ExitCode.OK
+    print(value.text())
+    return ExitCode.OK
+
+
+app.add_typer(protocol.app)
+app.add_typer(methods.app)
+app.add_typer(care.app)
+app.add_typer(trained.app)
+app.add_typer(analysis.app)
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out a command line and give its exit code; tells errors on stderr."""
+    debug = DEBUG in arguments
+    rest = [argument for argument in arguments if argument != DEBUG]
+    try:
+        code = app(rest, prog_name="darts-tui", standalone_mode=False)
+    except RunError as error:
+        if debug:
+            raise
+        return complain(error)
+    except typer.TyperException as error:
+        return complain_of_use(error)
+    except typer.Abort:
+        return ExitCode.INTERRUPTED
+    except Exception as error:
+        if debug:
+            raise
+        confess(error)
+        return ExitCode.FAILED
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def main() -> None:
+    """The entry point of `darts-tui`."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without UTF-8 shows question marks; it does not end a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    code = run(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            # The terminal is gone: what nobody reads must not change the exit code (to 120).
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

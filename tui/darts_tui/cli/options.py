@@ -1,0 +1,272 @@
+"""The options that commands share, and one option for every setting of a config."""
+
+import inspect
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from darts_engine.run.folder import LATEST, NAME_PATTERN, list_runs
+from darts_engine.run.settings import catalog, methods
+from darts_engine.run.settings.config import HVP, SCHEDULES, SMOOTHINGS, STEMS, Setting, settings
+from darts_tui.printing.progress import Progress
+from darts_tui.runs.naming import DEFAULT_RUNS, RUNS_VARIABLE
+
+WATCHING = "Watching"
+RUN_PANEL = "The run"
+
+PANELS = {
+    "basis": RUN_PANEL,
+    "engine": "Process",
+    "data": "Data",
+    "space": "Search space",
+    "search": "Search",
+    "method": "Method (axes)",
+    "weights": "Weights (SGD)",
+    "alpha": "Alpha (Adam)",
+    "network": "Network",
+    "train": "Training",
+    "checkpoint": "Checkpoints",
+}
+
+_CHOICES: dict[str, list[str]] = {
+    "search.method": list(methods.PRESETS),
+    **{f"method.{field}": list(words) for field, words in methods.CHOICES.items()},
+    "search.hvp": list(HVP),
+    "space.space": list(catalog.SPACES),
+    "data.dataset": [f"{n}:" if n in ("npz", "folder") else n for n in catalog.DATASETS],
+    "network.stem": list(STEMS),
+    "network.network": ["genotype", "wrn-16-8", "wrn-28-10", "wrn-34-10"],
+    "weights.schedule": list(SCHEDULES),
+    "train.smoothing": list(SMOOTHINGS),
+    "engine.device": ["auto", "cpu", "cuda", "mps"],
+}
+
+
+def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of runs for the shell's completion."""
+    runs = ctx.params.get("runs") or DEFAULT_RUNS
+    names = [LATEST] + [run.name for run in list_runs(Path(runs)) if NAME_PATTERN.match(run.name)]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_genotype(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Published names and runs for the shell's completion."""
+    from darts_engine.run.architecture.text import published
+
+    names = list(published()) + [f"run:{name}" for name in complete_run(ctx, "")]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Names of recipes for the shell's completion."""
+    from darts_engine.run.settings.recipes import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+Runs = Annotated[
+    Path,
+    typer.Option(
+        "--runs",
+        envvar=RUNS_VARIABLE,
+        metavar="DIR",
+        help="Folder of the runs.",
+        is_eager=True,
+        rich_help_panel=RUN_PANEL,
+    ),
+]
+Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        autocompletion=complete_run,
+        help="Name of a run, path of its folder, or latest.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Name of the run.", rich_help_panel=RUN_PANEL),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE.toml",
+        help="Take the settings from a file; options given here come on top. "
+        "On the config.toml of a run it repeats that run.",
+        rich_help_panel=RUN_PANEL,
+    ),
+]
+Nproc = Annotated[
+    int,
+    typer.Option(
+        "--nproc",
+        metavar="N",
+        min=1,
+        max=64,
+        help="Processes that share every batch, each on a GPU of its own or on the CPU.",
+        rich_help_panel=PANELS["engine"],
+    ),
+]
+Face = Annotated[
+    Progress,
+    typer.Option(
+        "--progress",
+        metavar="FACE",
+        help="auto, tui, rich, plain, json or quiet. auto is the dashboard (tui) on a terminal and "
+        "plain lines elsewhere; rich has live bars; json prints the events; quiet errors only. "
+        "Outside the dashboard ctrl+c "
+        "saves a checkpoint and stops; pressed again, it leaves and the engine ends by itself.",
+        rich_help_panel=WATCHING,
+    ),
+]
+Detach = Annotated[
+    bool,
+    typer.Option(
+        "--detach",
+        help="Start the engine, print the run's name and return.",
+        rich_help_panel=WATCHING,
+    ),
+]
+Mouse = Annotated[
+    bool,
+    typer.Option("--mouse/--no-mouse", help="Mouse in the dashboard.", rich_help_panel=WATCHING),
+]
+Slow = Annotated[
+    bool,
+    typer.Option(
+        "--slow", help="Redraw once a second, for thin connections.", rich_help_panel=WATCHING
+    ),
+]
+Theme = Annotated[
+    str | None,
+    typer.Option(
+        "--theme", metavar="NAME", help="Theme of the dashboard.", rich_help_panel=WATCHING
+    ),
+]
+
+
+Notify = Annotated[
+    str,
+    typer.Option(
+        "--notify",
+        metavar="HOW",
+        help="Of alerts and the run's end, from the dashboard: none, bell, or desktop (OSC 9, for "
+        "terminals that know it).",
+        rich_help_panel=WATCHING,
+    ),
+]
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN|GENOTYPE",
+        autocompletion=complete_genotype,
+        help="A run, a published genotype, a file or genotype text.",
+    ),
+]
+What = Annotated[
+    str | None,
+    typer.Option(
+        help="Any of cells, alphas, curves, separated by commas, or all; cells unless given, or "
+        "curves of a training without cells."
+    ),
+]
+Formats = Annotated[
+    str, typer.Option("--format", help="Any of svg, png, pdf, dot, separated by commas.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where to; a run's exports/ folder, or here, unless given."),
+]
+Epoch = Annotated[
+    int | None, typer.Option(min=1, help="As it was after this epoch; now unless given.")
+]
+
+GenotypeText = Annotated[
+    str,
+    typer.Argument(
+        metavar="GENOTYPE",
+        autocompletion=complete_genotype,
+        help="run:NAME, a published name, a file or the text itself; or wrn-DEPTH-WIDTH.",
+    ),
+]
+NetworkKind = Annotated[str, typer.Option(help="cifar or imagenet.")]
+Channels = Annotated[int | None, typer.Option(min=1, help="Channels C; 36 or 48 unless given.")]
+Layers = Annotated[int | None, typer.Option(min=1, help="Cells; 20 or 14 unless given.")]
+Classes = Annotated[int | None, typer.Option(min=1, help="Classes; 10 or 1000 unless given.")]
+
+
+def with_settings(
+    kind: str, only: Collection[str] = ()
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command an option for every setting of a kind of run, or for `only` some, by key.
+
+    The command's parameter `given` receives the options that the user gave, by dotted key; it is
+    not an option itself. Typer reads options from a function's signature, so one is put together.
+    """
+    table = {
+        f"{setting.section}_{setting.field}": setting
+        for setting in settings(kind)
+        if not only or setting.key in only
+    }
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        def generated(context: typer.Context, **values: Any) -> int:
+            sources = {name: context.get_parameter_source(name) for name in table}
+            given = {
+                table[name].key: values[name]
+                for name, source in sources.items()
+                if source is not None and source.name == "COMMANDLINE"
+            }
+            shared = {name: value for name, value in values.items() if name not in table}
+            return command(**shared, given=given)
+
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        parameters = [
+            inspect.Parameter("context", _KEYWORD, annotation=typer.Context),
+            *(parameter for parameter in own if parameter.name != "given"),
+            *(_parameter(name, setting) for name, setting in table.items()),
+        ]
+        generated.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        generated.__annotations__ = {p.name: p.annotation for p in parameters}
+        generated.__doc__, generated.__name__ = command.__doc__, command.__name__
+        return generated
+
+    return decorate
+
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def _parameter(name: str, setting: Setting) -> inspect.Parameter:
+    flag = setting.option_name
+    option = typer.Option(
+        f"{flag}/--no-{flag.removeprefix('--')}" if setting.type is bool else flag,
+        help=setting.description,
+        show_default="run:latest" if setting.key == "network.genotype" else True,
+        rich_help_panel=PANELS.get(setting.section, setting.section.capitalize()),
+        autocompletion=_completion(setting.key),
+    )
+    kind: Any = setting.type
+    return inspect.Parameter(
+        name, _KEYWORD, default=setting.default, annotation=Annotated[kind, option]
+    )
+
+
+def _completion(key: str) -> Callable[..., list[str]] | None:
+    if key == "network.genotype":
+        return complete_genotype
+    if key == "basis.recipe":
+        return complete_recipe
+    choices = _CHOICES.get(key)
+    if choices is None:
+        return None
+
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return complete

@@ -1,0 +1,171 @@
+"""The command line's protocol and recipes; `cli` takes them in."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from darts_engine.run.errors import ExitCode
+from darts_engine.run.settings.config import settings
+from darts_tui.cli import options
+from darts_tui.cli.options import AsJson, ConfigFile, Runs
+from darts_tui.console.console import print_json, say
+from darts_tui.runs.naming import DEFAULT_RUNS
+
+START, LOOK = "Start", "Look"
+PROTOCOL = "The protocol"
+# The searches' epochs have an option of their own name beside those of the trainings.
+PASSED_ON = [setting.key for setting in settings("search") if setting.key != "search.epochs"]
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=START)
+@options.with_settings("search", only=PASSED_ON)
+def protocol(
+    *,
+    runs: Runs = DEFAULT_RUNS,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name; its runs are NAME-search-0 and so on. With the name of one that was ended, "
+            "it goes on.",
+            rich_help_panel=PROTOCOL,
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="Searches; 4 unless given.", rich_help_panel=PROTOCOL),
+    ] = None,
+    final_seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Full trainings of the best cell; 3 unless given.",
+            rich_help_panel=PROTOCOL,
+        ),
+    ] = None,
+    search_epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Of each search; 12 unless file or recipe say.", rich_help_panel=PROTOCOL
+        ),
+    ] = None,
+    short_epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of each short training; a sixth of the full one's, at least 5, unless given.",
+            rich_help_panel=PROTOCOL,
+        ),
+    ] = None,
+    train_epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of each full training; 20 unless file or recipe say.",
+            rich_help_panel=PROTOCOL,
+        ),
+    ] = None,
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=0.9,
+            help="Share of the training images that short trainings validate on; 0.2 unless given.",
+            rich_help_panel=PROTOCOL,
+        ),
+    ] = None,
+    parallel: Annotated[
+        int, typer.Option(min=1, max=64, help="Runs at a time.", rich_help_panel=PROTOCOL)
+    ] = 1,
+    train_config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml", help="As --config, for the trainings.", rich_help_panel=PROTOCOL
+        ),
+    ] = None,
+    train: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="A setting of the trainings, as in network.channels=20; may be repeated.",
+            rich_help_panel=PROTOCOL,
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach",
+            help="Go on without this terminal, and print the name.",
+            rich_help_panel=PROTOCOL,
+        ),
+    ] = False,
+    as_json: AsJson = False,
+    given: dict[str, Any],
+) -> int:
+    """Search with several seeds, choose the best cell, train it fully, and report.
+
+    Takes the options of 'search'; those about the process and the images go for the trainings too.
+    Example: darts-tui protocol --name first --seeds 4
+    """
+    from darts_tui.studies import protocol as it
+
+    wish = it.Wish(
+        given=given,
+        config=config,
+        train_config=train_config,
+        train=train,
+        seeds=seeds,
+        final_seeds=final_seeds,
+        search_epochs=search_epochs,
+        short_epochs=short_epochs,
+        train_epochs=train_epochs,
+        held_out=held_out,
+    )
+    how = it.How(parallel, detach, as_json)
+    return it.run(runs, name or time.strftime("protocol-%Y%m%d-%H%M%S"), wish, how)
+
+
+@app.command(rich_help_panel=LOOK)
+def recipes(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", autocompletion=options.complete_recipe, help="One recipe."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """List the recipes of the field, or explain one: its settings and their sources.
+
+    Example: darts-tui recipes darts-cifar10
+    """
+    from darts_engine.run.settings import recipes as book
+
+    found = [book.read(one) for one in ([name] if name else book.names())]
+    if as_json:
+        described = [
+            {
+                "name": recipe.name,
+                "about": recipe.about,
+                "source": recipe.source,
+                "kinds": recipe.kinds,
+                "settings": recipe.tables,
+                "text": recipe.text,
+            }
+            for recipe in found
+        ]
+        print_json(described[0] if name else described)
+        return ExitCode.OK
+    if name:
+        print(found[0].text, end="")
+        return ExitCode.OK
+    widest = max(len(recipe.name) for recipe in found)
+    for recipe in found:
+        say(f"{recipe.name:<{widest}}  {', '.join(recipe.kinds):<13}  {recipe.about}")
+    return ExitCode.OK

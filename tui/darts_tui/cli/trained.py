@@ -1,0 +1,150 @@
+"""The command line's commands that use a trained network; `cli` takes them in."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from darts_engine.run.errors import ConfigError, ExitCode
+from darts_engine.run.folder import find
+from darts_tui.cli import options
+from darts_tui.cli.options import AsJson, Runs, complete_run
+from darts_tui.console.console import print_json, say, tell
+from darts_tui.runs.naming import DEFAULT_RUNS
+
+USE = "Use"
+
+app = typer.Typer()
+
+Checkpoint = Annotated[
+    str, typer.Option("--checkpoint", metavar="WHICH", help="best or last of the run's.")
+]
+EVALUATED = (
+    *("data.dataset", "data.image_size", "data.data_dir", "network.network", "network.genotype"),
+    *("network.channels", "network.layers", "network.stem"),
+    *("engine.device", "engine.threads", "engine.amp"),
+)
+
+
+def _which(checkpoint: str) -> str:
+    if checkpoint not in ("best", "last"):
+        raise ConfigError(f"there is no checkpoint {checkpoint!r}", remedy="use best or last")
+    return checkpoint
+
+
+@app.command(rich_help_panel=USE)
+@options.with_settings("train", EVALUATED)
+def evaluate(
+    *,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN",
+            autocompletion=complete_run,
+            help="A training, or a search for its supernet; the newest run unless given.",
+        ),
+    ] = None,
+    runs: Runs = DEFAULT_RUNS,
+    checkpoint: Checkpoint = "best",
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Weights trained elsewhere, in the official code's layout, of RUN's network or "
+            "of the one that --genotype, --channels, --layers and --stem name.",
+        ),
+    ] = None,
+    out: options.Out = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Of the picture: any of svg, png, pdf, with commas.")
+    ] = "svg,png",
+    as_json: AsJson = False,
+    given: dict[str, Any],
+) -> int:
+    """Test a network: loss, accuracies, each class, and the confusion matrix as a picture.
+
+    A run's network is tested on the run's data set unless --dataset names another; it may be
+    training still.
+
+    Example: darts-tui evaluate train-first --json
+    """
+    from darts_tui.commands import evaluate as evaluating
+
+    words = evaluating.picture_formats(formats)
+    chosen = evaluating.subject(run, runs, weights, _which(checkpoint), given)
+    if sys.stderr.isatty():
+        tell(f"evaluating {chosen.name} on {chosen.config.data.dataset}")
+    found = evaluating.evaluate(chosen)
+    files, messages = evaluating.write(chosen, found, words, out)
+    for message in messages:
+        tell(message)
+    if as_json:
+        print_json(evaluating.as_plain(found, files))
+        return ExitCode.OK
+    print(evaluating.text(chosen, found), end="\n\n")
+    for file in files:
+        say(file)
+    return ExitCode.OK
+
+
+@app.command(rich_help_panel=USE)
+@options.with_settings("train", ("engine.device", "engine.threads"))
+def predict(
+    *,
+    run: options.Run,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, of any size.")
+    ],
+    runs: Runs = DEFAULT_RUNS,
+    checkpoint: Checkpoint = "best",
+    top: Annotated[int, typer.Option(min=1, help="Labels for each picture.")] = 5,
+    as_json: AsJson = False,
+    given: dict[str, Any],
+) -> int:
+    """Label pictures with a trained network. Exits with 4 when one of them cannot be read.
+
+    Example: darts-tui predict train-first cat.jpg dog.png
+    """
+    from darts_tui.commands import predict as predicting
+
+    found = predicting.predict(
+        find(runs, run), images, checkpoint=_which(checkpoint), top=top, given=given
+    )
+    return predicting.report(images, found, as_json=as_json)
+
+
+@app.command(rich_help_panel=USE)
+def export_network(
+    run: options.Run,
+    runs: Runs = DEFAULT_RUNS,
+    checkpoint: Checkpoint = "best",
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="Any of state-dict, torchscript, torch-export, onnx, with commas. The state "
+            "dictionary is in the official code's layout; the others are programs that take "
+            "pixels in 0 .. 1 and normalise them themselves.",
+        ),
+    ] = "state-dict,torchscript",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where to; the run's exports/ folder unless given."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write a trained network as files that other programs can run.
+
+    Example: darts-tui export-network train-first --format onnx --out deploy
+    """
+    from darts_tui.commands import export_network as exporting_network
+
+    words = [word.strip() for word in formats.split(",") if word.strip()]
+    files = exporting_network.export(find(runs, run), words, checkpoint=_which(checkpoint), out=out)
+    if as_json:
+        print_json({"files": [str(file) for file in files]})
+        return ExitCode.OK
+    for file in files:
+        say(file)
+    return ExitCode.OK

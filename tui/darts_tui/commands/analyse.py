@@ -1,0 +1,222 @@
+"""`darts-tui analyse`: the loss around a checkpoint's alpha, told, tabulated and drawn."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from darts_engine.run.errors import ConfigError
+from darts_engine.run.events import GapMeasured
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.settings.config import SearchConfig
+from darts_tui.console.safe_text import clean
+from darts_tui.launch.child_program import ask
+
+if TYPE_CHECKING:
+    from darts_tui.export.pictures import Curves, Surface
+
+PLANES = ("random", "dominant")
+# Exact and Lanczos eigenvalues may differ by so much of their size.
+AGREEMENT = 0.01
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do; `darts_engine.programs.analyse` says what is in it."""
+
+    epoch: int | None = None
+    exact: bool = True
+    spectrum: bool = False
+    distance: bool = False
+    landscape: str = ""
+    gap: bool = False
+    points: int = 5
+    radius: float = 0.0
+    images: int = 512
+
+
+class Walk(msgspec.Struct, frozen=True, kw_only=True):
+    """Losses along a line."""
+
+    direction: str
+    distances: list[float]
+    losses: list[float | None]
+    top1: list[float | None]
+
+
+class Landscape(msgspec.Struct, frozen=True, kw_only=True):
+    """Losses in a plane: `losses[row][column]` at (y, x)."""
+
+    directions: list[str]
+    distances: list[float]
+    losses: list[list[float | None]]
+    top1: list[list[float | None]]
+
+
+class Analysis(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine's answer; `darts_engine.programs.analyse` says what is in it."""
+
+    source: str
+    epoch: int
+    step: int
+    entries: int
+    alpha_norm: float
+    eigenvalue: float
+    exact_eigenvalue: float | None
+    spectrum: list[float] | None
+    images: int
+    valid_loss: float | None
+    valid_top1: float | None
+    walks: list[Walk] | None
+    landscape: Landscape | None
+    gap: GapMeasured | None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the exact eigenvalue, if there is one, is that of Lanczos' method."""
+        exact = self.exact_eigenvalue
+        return exact is None or abs(self.eigenvalue - exact) <= AGREEMENT * abs(exact)
+
+
+def analyse(folder: RunFolder, config: SearchConfig, asked: Asked) -> Analysis:
+    """Ask the engine.
+
+    Raises:
+        EngineDiedError: it could not; carries its words and exit code.
+    """
+    words = msgspec.json.encode(asked).decode()
+    found = ask("analyse", config, ["--run", folder.path, "--asked", words])
+    return msgspec.json.decode(found, type=Analysis)
+
+
+def search_of(folder: RunFolder) -> SearchConfig:
+    """The config of a search.
+
+    Raises:
+        ConfigError: the run is a training.
+    """
+    config = folder.read_config()
+    if not isinstance(config, SearchConfig):
+        raise ConfigError(
+            "this run is a training: it has no alpha", where=folder.name, remedy="name a search"
+        )
+    return config
+
+
+def write(
+    folder: RunFolder, found: Analysis, formats: Collection[str], out: Path | None
+) -> tuple[list[Path], list[str]]:
+    """Pictures and tables of what was asked for; the files, and messages about them.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    from darts_tui.export import pictures, tables
+    from darts_tui.export.files import open_folder, safe_stem, write_whole
+    from darts_tui.export.render import FORMATS, RenderError
+
+    stem = f"{safe_stem(folder.name)}-epoch{found.epoch:03d}"
+    title = f"{clean(folder.name, 60)}, epoch {found.epoch}"
+    jobs: list[pictures.Job] = []
+    chunks: dict[str, bytes] = {}
+
+    def add(name: str, picture: "Curves | Surface", table: bytes) -> None:
+        chunks[f"{stem}-{name}.csv"] = table
+        wanted = {f"{stem}-{name}.{f}": f for f in FORMATS if f in formats}
+        if wanted:
+            jobs.append(pictures.Job(picture=picture, files=wanted))
+
+    if found.spectrum is not None:
+        picture = pictures.spectrum(found.spectrum, f"{title}: eigenvalues of the Hessian in alpha")
+        rows = ([place, value] for place, value in enumerate(found.spectrum, 1))
+        add("spectrum", picture, tables.table(("number", "eigenvalue"), rows))
+    if found.walks is not None:
+        lines = [(clean(w.direction), w.distances, w.losses, w.top1) for w in found.walks]
+        picture = pictures.walks(lines, f"{title}: along straight lines through alpha")
+        points = (
+            (name, *point) for name, *figures in lines for point in zip(*figures, strict=True)
+        )
+        header = ("direction", "distance", "valid_loss", "valid_top1")
+        add("distance", picture, tables.table(header, points))
+    if found.landscape is not None:
+        plane = found.landscape
+        surface = pictures.Surface(
+            title=f"{title}: validation loss around alpha",
+            labels=[f"{clean(name)} direction" for name in plane.directions],
+            distances=plane.distances,
+            values=plane.losses,
+        )
+        places = (
+            (x, y, plane.losses[row][column], plane.top1[row][column])
+            for row, y in enumerate(plane.distances)
+            for column, x in enumerate(plane.distances)
+        )
+        columns = (*plane.directions, "valid_loss", "valid_top1")
+        add("landscape", surface, tables.table(columns, places))
+    if not chunks:
+        return [], []
+    place = open_folder(out or folder.exports, own=out is None)
+    files = [write_whole(place / name, [table]) for name, table in chunks.items()]
+    if not jobs:
+        return files, []
+    try:
+        drawn = pictures.draw(jobs)
+    except RenderError as error:
+        return files, [str(error)]
+    return [*files, *(write_whole(place / name, [made]) for name, made in drawn.items())], []
+
+
+def text(name: str, found: Analysis) -> str:
+    """For people."""
+    after = f"after epoch {found.epoch}, step {found.step}"
+    exact = found.exact_eigenvalue
+    lines = [
+        f"{clean(name)}: {clean(found.source)}, {after}",
+        f"alpha has {found.entries} entries and length {found.alpha_norm:.4g}",
+        "",
+        f"dominant eigenvalue  {found.eigenvalue:.6g}  by Lanczos' method",
+    ]
+    if exact is not None:
+        verdict = "they agree" if found.agrees else "THEY DO NOT AGREE"
+        lines.append(f"                     {exact:.6g}  of the whole Hessian; {verdict}")
+    if found.spectrum:
+        below = sum(value < 0 for value in found.spectrum)
+        lines.append(
+            f"spectrum             {found.spectrum[0]:.4g} to {found.spectrum[-1]:.4g}, "
+            f"{below} of {found.entries} negative, trace {sum(found.spectrum):.4g}"
+        )
+    lines += [
+        "",
+        f"validation           {_nats(found.valid_loss)}, {_percent(found.valid_top1)}",
+        f"                     on {found.images:,} images",
+    ]
+    if found.gap:
+        gap = found.gap
+        lines.append(
+            f"cut to its genotype  {_percent(gap.supernet_top1)} -> {_percent(gap.derived_top1)}; "
+            f"{_percent(gap.renewed_top1)} with running statistics of its own"
+        )
+    for walk in found.walks or []:
+        far = [walk.losses[0], walk.losses[-1]] if walk.distances[0] < 0 else [walk.losses[-1]]
+        lines.append(
+            f"{clean(walk.direction):20} {' and '.join(map(_nats, far))} "
+            f"at distance {walk.distances[-1]:.3g}"
+        )
+    return "\n".join(lines)
+
+
+def _nats(value: float | None) -> str:
+    return f"{value:.4f} nats" if value is not None else "– nats"
+
+
+def _percent(value: float | None) -> str:
+    return f"{value:.2f} %" if value is not None else "– %"
+
+
+def as_plain(found: Analysis, files: list[Path]) -> dict[str, Any]:
+    """For programs."""
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    if plain["gap"]:
+        # When it is written depends on nothing in the log.
+        plain["gap"] = {k: v for k, v in plain["gap"].items() if k not in ("seq", "t", "v", "type")}
+    return plain | {"agrees": found.agrees, "files": [str(file) for file in files]}

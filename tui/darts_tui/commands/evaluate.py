@@ -1,0 +1,194 @@
+"""`darts-tui evaluate`: a network on the test images, told, tabulated and drawn."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from darts_engine.run.errors import ConfigError
+from darts_engine.run.folder import RunFolder, find
+from darts_engine.run.settings import config as configs
+from darts_engine.run.settings.config import Config, SearchConfig
+from darts_tui.commands import start
+from darts_tui.console.safe_text import clean
+from darts_tui.launch.child_program import ask
+
+SHOWN_CLASSES = 20
+# Whose files are written where there is no run to keep them.
+HERE = Path()
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine's answer; `darts_engine.programs.evaluate` says what is in it."""
+
+    test_loss: float | None
+    test_top1: float | None
+    test_top5: float | None
+    per_class: dict[str, float | None]
+    images: int
+    confusion: list[list[int]]
+    dataset: str
+    source: str
+    epoch: int | None
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What is to be evaluated: a run (None for weights from elsewhere) and the config it is by."""
+
+    folder: RunFolder | None
+    config: Config
+    weights: Path | None
+    checkpoint: str = "best"
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        if self.weights is not None:
+            return self.weights.stem
+        assert self.folder is not None
+        return self.folder.name
+
+
+def subject(
+    run: str | None, runs: Path, weights: Path | None, checkpoint: str, given: dict[str, Any]
+) -> Subject:
+    """What the command line means.
+
+    Args:
+        run: as the user calls it; None is the newest, unless there are weights.
+        runs: the folder of runs.
+        weights: a file in the official layout.
+        checkpoint: "best" or "last".
+        given: settings, by dotted key, on top of the run's.
+
+    Raises:
+        ConfigError: settings that make no sense here.
+        RunError: the run or its genotype cannot be found or read.
+    """
+    if run is None and weights is not None:
+        if not {"network.genotype", "network.network"} & given.keys():
+            raise ConfigError(
+                "weights alone do not tell their network",
+                where=str(weights),
+                remedy="name it with --genotype (and --channels, --layers), or name a RUN",
+            )
+        return Subject(None, start.train_config(None, given, runs), weights)
+    folder = find(runs, run)
+    of_network = [key for key in given if key.startswith("network.")]
+    if of_network:
+        raise ConfigError(
+            f"{of_network[0]} is not to be chosen: the run has its network",
+            where=folder.name,
+            remedy="leave out RUN to evaluate --weights of another network",
+        )
+    own = folder.read_config()
+    if isinstance(own, SearchConfig) and weights is not None:
+        raise ConfigError(
+            "a search has no derived network to put the weights into",
+            where=folder.name,
+            remedy=f"leave out RUN and say --genotype run:{folder.name}",
+        )
+    return Subject(folder, configs.override(own, given), weights, checkpoint)
+
+
+def picture_formats(text: str) -> list[str]:
+    """The picture formats in a list with commas.
+
+    Raises:
+        ConfigError: there is no such format.
+    """
+    from darts_tui.export.render import FORMATS
+
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in FORMATS:
+            raise ConfigError(f"there is no format {word!r}", remedy=f"use {', '.join(FORMATS)}")
+    return words
+
+
+def evaluate(chosen: Subject) -> Evaluation:
+    """Ask the engine.
+
+    Raises:
+        EngineDiedError: it could not; carries its words and exit code.
+    """
+    arguments: list[str | Path] = ["--checkpoint", chosen.checkpoint]
+    if chosen.folder is not None:
+        arguments += ["--run", chosen.folder.path]
+    if chosen.weights is not None:
+        arguments += ["--weights", chosen.weights]
+    answer = ask("evaluate", chosen.config, arguments)
+    return msgspec.json.decode(answer, type=Evaluation)
+
+
+def write(
+    chosen: Subject, found: Evaluation, formats: Collection[str], out: Path | None
+) -> tuple[list[Path], list[str]]:
+    """The confusion matrix as pictures and a table; the files, and messages about them.
+
+    Raises:
+        RunError: the folder cannot be written, or a format is unknown.
+    """
+    from darts_tui.export import confusion, pictures
+    from darts_tui.export.files import open_folder, safe_stem
+
+    folder = out or (chosen.folder.exports if chosen.folder else HERE)
+    own = out is None and chosen.folder is not None
+    stem = safe_stem(chosen.name)
+    if chosen.folder and found.dataset != chosen.folder.read_config().data.dataset:
+        stem = safe_stem(f"{stem}-on-{Path(found.dataset).stem}")
+    title = f"{chosen.name}: {found.images:,} test images of {found.dataset}"
+    if found.test_top1 is not None:
+        title += f", top-1 {found.test_top1:.2f} %"
+    picture = pictures.Confusion(
+        title=clean(title, 160),
+        classes=[clean(name, 24) for name in found.per_class],
+        counts=found.confusion,
+    )
+    return confusion.write(picture, f"{stem}-confusion", formats, open_folder(folder, own=own))
+
+
+def text(chosen: Subject, found: Evaluation) -> str:
+    """For people."""
+    after = f", after epoch {found.epoch}" if found.epoch is not None else ""
+    lines = [
+        f"{clean(chosen.name)}: {clean(found.source)}{after}",
+        f"{found.images:,} test images of {clean(found.dataset)}",
+        "",
+        f"test loss  {_figure(found.test_loss, '8.4f')} nats",
+        f"top-1      {_figure(found.test_top1, '8.2f')} %",
+        f"top-5      {_figure(found.test_top5, '8.2f')} %",
+        "",
+    ]
+    names = [clean(name, 24) for name in found.per_class]
+    rows, scores = list(range(len(names))), list(found.per_class.values())
+    if len(rows) > SHOWN_CLASSES:
+        rows.sort(key=lambda row: 101.0 if scores[row] is None else scores[row] or 0.0)
+        rows = rows[:SHOWN_CLASSES]
+        lines.append(f"the {SHOWN_CLASSES} worst of {len(names)} classes (--json has all)")
+    wide = max(5, *(len(names[row]) for row in rows))
+    lines.append(f"{'class':{wide}}  images   top-1 %  most often taken for")
+    for row in rows:
+        counts = found.confusion[row]
+        score = _figure(scores[row], "8.2f")
+        line = f"{names[row]:{wide}}  {sum(counts):>6,}  {score}  {_rival(counts, row, names)}"
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def _rival(counts: list[int], row: int, names: list[str]) -> str:
+    others = [0 if place == row else count for place, count in enumerate(counts)]
+    most = max(others, default=0)
+    return f"{names[others.index(most)]} ({most})" if most else ""
+
+
+def _figure(value: float | None, form: str) -> str:
+    return f"{value:{form}}" if value is not None else f"{'–':>8}"
+
+
+def as_plain(found: Evaluation, files: list[Path]) -> dict[str, Any]:
+    """For programs; the confusion matrix is in the CSV file."""
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    del plain["confusion"]
+    return plain | {"files": [str(file) for file in files]}

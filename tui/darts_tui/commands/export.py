@@ -1,0 +1,44 @@
+"""The `export` command: from what the user calls it to what is exported."""
+
+from pathlib import Path
+from typing import Any
+
+from darts_engine.run.errors import NotFoundError
+from darts_engine.run.folder import RunFolder, find
+from darts_tui.runs.genotypes import RUN_PREFIX, Named, named
+
+
+def export(
+    text: str, runs: Path, *, what: str | None, formats: str, out: Path | None, epoch: int | None
+) -> dict[str, Any]:
+    """Write the pictures and tables; returns the files written and messages about them.
+
+    Raises:
+        NotFoundError: neither a run nor a genotype is called so.
+        RunError: an unknown thing or format, or nothing to export yet.
+    """
+    from darts_tui.export import jobs
+
+    target = _target(text, runs)
+    report = jobs.export(
+        jobs.NamedGenotype(*target) if isinstance(target, Named) else target,
+        what=() if what is None else _words(what),
+        formats=_words(formats),
+        out=out,
+        epoch=epoch,
+    )
+    return {"files": [str(file) for file in report.files], "messages": list(report.messages)}
+
+
+def _target(text: str, runs: Path) -> RunFolder | Named:
+    reference = text.removeprefix(RUN_PREFIX)
+    try:
+        return find(runs, reference)
+    except NotFoundError:
+        if reference != text:
+            raise
+    return named(text, runs)
+
+
+def _words(text: str) -> list[str]:
+    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))

@@ -1,0 +1,29 @@
+"""Bringing a terminal back to order after a full-screen program left it in disorder."""
+
+import subprocess
+import sys
+
+from darts_engine.run.errors import ExitCode
+from darts_tui.console.console import tell
+
+# In order: end a synchronised update, leave the alternate screen, no mouse reports (five kinds),
+# no focus reports, no bracketed paste, pop the keyboard protocol, wrap lines, show the cursor,
+# plain colours.
+RESET = (
+    "\x1b[?2026l\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l"
+    "\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[?7h\x1b[?25h\x1b[0m\r"
+)
+
+
+def reset() -> int:
+    """Send what undoes a full-screen program's modes; nothing when stdout is no terminal."""
+    if not sys.stdout.isatty():
+        tell("stdout is not a terminal; nothing was sent")
+        return ExitCode.OK
+    sys.stdout.write(RESET)
+    sys.stdout.flush()
+    try:
+        subprocess.run(["stty", "sane"], stdin=sys.stdout, check=False, stderr=subprocess.DEVNULL)
+    except OSError:
+        tell("there is no stty here; type 'reset' if keys still do not show")
+    return ExitCode.OK

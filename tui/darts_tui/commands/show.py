@@ -1,0 +1,133 @@
+"""A genotype or network on the command line: its cells, its text and its size."""
+
+from typing import Any
+
+from darts_engine.run.architecture import nasbench, networks
+from darts_engine.run.architecture.genotype import DARTS, NASBENCH101, NASBENCH201, OUTPUT, Genotype
+from darts_engine.run.architecture.networks import WideShape
+from darts_engine.run.architecture.size import PRESETS, Size, wide_resnet_size
+from darts_engine.run.errors import ConfigError
+
+FORMS = {NASBENCH101: "NAS-Bench-101", NASBENCH201: "NAS-Bench-201"}
+
+
+def describe(genotype: Genotype, size: Size) -> dict[str, Any]:
+    """What `show --json` prints."""
+    return {
+        "genotype": genotype.to_json(),
+        "text": genotype.text(),
+        "parameters": size.parameters,
+        "parameters_with_auxiliary": size.parameters_with_auxiliary,
+        "multiply_adds": size.multiply_adds,
+    }
+
+
+def wide_shape(name: str, network: str, channels: int | None, layers: int | None) -> WideShape:
+    """The wide ResNet of a name, as `show` was asked for it.
+
+    Raises:
+        ConfigError: there is none, or it was given what only derived networks have.
+    """
+    if network != "cifar" or channels is not None or layers is not None:
+        raise ConfigError(
+            "a wide ResNet has no --network, --channels or --layers",
+            remedy="its name says all: wrn-DEPTH-WIDTH",
+        )
+    shape = networks.parse(name)
+    assert shape is not None
+    return shape
+
+
+def describe_wide(shape: WideShape, classes: int | None) -> dict[str, Any]:
+    """What `show --json` prints of a wide ResNet; it has no auxiliary head."""
+    size = wide_resnet_size(shape, classes or 10)
+    return {
+        "network": shape.name,
+        "depth": shape.depth,
+        "width": shape.width,
+        "parameters": size.parameters,
+        "parameters_with_auxiliary": size.parameters_with_auxiliary,
+        "multiply_adds": size.multiply_adds,
+    }
+
+
+def wide_text(shape: WideShape, classes: int | None) -> str:
+    """A wide ResNet for people."""
+    size = wide_resnet_size(shape, classes or 10)
+    channels = ", ".join(map(str, shape.channels))
+    return (
+        f"wide ResNet of depth {shape.depth} and width {shape.width}: "
+        f"3 groups of {shape.blocks} blocks, {channels} channels\n"
+        f"{classes or 10} classes, images of 32 x 32\n" + _counts(size)
+    )
+
+
+def describe_derived(genotype: Genotype) -> dict[str, Any]:
+    """What `derive --json` prints: edges by strength, as published."""
+    if genotype.form != DARTS:
+        return genotype.to_json() | {"text": genotype.text()}
+    return {
+        "normal": [list(part) for part in genotype.normal],
+        "reduce": [list(part) for part in genotype.reduce],
+        "text": genotype.text(),
+    }
+
+
+def cells_text(genotype: Genotype) -> str:
+    """The cells for people, a line per node."""
+    if genotype.form == NASBENCH101:
+        return _nodes_text(genotype)
+    lines = []
+    for cell in genotype.cells:
+        _, concat = genotype.cell(cell)
+        if genotype.form == NASBENCH201:
+            lines.append(f"{cell}, input is state 0, output is state {concat[0]}")
+        else:
+            lines.append(f"{cell} cell, output joins states {', '.join(map(str, concat))}")
+        edges = genotype.edges(cell)
+        for node in sorted({edge.node for edge in edges}):
+            parts = [f"{e.operation}({e.input})" for e in edges if e.node == node]
+            lines.append(f"  state {node} = " + " + ".join(parts))
+    return "\n".join(lines)
+
+
+def _nodes_text(genotype: Genotype) -> str:
+    """A cell whose nodes compute, and which states each takes."""
+    lines = ["cell, its nodes compute"]
+    edges = genotype.edges("cell")
+    for node in sorted({edge.node for edge in edges}):
+        into = [edge for edge in edges if edge.node == node]
+        taken = ", ".join("input" if edge.input == 0 else f"node {edge.input}" for edge in into)
+        operation = into[0].operation
+        what = OUTPUT if operation == OUTPUT else f"node {node} = {operation}"
+        lines.append(f"  {what} <- {taken}")
+    return "\n".join(lines)
+
+
+def size_text(
+    size: Size,
+    form: str,
+    network: str,
+    channels: int | None,
+    layers: int | None,
+    classes: int | None,
+) -> str:
+    """The size for people, with the network it is of; `form` is the genotype's."""
+    preset = PRESETS[network]
+    name, width, depth = f"{network} network", preset.channels, preset.layers
+    if form != DARTS:
+        name = f"network of {FORMS[form]}"
+        width, depth = nasbench.CHANNELS[form], nasbench.LAYERS[form]
+    what = (
+        f"{name}, C={channels or width}, {layers or depth} cells, "
+        f"{classes or preset.classes} classes"
+    )
+    return f"{what}\n" + _counts(size)
+
+
+def _counts(size: Size) -> str:
+    lines = [f"  parameters     {size.parameters:>13,}  ({size.parameters / 1e6:.2f} M)"]
+    if size.parameters_with_auxiliary != size.parameters:
+        lines.append(f"  with auxiliary {size.parameters_with_auxiliary:>13,}")
+    lines.append(f"  multiply-adds  {size.multiply_adds:>13,}  ({size.multiply_adds / 1e6:.0f} M)")
+    return "\n".join(lines)

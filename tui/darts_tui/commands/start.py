@@ -1,0 +1,164 @@
+"""Starting new runs and taking ended ones up again."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from darts_engine.run import commands
+from darts_engine.run.architecture.networks import GENOTYPE
+from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundError
+from darts_engine.run.folder import RunFolder, create
+from darts_engine.run.settings import catalog, config, recipes
+from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
+from darts_tui.commands.watch import Watching, settled, watch
+from darts_tui.console.console import say, tell
+from darts_tui.launch import engine_process
+from darts_tui.runs.genotypes import RUN_PREFIX, resolve
+from darts_tui.runs.naming import command
+from darts_tui.runs.send import send
+from darts_tui.runs.summary import end, look
+
+NEWEST = f"{RUN_PREFIX}latest"
+
+
+def search_config(file: Path | None, given: dict[str, Any]) -> SearchConfig:
+    """The config of a search: defaults, then the file, then the options given.
+
+    Raises:
+        ConfigError: a setting that cannot be, or the file is of a training.
+    """
+    chosen = gathered("search", file, given)
+    assert isinstance(chosen, SearchConfig)
+    return chosen
+
+
+def train_config(file: Path | None, given: dict[str, Any], runs: Path) -> TrainConfig:
+    """The config of a training, with its genotype written out in full.
+
+    Raises:
+        ConfigError: a setting that cannot be, or the file is of a search.
+        RunError: the genotype cannot be found or read.
+    """
+    chosen = gathered("train", file, given)
+    assert isinstance(chosen, TrainConfig)
+    network = chosen.network
+    if network.network == GENOTYPE:
+        text = resolve(network.genotype or NEWEST, runs).text()
+    elif "network.genotype" in given:
+        raise ConfigError(
+            f"{network.network} has no genotype", remedy="leave out --genotype or --network"
+        )
+    else:
+        text = ""
+    weights = _present(network.weights) if network.weights else ""
+    full = config.override(chosen, {"network.genotype": text, "network.weights": weights})
+    assert isinstance(full, TrainConfig)
+    return full
+
+
+def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
+    """The config of a kind of run: defaults, then the recipe, the file, and the options given.
+
+    Raises:
+        ConfigError: a setting that cannot be, or file or recipe are of the other kind.
+        NotFoundError: there is no such recipe, data set or search space.
+    """
+    written = config.read_plain(file) if file else {"kind": kind}
+    its_kind = written.get("kind", "search")
+    if its_kind != kind and its_kind in config.KINDS:
+        raise ConfigError(
+            f"this is the config of a {its_kind}, not of a {kind}",
+            where=str(file),
+            remedy=f"use 'darts-tui {its_kind} --config {file}'",
+        )
+    recipe = given.get(recipes.KEY, recipes.named_in(written))
+    basis = recipes.settings(recipe, kind) if recipe else {}
+    chosen = config.from_plain(recipes.merged(basis, written), where=str(file or ""))
+    chosen = config.override(chosen, given)
+    data = chosen.data
+    # Before there is a run folder, which would have to be removed for another try.
+    catalog.entry("data set", catalog.DATASETS, data.dataset.partition(":")[0])
+    paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": _folder(data.data_dir)}
+    if isinstance(chosen, SearchConfig):
+        catalog.entry("search space", catalog.SPACES, chosen.space.space)
+        paths["search.tables"] = _folder(chosen.search.tables)
+        paths["search.surrogate"] = _folder(chosen.search.surrogate)
+    return config.override(chosen, paths)
+
+
+def _folder(path: str) -> str:
+    """A path that holds wherever the run is resumed from; empty stays empty."""
+    return str(Path(path).expanduser().absolute()) if path else ""
+
+
+def _present(file: str) -> str:
+    """The absolute path of a file of weights.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    path = Path(file).expanduser().absolute()
+    if not path.is_file():
+        raise NotFoundError("there is no such file of weights", where=str(path))
+    return str(path)
+
+
+def _absolute(dataset: str) -> str:
+    """A data set of the user's own with a path that holds wherever the run is resumed from."""
+    source, colon, path = dataset.partition(":")
+    return f"{source}:{Path(path).expanduser().absolute()}" if colon and path else dataset
+
+
+def launch(runs: Path, name: str | None, chosen: Config, how: Watching, nproc: int = 1) -> int:
+    """Make the run's folder, start its engine, and show it or leave.
+
+    Raises:
+        ConfigError: the dashboard is wanted where there is no terminal.
+        RunError: the folder cannot be made or the engine ended at once.
+    """
+    how = settled(how)
+    return _start(create(runs, name, chosen), chosen, how, nproc)
+
+
+def resume(folder: RunFolder, how: Watching, nproc: int = 1) -> int:
+    """Do what going on means in the run's state; an engine that lives keeps its processes.
+
+    Raises:
+        BusyError: its engine lives but can take no wish now.
+        RunError: it cannot be started.
+    """
+    how = settled(how)
+    _, state = look(folder)
+    match state:
+        case "paused":
+            say(send(folder, commands.wish(commands.Resume)))
+        case "finished":
+            say(f"{folder.name} is finished; there is nothing left to do")
+        case "running" | "starting":
+            say(f"{folder.name} is running; watch it with {command('attach', folder)}")
+        case "stopping" | "stalled":
+            raise _busy(folder, state)
+        case _:
+            return _start(folder, folder.read_config(), how, nproc)
+    return ExitCode.OK
+
+
+def _busy(folder: RunFolder, state: str) -> BusyError:
+    record = folder.read_engine()
+    who = f" (pid {record.pid} on {record.host})" if record else ""
+    remedy = "try again when it has ended"
+    if state == "stalled":
+        remedy = "it holds the run without a sign of life: continue or kill that process first"
+    return BusyError(
+        f"the engine of {folder.name} is {state}{who}", where=str(folder.path), remedy=remedy
+    )
+
+
+def _start(folder: RunFolder, chosen: Config, how: Watching, nproc: int) -> int:
+    offset = end(folder)
+    engine = engine_process.start(folder, chosen, nproc=nproc)
+    if how.detach:
+        say(folder.name)
+        return ExitCode.OK
+    tell(f"run {folder.name} in {os.path.relpath(folder.path)}")
+    return watch(folder, how, engine, offset)

@@ -1,0 +1,78 @@
+"""How commands speak: JSON and lines on stdout, errors in three lines on stderr, all harmless."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from darts_engine.run.errors import ExitCode, RunError
+from darts_tui.console.safe_text import clean
+
+LONGEST_LINE = 500
+
+
+def tell(text: str) -> None:
+    """A line on stderr, harmless whatever is in it."""
+    print(clean(text, LONGEST_LINE), file=sys.stderr, flush=True)
+
+
+def say(text: object) -> None:
+    """A line on stdout, harmless whatever is in it."""
+    print(clean(text))
+
+
+def print_json(value: Any) -> None:
+    """A value for programs. ASCII only: no control or direction character reaches a terminal."""
+    print(json.dumps(value, indent=2))
+
+
+def complain(error: RunError, code: int | None = None) -> int:
+    """Tell an error in at most three lines, and give its exit code (or `code`) back."""
+    for line in (error.what, error.where, error.remedy):
+        if line:
+            tell(line)
+    return int(error.exit_code if code is None else code)
+
+
+def complain_of_use(error: typer.TyperException) -> int:
+    """Tell what is wrong with a command line, and where its help is."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "darts-tui"
+    # Without any argument typer has printed the help and has nothing more to say.
+    if error.message:
+        complain(RunError(error.format_message(), remedy=f"'{path} --help' says what there is"))
+    return ExitCode.USAGE
+
+
+def confess(error: Exception) -> None:
+    """Tell of a fault of our own: one line that names the file with the traceback."""
+    text = "".join(traceback.format_exception(error))
+    path = _save(text)
+    where = f"the traceback is in {path}" if path else "run it again with --debug to see where"
+    tell(f"darts-tui failed: {type(error).__name__}: {clean(error, 200)}; {where}")
+
+
+def _save(text: str) -> Path | None:
+    name = f"darts-tui-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    for folder in (_state_folder, lambda: Path(tempfile.gettempdir())):
+        try:
+            path = folder() / name
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+                file.write(text)
+        except (OSError, RuntimeError):
+            continue
+        return path
+    return None
+
+
+def _state_folder() -> Path:
+    from platformdirs import user_log_path
+
+    return user_log_path("darts-tui", ensure_exists=True)

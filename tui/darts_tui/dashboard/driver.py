@@ -1,0 +1,101 @@
+"""Textual's terminal driver with an input thread that survives any bytes.
+
+After tmux is detached and attached again it may report the mouse in the old X10 form, whose
+coordinates are raw bytes: Textual decodes them as UTF-8 and crashes
+(https://github.com/Textualize/textual/issues/6668), or takes a coordinate for a key. Here such
+reports are dropped before decoding, and what still is not UTF-8 becomes U+FFFD.
+
+Answers to questions that another program asked (OSC and DCS strings, as a terminal's colours) come
+as late as the terminal likes. Textual would take one for keys, of which ":" opens the palette.
+"""
+
+import codecs
+import contextlib
+import logging
+import os
+import re
+import select
+
+from textual._parser import ParseError
+from textual._xterm_parser import XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+
+from darts_tui.console.safe_text import clean
+
+log = logging.getLogger(__name__)
+
+READ_BYTES = 4096
+NOTIFICATION = 160
+POLL_S = 0.1
+# A paste whose end was lost would swallow every key; so many quiet polls end it.
+QUIET_POLLS = 5
+PASTE_END = "\x1b[201~"
+_NO_KEYS = re.compile(rb"\x1b\[M[\x20-\xff]{3}|\x1b[\]P][^\x07\x1b]{1,256}(?:\x07|\x1b\\)")
+_TORN = re.compile(rb"(?:\x1b\[M[\x20-\xff]{0,2}|\x1b[\]P][^\x07\x1b]{0,256}\x1b?)\Z")
+
+
+class InputFilter:
+    """Bytes from a terminal in, text without X10 mouse reports and answers out."""
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._kept = b""
+
+    def feed(self, data: bytes) -> str:
+        """The text of these bytes; a report cut in two is kept until its end arrives."""
+        data = _NO_KEYS.sub(b"", self._kept + data)
+        torn = _TORN.search(data)
+        self._kept = data[torn.start() :] if torn else b""
+        return self._decode(data[: torn.start()] if torn else data)
+
+    def idle(self) -> None:
+        """Nothing has come for a while: a report that was cut will not be completed."""
+        self._kept = b""
+
+
+class SafeDriver(LinuxDriver):
+    """The Linux and macOS driver with `InputFilter` in front of its parser."""
+
+    def notify_desktop(self, text: str) -> None:
+        """Ask the terminal for a desktop notification (OSC 9); those that cannot ignore it."""
+        self.write(f"\x1b]9;darts-tui: {clean(text, NOTIFICATION)}\x07")
+        self.flush()
+
+    def run_input_thread(self) -> None:
+        """Read keys and mouse until the app leaves."""
+        parser = XTermParser(self._debug)
+        source, quiet = InputFilter(), 0
+        while not self.exit_event.is_set():
+            ready, _, _ = select.select([self.fileno], [], [], POLL_S)
+            quiet = 0 if ready else quiet + 1
+            if ready:
+                data = os.read(self.fileno, READ_BYTES)
+                if not data:
+                    # The terminal is gone; the hang-up signal ends the app.
+                    self.exit_event.wait(POLL_S)
+                # Feeding the parser nothing would tell it that no more is to come.
+                if text := source.feed(data):
+                    parser = self._take(parser, text)
+            else:
+                source.idle()
+                if quiet == QUIET_POLLS:
+                    parser = self._take(parser, PASTE_END)
+            for event in parser.tick():
+                self.process_message(event)
+        with contextlib.suppress(EOFError, ParseError):
+            for _ in parser.feed(""):
+                pass
+
+    def _take(self, parser: XTermParser, text: str) -> XTermParser:
+        """Pass on what the text means; the parser to go on with.
+
+        Reports that no terminal should send, as a window of no columns, break Textual's parser;
+        a new one takes the old one's place.
+        """
+        try:
+            for event in parser.feed(text):
+                self.process_message(event)
+        except Exception:
+            log.exception("what the terminal sent makes no sense: %r", text[:200])
+            return XTermParser(self._debug)
+        return parser

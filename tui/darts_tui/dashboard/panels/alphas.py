@@ -1,0 +1,140 @@
+"""The architecture weights of one cell as a heatmap: what the search thinks, edge by edge."""
+
+from darts_engine.run.architecture.derivation import NONE
+from darts_engine.run.architecture.kept import kept_columns, row_counts, row_labels, strongest
+from darts_engine.run.events import AlphaSampled, CellLayout, Matrix
+from darts_engine.run.state import RunState
+from darts_tui.console.event_text import heading, short_operation
+from darts_tui.console.safe_text import clean
+from darts_tui.dashboard.panels.panel import Content, Panel
+from darts_tui.dashboard.panels.view import View
+from darts_tui.dashboard.widgets.heatmap import Heat, Row, draw, entropy, legend, scale_of
+from darts_tui.dashboard.widgets.lines import Line, Span
+
+SKIP = "skip_connect"
+
+
+class AlphaPanel(Panel):
+    """Heatmap of the cell with index `cell`, or of the one the user flips to."""
+
+    def __init__(self, cell: int | None = None, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._cell = cell
+        self._winners: dict[tuple[str, int, bool], tuple[AlphaSampled, list[tuple[int, ...]]]] = {}
+
+    def content(self, view: View, width: int, height: int) -> Content:
+        """The heatmap, or what is being waited for."""
+        del height
+        layout = self._layout(view)
+        sample = view.state.alpha_at(view.epoch)
+        if layout is None:
+            return Content([(Span("this run has no alpha", "muted"),)])
+        title = (Span(clean(heading(layout.name), 30), "bold"),)
+        if sample is None or layout.name not in sample.weights:
+            return Content([(Span("waiting for the first alpha", "muted"),)], title=title)
+        low, high = scale_of([row for m in sample.weights.values() for row in m])
+        heat = Heat(
+            [clean(name) for name in layout.operations],
+            [clean(short_operation(name)) for name in layout.operations],
+            self._rows(view, layout, sample.weights[layout.name]),
+            low,
+            high,
+            "edge" if layout.shows == "edges" else "node",
+        )
+        head, rows = draw(heat, width)
+        status = (Span(f"epoch {sample.epoch}", "muted"),)
+        foot = [legend(heat, width, _summary(heat, layout))]
+        flip = Span(self._other(view, layout), "muted", "app.next_cell")
+        details = (*title, Span("  mixing weights", "muted"), flip)
+        return Content(rows, head=[head], foot=foot, title=details, status=status)
+
+    def _other(self, view: View, layout: CellLayout) -> str:
+        """What the key n shows, where there is room for one of several."""
+        cells = view.state.started.cells if view.state.started else []
+        if self._cell is not None or len(cells) < 2:
+            return ""
+        following = cells[(cells.index(layout) + 1) % len(cells)]
+        return f"  n {'other cell' if layout.shows == 'edges' else clean(following.name, 20)}"
+
+    def _layout(self, view: View) -> CellLayout | None:
+        cells = view.state.started.cells if view.state.started else []
+        if not cells:
+            return None
+        index = view.cell % len(cells) if self._cell is None else self._cell
+        return cells[index] if index < len(cells) else None
+
+    def _rows(self, view: View, layout: CellLayout, weights: Matrix) -> list[Row]:
+        derived = view.state.genotype_at(view.epoch)
+        kept = kept_columns(layout, derived.genotype if derived else None)
+        labels = row_labels(layout)
+        stable = self._stable(view, layout)
+        return [
+            Row(
+                clean(labels[place], 20),
+                row[: layout.edges[place][1]] if layout.shows == "parents" else row,
+                kept[place],
+                any(name != NONE for name in _names(layout, kept[place])),
+                stable[place],
+            )
+            for place, row in enumerate(weights[: min(len(labels), len(layout.edges))])
+        ]
+
+    def _stable(self, view: View, layout: CellLayout) -> list[int]:
+        """For each row: epochs since what is strongest in it last changed."""
+        epochs = sorted(e for e in view.state.epoch_alphas if e <= view.at_epoch)
+        out = [0] * len(layout.edges)
+        if not epochs:
+            return out
+        newest = self._winners_of(view.state, epochs[-1], layout)
+        open_edges = set(range(len(layout.edges)))
+        for epoch in reversed(epochs):
+            winners = self._winners_of(view.state, epoch, layout)
+            open_edges = {e for e in open_edges if winners[e] == newest[e]}
+            if not open_edges:
+                break
+            for edge in open_edges:
+                out[edge] = epochs[-1] - epoch
+        return out
+
+    def _winners_of(self, state: RunState, epoch: int, layout: CellLayout) -> list[tuple[int, ...]]:
+        """The strongest columns of each row, looked up once for each sample."""
+        sample = state.epoch_alphas[epoch]
+        # Before the first derivation it is not known how many parents a node keeps.
+        key = (layout.name, epoch, state.genotype is None)
+        found = self._winners.get(key)
+        if found is None or found[0] is not sample:
+            found = self._winners[key] = (sample, winners(state, layout, sample))
+        return found[1]
+
+
+def winners(state: RunState, layout: CellLayout, sample: AlphaSampled) -> list[tuple[int, ...]]:
+    """The columns that a derivation would take from each row of a sample, in their order.
+
+    What a damaged log lacks has none.
+    """
+    rows = sample.weights.get(layout.name, [])
+    # The number of parents is the space's, whichever genotype tells it.
+    counts = row_counts(layout, state.genotype.genotype if state.genotype else None)
+    found = [
+        tuple(sorted(strongest(row, layout, count)))
+        for row, count in zip(rows, counts, strict=False)
+    ]
+    return found + [()] * (len(layout.edges) - len(found))
+
+
+def _names(layout: CellLayout, columns: tuple[int, ...]) -> list[str]:
+    return [layout.operations[column] for column in columns if column < len(layout.operations)]
+
+
+def _summary(heat: Heat, layout: CellLayout) -> Line:
+    kept = [row for row in heat.rows if row.is_kept]
+    spans: list[Span] = []
+    if SKIP in layout.operations and kept:
+        skips = sum(layout.operations.index(SKIP) in row.derived for row in kept)
+        role = "warning" if 2 * skips > len(kept) else "muted"
+        mark = "▲ " if 2 * skips > len(kept) else ""
+        spans.append(Span(f"{mark}skips {skips}/{len(kept)}", role))
+    entropies = [h for row in heat.rows if (h := entropy(row.weights)) is not None]
+    if entropies:
+        spans.append(Span(f"   mean H {sum(entropies) / len(entropies):.2f}", "muted"))
+    return tuple(spans)

@@ -1,0 +1,168 @@
+"""Loss and accuracy over the epochs."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from darts_tui.dashboard.panels.panel import Content, Panel
+from darts_tui.dashboard.panels.view import View
+from darts_tui.dashboard.widgets.curve import (
+    Curve,
+    Plot,
+    draw,
+    linear_axis,
+    log_axis,
+    smooth,
+    x_end,
+)
+from darts_tui.dashboard.widgets.lines import Line, Span
+
+TRAIN, VALID, BESIDE = "series-0", "series-1", "series-2"
+
+# Among five classes every image is among the first five.
+TOP = 5
+
+
+def valid_name(view: View) -> str:
+    """What the second curve is: images that alpha learns from or held-out ones, or test images."""
+    started = view.state.started
+    return "test" if view.is_training and started and "test" in started.images else "valid"
+
+
+def has_top5(view: View) -> bool:
+    """Whether the accuracy among the first five says anything: in a training, of many classes."""
+    started = view.state.started
+    return view.is_training and started is not None and len(started.classes) > TOP
+
+
+def _points(view: View, name: str) -> tuple[list[float], list[float]]:
+    """One figure of all epochs that have it."""
+    pairs = [
+        (float(done.epoch), value)
+        for done in view.state.epochs
+        if (value := getattr(done, name)) is not None
+    ]
+    return [x for x, _ in pairs], [y for _, y in pairs]
+
+
+def _at(xs: Sequence[float], ys: Sequence[float], epoch: int | None) -> float | None:
+    """The newest value, or the one of the epoch looked at."""
+    if epoch is None:
+        return ys[-1] if ys else None
+    return next((y for x, y in zip(reversed(xs), reversed(ys), strict=True) if x <= epoch), None)
+
+
+def _legend(entries: Sequence[tuple[str, str, str]]) -> Line:
+    spans: list[Span] = []
+    gap = " " * (3 if len(entries) < 3 else 2)
+    for name, role, value in entries:
+        spans += [Span("━ ", role), Span(f"{name} ", "muted"), Span(f"{value}{gap}", "")]
+    return tuple(spans)
+
+
+class LossPanel(Panel):
+    """Cross entropy of training steps and each epoch's validation, and the auxiliary head's."""
+
+    TITLE: ClassVar[str] = "Loss"
+
+    def content(self, view: View, width: int, height: int) -> Content:
+        """The curves, smoothed and scaled as asked."""
+        state = view.state
+        per_epoch = state.started.steps_per_epoch if state.started else 0
+        train_x = [x / max(1, per_epoch) for x in state.train_loss.x]
+        train_y = state.train_loss.y
+        valid_x, valid_y = _points(view, "valid_loss")
+        if not train_y and not valid_y:
+            return Content([(Span("waiting for the first steps", "muted"),)])
+        beside_x, beside_y = _points(view, "auxiliary_loss")
+        entries = [
+            ("train", TRAIN, _loss_text(_at(train_x, train_y, view.epoch))),
+            (valid_name(view), VALID, _loss_text(_at(valid_x, valid_y, view.epoch))),
+        ]
+        if beside_y:
+            # The auxiliary head's, of the training images.
+            entries.append(("aux", BESIDE, _loss_text(_at(beside_x, beside_y, view.epoch))))
+        title = _legend(entries)
+        if view.smoothing:
+            train_y, valid_y, beside_y = (
+                smooth(values, view.smoothing) for values in (train_y, valid_y, beside_y)
+            )
+        values = [*train_y, *valid_y, *beside_y]
+        low, high, ticks = (
+            log_axis(values) if view.log_loss else linear_axis([0.0, *values], height - 1)
+        )
+        plot = Plot(
+            [
+                Curve(beside_x, beside_y, BESIDE),
+                Curve(train_x, train_y, TRAIN),
+                Curve(valid_x, valid_y, VALID),
+            ],
+            x_end(view.state.total_epochs, view.epochs_done),
+            low,
+            high,
+            log=view.log_loss,
+            cursor=view.epoch,
+            glyphs=view.glyphs,
+            ticks=ticks,
+        )
+        return Content(draw(plot, width, height), title=title, status=_options(view))
+
+
+class AccuracyPanel(Panel):
+    """Accuracy after each epoch, the best one marked; in a training top-5 too."""
+
+    TITLE: ClassVar[str] = "Accuracy %"
+
+    def content(self, view: View, width: int, height: int) -> Content:
+        """The curves, and the best epoch in the frame."""
+        train_x, train_y = _points(view, "train_top1")
+        valid_x, valid_y = _points(view, "valid_top1")
+        if not train_y and not valid_y:
+            text = f"the first epoch is not over: step {view.state.step} of {view.state.steps}"
+            return Content([(Span(text, "muted"),)])
+        beside_x, beside_y = _points(view, "valid_top5") if has_top5(view) else ([], [])
+        entries = [
+            ("train", TRAIN, _percent_text(_at(train_x, train_y, view.epoch))),
+            (valid_name(view), VALID, _percent_text(_at(valid_x, valid_y, view.epoch))),
+        ]
+        if beside_y:
+            entries.append(("top-5", BESIDE, _percent_text(_at(beside_x, beside_y, view.epoch))))
+        title = _legend(entries)
+        if view.smoothing:
+            train_y, valid_y, beside_y = (
+                smooth(values, view.smoothing) for values in (train_y, valid_y, beside_y)
+            )
+        low, high, ticks = linear_axis([*train_y, *valid_y, *beside_y, 100.0], height - 1)
+        best = view.state.best
+        plot = Plot(
+            [
+                Curve(beside_x, beside_y, BESIDE),
+                Curve(train_x, train_y, TRAIN),
+                Curve(valid_x, valid_y, VALID),
+            ],
+            x_end(view.state.total_epochs, view.epochs_done),
+            max(0.0, low),
+            min(100.0, high),
+            best=(best.epoch, best.valid_top1) if best and best.valid_top1 is not None else None,
+            cursor=view.epoch,
+            glyphs=view.glyphs,
+            ticks=ticks,
+        )
+        status = _options(view)
+        if best and best.valid_top1 is not None:
+            epoch = f"{best.epoch}" if beside_y else f"epoch {best.epoch}"
+            status = (Span("◆ ", "bold"), Span(f"best {best.valid_top1:.1f} at {epoch}", "muted"))
+        return Content(draw(plot, width, height), title=title, status=status)
+
+
+def _loss_text(value: float | None) -> str:
+    return "    –" if value is None else f"{value:5.3f}"
+
+
+def _percent_text(value: float | None) -> str:
+    return "   –" if value is None else f"{value:4.1f}"
+
+
+def _options(view: View) -> Line:
+    parts = [f"smoothed {view.smoothing:g}"] if view.smoothing else []
+    parts += ["log"] if view.log_loss else []
+    return (Span(" · ".join(parts), "muted"),) if parts else ()

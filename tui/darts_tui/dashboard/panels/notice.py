@@ -1,0 +1,93 @@
+"""What to do when there is no engine to watch: it starts, it ended, it died, it hangs."""
+
+from darts_engine.run import events
+from darts_tui.console.event_text import human_seconds
+from darts_tui.console.safe_text import clean
+from darts_tui.dashboard.panels.panel import Content, Panel
+from darts_tui.dashboard.panels.view import View
+from darts_tui.dashboard.widgets.lines import EMPTY, Line, Span
+
+TAIL_LINES = 3
+SPEAKS_OF = ("dead", "failed", "stalled", "stopped")
+
+
+class NoticePanel(Panel):
+    """A few lines on top of the panels: what happened and the command that goes on."""
+
+    TITLE = "Engine"
+
+    def wanted_height(self, view: View) -> int:
+        """Rows with the frame: as much as there is to say."""
+        return len(_story(view)) + 2
+
+    def content(self, view: View, width: int, height: int) -> Content:
+        """The story, the remedy, the end of engine.log."""
+        del width, height
+        return Content(_story(view))
+
+
+class StartingPanel(Panel):
+    """Before the first fact: for how long, and what the engine's own output says."""
+
+    TITLE = "Engine"
+
+    def content(self, view: View, width: int, height: int) -> Content:
+        """A calm card; importing torch takes seconds."""
+        del width
+        if view.live in SPEAKS_OF:
+            rows = _story(view)
+        elif view.state.download:
+            rows = [_download(view.state.download)]
+        else:
+            rows = [
+                (Span("The engine is starting. ", "bold"), Span("Importing torch takes seconds.")),
+            ]
+        if view.live not in SPEAKS_OF:
+            rows.append((Span("q leaves it alone: it goes on without a watcher.", "muted"),))
+        room = max(0, height - len(rows) - 2)
+        tail = [_tail_line(line) for line in view.engine_tail[-room:]] if room else []
+        head: list[Line] = [EMPTY, (Span("engine.log", "muted"),)] if tail else []
+        return Content([*rows, *head, *tail])
+
+
+def _tail_line(line: str) -> Line:
+    return (Span("  " + clean(line), "muted"),)
+
+
+def _download(event: events.DownloadProgressed) -> Line:
+    done, total = event.done_bytes / 1e6, event.total_bytes / 1e6
+    percent = f" {done / total:.0%}" if total else ""
+    return (
+        Span("Fetching ", "bold"),
+        Span(clean(event.file) + percent),
+        Span(f"  {done:.0f} of {total:.0f} MB", "muted"),
+    )
+
+
+def _resume(view: View) -> Line:
+    return (
+        Span("Go on with  ", "muted"),
+        Span(f"darts-tui resume {clean(view.name)}", "accent bold"),
+    )
+
+
+def _story(view: View) -> list[Line]:
+    state = view.state
+    where = f"epoch {state.epoch}, step {state.step}"
+    tail = [_tail_line(line) for line in view.engine_tail[-TAIL_LINES:]]
+    if view.live == "failed" and state.failure:
+        first, *more = [clean(line) for line in state.failure.message.splitlines()] or [""]
+        rows: list[Line] = [(Span("Failed: ", "error bold"), Span(first))]
+        rows += [(Span("        " + line, "muted"),) for line in more[:2]]
+        return [*rows, _resume(view), *tail]
+    if view.live == "dead":
+        said = "The engine is gone without a word (killed, or the machine went down)"
+        return [(Span(said, "error bold"), Span(f", last heard at {where}.")), _resume(view), *tail]
+    if view.live == "stalled":
+        age = human_seconds(view.heartbeat_s or 0.0)
+        said = f"The engine's process is there but has said nothing for {age}"
+        hint = "It may be stopped (ctrl+z, SIGSTOP), swapping, or waiting for a disk."
+        return [(Span(said, "warning bold"), Span(f", {where}.")), (Span(hint, "muted"),), *tail]
+    if view.live == "stopped":
+        return [(Span("Stopped", "bold"), Span(f" at {where}.  "), *_resume(view))]
+    return []

@@ -1,0 +1,143 @@
+"""The frame that all panels share: title, scrolling, and what happens when one of them fails."""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.events import MouseScrollDown, MouseScrollUp, Resize
+
+from darts_tui.console.safe_text import clean
+from darts_tui.dashboard.panels.view import View
+from darts_tui.dashboard.widgets.lines import EMPTY, Line, LinesView, Span, fit, width_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a panel says: `rows` scroll between `head` and `foot`; `status` sits in the frame."""
+
+    rows: Sequence[Line]
+    head: Sequence[Line] = ()
+    foot: Sequence[Line] = ()
+    title: Line = EMPTY
+    status: Line = EMPTY
+
+
+class Panel(LinesView, can_focus=True):
+    """A framed view of one aspect of a run.
+
+    A subclass gives `TITLE` and `content`. If that raises, the panel says so in one line, the
+    traceback goes to the log file, and all other panels live on.
+    """
+
+    TITLE: ClassVar[str] = ""
+    FOLLOWS_END: ClassVar[bool] = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "scroll_rows(-1)", show=False),
+        Binding("down,j", "scroll_rows(1)", show=False),
+        Binding("pageup", "scroll_rows(-10)", show=False),
+        Binding("pagedown", "scroll_rows(10)", show=False),
+        Binding("home", "scroll_rows(-1000000)", show=False),
+        Binding("end", "scroll_rows(1000000)", show=False),
+    ]
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
+        self._view: View | None = None
+        self._top = 0
+        self._follow = self.FOLLOWS_END
+        self._most = 0
+        self._failed = False
+
+    @abstractmethod
+    def content(self, view: View, width: int, height: int) -> Content:
+        """What to show in `width` x `height` cells inside the frame."""
+
+    def show(self, view: View) -> None:
+        """Look at the run again."""
+        self._view = view
+        self._rebuild()
+
+    def on_resize(self, event: Resize) -> None:
+        """Lay out again for the new size."""
+        del event
+        self._rebuild()
+
+    def watch_has_focus(self, focused: bool) -> None:
+        """Show in the frame which panel the arrow keys move."""
+        super().watch_has_focus(focused)
+        self._rebuild()
+
+    def action_scroll_rows(self, rows: int) -> None:
+        """Move through the rows; at the end, stay with the newest."""
+        self._top = max(0, min(self._most, self._top + rows))
+        self._follow = self.FOLLOWS_END and self._top >= self._most
+        self._rebuild()
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        """Scroll with the wheel."""
+        event.stop()
+        self.action_scroll_rows(3)
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        """Scroll with the wheel."""
+        event.stop()
+        self.action_scroll_rows(-3)
+
+    def _rebuild(self) -> None:
+        width, height = self.size
+        if self._view is None or width < 6 or height < 3:
+            return
+        try:
+            content = self.content(self._view, width - 4, height - 2)
+            lines = self._framed(content, width, height)
+            self._failed = False
+        except Exception as error:
+            if not self._failed:
+                log.exception("panel %s failed", type(self).__name__)
+            self._failed = True
+            what = f"{type(error).__name__}: {clean(error, 200)}"
+            lines = self._framed(
+                Content([(Span("this panel failed: ", "error"), Span(what))]), width, height
+            )
+        self.show_lines(lines)
+
+    def _framed(self, content: Content, width: int, height: int) -> list[Line]:
+        edge = "accent" if self.has_focus else "line"
+        inner = width - 4
+        room = max(0, height - 2 - len(content.head) - len(content.foot))
+        self._most = max(0, len(content.rows) - room)
+        self._top = self._most if self._follow else min(self._top, self._most)
+        rows = list(content.rows[self._top : self._top + room])
+        rows += [EMPTY] * (room - len(rows))
+        status = content.status
+        below = len(content.rows) - room - self._top
+        if room and below > 0 and not self.FOLLOWS_END:
+            status = (Span(f"↓ {below} more", "muted"),)
+        elif self.FOLLOWS_END and not self._follow:
+            status = (Span(f"↓ {below} newer, end follows", "muted"),)
+        side = Span("│", edge)
+        body = [
+            (side, Span(" "), *fit(line, inner), Span(" "), side)
+            for line in [*content.head, *rows, *content.foot][: height - 2]
+        ]
+        bottom = (Span("╰" + "─" * (width - 2) + "╯", edge),)
+        return [_top_edge(self.TITLE, content.title, status, width, edge), *body, bottom]
+
+
+def _top_edge(title: str, details: Line, status: Line, width: int, edge: str) -> Line:
+    """`╭─ Title  details ───── status ─╮`, dropping the status, then cutting the details."""
+    left: Line = (Span("╭─ ", edge),)
+    if title:
+        left = (*left, Span(title + ("  " if details else ""), "bold"))
+    left = (*left, *details)
+    right: Line = (Span(" ", edge), *status, Span(" ─╮", edge)) if status else (Span("─╮", edge),)
+    if width_of(left) + width_of(right) + 2 > width:
+        right = (Span("─╮", edge),)
+        left = fit(left, min(width_of(left), width - 4))
+    fill = width - width_of(left) - width_of(right) - 1
+    return (*left, Span(" ", edge), Span("─" * fill, edge), *right)

@@ -1,0 +1,88 @@
+"""Every planned quantity as a small curve with where the run is now, and what never changes."""
+
+import textwrap
+from typing import Any, ClassVar
+
+from darts_engine.run.events import ScheduleSpan
+from darts_tui.console.safe_text import clean
+from darts_tui.dashboard.panels.panel import Content, Panel
+from darts_tui.dashboard.panels.view import View
+from darts_tui.dashboard.widgets.curve import trace
+from darts_tui.dashboard.widgets.figures import short_number
+from darts_tui.dashboard.widgets.lines import EMPTY, Line, Span
+
+VALUE = 9
+
+
+class SchedulesPanel(Panel):
+    """Learning rates, drop path and what else the method plans."""
+
+    TITLE: ClassVar[str] = "Schedules"
+
+    def content(self, view: View, width: int, height: int) -> Content:
+        """Two rows a schedule where they fit, else one; more where there is much room."""
+        spans = view.state.started.schedules if view.state.started else []
+        if not spans:
+            return Content([(Span("this run has no schedules", "muted"),)])
+        label = min(12, max(len(clean(span.label or span.name)) for span in spans) + 2)
+        constants = _constants(view.state.started.config if view.state.started else {})
+        below = _wrapped(constants, width)[: max(0, height - 2 * len(spans))]
+        each = max(1, min(9, (height - len(below)) // len(spans)))
+        gap = 1 if each > 3 else 0
+        rows: list[Line] = []
+        for number, span in enumerate(spans):
+            rows += self._rows(view, span, f"series-{number}", width, each - gap, label)
+            rows += [EMPTY] * gap
+        rows += [(Span(line, "muted"),) for line in below]
+        status = (Span("│", "warning"), Span(f" now, epoch {view.at_epoch}", "muted"))
+        return Content(rows, status=status)
+
+    def _rows(
+        self, view: View, span: ScheduleSpan, role: str, width: int, tall: int, label: int
+    ) -> list[Line]:
+        now = max(0, min(len(span.values) - 1, view.at_epoch - 1))
+        value: float | None = span.values[now] if span.values else None
+        if view.epoch is None:
+            value = view.state.schedules.get(span.name, value)
+        last = span.values[-1] if span.values else None
+        wide = max(8, width - label - VALUE)
+        drawn = trace(span.values, wide, tall, role, view.glyphs, cursor=now)
+        name = clean(span.label or span.name, label - 1).ljust(label)
+        end = f"→ {short_number(last).strip()}".rjust(VALUE)
+        rows: list[Line] = []
+        for y, line in enumerate(drawn):
+            text = (
+                Span(short_number(value, VALUE)) if y == 0 else Span(end if y == 1 else "", "muted")
+            )
+            rows.append((Span(name if y == 0 else " " * label, "muted"), *line, text))
+        return rows
+
+
+def _wrapped(words: list[str], width: int) -> list[str]:
+    """With commas, and lines that end between two of them only."""
+    together = ", ".join(word.replace(" ", "\xa0") for word in words)
+    lines = textwrap.wrap(together, max(8, width), break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]
+
+
+def _constants(config: dict[str, Any]) -> list[str]:
+    """What is the same in every epoch, as far as it is switched on."""
+    out = []
+    if side := _number(config, "data", "cutout"):
+        chance = _number(config, "data", "cutout_prob")
+        out.append(f"cutout {side:g} px" + (f" p {chance:g}" if chance < 1 else ""))
+    if warmup := _number(config, "weights", "warmup"):
+        out.append(f"warm-up {warmup * _number(config, 'train', 'epochs'):g} epochs")
+    if smoothing := _number(config, "train", "label_smoothing"):
+        out.append(f"smoothing {smoothing:g}")
+    if rho := _number(config, "weights", "sam_rho"):
+        out.append(f"SAM rho {rho:g}")
+    if decay := _number(config, "weights", "ema"):
+        out.append(f"EMA {decay:g}")
+    return out
+
+
+def _number(config: dict[str, Any], section: str, field: str) -> float:
+    table = config.get(section)
+    value = table.get(field) if isinstance(table, dict) else None
+    return float(value) if isinstance(value, int | float) else 0.0

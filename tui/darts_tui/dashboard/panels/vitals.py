@@ -1,0 +1,66 @@
+"""The essential figures in two lines, for terminals too small for the panels that show them."""
+
+from darts_engine.run.architecture.networks import wide_in
+from darts_tui.console.event_text import human_bytes
+from darts_tui.console.safe_text import clean
+from darts_tui.dashboard.panels.bar import Bar
+from darts_tui.dashboard.panels.curves import TRAIN, VALID, has_top5, valid_name
+from darts_tui.dashboard.panels.view import View
+from darts_tui.dashboard.widgets.figures import short_number
+from darts_tui.dashboard.widgets.lines import Line, Span, fit
+
+
+class Vitals(Bar):
+    """Losses and accuracies; schedules, health and speed."""
+
+    def show(self, view: View) -> None:
+        """Say it for this look at the run."""
+        width = self.size.width
+        self.show_lines([fit(_scores(view), width), fit(_figures(view), width)])
+
+
+def _scores(view: View) -> Line:
+    done = [e for e in view.state.epochs if e.epoch <= view.at_epoch]
+    if not done:
+        return (Span(f" the first epoch is not over: step {view.state.step}", "muted"),)
+    last, best = done[-1], view.state.best
+    spans = [Span(" ")]
+    for name, role, loss, top1 in (
+        ("train", TRAIN, last.train_loss, last.train_top1),
+        (valid_name(view), VALID, last.valid_loss, last.valid_top1),
+    ):
+        loss_text = f"{loss:.3f}" if loss is not None else "–"
+        top1_text = f"{top1:.1f} %" if top1 is not None else "–"
+        spans += [Span(f"{name} ", role), Span(f"{loss_text}  {top1_text}   ")]
+    if has_top5(view) and last.valid_top5 is not None:
+        spans += [Span("top-5 ", "muted"), Span(f"{last.valid_top5:.1f} %   ")]
+    if best and best.valid_top1 is not None:
+        spans += [Span("best ", "muted"), Span(f"{best.valid_top1:.1f} % at {best.epoch}")]
+    return tuple(spans)
+
+
+def _figures(view: View) -> Line:
+    state = view.state
+    told: list[tuple[str, str]] = []
+    spans = state.started.schedules if state.started else []
+    for span in spans[:2]:
+        now = short_number(state.schedules.get(span.name)).strip()
+        told.append((clean(span.label, 10), now))
+    health = [h for h in state.health if h.epoch <= view.at_epoch]
+    if health and health[-1].entropy:
+        values = [v for v in health[-1].entropy.values() if v is not None]
+        told.append(("H", " / ".join(f"{v:.2f}" for v in values)))
+    if health and (gap := health[-1].sharpness_gap) is not None:
+        told.append(("sharpness", short_number(gap).strip()))
+    if state.system:
+        rate = state.system.images_per_s
+        told.append(("speed", f"{rate:.0f} img/s" if rate is not None else "–"))
+        told.append(("mem", human_bytes(state.system.rss_bytes)))
+    if view.is_training and state.checkpoints:
+        told.append(("saved", f"epoch {state.checkpoints[-1].epoch}"))
+    if state.started and (network := wide_in(state.started.config)):
+        told.append(("", clean(network, 16)))
+    out = [Span(" ")]
+    for label, value in told:
+        out += [Span(f"{label} " if label else "", "muted"), Span(f"{value}   ")]
+    return tuple(out)

@@ -1,0 +1,204 @@
+"""The main screen: header, tabs, and one set of panels for each tab."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from textual.app import ComposeResult
+from textual.containers import Container, Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import ContentSwitcher, Static
+
+from darts_tui.dashboard.panels.alphas import AlphaPanel
+from darts_tui.dashboard.panels.curves import AccuracyPanel, LossPanel
+from darts_tui.dashboard.panels.decisions import DecisionsPanel
+from darts_tui.dashboard.panels.events import EventsPanel
+from darts_tui.dashboard.panels.footer import Footer, Ticker
+from darts_tui.dashboard.panels.genotype import GenotypePanel, HistoryPanel
+from darts_tui.dashboard.panels.header import Header, Tabs
+from darts_tui.dashboard.panels.health import HealthPanel
+from darts_tui.dashboard.panels.notice import SPEAKS_OF, NoticePanel, StartingPanel
+from darts_tui.dashboard.panels.panel import Panel
+from darts_tui.dashboard.panels.runs import RunsPanel
+from darts_tui.dashboard.panels.schedules import SchedulesPanel
+from darts_tui.dashboard.panels.shift import ShiftPanel
+from darts_tui.dashboard.panels.system import SystemPanel
+from darts_tui.dashboard.panels.view import View
+from darts_tui.dashboard.panels.vitals import Vitals
+from darts_tui.dashboard.screens.layout import Plan, is_too_small, plan
+
+
+class Tab(NamedTuple):
+    """One numbered view."""
+
+    key: str
+    name: str
+    title: str
+
+
+TABS = tuple(
+    Tab(str(number), title.lower(), title)
+    for number, title in enumerate(
+        (
+            "Overview",
+            "Alpha",
+            "Curves",
+            "Cells",
+            "Schedules",
+            "Health",
+            "System",
+            "Log",
+            "Runs",
+        ),
+        start=1,
+    )
+)
+
+
+class Dashboard(Screen[None]):
+    """Everything about one run. The app calls `show` when something has changed."""
+
+    AUTO_FOCUS = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tab = "overview"
+        self._plan: Plan | None = None
+
+    def compose(self) -> ComposeResult:
+        """Every panel of every tab; those not on screen cost nothing."""
+        yield Header(id="header")
+        yield Tabs(id="tabs")
+        yield NoticePanel(id="notice")
+        yield StartingPanel(id="starting")
+        with ContentSwitcher(initial="overview", id="body"):
+            yield from self._overview()
+            with Vertical(id="alpha"):
+                with Horizontal(classes="cells"):
+                    yield AlphaPanel(0, id="tab-alpha-0")
+                    yield AlphaPanel(1, id="tab-alpha-1")
+                    yield AlphaPanel(id="tab-alpha-flip")
+                with Horizontal(classes="decisions"):
+                    yield DecisionsPanel(0, id="decisions-0")
+                    yield DecisionsPanel(1, id="decisions-1")
+                    yield DecisionsPanel(id="decisions-flip")
+            with Vertical(id="curves"):
+                yield LossPanel(id="tab-loss")
+                yield AccuracyPanel(id="tab-accuracy")
+            with Vertical(id="cells"):
+                yield GenotypePanel(id="tab-genotype")
+                yield HistoryPanel(id="history")
+            yield Container(SchedulesPanel(id="tab-schedules"), id="schedules")
+            yield Container(HealthPanel(id="tab-health"), ShiftPanel(id="tab-shift"), id="health")
+            yield Container(SystemPanel(id="tab-system"), id="system")
+            yield Container(EventsPanel(id="tab-events"), id="log")
+            yield Container(RunsPanel(id="tab-runs"), id="runs")
+        yield Ticker(id="ticker")
+        yield Footer(id="footer")
+        yield Static("", id="tiny", markup=False)
+
+    def _overview(self) -> Iterator[Vertical]:
+        yield Vertical(
+            Horizontal(
+                AlphaPanel(0, id="alpha-0"),
+                AlphaPanel(1, id="alpha-1"),
+                AlphaPanel(id="alpha-flip"),
+                DecisionsPanel(0, id="alpha-decisions"),
+                id="band-alpha",
+            ),
+            Vitals(id="vitals"),
+            Container(LossPanel(id="loss"), AccuracyPanel(id="accuracy"), id="band-curves"),
+            Horizontal(
+                SchedulesPanel(id="figure-schedules"),
+                ShiftPanel(id="figure-shift"),
+                HealthPanel(id="figure-health"),
+                GenotypePanel(id="figure-genotype"),
+                SystemPanel(id="figure-system"),
+                id="band-figures",
+            ),
+            EventsPanel(id="events"),
+            id="overview",
+        )
+
+    def tabs(self, view: View) -> list[Tab]:
+        """The tabs that mean something for this run."""
+        return [tab for tab in TABS if not (view.is_training and tab.name == "alpha")]
+
+    def show(self, view: View) -> None:
+        """Look at the run again; only what is on screen is laid out."""
+        if self._say_too_small():
+            return
+        self._divide(view)
+        self.query_one(Header).show(view)
+        self.query_one(Tabs).show(self.tabs(view), self.tab)
+        self.query_one(Footer).show(view)
+        self.query_one(Ticker).show(view, prefer_scrub=self._shows_events)
+        if view.state.started is None:
+            self.query_one(StartingPanel).show(view)
+            return
+        if view.live in SPEAKS_OF:
+            self.query_one(NoticePanel).show(view)
+        for panel in self.query_one(f"#{self.tab}").query("Panel"):
+            if isinstance(panel, Panel) and panel.display:
+                panel.show(view)
+        if self.tab == "overview" and self._plan and self._plan.vitals:
+            self.query_one(Vitals).show(view)
+
+    @property
+    def _shows_events(self) -> bool:
+        return self.tab == "log" or bool(
+            self.tab == "overview" and self._plan and self._plan.events
+        )
+
+    def switch(self, tab: str) -> None:
+        """Show another tab; its first panel takes the arrow keys where it has any use for them."""
+        self.tab = tab
+        self.query_one("#body", ContentSwitcher).current = tab
+        if tab in ("log", "runs"):
+            self.query_one(f"#tab-{'events' if tab == 'log' else 'runs'}").focus()
+        else:
+            self.set_focus(None)
+
+    def _say_too_small(self) -> bool:
+        width, height = self.size
+        small = is_too_small(width, height)
+        self.set_class(small, "-tiny")
+        if small:
+            text = f"{width} x {height} is too small.\nThe run goes on; 60 x 16 shows it."
+            self.query_one("#tiny", Static).update(text)
+        return small
+
+    def _divide(self, view: View) -> None:
+        """Give the bands their rows, and hide what has none."""
+        started = view.state.started
+        notice = self.query_one(NoticePanel)
+        has_notice = started is not None and view.live in SPEAKS_OF
+        notice.display = has_notice
+        notice_rows = notice.wanted_height(view) if has_notice else 0
+        notice.styles.height = notice_rows
+        self.set_class(started is None, "-starting")
+        cells = started.cells if started else []
+        edges = max((len(cell.edges) for cell in cells), default=0)
+        shifts = bool(view.state.epoch_shifts)
+        self.query_one("#tab-shift").display = shifts
+        size = self.size
+        new = plan(size.width, size.height, edges, len(cells), notice_rows, shifts=shifts)
+        self.set_class(new.two, "-two")
+        self.set_class(new.beside, "-beside")
+        if new == self._plan:
+            return
+        self._plan = new
+        for name, rows in (
+            ("band-alpha", new.alpha),
+            ("vitals", new.vitals),
+            ("band-curves", new.curves),
+            ("band-figures", new.figures_rows),
+            ("events", new.events),
+        ):
+            band = self.query_one(f"#{name}")
+            band.display = rows > 0
+            band.styles.height = rows
+        self.query_one("#band-curves").set_class(new.stacked, "-stacked")
+        for name in ("schedules", "shift", "health", "genotype", "system"):
+            self.query_one(f"#figure-{name}").display = name in new.figures
+        heat = edges + 4
+        self.query_one(".cells").styles.max_height = heat

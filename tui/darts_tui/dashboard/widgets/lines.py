@@ -1,0 +1,178 @@
+"""Lines of styled spans, and a widget that redraws only the cells that changed.
+
+A full redraw of a dashboard is tens of kilobytes; over SSH that is felt. `LinesView` compares what
+it is given with what it shows and refreshes the differing stretches of each line, nothing else.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol, cast
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual.events import Click
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from darts_tui.dashboard.widgets.palette import Palette
+
+# Changes closer together than this are sent as one stretch: a cursor move costs as much.
+GAP = 6
+
+
+class Span(NamedTuple):
+    """A stretch of text of one role; `action` names the app action a click on it runs."""
+
+    text: str
+    role: str = ""
+    action: str = ""
+
+
+Line = tuple[Span, ...]
+EMPTY: Line = ()
+
+
+class Themed(Protocol):
+    """An app with a palette and a way to draw on terminals with few characters."""
+
+    palette: Palette
+    plain_glyphs: bool
+
+
+def width_of(line: Iterable[Span]) -> int:
+    """Cells a line takes."""
+    return sum(cell_len(span.text) for span in line)
+
+
+def fit(line: Sequence[Span], width: int, role: str = "") -> Line:
+    """The line cut or padded to exactly `width` cells; a cut text ends in an ellipsis."""
+    out: list[Span] = []
+    left = width
+    for span in line:
+        size = cell_len(span.text)
+        if size > left:
+            if left > 0:
+                out.append(span._replace(text=set_cell_size(span.text, left - 1) + "…"))
+            return tuple(out)
+        out.append(span)
+        left -= size
+    if left > 0:
+        out.append(Span(" " * left, role))
+    return tuple(out)
+
+
+def spread(left: Sequence[Span], right: Sequence[Span], width: int, role: str = "") -> Line:
+    """`left` and `right` at the two ends of a line; `right` is dropped where both do not fit."""
+    space = width - width_of(left) - width_of(right)
+    if space < 1:
+        return fit(left, width, role)
+    return (*left, Span(" " * space, role), *right)
+
+
+_PLAIN = str.maketrans(
+    {
+        **dict.fromkeys("╭╮╰╯├┤┴┬┼", "+"),
+        **dict.fromkeys("─━╌┈╸╺", "-"),
+        **dict.fromkeys("│┃▏", "|"),
+        **dict.fromkeys("▸▶", ">"),
+        **dict.fromkeys("●◆■", "*"),
+        **dict.fromkeys("▁▂▃", "_"),
+        **dict.fromkeys("▄▅▆", "="),
+        **dict.fromkeys("▇█", "#"),
+        "▲": "!",
+        "→": ">",
+        "…": "~",
+        "·": "-",
+        "−": "-",
+        "×": "x",
+        "↓": "v",
+        "↑": "^",
+        "α": "a",
+        "λ": "l",
+        "Δ": "d",
+        "°": " ",
+        "–": "-",
+        "○": "o",
+        "∅": "0",
+        "⏸": "=",
+    }
+)
+
+
+class LinesView(Widget):
+    """A widget of lines.
+
+    Subclasses call `show_lines` from message handlers; drawing itself only looks up strips.
+    """
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
+        self._lines: list[Line] = []
+
+    @property
+    def lines_shown(self) -> list[str]:
+        """The text of each line, for tests and for copying."""
+        return ["".join(span.text for span in line) for line in self._lines]
+
+    def show_lines(self, lines: Sequence[Line]) -> None:
+        """Show these lines from now on; redraw the stretches that differ."""
+        old, self._lines = self._lines, list(lines)
+        regions: list[Region] = []
+        for y in range(max(len(old), len(lines))):
+            before = old[y] if y < len(old) else EMPTY
+            after = lines[y] if y < len(lines) else EMPTY
+            if before != after:
+                regions += _changed(before, after, y, self.size.width)
+        if regions:
+            self.refresh(*regions)
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the widget as Textual wants it."""
+        app = cast("Themed", self.app)
+        width, style = self.size.width, app.palette.style
+        if not 0 <= y < len(self._lines):
+            return Strip.blank(width, style(""))
+        segments = [
+            Segment(
+                span.text.translate(_PLAIN) if app.plain_glyphs else span.text, style(span.role)
+            )
+            for span in self._lines[y]
+        ]
+        return Strip(segments).adjust_cell_length(width, style(""))
+
+    async def on_click(self, event: Click) -> None:
+        """Run the action of the span under the pointer."""
+        if not 0 <= event.y < len(self._lines):
+            return
+        x = 0
+        for span in self._lines[event.y]:
+            x += cell_len(span.text)
+            if event.x < x:
+                if span.action:
+                    event.stop()
+                    await self.app.run_action(span.action)
+                return
+
+
+def _changed(before: Line, after: Line, y: int, width: int) -> list[Region]:
+    """The stretches of line `y` to redraw; the whole line where characters are not one cell."""
+    old, new = _cells(before), _cells(after)
+    if old is None or new is None:
+        return [Region(0, y, width, 1)]
+    blank = (" ", "")
+    length = max(len(old), len(new))
+    old += [blank] * (length - len(old))
+    new += [blank] * (length - len(new))
+    found: list[list[int]] = []
+    for x, (was, now) in enumerate(zip(old, new, strict=True)):
+        if was != now:
+            if found and x - found[-1][1] < GAP:
+                found[-1][1] = x + 1
+            else:
+                found.append([x, x + 1])
+    return [Region(start, y, end - start, 1) for start, end in found]
+
+
+def _cells(line: Line) -> list[tuple[str, str]] | None:
+    cells = [(character, span.role) for span in line for character in span.text]
+    return cells if len(cells) == width_of(line) else None

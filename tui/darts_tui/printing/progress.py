@@ -1,0 +1,202 @@
+"""Watching a run from its launcher: which face to show, and waiting for the end without one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from darts_engine.run import commands, events
+from darts_engine.run.errors import ExitCode, RunError
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.liveness import ENDED, observe
+from darts_engine.run.log import LogReader
+from darts_engine.run.state import RunState, fold
+from darts_tui.console.console import complain, tell
+from darts_tui.launch.engine_process import exit_code, last_words
+from darts_tui.printing import printers
+from darts_tui.runs.naming import command
+
+POLL_S = 0.1
+
+
+class Progress(StrEnum):
+    """The faces of a run."""
+
+    AUTO = "auto"
+    TUI = "tui"
+    RICH = "rich"
+    PLAIN = "plain"
+    JSON = "json"
+    QUIET = "quiet"
+
+
+class Detached(Exception):  # noqa: N818 -- not an error
+    """The user left; the engine goes on."""
+
+
+def is_terminal() -> bool:
+    """Whether keys can be read and a screen be drawn."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def chosen(progress: Progress) -> Progress:
+    """The face that `auto` stands for here: the dashboard in a capable terminal, else lines."""
+    if progress is not Progress.AUTO:
+        return progress
+    capable = os.environ.get("TERM", "") not in ("", "dumb")
+    return Progress.TUI if capable and is_terminal() else Progress.PLAIN
+
+
+def printer(progress: Progress) -> printers.Printer:
+    """The printer of a face other than the dashboard."""
+    faces: dict[Progress, Callable[[], printers.Printer]] = {
+        Progress.RICH: printers.Bars,
+        Progress.JSON: printers.Json,
+        Progress.QUIET: printers.Quiet,
+    }
+    return faces.get(progress, printers.Plain)()
+
+
+def follow(
+    folder: RunFolder,
+    progress: Progress,
+    *,
+    engine: subprocess.Popen[bytes] | None = None,
+    offset: int = 0,
+) -> int:
+    """Show a run's facts until it ends, and say with which exit code.
+
+    With an engine of our own, the first ctrl+c asks it to save a checkpoint and stop, and the
+    second leaves at once; without one, ctrl+c leaves.
+
+    Args:
+        folder: the run.
+        progress: the face, not the dashboard.
+        engine: the process to wait for, when this launcher started it.
+        offset: where in the event log to begin, in bytes.
+    """
+    face = printer(progress)
+    state, reader = RunState(), LogReader(folder.events, offset=offset)
+    try:
+        with interrupts() as pressed:
+            for line in live_lines(folder, state, reader, engine, pressed):
+                event = reader.decode(line)
+                if event is not None:
+                    fold(state, event)
+                face.take(line, event)
+    except Detached:
+        tell(f"left; the engine goes on, come back with {command('attach', folder)}")
+        return ExitCode.INTERRUPTED
+    finally:
+        face.close()
+    return _outcome(folder, state, engine, reader)
+
+
+def live_lines(
+    folder: RunFolder,
+    state: RunState,
+    reader: LogReader,
+    engine: subprocess.Popen[bytes] | None,
+    pressed: list[float],
+) -> Iterator[bytes]:
+    """Lines as they come, to the last one that an ended engine has written.
+
+    The caller folds what it is given into `state`, which tells when the run is over.
+
+    Raises:
+        Detached: on ctrl+c, as `follow` says.
+    """
+    answered = 0
+    while True:
+        # Whether it has ended is asked before reading: what is read after that is the rest.
+        over = _has_ended(folder, state, engine)
+        before = reader.offset
+        yield from reader.read_lines()
+        if over and reader.offset == before:
+            return
+        while len(pressed) > answered:
+            answered += 1
+            _on_interrupt(folder, engine, answered)
+        if reader.offset == before:
+            time.sleep(POLL_S)
+
+
+def _has_ended(folder: RunFolder, state: RunState, engine: subprocess.Popen[bytes] | None) -> bool:
+    if engine is not None:
+        return engine.poll() is not None
+    return observe(folder, state) in (*ENDED, "dead")
+
+
+def _on_interrupt(folder: RunFolder, engine: subprocess.Popen[bytes] | None, times: int) -> None:
+    if engine is None or times > 1:
+        raise Detached
+    tell("saving a checkpoint and stopping; ctrl+c again leaves at once")
+    folder.send(commands.wish(commands.Stop))
+
+
+@contextmanager
+def interrupts() -> Iterator[list[float]]:
+    """Collect ctrl+c presses instead of being torn out of a line by them."""
+    pressed: list[float] = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(time.monotonic()))
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _outcome(
+    folder: RunFolder,
+    state: RunState,
+    engine: subprocess.Popen[bytes] | None,
+    reader: LogReader,
+) -> int:
+    if reader.damaged:
+        tell(f"{reader.damaged} damaged lines of the event log were left out")
+    return outcome(folder, state, engine)
+
+
+def outcome(
+    folder: RunFolder, state: RunState, engine: subprocess.Popen[bytes] | None = None
+) -> int:
+    """The exit code that a run's end makes of its watching; tells what went wrong, if it did."""
+    if state.failure is not None:
+        return complain(failure(folder, state.failure))
+    code = exit_code(engine.returncode) if engine else ExitCode.OK
+    if engine is None and observe(folder, state) == "dead":
+        code = ExitCode.FAILED
+    if code in (ExitCode.OK, ExitCode.REQUEUE, ExitCode.TERMINATED) or state.phase in ENDED:
+        return code
+    said = last_words(folder)
+    return complain(
+        RunError(
+            f"the engine of {folder.name} {_end(engine)}" + (f": {said[-1]}" if said else ""),
+            where=str(folder.engine_log),
+            remedy=f"go on from its newest checkpoint with {command('resume', folder)}",
+        ),
+        code,
+    )
+
+
+def _end(engine: subprocess.Popen[bytes] | None) -> str:
+    if engine is None:
+        return "is gone, and its run has not ended"
+    if engine.returncode < 0:
+        return f"was killed by signal {-engine.returncode}"
+    return f"ended with exit code {engine.returncode}"
+
+
+def failure(folder: RunFolder, event: events.RunFailed) -> RunError:
+    """The failure that the engine told of, as an error with the run's place and the way on."""
+    what, *rest = event.message.splitlines() or ["the run failed"]
+    error = RunError(
+        what,
+        where=rest[0] if rest else str(folder.engine_log),
+        remedy=rest[1] if len(rest) > 1 else f"then {command('resume', folder)}",
+    )
+    error.exit_code = event.exit_code  # type: ignore[assignment]
+    return error

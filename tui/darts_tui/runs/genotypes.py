@@ -1,0 +1,272 @@
+"""From what a user calls a genotype to its value: a run, a published name, a file or the text.
+
+Nothing is evaluated: text is only ever parsed, by `darts_engine.run.architecture.genotype`.
+"""
+
+import difflib
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from darts_engine.run.architecture import derivation, derivation_one_cell
+from darts_engine.run.architecture.genotype import CELLS, Genotype
+from darts_engine.run.architecture.spaces import FACTS, NASBENCH201_OPERATIONS
+from darts_engine.run.architecture.text import MAX_TEXT, parse, published
+from darts_engine.run.errors import ConfigError, GenotypeError, NotFoundError, RunError
+from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, find, is_run, list_runs
+from darts_engine.run.settings.config import SearchConfig
+from darts_tui.runs.summary import summary
+
+RUN_PREFIX = "run:"
+MAX_ALPHAS_BYTES = 10_000_000
+
+
+class Named(NamedTuple):
+    """A genotype with a short name for headings and file names."""
+
+    name: str
+    genotype: Genotype
+
+
+def resolve(text: str, runs: Path) -> Genotype:
+    """The genotype that `text` stands for.
+
+    Args:
+        text: `run:NAME`, `run:latest` (the newest search that has derived one), a published name,
+            the path of a file, or the genotype itself as text or JSON.
+        runs: the folder that run names are looked up in.
+
+    Raises:
+        NotFoundError: nothing has this name.
+        GenotypeError: what was found is not a genotype.
+    """
+    return named(text, runs).genotype
+
+
+def named(text: str, runs: Path) -> Named:
+    """As `resolve`, with a name: the run's, the cell's, the file's stem, or "genotype"."""
+    text = text.strip()
+    if text.startswith(RUN_PREFIX):
+        return of_run(text.removeprefix(RUN_PREFIX), runs)
+    known = published()
+    if text in known:
+        return Named(text, known[text].genotype)
+    if text.startswith(("{", "|")) or "(" in text:
+        return Named("genotype", parse(text))
+    path = Path(text).expanduser()
+    if _is_file(path):
+        return Named(path.stem, parse(_read(path, MAX_TEXT)))
+    raise _unknown(text, runs, list(known))
+
+
+def of_run(reference: str, runs: Path) -> Named:
+    """The genotype that a run ended with, or has derived last.
+
+    Raises:
+        NotFoundError: no such run, or it has none yet.
+    """
+    if reference != LATEST:
+        folder = find(runs, reference)
+        genotype = summary(folder).final_genotype()
+        if genotype is None and not _is_search(folder):
+            raise NotFoundError(
+                f"the network of {folder.name} has no genotype",
+                where=str(folder.path),
+                remedy="name a search, or a training of a derived network",
+            )
+        if genotype is None:
+            raise NotFoundError(
+                f"{folder.name} has no genotype yet",
+                where=str(folder.path),
+                remedy="a search derives its first one within the first epoch",
+            )
+        return Named(folder.name, genotype)
+    for folder in list_runs(runs):
+        if _is_search(folder) and (genotype := summary(folder).final_genotype()):
+            return Named(folder.name, genotype)
+    raise NotFoundError(
+        "no search has found a genotype yet",
+        where=str(runs),
+        remedy="run 'darts-tui search' first, or name one: --genotype DARTS_V2",
+    )
+
+
+def _is_search(folder: RunFolder) -> bool:
+    try:
+        return isinstance(folder.read_config(), SearchConfig)
+    except ConfigError:
+        return False
+
+
+def _unknown(text: str, runs: Path, known: list[str]) -> NotFoundError:
+    if NAME_PATTERN.match(text) and is_run(runs / text):
+        remedy = f"the run of that name is meant by '{RUN_PREFIX}{text}'"
+    else:
+        near = difflib.get_close_matches(text, known, 1)
+        remedy = f"did you mean {near[0]!r}? " if near else ""
+        remedy += f"Use {RUN_PREFIX}NAME, a file, genotype text, or one of {', '.join(known)}"
+    return NotFoundError(f"there is no genotype {text[:60]!r}", remedy=remedy)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _read(path: Path, limit: int) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise RunError(f"the file is larger than {limit} bytes", where=str(path))
+        return content.decode("utf-8")
+    except OSError as error:
+        raise NotFoundError(f"the file cannot be read: {error.strerror}", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise GenotypeError("the file is not UTF-8 text", where=str(path)) from None
+
+
+def derive_file(path: Path, space: str = "darts") -> Genotype:
+    """Derive a genotype from raw alphas in a JSON file.
+
+    Args:
+        path: a file that holds `{"normal": rows, "reduce": rows}`, each row the raw alphas of one
+            edge over the eight DARTS operations; 14 rows for the usual four nodes. Or that of
+            NAS-Bench-201, `{"cell": rows}`, six edges over five operations; or that of
+            NAS-Bench-1Shot1, `{"operations": rows, "parents": rows}`, a row of three operations for
+            each node, and for each that chooses, the output last, a row of the states before it.
+        space: of normal and reduction cells: `darts`, or `nasnet-like` with its operations and
+            output.
+
+    Raises:
+        NotFoundError: the file cannot be read.
+        GenotypeError: its content is no such matrix; the message says which cell, row and column.
+    """
+    text = _read(path, MAX_ALPHAS_BYTES)
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise GenotypeError(
+            f"the alphas are not valid JSON: {error}", where=str(path), remedy=_SHAPE
+        ) from None
+    if isinstance(value, dict) and "cell" in value:
+        return _derive_201(value["cell"], str(path))
+    if isinstance(value, dict) and "operations" in value:
+        return _derive_one_shot(value, str(path))
+    if not isinstance(value, dict) or any(cell not in value for cell in CELLS):
+        raise GenotypeError(
+            "the alphas are no object with normal and reduce, cell, or operations and parents",
+            where=str(path),
+            remedy=_SHAPE,
+        )
+    raw = {cell: _rows(value[cell], f"{path}, {cell} cell") for cell in CELLS}
+    if len(raw["normal"]) != len(raw["reduce"]):
+        raise GenotypeError("the cells have different numbers of edges", where=str(path))
+    weights = {cell: derivation.softmax(rows) for cell, rows in raw.items()}
+    if space not in LOOSE_ENDS:
+        raise GenotypeError(
+            f"--space {space} is not told by alphas of a normal and a reduction cell",
+            remedy=f"use {' or '.join(LOOSE_ENDS)}; other spaces are known by their alphas",
+        )
+    genotype = derivation.derive(weights, FACTS[space].candidates)
+    return derivation.with_loose_ends(genotype) if LOOSE_ENDS[space] else genotype
+
+
+def _derive_201(value: Any, where: str) -> Genotype:
+    edges = FACTS["nasbench201"].edges
+    shape = f'expected {{"cell": {edges} rows of {len(NASBENCH201_OPERATIONS)} numbers}}'
+    rows = _table(value, [len(NASBENCH201_OPERATIONS)] * edges, f"{where}, cell", shape)
+    return derivation_one_cell.derive_edges(derivation.softmax(rows), NASBENCH201_OPERATIONS)
+
+
+def _derive_one_shot(value: dict[str, Any], where: str) -> Genotype:
+    """Which of the spaces it is, the number of nodes and of those that choose tell."""
+    operations, parents = value["operations"], value.get("parents")
+    sizes = [len(rows) if isinstance(rows, list) else 0 for rows in (operations, parents)]
+    spaces = {name: facts for name, facts in FACTS.items() if facts.parents}
+    found = [f for f in spaces.values() if [f.nodes, len(f.choices)] == sizes]
+    if not found:
+        known = "; ".join(
+            f"{name}: {f.nodes} rows of {f.per_edge} operations, and parents of "
+            f"{', '.join(map(str, f.choices))} numbers"
+            for name, f in spaces.items()
+        )
+        raise GenotypeError(
+            "the alphas fit none of the spaces of NAS-Bench-1Shot1", where=where, remedy=known
+        )
+    facts = found[0]
+    shape = f"expected parents of {', '.join(map(str, facts.choices))} numbers"
+    wide = [facts.per_edge] * facts.nodes
+    names = f"the columns are {', '.join(facts.candidates)}"
+    rows = _table(operations, wide, f"{where}, operations", names)
+    chosen = _table(parents, list(facts.choices), f"{where}, parents", shape)
+    weights = [derivation.softmax([row])[0] for row in chosen]
+    return derivation_one_cell.derive_nodes(
+        derivation.softmax(rows),
+        facts.candidates,
+        dict(zip(facts.choices, weights, strict=True)),
+        facts.parents,
+    )
+
+
+def _table(value: Any, wide: list[int], where: str, shape: str) -> list[list[float]]:
+    """Rows of these lengths; a log fills shorter ones up with null."""
+    if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+        raise GenotypeError("the alphas are not a list of rows", where=where, remedy=shape)
+    if len(value) != len(wide):
+        raise GenotypeError(
+            f"there are {len(value)} rows, not {len(wide)}", where=where, remedy=shape
+        )
+    rows = []
+    for place, (row, length) in enumerate(zip(value, wide, strict=True), start=1):
+        numbers = row[:length] if all(v is None for v in row[length:]) else row
+        if len(numbers) != length:
+            raise GenotypeError(
+                f"a row has {len(numbers)} numbers, not {length}",
+                where=f"{where}, row {place}",
+                remedy=shape,
+            )
+        at = f"{where}, row {place}"
+        rows.append([_number(v, f"{at}, column {c}") for c, v in enumerate(numbers, 1)])
+    return rows
+
+
+# Spaces of two cells with eight operations, and whether only loose ends are their output.
+LOOSE_ENDS = {"darts": False, "nasnet-like": True}
+_COLUMNS = len(derivation.DARTS_OPERATIONS)
+_SHAPE = f'expected {{"normal": 14 rows of {_COLUMNS} numbers, "reduce": the same}}'
+
+
+def _rows(value: Any, where: str) -> list[list[float]]:
+    if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+        raise GenotypeError(
+            "the alphas of a cell are not a list of rows", where=where, remedy=_SHAPE
+        )
+    derivation.node_count(len(value))
+    rows = []
+    for place, row in enumerate(value, start=1):
+        if len(row) != _COLUMNS:
+            raise GenotypeError(
+                f"a row has {len(row)} numbers, not {_COLUMNS}",
+                where=f"{where}, row {place}",
+                remedy=f"the columns are {', '.join(derivation.DARTS_OPERATIONS)}",
+            )
+        rows.append([_number(v, f"{where}, row {place}, column {c}") for c, v in enumerate(row, 1)])
+    return rows
+
+
+def _number(value: Any, where: str) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise GenotypeError(
+        f"an alpha is not a finite number: {str(value)[:40]}", where=where, remedy=_SHAPE
+    )

@@ -1,0 +1,235 @@
+"""What a benchmark found: for programs as an object, for people as Markdown and pictures."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from darts_engine.run.architecture.derivation import SKIP
+from darts_engine.run.folder import RunFolder, write_private
+from darts_engine.run.log import LogReader
+from darts_engine.run.settings import passes
+from darts_engine.run.settings.config import SearchConfig
+from darts_engine.run.state import RunState, fold
+from darts_tui.console.safe_text import clean
+from darts_tui.export import pictures
+from darts_tui.export.files import write_whole
+from darts_tui.export.render import RenderError
+from darts_tui.runs.summary import all_lines, summary
+from darts_tui.studies.protocol_plan import ProtocolFolder
+from darts_tui.studies.run_all import Job
+
+# Figures of a run of which a method's mean and deviation are told.
+FIGURES = ("supernet_top1", "gap", "eigenvalue", "skips", "test_top1", "seconds")
+PICTURES = {
+    "eigenvalues": "dominant eigenvalue",
+    "validation": "supernet top-1 (%)",
+}
+# In one plot.
+MOST_LINES = 6
+
+
+def gather(
+    folder: ProtocolFolder, searches: dict[str, list[Job]], trainings: dict[str, Job]
+) -> dict[str, Any]:
+    """All figures of a finished benchmark.
+
+    Accuracies are percent, of each run's last epoch; `gap` is the supernet's less that of the same
+    weights cut to the genotype; `skips` are those of all cell types; `seconds` are those of the
+    search's epochs. Deviations are of a sample (n - 1), None for one seed.
+    """
+    first = next(iter(searches.values()))[0].config
+    assert isinstance(first, SearchConfig)
+    methods = []
+    for method, jobs in searches.items():
+        runs = [_run(folder, job, trainings.get(job.name)) for job in jobs]
+        config = jobs[0].config
+        assert isinstance(config, SearchConfig)
+        spread = {name: _spread([run[name] for run in runs]) for name in FIGURES}
+        step = passes.of_step(config)._asdict()
+        methods.append({"method": method, "passes_per_step": step, **spread, "runs": runs})
+    trained = next(iter(trainings.values()), None)
+    return {
+        "name": folder.name,
+        "space": first.space.space,
+        "dataset": first.data.dataset,
+        "seeds": [job.config.engine.seed for job in next(iter(searches.values()))],
+        "search_epochs": first.epochs,
+        "train_epochs": trained.config.epochs if trained else None,
+        "methods": methods,
+    }
+
+
+def _run(folder: ProtocolFolder, job: Job, training: Job | None) -> dict[str, Any]:
+    state = _whole(RunFolder(folder.runs / job.name))
+    assert isinstance(job.config, SearchConfig)
+    genotype = state.final_genotype()
+    edges = [e for cell in genotype.cells for e in genotype.edges(cell)] if genotype else []
+    measured = [(h.epoch, h.eigenvalue) for h in state.health if h.eigenvalue is not None]
+    steps = state.started.steps_per_epoch if state.started else 0
+    # What a search gave up when it went back cost as much as what it kept.
+    computed = [*state.epochs, *state.given_up]
+    return {
+        "run": job.name,
+        "seed": job.config.engine.seed,
+        "epochs": len(state.epochs),
+        "genotype": genotype.text() if genotype else "",
+        "supernet_top1": state.epochs[-1].valid_top1 if state.epochs else None,
+        "gap": _gap(state),
+        "eigenvalue": measured[-1][1] if measured else None,
+        "skips": sum(edge.operation == SKIP for edge in edges),
+        "seconds": round(sum(epoch.seconds for epoch in computed), 3),
+        "passes": passes.of_search(job.config, steps, len(computed))._asdict(),
+        "training": training.name if training else None,
+        "test_top1": _test_top1(folder, training) if training else None,
+        "eigenvalues": measured,
+        "validation": [(e.epoch, e.valid_top1) for e in state.epochs if e.valid_top1 is not None],
+    }
+
+
+def _whole(run: RunFolder) -> RunState:
+    state, reader = RunState(), LogReader(run.events)
+    for line in all_lines(run):
+        event = reader.decode(line)
+        if event is not None:
+            fold(state, event)
+    return state
+
+
+def _gap(state: RunState) -> float | None:
+    last = state.gaps[-1] if state.gaps else None
+    if last is None or last.supernet_top1 is None or last.derived_top1 is None:
+        return None
+    return last.supernet_top1 - last.derived_top1
+
+
+def _test_top1(folder: ProtocolFolder, training: Job) -> float | None:
+    epochs = summary(RunFolder(folder.runs / training.name)).epochs
+    return epochs[-1].valid_top1 if epochs else None
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, float | None]:
+    known = [value for value in values if value is not None]
+    return {
+        "mean": statistics.fmean(known) if known else None,
+        "deviation": statistics.stdev(known) if len(known) > 1 else None,
+    }
+
+
+def write(folder: ProtocolFolder, report: dict[str, Any]) -> list[str]:
+    """Write report.json, the pictures and report.md; returns what could not be drawn."""
+    write_private(folder.report("json"), msgspec.json.format(msgspec.json.encode(report)))
+    drawn = {name: picture for name in PICTURES if (picture := _picture(report, name))}
+    jobs = [
+        pictures.Job(picture=picture, files={f"{name}.{kind}": kind for kind in ("png", "svg")})
+        for name, picture in drawn.items()
+    ]
+    messages = []
+    try:
+        for file, content in pictures.draw(jobs).items():
+            write_whole(folder.path / file, [content])
+    except RenderError as error:
+        messages.append(str(error))
+        drawn = {}
+    write_private(folder.report("md"), markdown(report, list(drawn)).encode())
+    return messages
+
+
+def _picture(report: dict[str, Any], name: str) -> pictures.Picture | None:
+    """A figure's means over the seeds, by epoch, a line for each method; None without any.
+
+    Many methods get a small plot each, since nobody can tell so many lines apart.
+    """
+    lines = [
+        pictures.Line(label=found["method"], points=_mean_line(found["runs"], name), colour=place)
+        for place, found in enumerate(report["methods"])
+    ]
+    if not any(line.points for line in lines):
+        return None
+    of_seeds = f"means of {_seeds(report)}" if len(report["seeds"]) > 1 else "1 seed"
+    title = clean(f"{report['space']}, {report['dataset']}: {of_seeds}", 100)
+    if len(lines) > MOST_LINES:
+        return pictures.Multiples(
+            title=title,
+            label=PICTURES[name],
+            lines=lines,
+            epochs=float(report["search_epochs"]),
+            by_size=name == "eigenvalues",
+        )
+    return pictures.Curves(
+        title=title,
+        panels=[pictures.Panel(label=PICTURES[name], lines=lines)],
+        epochs=float(report["search_epochs"]),
+    )
+
+
+def _seeds(report: dict[str, Any]) -> str:
+    count = len(report["seeds"])
+    return f"{count} seed" if count == 1 else f"{count} seeds"
+
+
+def _mean_line(runs: Sequence[dict[str, Any]], name: str) -> pictures.Points:
+    by_epoch: dict[int, list[float]] = {}
+    for run in runs:
+        for epoch, value in run[name]:
+            by_epoch.setdefault(epoch, []).append(value)
+    return [(float(epoch), statistics.fmean(by_epoch[epoch])) for epoch in sorted(by_epoch)]
+
+
+def table(report: dict[str, Any]) -> str:
+    """A row for each method, as Markdown."""
+    head = (
+        "| method | supernet top-1 | gap | eigenvalue | skips | test top-1 | search seconds "
+        "| passes per step |\n|---|---|---|---|---|---|---|---|\n"
+    )
+    rows = [
+        f"| {found['method']} | {_cell(found['supernet_top1'])} | {_cell(found['gap'])} "
+        f"| {_cell(found['eigenvalue'], 3)} | {_cell(found['skips'], 1)} "
+        f"| {_cell(found['test_top1'])} | {_cell(found['seconds'], 1)} "
+        f"| {found['passes_per_step']['forward']} forward, "
+        f"{found['passes_per_step']['backward']} backward |"
+        for found in report["methods"]
+    ]
+    return head + "\n".join(rows)
+
+
+def _cell(spread: dict[str, float | None], digits: int = 2) -> str:
+    mean, deviation = spread["mean"], spread["deviation"]
+    if mean is None:
+        return "–"
+    return f"{mean:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")
+
+
+def markdown(report: dict[str, Any], drawn: Sequence[str]) -> str:
+    """The report for people; `drawn` are the pictures that are there."""
+    trained = (
+        f"every derived network was trained from scratch for {report['train_epochs']} epochs"
+        if report["train_epochs"]
+        else "no network was trained"
+    )
+    shown = "\n".join(f"![{PICTURES[name]}]({name}.png)\n" for name in drawn)
+    runs = "".join(
+        f"| {run['run']} | {run['seed']} | {run['epochs']} | {run['skips']} "
+        f"| {'–' if run['test_top1'] is None else format(run['test_top1'], '.2f')} "
+        f"| {run['passes']['forward']:,} | {run['passes']['backward']:,} |\n"
+        for found in report["methods"]
+        for run in found["runs"]
+    )
+    return f"""# Benchmark {clean(report["name"])}
+
+Space {clean(report["space"])}, data set {clean(report["dataset"])}, {_seeds(report)},
+searches of {report["search_epochs"]} epochs; {trained}.
+Mean ± sample deviation over the seeds, of the last epochs. The gap is the supernet's accuracy less
+that of the same weights cut to the derived cells; the eigenvalue is the dominant one of the Hessian
+of the validation loss in alpha; skips are counted in both cells; passes are those through the
+supernet in a step in which alpha moves, and do not all cost the same.
+
+{table(report)}
+
+{shown}
+## Runs
+
+| run | seed | epochs | skips | test top-1 | forward passes | backward passes |
+|---|---|---|---|---|---|---|
+{runs}"""

@@ -1,0 +1,150 @@
+"""What a protocol found: for programs as an object, for people as Markdown."""
+
+import statistics
+from typing import Any
+
+import msgspec
+
+from darts_engine.run.folder import RunFolder, write_private
+from darts_engine.run.state import RunState
+from darts_tui.console.event_text import human_seconds
+from darts_tui.console.safe_text import clean
+from darts_tui.runs.summary import summary
+from darts_tui.studies.protocol_plan import Plan, ProtocolFolder
+from darts_tui.studies.run_all import Job, Say
+
+
+def gather(
+    folder: ProtocolFolder, plan: Plan, searches: list[Job], shorts: list[Job], finals: list[Job]
+) -> dict[str, Any]:
+    """All figures of a finished protocol. Accuracies are percent, of each run's last epoch.
+
+    The deviation is that of a sample (n - 1); None for a single training.
+    """
+    assert plan.ranking is not None
+    states = {job.name: summary(RunFolder(folder.runs / job.name)) for job in searches + shorts}
+    states |= {job.name: summary(RunFolder(folder.runs / job.name)) for job in finals}
+    cells: list[dict[str, Any]] = []
+    for place, (search, short) in enumerate(zip(searches, shorts, strict=True)):
+        genotype = states[search.name].final_genotype()
+        cells.append(
+            {
+                "search": search.name,
+                "seed": search.config.engine.seed,
+                "genotype": genotype.text() if genotype else "",
+                "short": short.name,
+                "valid_loss": _last(states[short.name], "valid_loss"),
+                "valid_top1": _last(states[short.name], "valid_top1"),
+                "rank": plan.ranking.index(place) + 1,
+            }
+        )
+    trained: list[dict[str, Any]] = [
+        {
+            "run": job.name,
+            "seed": job.config.engine.seed,
+            "test_loss": _last(states[job.name], "valid_loss"),
+            "test_top1": _last(states[job.name], "valid_top1"),
+        }
+        for job in finals
+    ]
+    scores = [one["test_top1"] for one in trained if one["test_top1"] is not None]
+    started = states[finals[0].name].started
+    return {
+        "name": folder.name,
+        "dataset": plan.dataset(),
+        "recipe": searches[0].config.basis.recipe,
+        "search_epochs": searches[0].config.epochs,
+        "short_epochs": plan.short_epochs,
+        "held_out": plan.held_out,
+        "train_epochs": finals[0].config.epochs,
+        "cells": cells,
+        "chosen": searches[plan.ranking[0]].name,
+        "genotype": cells[plan.ranking[0]]["genotype"],
+        "parameters": started.parameters if started else None,
+        "trainings": trained,
+        "test_top1_mean": statistics.fmean(scores) if scores else None,
+        "test_top1_deviation": statistics.stdev(scores) if len(scores) > 1 else None,
+        "seconds": sum(state.elapsed_s for state in states.values()),
+    }
+
+
+def _last(state: RunState, figure: str) -> float | None:
+    value: float | None = getattr(state.epochs[-1], figure) if state.epochs else None
+    return value
+
+
+def write(folder: ProtocolFolder, report: dict[str, Any]) -> None:
+    """Write report.json and report.md."""
+    write_private(folder.report("json"), msgspec.json.format(msgspec.json.encode(report)))
+    write_private(folder.report("md"), markdown(report).encode())
+
+
+def outcome(report: dict[str, Any]) -> str:
+    """The result in a line, as in "97.18 % ± 0.21 over 3 trainings"."""
+    count = len(report["trainings"])
+    if report["test_top1_deviation"] is None:
+        return f"{_percent(report['test_top1_mean'])}, one training"
+    deviation = report["test_top1_deviation"]
+    return f"{_percent(report['test_top1_mean'])} ± {deviation:.2f} over {count} trainings"
+
+
+def tell_outcome(folder: ProtocolFolder, report: dict[str, Any], say: Say) -> None:
+    """Say what was found and where it stands."""
+    for cell in sorted(report["cells"], key=lambda cell: int(cell["rank"])):
+        say(f"{cell['rank']}. {cell['search']}: {_percent(cell['valid_top1'])} held out")
+    say(report["genotype"])
+    say(f"test top-1: {outcome(report)}")
+    say(str(folder.report("md")))
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report for people."""
+    recipe = f", recipe {clean(report['recipe'])}" if report["recipe"] else ""
+    size = f", {report['parameters'] / 1e6:.3f} M parameters" if report["parameters"] else ""
+    cells = [
+        f"| {cell['rank']} | {cell['search']} | {cell['seed']} | {_percent(cell['valid_top1'])} "
+        f"| {_loss(cell['valid_loss'])} |\n"
+        for cell in sorted(report["cells"], key=lambda cell: int(cell["rank"]))
+    ]
+    trainings = [
+        f"| {one['run']} | {one['seed']} | {_percent(one['test_top1'])} "
+        f"| {_loss(one['test_loss'])} |\n"
+        for one in report["trainings"]
+    ]
+    return f"""# Protocol {clean(report["name"])}
+
+Data set {clean(report["dataset"])}{recipe}. Test top-1 of the chosen cell: **{outcome(report)}**
+(mean ± sample deviation, last epoch).
+
+## Cells
+
+Each search ran {report["search_epochs"]} epochs. Its cell was trained for {report["short_epochs"]}
+epochs and ranked by the last epoch's accuracy on {report["held_out"]:.0%} of the training images,
+which that training did not see. The test part had no say.
+
+| rank | search | seed | held-out top-1 | held-out loss |
+|---|---|---|---|---|
+{"".join(cells)}
+Chosen: {report["chosen"]}{size}
+
+```
+{report["genotype"]}
+```
+
+## Trainings of the chosen cell
+
+{report["train_epochs"]} epochs on all training images; the last epoch's figures on the test part.
+
+| run | seed | test top-1 | test loss |
+|---|---|---|---|
+{"".join(trainings)}
+Computed in {human_seconds(report["seconds"])}, all runs together.
+"""
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} %"
+
+
+def _loss(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
