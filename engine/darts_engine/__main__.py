@@ -2,8 +2,8 @@
 
 It takes the run's lock before anything slow, so that a second engine is refused at once and
 watchers see it start; torch is imported after that. Every fault a user can cause ends as a
-`RunFailed` fact of three lines and an exit status of `ExitCode`; the traceback of any other goes to
-engine.log.
+`RunFailed` event of three lines and an exit status of `ExitCode`; the traceback of any other goes
+to engine.log.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darts_engine.compute.ranks import Place, company, end_with_rank_0
+from darts_engine.compute.ranks import Place, end_with_rank_0, spawn_ranks
 from darts_engine.run import events
 from darts_engine.run.errors import ExitCode, NotFoundError, RunError, SpaceError
 from darts_engine.run.folder import RunFolder, is_run
 from darts_engine.run.log import EventLog
 from darts_engine.run.settings.config import Config, TrainConfig, to_plain
 from darts_engine.run.threads import num_threads
-from darts_engine.runner.heartbeat import Heart
+from darts_engine.runner.heartbeat import Heartbeat
 from darts_engine.runner.inbox import Inbox, Signals
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
         signals = Signals()
         signals.install()
         log = EventLog(folder.events, folder.torn_events)
-        # From here on wishes count; those before were meant for an earlier engine. Only then does
+        # From here on commands count; those before were meant for an earlier engine. Only then does
         # the record name this process, which is what launchers wait for.
         inbox = Inbox(folder, log.append)
         folder.write_engine()
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
         _print(str(error))
         return error.exit_code
     try:
-        with company(folder.path, nproc) as place:
+        with spawn_ranks(folder.path, nproc) as place:
             return _run(folder, log, signals, inbox, place)
     except RunError as error:
         log.append(events.RunFailed(message=str(error), exit_code=error.exit_code))
@@ -95,14 +95,14 @@ def _understand(arguments: list[str]) -> tuple[RunFolder, int]:
 
 
 def _follow(folder: RunFolder, place: Place) -> int:
-    """Be a rank above 0: no lock, no log, no wishes. What goes wrong is told on stderr."""
+    """Be a rank above 0: no lock, no log, no commands. What goes wrong is told on stderr."""
     end_with_rank_0(place)
     try:
         config = folder.read_config()
         _set_environment(config)
         from darts_engine.runner.follower import Follower
 
-        return _work(config, Follower(folder), Heart(folder), place)
+        return _work(config, Follower(folder), Heartbeat(folder), place)
     except RunError as error:
         _print(f"rank {place.rank}: {error}")
         return error.exit_code
@@ -123,7 +123,7 @@ def _run(folder: RunFolder, log: EventLog, signals: Signals, inbox: Inbox, place
     config = folder.read_config()
     _set_environment(config)
     # Before torch, whose import from a cold disk would otherwise pass for a stalled engine.
-    heart = Heart(folder)
+    heart = Heartbeat(folder)
     heart.start()
     try:
         from darts_engine.runner.session import Session
@@ -142,7 +142,7 @@ def _run(folder: RunFolder, log: EventLog, signals: Signals, inbox: Inbox, place
         heart.stop()
 
 
-def _work(config: Config, session: "Session | Follower", heart: Heart, place: Place) -> int:
+def _work(config: Config, session: "Session | Follower", heart: Heartbeat, place: Place) -> int:
     """Build the task, bring it to where it was, and run it to its end or a stop."""
     from darts_engine.compute import device as devices
     from darts_engine.compute import parallel

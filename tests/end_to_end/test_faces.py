@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from engine_kit import state_of, told, until
+from engine_kit import events_in, state_of, until
 from house_kit import TINY, House, seqs_have_no_gap
 
 SHORT = ("--epochs", "1", "--batch-size", "256", *TINY)
@@ -95,7 +95,7 @@ def test_hostile_words_reach_no_terminal_raw(house: House):
     said = house.cli(*words, *SHORT)
     assert said.returncode == 0, said.stderr
     run = house.run("hostile")
-    assert told(run)[0].classes[0] == f"{HOSTILE}0", "the log keeps what was given"
+    assert events_in(run)[0].classes[0] == f"{HOSTILE}0", "the log keeps what was given"
     outputs = [said]
     outputs += [house.cli("tail", "hostile"), house.cli("tail", "hostile", "--json")]
     outputs += [house.cli("runs"), house.cli("search", "--dataset", f"npz:{path}x", *SHORT)]

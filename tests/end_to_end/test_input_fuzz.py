@@ -44,13 +44,13 @@ def press_until(screen: Terminal, keys: bytes, true_of: Callable[[str], bool]) -
 def test_noise_on_the_keyboard_ends_nothing(lived_in: House):
     screen = lived_in.terminal("attach", "long")
     screen.shows("RUNNING", "Normal cell")
-    chance = random.Random(0)
+    stochastic = random.Random(0)
     for turn in range(1000):
         noise = b"".join(
-            chance.choice(PIECES)
-            if chance.random() < 0.4
-            else chance.randbytes(chance.randint(1, 9)).translate(MEANT)
-            for _ in range(chance.randint(1, 4))
+            stochastic.choice(PIECES)
+            if stochastic.random() < 0.4
+            else stochastic.randbytes(stochastic.randint(1, 9)).translate(MEANT)
+            for _ in range(stochastic.randint(1, 4))
         )
         screen.press(noise)
         time.sleep(0.01)
@@ -66,11 +66,11 @@ def test_noise_on_the_keyboard_ends_nothing(lived_in: House):
 def test_a_storm_of_sizes_ends_nothing(lived_in: House):
     screen = lived_in.terminal("attach", "long")
     screen.shows("RUNNING", "Normal cell")
-    chance = random.Random(1)
+    stochastic = random.Random(1)
     for turn in range(100):
-        screen.resize(chance.randint(20, 300), chance.randint(5, 100))
+        screen.resize(stochastic.randint(20, 300), stochastic.randint(5, 100))
         if turn % 10 == 0:
-            screen.press(chance.choice("123456789?\x1bnt"))
+            screen.press(stochastic.choice("123456789?\x1bnt"))
         time.sleep(0.03)
         assert screen.process.poll() is None, (turn, (lived_in.home / LOG).read_text())
     screen.resize(1, 1)

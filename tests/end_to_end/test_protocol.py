@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 from engine_kit import state_of, until
-from house_kit import DARTS, TINY, facts
+from house_kit import DARTS, TINY, events_of
 
 from darts_engine.run import events
 from darts_engine.run.errors import NotFoundError
@@ -51,8 +51,8 @@ def test_a_protocol_that_was_killed_goes_on_and_finishes(house):
     assert said.returncode == 0, said.stderr
     report = json.loads(said.stdout)
     assert house.run("p-search-0").events.read_bytes() == before
-    assert len(facts(house.run("p-search-1"), events.RunStarted)) == 2
-    short, final = (facts(house.run(f"p-{kind}-0"), events.RunStarted)[0].images
+    assert len(events_of(house.run("p-search-1"), events.RunStarted)) == 2
+    short, final = (events_of(house.run(f"p-{kind}-0"), events.RunStarted)[0].images
                     for kind in ("short", "final"))  # fmt: skip
     assert short == {"train": 128, "valid": 32}
     assert final == {"train": 160, "test": 40}

@@ -1,10 +1,10 @@
-"""Recipes from the command line to the last fact, on files in the published formats."""
+"""Recipes from the command line to the last event, on files in the published formats."""
 
 import numpy as np
 import pytest
 from data_kit import binary_batch, jpeg_tree, pictures
 from engine_kit import state_of
-from house_kit import facts
+from house_kit import events_of
 
 from darts_engine.run import events
 
@@ -26,7 +26,7 @@ def test_the_wide_resnets_recipe_trains_on_cifar_100s_files(house):
     assert said.returncode == 0, said.stderr
     run = house.run("one")
     state = state_of(run)
-    (started,) = facts(run, events.RunStarted)
+    (started,) = events_of(run, events.RunStarted)
     assert (state.phase, len(state.epochs), started.steps_per_epoch) == ("finished", 2, 3)
     assert len(started.classes) == 100
     assert started.config["basis"] == {"recipe": "wrn-sam-cifar100"}
@@ -45,6 +45,6 @@ def test_the_imagenet_recipe_trains_on_a_tree_of_jpegs(house):
     )
     assert said.returncode == 0, said.stderr
     run = house.run("one")
-    (started,) = facts(run, events.RunStarted)
+    (started,) = events_of(run, events.RunStarted)
     assert (started.image_shape, started.classes) == ([3, 224, 224], ["n01440764", "n01443537"])
     assert (state_of(run).phase, started.steps_per_epoch) == ("finished", 2)

@@ -1,8 +1,8 @@
 """The main job in a real pseudo-terminal: watch, steer, leave, come back, finish, train."""
 
 import pytest
-from engine_kit import state_of, told, until
-from house_kit import TINY, House, facts, steps, until_state
+from engine_kit import events_in, state_of, until
+from house_kit import TINY, House, events_of, steps, until_state
 from terminal_kit import LEAVING, Terminal
 
 from darts_engine.run import events
@@ -42,7 +42,7 @@ def test_a_search_is_watched_steered_left_found_again_and_trained(home: House):
     saved_before = set(run.checkpoints.iterdir())
     screen.press("c")
     screen.shows("checkpoint done after")
-    saved = facts(run, events.CheckpointSaved)[-1]
+    saved = events_of(run, events.CheckpointSaved)[-1]
     assert saved.reason == "command"
     assert run.path / saved.path in set(run.checkpoints.iterdir()) - saved_before
     screen.press("e")
@@ -105,7 +105,7 @@ def test_x_stops_after_a_question_and_resume_finishes(home: House):
     screen.press("n")
     screen.shows("STOPPED", "darts-tui resume other")
     run = home.run("other")
-    stopped_at = facts(run, events.RunStopped)[0].global_step
+    stopped_at = events_of(run, events.RunStopped)[0].global_step
     assert [*run.checkpoints.glob(f"*{stopped_at:09d}*")]
     screen.press("q")
     assert screen.wait(LEAVES) == 0
@@ -116,4 +116,4 @@ def test_x_stops_after_a_question_and_resume_finishes(home: House):
     assert resumed.returncode == 0, resumed.stderr
     assert f"resumed at step {stopped_at}".encode() in resumed.stdout
     until_state(run, lambda state: state.phase == "finished")
-    assert [fact.seq for fact in told(run)] == list(range(1, len(told(run)) + 1))
+    assert [event.seq for event in events_in(run)] == list(range(1, len(events_in(run)) + 1))

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 from engine_kit import until
-from house_kit import House, facts, goes_on
+from house_kit import House, events_of, goes_on
 from terminal_kit import LEAVING, Terminal
 
 from darts_engine.run import events
@@ -63,8 +63,8 @@ def test_a_closed_window_ends_the_dashboard_and_not_the_engine(lived_in: House):
 def test_what_is_asked_for_just_before_q_is_carried_out(lived_in: House):
     screen = dashboard(lived_in)
     run = lived_in.run("long")
-    before = len(facts(run, events.CommandDone))
+    before = len(events_of(run, events.CommandDone))
     screen.press("ccc9q")
     assert screen.wait() == 0
     assert "Warning" not in screen.text()
-    until(lambda: len(facts(run, events.CommandDone)) == before + 3, 15)
+    until(lambda: len(events_of(run, events.CommandDone)) == before + 3, 15)

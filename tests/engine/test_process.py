@@ -1,4 +1,4 @@
-"""The engine as a process: steered by wishes and signals, and what it says when it ends."""
+"""The engine as a process: steered by commands and signals, and what it says when it ends."""
 
 import os
 import signal
@@ -8,7 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from engine_kit import Engine, hang_in_the_second_step, make_run, of_type, state_of, told, until
+from engine_kit import (
+    Engine,
+    events_in,
+    hang_in_the_second_step,
+    make_run,
+    of_type,
+    state_of,
+    until,
+)
 
 from darts_engine.run import commands, events, folder
 from darts_engine.run.errors import ExitCode
@@ -19,54 +27,54 @@ Start = Callable[..., Engine]
 LONG = {"search__epochs": 500}
 
 
-def done(facts: list[AnyEvent], name: str) -> bool:
-    return any(isinstance(fact, events.CommandDone) and fact.id == name for fact in facts)
+def done(history: list[AnyEvent], name: str) -> bool:
+    return any(isinstance(event, events.CommandDone) and event.id == name for event in history)
 
 
-def test_a_run_is_paused_saved_continued_and_stopped_by_wishes(runs: Path, start: Start) -> None:
+def test_a_run_is_paused_saved_continued_and_stopped_by_commands(runs: Path, start: Start) -> None:
     run = make_run(runs, "steered", **LONG)
     engine = start(run)
-    engine.until(lambda facts: of_type(facts, events.StepFinished))
+    engine.until(lambda history: of_type(history, events.StepFinished))
 
     run.send(commands.Pause(id="p"))
-    engine.until(lambda facts: of_type(facts, events.RunPaused))
-    beat, length = run.engine.stat().st_mtime_ns, len(told(run))
+    engine.until(lambda history: of_type(history, events.RunPaused))
+    beat, length = run.engine.stat().st_mtime_ns, len(events_in(run))
     until(lambda: run.engine.stat().st_mtime_ns > beat, 10)
-    assert len(told(run)) == length, "something went on in a pause"
+    assert len(events_in(run)) == length, "something went on in a pause"
 
     run.send(commands.Checkpoint(id="c"))
-    engine.until(lambda facts: done(facts, "c"))
-    (asked,) = [f for f in of_type(told(run), events.CheckpointSaved) if f.reason == "command"]
+    engine.until(lambda history: done(history, "c"))
+    (asked,) = [f for f in of_type(events_in(run), events.CheckpointSaved) if f.reason == "command"]
     assert (run.path / asked.path).stat().st_size == asked.size_bytes
-    assert asked.global_step == of_type(told(run), events.RunPaused)[0].global_step
+    assert asked.global_step == of_type(events_in(run), events.RunPaused)[0].global_step
 
     with run.commands.open("ab") as file:
         file.write(b"\xff{garbage\n" + b"x" * 10_000 + b"\n")
-    engine.until(lambda facts: len(of_type(facts, events.CommandRejected)) == 2)
+    engine.until(lambda history: len(of_type(history, events.CommandRejected)) == 2)
     run.send(commands.Resume(id="r"))
-    engine.until(lambda facts: isinstance(facts[-1], events.StepFinished))
+    engine.until(lambda history: isinstance(history[-1], events.StepFinished))
 
     run.send(commands.Stop(id="s"))
     assert engine.wait() == ExitCode.OK
-    last = told(run)[-1]
+    last = events_in(run)[-1]
     assert isinstance(last, events.RunStopped)
-    saved = of_type(told(run), events.CheckpointSaved)[-1]
+    saved = of_type(events_in(run), events.CheckpointSaved)[-1]
     assert (saved.reason, saved.global_step) == ("stop", last.global_step)
     assert state_of(run).pending == {}
 
-    # The wishes of then are not obeyed again, and a hang-up is nothing to an engine.
+    # The commands of then are not obeyed again, and a hang-up is nothing to an engine.
     engine = start(run)
-    engine.until(lambda facts: facts[-1].seq > last.seq + 4 and told(run))
+    engine.until(lambda history: history[-1].seq > last.seq + 4 and events_in(run))
     engine.send_signal(signal.SIGHUP)
     ends_by_signal(engine, signal.SIGTERM, 143)
 
 
 def ends_by_signal(engine: Engine, number: signal.Signals, code: int) -> None:
-    steps = len(of_type(told(engine.run), events.StepFinished))
-    engine.until(lambda facts: len(of_type(facts, events.StepFinished)) > steps)
+    steps = len(of_type(events_in(engine.run), events.StepFinished))
+    engine.until(lambda history: len(of_type(history, events.StepFinished)) > steps)
     engine.send_signal(number)
     assert engine.wait(20) == code
-    saved, stopped = told(engine.run)[-2:]
+    saved, stopped = events_in(engine.run)[-2:]
     assert isinstance(saved, events.CheckpointSaved)
     assert isinstance(stopped, events.RunStopped)
     assert (saved.reason, saved.global_step) == ("stop", stopped.global_step)
@@ -94,7 +102,7 @@ def test_the_second_sigterm_ends_an_engine_that_does_not_come_to_a_boundary(
 
     until(insist, 20)
     assert engine.wait() == ExitCode.TERMINATED
-    assert not of_type(told(run), events.RunStopped)
+    assert not of_type(events_in(run), events.RunStopped)
 
 
 def python_engine(*arguments: object, timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -147,7 +155,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_of_the_users_is_a_fact_of_three_lines(
+def test_a_fault_of_the_users_is_an_event_of_three_lines(
     runs: Path, start: Start, fault: str
 ) -> None:
     kind, key, value, code = FAULTS[fault]
@@ -155,7 +163,7 @@ def test_a_fault_of_the_users_is_a_fact_of_three_lines(
     fails_in_three_lines(run, start(run), code)
 
 
-def test_a_config_that_was_edited_wrongly_is_a_fact_of_three_lines(
+def test_a_config_that_was_edited_wrongly_is_an_event_of_three_lines(
     runs: Path, start: Start
 ) -> None:
     run = make_run(runs, "edited")
@@ -165,7 +173,7 @@ def test_a_config_that_was_edited_wrongly_is_a_fact_of_three_lines(
 
 def fails_in_three_lines(run: RunFolder, engine: Engine, code: int) -> str:
     assert engine.wait() == code
-    failed = told(run)[-1]
+    failed = events_in(run)[-1]
     assert isinstance(failed, events.RunFailed)
     assert failed.exit_code == code
     assert 1 <= len(failed.message.splitlines()) <= 3

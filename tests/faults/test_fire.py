@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from engine_kit import Engine, make_run, of_type, state_of, told, until
+from engine_kit import Engine, events_in, make_run, of_type, state_of, until
 
 from darts_engine.run import events
 from darts_engine.run.errors import ExitCode
@@ -27,7 +27,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_no_saved_state_is_poisoned(
     explosive = {"weights__lr": 1e30, "weights__grad_clip": 0.0}
     run = make_run(runs, "nan", kind, checkpoint__checkpoint_seconds=0.001, **explosive)
     assert start(run).wait() == ExitCode.NOT_FINITE
-    failed = told(run)[-1]
+    failed = events_in(run)[-1]
     assert isinstance(failed, events.RunFailed)
     assert failed.exit_code == 6
     lines = failed.message.splitlines()
@@ -43,7 +43,7 @@ def test_after_a_kill_the_next_engine_starts_at_once_and_a_third_is_refused(
 ) -> None:
     run = make_run(runs, "killed", search__epochs=500)
     first = start(run)
-    first.until(lambda facts: of_type(facts, events.StepFinished))
+    first.until(lambda history: of_type(history, events.StepFinished))
     assert observe(run, state_of(run)) == "running"
     first.kill()
     assert observe(run, state_of(run)) == "dead"
@@ -52,14 +52,14 @@ def test_after_a_kill_the_next_engine_starts_at_once_and_a_third_is_refused(
     codes = until(lambda: [e.wait() for e in (second, third) if not e.is_alive])
     assert codes == [ExitCode.BUSY]
     alive = second if second.is_alive else third
-    alive.until(lambda facts: len(of_type(facts, events.RunStarted)) == 2)
+    alive.until(lambda history: len(of_type(history, events.RunStarted)) == 2)
     assert f"pid {alive.pid} on" in run.engine_log.read_text()
 
 
 def test_a_run_whose_folder_is_deleted_ends_with_a_message(runs: Path, start: Start) -> None:
     run = make_run(runs, "deleted", search__epochs=500)
     engine = start(run)
-    engine.until(lambda facts: of_type(facts, events.StepFinished))
+    engine.until(lambda history: of_type(history, events.StepFinished))
     log = run.engine_log.open()
     shutil.rmtree(run.path)
     assert engine.wait(30) == ExitCode.NOT_FOUND
@@ -75,7 +75,7 @@ def test_another_number_of_threads_at_resume_is_told(runs: Path, start: Start) -
     run = make_run(runs, "threads", search__epochs=1)
     assert start(run).wait() == 0
     run.config.write_text(run.config.read_text().replace("threads = 1", "threads = 2"))
-    notes = start(run).until(lambda facts: of_type(facts, events.LogWritten))
+    notes = start(run).until(lambda history: of_type(history, events.LogWritten))
     assert [(n.level, n.message) for n in notes] == [
         ("warning", "threads was 1 and is 2: results may differ in the last digits")
     ]
@@ -107,6 +107,6 @@ def test_a_checkpoint_of_another_search_is_refused_naming_both(runs: Path, start
         run = make_run(runs, name, **change)
         shutil.copytree(donor.checkpoints, run.checkpoints, dirs_exist_ok=True)
         assert start(run).wait() == ExitCode.REFUSED
-        failed = told(run)[-1]
+        failed = events_in(run)[-1]
         assert isinstance(failed, events.RunFailed)
         assert all(word in failed.message for word in words)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_kit import make_run, of_type, outcome, state_of, told, until
+from engine_kit import events_in, make_run, of_type, outcome, state_of, until
 
 from darts_engine.run import events
 from darts_engine.run.folder import RunFolder
@@ -95,7 +95,7 @@ def test_a_run_on_a_full_disk_waits_for_room_and_ends_as_if_nothing_had_been(
     subprocess.run(engine, check=True, timeout=60)
 
     run = disk.start_engine()
-    until(lambda: of_type(told(run), events.StepFinished))
+    until(lambda: of_type(events_in(run), events.StepFinished))
     ballast = disk.path / "ballast"
     fill(ballast)
     # A few pages for words, far too little for a checkpoint.

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from engine_kit import (
     Engine,
+    events_in,
     make_run,
     outcome,
     rise_and_die,
     rise_until_decayed,
     state_of,
-    told,
     until,
 )
 
@@ -26,8 +26,8 @@ from darts_engine.search.task import Search
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 Start = Callable[..., Engine]
-# Before and after its fact and the alert, before two renames, around the fact of the checkpoint and
-# of the epoch, and some way into that.
+# Before and after its event and the alert, before two renames, around the event of the checkpoint
+# and of the epoch, and some way into that.
 MOMENTS = range(12)
 
 
@@ -53,17 +53,17 @@ def ends_well(run: RunFolder, undisturbed: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("turn", "moment"),
+    ("rollback", "moment"),
     [
         *((1, moment) for moment in MOMENTS),
         *((2, moment) for moment in MOMENTS[1::4]),
     ],
 )
 def test_killed_at_any_moment_of_going_back_it_ends_bit_identical(
-    turn: int, moment: int, runs: Path, start: Start, undisturbed: object
+    rollback: int, moment: int, runs: Path, start: Start, undisturbed: object
 ) -> None:
     run = new_run(runs)
-    killer = functools.partial(rise_and_die, turn, moment)
+    killer = functools.partial(rise_and_die, rollback, moment)
     assert start(run, killer).wait() == -signal.SIGKILL
     assert start(run, rise_until_decayed).wait() == 0
     ends_well(run, undisturbed)
@@ -74,37 +74,37 @@ def test_killed_at_random_it_ends_bit_identical(
     kills: int, runs: Path, start: Start, undisturbed: object
 ) -> None:
     seed = random.SystemRandom().randrange(10**6)
-    chance = random.Random(seed)
+    stochastic = random.Random(seed)
     run = new_run(runs)
     for _ in range(kills):
         engine = start(run, rise_until_decayed)
-        wanted = len(told(run)) + chance.randint(8, 40)
-        until(lambda: len(told(run)) >= wanted or not engine.is_alive)  # noqa: B023
-        moment = time.monotonic() + chance.uniform(0, 0.15)
+        wanted = len(events_in(run)) + stochastic.randint(8, 40)
+        until(lambda: len(events_in(run)) >= wanted or not engine.is_alive)  # noqa: B023
+        moment = time.monotonic() + stochastic.uniform(0, 0.15)
         until(lambda: time.monotonic() >= moment)  # noqa: B023
         engine.kill()
     assert start(run, rise_until_decayed).wait() == 0
     assert outcome(run) == undisturbed, f"seed {seed}"
 
 
-def wish_to_stop_in_epoch_5(run: RunFolder) -> None:
+def send_stop_in_epoch_5(run: RunFolder) -> None:
     rise_until_decayed()
     begin = Search.begin_epoch
 
-    def begin_and_wish(self: Search, epoch: int) -> dict[str, float]:
+    def begin_and_send(self: Search, epoch: int) -> dict[str, float]:
         if epoch == 5:
             run.send(commands.Stop(id="s", after_epoch=True))
         return begin(self, epoch)
 
-    Search.begin_epoch = begin_and_wish  # type: ignore[method-assign]
+    Search.begin_epoch = begin_and_send  # type: ignore[method-assign]
 
 
 def test_stopped_after_the_epoch_that_goes_back_it_goes_on_from_where_it_is(
     runs: Path, start: Start, undisturbed: object
 ) -> None:
     run = new_run(runs)
-    assert start(run, functools.partial(wish_to_stop_in_epoch_5, run)).wait() == 0
-    stopped = told(run)[-1]
+    assert start(run, functools.partial(send_stop_in_epoch_5, run)).wait() == 0
+    stopped = events_in(run)[-1]
     assert isinstance(stopped, events.RunStopped)
     assert stopped.epoch == 3
     assert start(run, rise_until_decayed).wait() == 0

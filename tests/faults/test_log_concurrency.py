@@ -29,7 +29,7 @@ def _writer(folder: Path, count: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*command, str(count)])
 
 
-def test_readers_of_any_pace_see_every_fact_once_and_in_order(tmp_path: Path) -> None:
+def test_readers_of_any_pace_see_every_event_once_and_in_order(tmp_path: Path) -> None:
     paces = [500, 20_000, 16 << 20]
     readers = [LogReader(tmp_path / "events.jsonl") for _ in paces]
     seen: list[list[AnyEvent]] = [[] for _ in paces]
@@ -45,7 +45,7 @@ def test_readers_of_any_pace_see_every_fact_once_and_in_order(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.slow)])
-def test_killed_writers_leave_no_gap_and_no_fact_twice(tmp_path: Path, kills: int) -> None:
+def test_killed_writers_leave_no_gap_and_no_event_twice(tmp_path: Path, kills: int) -> None:
     path = tmp_path / "events.jsonl"
     reader, found = LogReader(path), []
     for _ in range(kills):

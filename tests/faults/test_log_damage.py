@@ -6,13 +6,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fake_story import facts
+from fake_story import made_up_events
 
 from darts_engine.run import events, log
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.log import MAX_LINE_BYTES, EventLog, LogReader
 
-STORY = facts(kind="train", epochs_done=5, epochs=8, steps=8, phase="stopped")[:60]
+STORY = made_up_events(kind="train", epochs_done=5, epochs=8, steps=8, phase="stopped")[:60]
 LINES = [events.encode(event) for event in STORY]
 WHOLE = b"".join(LINES)
 

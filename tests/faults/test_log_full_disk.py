@@ -41,9 +41,9 @@ def test_what_a_full_disk_swallowed_is_counted_and_told_when_there_is_room(tmp_p
     found = reader.read()
     assert reader.damaged == 0
     assert [event.seq for event in found] == list(range(1, 8))
-    told, after = found[5:]
-    assert isinstance(told, events.EventsDropped)
-    assert told.count == 7
+    reported, after = found[5:]
+    assert isinstance(reported, events.EventsDropped)
+    assert reported.count == 7
     assert isinstance(after, events.LogWritten)
     assert after.message == "after"
 
@@ -58,7 +58,7 @@ def test_a_log_that_can_never_be_written_never_raises(tmp_path: Path) -> None:
     log.close()
 
 
-def test_odd_text_never_costs_a_fact(tmp_path: Path) -> None:
+def test_odd_text_never_costs_an_event(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events.jsonl", tmp_path / "torn")
     assert log.append(events.LogWritten(level="error", message="no file '\udcff\n\x1b[2J\0'"))
     log.close()

@@ -39,10 +39,10 @@ def end(task: Search | Train) -> str:
     for step in range(BEFORE + 1, BEFORE + AFTER + 1):
         task.step(1, step)
     position = Position(epoch=1, step=BEFORE + AFTER, global_step=BEFORE + AFTER)
-    facts = task.finish_epoch(position, Timing())
+    history = task.finish_epoch(position, Timing())
     figures = [
         (f.train_loss, f.train_top1, f.auxiliary_loss, f.valid_loss)
-        for f in facts
+        for f in history
         if isinstance(f, events.EpochFinished)
     ]
     return fingerprint([task.state(), figures])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from engine_kit import Engine, die_at_rename, make_run, of_type, outcome, told, until
+from engine_kit import Engine, die_at_rename, events_in, make_run, of_type, outcome, until
 
 from darts_engine.run import events
 from darts_engine.run.folder import RunFolder
@@ -44,12 +44,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int]
     return of
 
 
-def kill_somewhere(engine: Engine, chance: random.Random) -> None:
-    """Kill at a random fact, just after a checkpoint, or a random moment after either."""
+def kill_somewhere(engine: Engine, stochastic: random.Random) -> None:
+    """Kill at a random event, just after a checkpoint, or a random moment after either."""
     story = LogReader(engine.run.events)
     story.read()
-    wanted, kind = chance.choice(
-        [(chance.randint(1, 3), events.CheckpointSaved), (chance.randint(8, 20), events.Event)]
+    wanted, kind = stochastic.choice(
+        [
+            (stochastic.randint(1, 3), events.CheckpointSaved),
+            (stochastic.randint(8, 20), events.Event),
+        ]
     )
     seen = 0
 
@@ -59,7 +62,7 @@ def kill_somewhere(engine: Engine, chance: random.Random) -> None:
         return seen >= wanted or not engine.is_alive
 
     until(is_time)
-    moment = time.monotonic() + chance.choice([0.0, chance.uniform(0, 0.15)])
+    moment = time.monotonic() + stochastic.choice([0.0, stochastic.uniform(0, 0.15)])
     until(lambda: time.monotonic() >= moment)
     engine.kill()
 
@@ -67,17 +70,17 @@ def kill_somewhere(engine: Engine, chance: random.Random) -> None:
 def nothing_saved_was_lost(run: RunFolder) -> None:
     """Every engine went on from the last checkpoint that was told of, or from a newer one."""
     saved = 0
-    for fact in told(run):
-        if isinstance(fact, events.CheckpointSaved):
-            saved = fact.global_step
-        elif isinstance(fact, events.Rewound):
-            assert fact.to_step >= saved, fact
+    for event in events_in(run):
+        if isinstance(event, events.CheckpointSaved):
+            saved = event.global_step
+        elif isinstance(event, events.Rewound):
+            assert event.to_step >= saved, event
 
 
 def killed(run: RunFolder, kills: int, seed: int, start: Callable[[RunFolder], Engine]) -> None:
-    chance = random.Random(seed)
+    stochastic = random.Random(seed)
     for _ in range(kills):
-        kill_somewhere(start(run), chance)
+        kill_somewhere(start(run), stochastic)
     assert start(run).wait() == 0
 
 
@@ -107,8 +110,8 @@ def test_a_killed_run_ends_bit_identical_to_an_undisturbed_one(
     seed = random.SystemRandom().randrange(10**6)
     run = new_run(runs, kind, epochs)
     killed(run, kills, seed, start)
-    rewound = of_type(told(run), events.Rewound)
-    resumed = [s for s in of_type(told(run), events.RunStarted) if s.resumed_at_step]
+    rewound = of_type(events_in(run), events.Rewound)
+    resumed = [s for s in of_type(events_in(run), events.RunStarted) if s.resumed_at_step]
     assert rewound or resumed, f"it never went on, so nothing was proved; seed {seed}"
     nothing_saved_was_lost(run)
     assert outcome(run) == undisturbed(kind, epochs), f"seed {seed}; went back to {rewound}"
@@ -120,10 +123,10 @@ def test_a_run_killed_in_the_middle_of_its_first_epoch_begins_again(
 ) -> None:
     run = new_run(runs, "search", 3)
     engine = start(run)
-    engine.until(lambda facts: of_type(facts, events.StepFinished))
+    engine.until(lambda history: of_type(history, events.StepFinished))
     engine.kill()
     assert start(run).wait() == 0
-    assert len(of_type(told(run), events.Rewound)) == 1
+    assert len(of_type(events_in(run), events.Rewound)) == 1
     assert outcome(run) == undisturbed("search", 3)
 
 
@@ -150,6 +153,6 @@ def test_a_finished_run_that_is_started_again_says_the_same_end(
     run = make_run(runs, "twice", search__epochs=1)
     for _ in range(2):
         assert start(run).wait() == 0
-    first, second = of_type(told(run), events.RunFinished)
+    first, second = of_type(events_in(run), events.RunFinished)
     for name in ("text", "train_top1", "valid_top1", "best_top1", "best_epoch"):
         assert getattr(first, name) == getattr(second, name), name

@@ -151,28 +151,28 @@ def rise_until_decayed() -> None:
     )
 
 
-def rise_and_die(turn: int, moment: int) -> None:
+def rise_and_die(rollback: int, moment: int) -> None:
     """For `prepare`: `rise_until_decayed`, killed around the n-th time that the search goes back.
 
-    Moments are, from the fact that tells of it on: before and after each fact is written, and
+    Moments are, from the event that tells of it on: before and after each event is written, and
     before each file is renamed into its place.
     """
     from darts_engine.run.log import EventLog
 
     rise_until_decayed()
     append, rename = EventLog.append, Path.replace
-    turns = passed = 0
+    rollbacks = passed = 0
 
     def pass_a_moment() -> None:
         nonlocal passed
-        if turns == turn:
+        if rollbacks == rollback:
             if passed == moment:
                 os.kill(os.getpid(), signal.SIGKILL)
             passed += 1
 
     def append_or_die(self: EventLog, event: Any) -> bool:
-        nonlocal turns
-        turns += isinstance(event, events.Rewound) and bool(event.reason)
+        nonlocal rollbacks
+        rollbacks += isinstance(event, events.Rewound) and bool(event.reason)
         pass_a_moment()
         written = append(self, event)
         pass_a_moment()
@@ -209,7 +209,7 @@ class Engine:
         """The exit status, negative for a signal; fails the test when it does not come."""
         self._process.join(timeout)
         code = self._process.exitcode
-        assert code is not None, f"the engine still runs; last facts: {told(self.run)[-3:]}"
+        assert code is not None, f"the engine still runs; last events: {events_in(self.run)[-3:]}"
         return code
 
     def send_signal(self, number: int) -> None:
@@ -224,8 +224,10 @@ class Engine:
         self._process.join(30)
 
     def until(self, true_of: Callable[[list[AnyEvent]], object], timeout: float = 60.0) -> Any:
-        """Wait until something is true of the facts told so far, and return it."""
-        return until(lambda: true_of(told(self.run)), timeout, lambda: told(self.run)[-3:])
+        """Wait until something is true of the events told so far, and return it."""
+        return until(
+            lambda: true_of(events_in(self.run)), timeout, lambda: events_in(self.run)[-3:]
+        )
 
 
 def until(
@@ -239,19 +241,19 @@ def until(
     return value
 
 
-def told(run: RunFolder) -> list[AnyEvent]:
-    """All whole facts of a run's log."""
+def events_in(run: RunFolder) -> list[AnyEvent]:
+    """All whole events of a run's log."""
     return LogReader(run.events).read(1 << 30)
 
 
 def state_of(run: RunFolder) -> RunState:
     """What a watcher knows of a run."""
-    return fold_all(told(run))
+    return fold_all(events_in(run))
 
 
-def of_type(facts: list[AnyEvent], kind: type[events.Event]) -> list[Any]:
-    """The facts of one type."""
-    return [fact for fact in facts if isinstance(fact, kind)]
+def of_type(history: list[AnyEvent], kind: type[events.Event]) -> list[Any]:
+    """The events of one type."""
+    return [event for event in history if isinstance(event, kind)]
 
 
 def epoch_figures(run: RunFolder) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Stands in for the engine: holds the run, tells a made-up story, obeys wishes. Knows no torch.
+"""Stands in for the engine: holds the run, tells a made-up story, obeys commands. Knows no torch.
 
 python fake_engine.py HOW RUN_DIR
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / part) for part in ("engine", "tests/kits")]
 
-from fake_story import facts  # noqa: E402
+from fake_story import made_up_events  # noqa: E402
 
 from darts_engine.run import commands, events  # noqa: E402
 from darts_engine.run.folder import RunFolder  # noqa: E402
@@ -48,8 +48,8 @@ def main() -> int:
 
 
 def tell(log: EventLog, phase: str) -> None:
-    for fact in facts(epochs_done=2, epochs=3, phase=phase):
-        log.append(fact)
+    for event in made_up_events(epochs_done=2, epochs=3, phase=phase):
+        log.append(event)
 
 
 def obey(folder: RunFolder, log: EventLog) -> int:
@@ -59,18 +59,20 @@ def obey(folder: RunFolder, log: EventLog) -> int:
         lines = folder.commands.read_bytes().splitlines() if folder.commands.exists() else []
         for line in lines[done:]:
             done += 1
-            wish = commands.decode(line)
-            word = type(wish).__name__.lower()
-            log.append(events.CommandAccepted(id=wish.id, command=word, source=wish.source))
-            if isinstance(wish, commands.Checkpoint):
-                log.append(events.CommandRejected(id=wish.id, command=word, reason="no \x1b room"))
+            command = commands.decode(line)
+            word = type(command).__name__.lower()
+            log.append(events.CommandAccepted(id=command.id, command=word, source=command.source))
+            if isinstance(command, commands.Checkpoint):
+                log.append(
+                    events.CommandRejected(id=command.id, command=word, reason="no \x1b room")
+                )
                 continue
-            if isinstance(wish, commands.Pause):
+            if isinstance(command, commands.Pause):
                 log.append(events.RunPaused(**place, reason="command"))
-            if isinstance(wish, commands.Resume):
+            if isinstance(command, commands.Resume):
                 log.append(events.RunContinued(**place))
-            log.append(events.CommandDone(id=wish.id, command=word, seconds=0.01))
-            if isinstance(wish, commands.Stop):
+            log.append(events.CommandDone(id=command.id, command=word, seconds=0.01))
+            if isinstance(command, commands.Stop):
                 log.append(events.RunStopped(**place, reason="command"))
                 return 0
         time.sleep(0.01)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fake_story import config_of, facts
+from fake_story import config_of, made_up_events
 
 from darts_engine.run import events, folder
 from darts_engine.run.events import AnyEvent
@@ -26,7 +26,7 @@ def make_run(
 ) -> RunFolder:
     """A run folder with a config and a log. No engine holds it: use `engine_alive` for that."""
     run = folder.create(runs, name, config_of(kind, epochs, seed, space))
-    story = facts(
+    story = made_up_events(
         kind=kind,
         epochs_done=epochs_done,
         epochs=epochs,
@@ -40,9 +40,9 @@ def make_run(
 
 
 def write(run: RunFolder, story: Iterable[AnyEvent]) -> None:
-    """Replace the run's event log by these facts."""
+    """Replace the run's event log by these events."""
     run.path.mkdir(parents=True, exist_ok=True)
-    run.events.write_bytes(b"".join(events.encode(fact) for fact in story))
+    run.events.write_bytes(b"".join(events.encode(event) for event in story))
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """What a made-up but lifelike run tells, for tests that need something to watch.
 
-`facts()` tells the whole story as a list of events, numbered and stamped, the same for the same
+`events()` tells the whole story as a list of events, numbered and stamped, the same for the same
 arguments; `fake_run.py` puts it into a run folder. Nothing here needs torch.
 """
 
@@ -12,7 +12,7 @@ import msgspec
 from darts_engine.run import events
 from darts_engine.run.architecture import derivation, derivation_one_cell
 from darts_engine.run.architecture.genotype import CELLS, Genotype
-from darts_engine.run.architecture.spaces import FACTS
+from darts_engine.run.architecture.spaces import SPECS
 from darts_engine.run.architecture.text import published
 from darts_engine.run.events import AnyEvent, CellLayout
 from darts_engine.run.settings import config
@@ -32,7 +32,7 @@ EDGES = [(source, node) for node in range(2, 6) for source in range(node)]
 EPOCH_S = 6.0
 
 
-def facts(
+def made_up_events(
     *,
     kind: str = "search",
     epochs_done: int = 23,
@@ -66,16 +66,16 @@ def facts(
     if phase != "finished" and whole < epochs:
         story.run_epoch(whole + 1, max(1, steps // 2))
     story.end(phase)
-    return story.told
+    return story.reported
 
 
 def layouts(space: str) -> list[CellLayout]:
     """What a run of the space announces."""
-    facts = FACTS[space]
-    names, first = list(facts.candidates), facts.inputs
-    if facts.parents:
-        nodes = list(range(1, facts.nodes + 1))
-        output = facts.nodes + 1
+    spec = SPECS[space]
+    names, first = list(spec.candidates), spec.inputs
+    if spec.parents:
+        nodes = list(range(1, spec.nodes + 1))
+        output = spec.nodes + 1
         return [
             CellLayout(
                 name="operations",
@@ -86,34 +86,34 @@ def layouts(space: str) -> list[CellLayout]:
             ),
             CellLayout(
                 name="parents",
-                edges=[(node, node) for node in facts.choices],
+                edges=[(node, node) for node in spec.choices],
                 operations=["in", *map(str, nodes)],
                 shows="parents",
-                labels=["output" if n == output else f"node {n}" for n in facts.choices],
+                labels=["output" if n == output else f"node {n}" for n in spec.choices],
             ),
         ]
-    targets = range(first, facts.nodes + first)
+    targets = range(first, spec.nodes + first)
     edges = [(source, node) for node in targets for source in range(node)]
-    return [CellLayout(name=cell, edges=edges, operations=names) for cell in facts.cells]
+    return [CellLayout(name=cell, edges=edges, operations=names) for cell in spec.cells]
 
 
 def derive(space: str, weights: dict[str, list[list[float]]]) -> Genotype:
     """The genotype of mixing weights, as the space derives it."""
-    facts = FACTS[space]
-    if facts.parents:
-        chosen = dict(zip(facts.choices, weights["parents"], strict=True))
+    spec = SPECS[space]
+    if spec.parents:
+        chosen = dict(zip(spec.choices, weights["parents"], strict=True))
         return derivation_one_cell.derive_nodes(
-            weights["operations"], facts.candidates, chosen, facts.parents
+            weights["operations"], spec.candidates, chosen, spec.parents
         )
-    if facts.inputs == 1:
-        return derivation_one_cell.derive_edges(weights["cell"], facts.candidates)
-    made = derivation.derive(weights, facts.candidates)
+    if spec.inputs == 1:
+        return derivation_one_cell.derive_edges(weights["cell"], spec.candidates)
+    made = derivation.derive(weights, spec.candidates)
     if space != "nasnet-like":
         return made
     loose = {
         cell: tuple(
             state
-            for state in range(2, facts.nodes + 2)
+            for state in range(2, spec.nodes + 2)
             if state not in {edge.input for edge in made.edges(cell)}
         )
         for cell in CELLS
@@ -133,17 +133,17 @@ def config_of(kind: str, epochs: int, seed: int, space: str = "darts") -> Config
 
 
 class _Story:
-    """Tells one run, fact by fact."""
+    """Tells one run, event by event."""
 
     def __init__(
         self, kind: str, epochs: int, steps: int, seed: int, start: float, space: str
     ) -> None:
         self.kind, self.epochs, self.steps = kind, epochs, steps
-        self.told: list[AnyEvent] = []
+        self.reported: list[AnyEvent] = []
         self.now, self.at = start, {"epoch": 1, "step": 0, "global_step": 0}
         self.config = config_of(kind, epochs, seed, space)
         self.space, self.layouts = space, layouts(space)
-        self.chance = random.Random(seed)
+        self.stochastic = random.Random(seed)
         self.goals = {
             layout.name: [
                 self._goals(target if layout.shows == "parents" else len(layout.operations))
@@ -160,7 +160,10 @@ class _Story:
 
     def _goals(self, columns: int) -> list[tuple[float, float]]:
         """Per operation: an early preference that fades and a late one that lasts."""
-        return [(self.chance.gauss(0.0, 0.4), self.chance.gauss(0.0, 0.7)) for _ in range(columns)]
+        return [
+            (self.stochastic.gauss(0.0, 0.4), self.stochastic.gauss(0.0, 0.7))
+            for _ in range(columns)
+        ]
 
     def _padded(self, values: dict[str, list[list[float]]]) -> dict[str, events.Matrix]:
         """As on the log: null where a column is no state before the node."""
@@ -172,8 +175,8 @@ class _Story:
 
     def say(self, event: AnyEvent, seconds: float) -> None:
         self.now = round(self.now + seconds, 3)
-        seq = len(self.told) + 1
-        self.told.append(msgspec.structs.replace(event, seq=seq, t=self.now))
+        seq = len(self.reported) + 1
+        self.reported.append(msgspec.structs.replace(event, seq=seq, t=self.now))
 
     def started(self, seed: int) -> events.RunStarted:
         search = self.kind == "search"
@@ -255,8 +258,8 @@ class _Story:
             for cell, rows in alphas.items()
         }
         self.weights = weights
-        told = {"alphas": self._padded(alphas), "weights": self._padded(weights)}
-        self.say(events.AlphaSampled(**self.at, **told), 0.0)
+        reported = {"alphas": self._padded(alphas), "weights": self._padded(weights)}
+        self.say(events.AlphaSampled(**self.at, **reported), 0.0)
         genotype = derive(self.space, weights)
         changed = derivation.changes(self.genotype, genotype)
         if changed or self.genotype is None:
@@ -305,8 +308,8 @@ class _Story:
 
     def _shift(self) -> None:
         radius = 0.025 + 0.225 * (self.at["epoch"] - 1) / self.epochs
-        losses = [round(self._loss() + 0.1 * self.chance.random(), 4) for _ in range(6)]
-        shift = {cell: round(radius * self.chance.uniform(0.8, 1.2), 5) for cell in CELLS}
+        losses = [round(self._loss() + 0.1 * self.stochastic.random(), 4) for _ in range(6)]
+        shift = {cell: round(radius * self.stochastic.uniform(0.8, 1.2), 5) for cell in CELLS}
         self.say(
             events.MeanShifted(
                 **self.at, losses=losses, shift=shift, radius=round(radius, 5), bandwidth=1.0
@@ -349,7 +352,7 @@ class _Story:
             ),
             0.2,
         )
-        seq = len(self.told)
+        seq = len(self.reported)
         path = f"checkpoints/step-{self.at['global_step']:09d}-seq-{seq}.pt"
         reason = "best" if is_best and self.kind == "train" else "epoch"
         self.say(
@@ -380,11 +383,11 @@ class _Story:
             self.say(events.RunStopping(reason="command"), 0.1)
             self.say(events.RunStopped(**self.at, reason="command"), 0.1)
         elif phase == "finished":
-            ended = [event for event in self.told if isinstance(event, events.EpochFinished)]
+            ended = [event for event in self.reported if isinstance(event, events.EpochFinished)]
             best = max(ended, key=lambda event: event.valid_top1 or 0.0)
             self.say(
                 events.RunFinished(
-                    seconds=round(self.now - self.told[0].t, 3),
+                    seconds=round(self.now - self.reported[0].t, 3),
                     genotype=self.genotype,
                     text=text,
                     train_top1=ended[-1].train_top1,
@@ -399,10 +402,10 @@ class _Story:
         return self.at["global_step"] / self.steps
 
     def _loss(self) -> float:
-        return round(2.2 * math.exp(-self._age() / 5) + 0.05 + self.chance.uniform(0, 0.04), 4)
+        return round(2.2 * math.exp(-self._age() / 5) + 0.05 + self.stochastic.uniform(0, 0.04), 4)
 
     def _top1(self, offset: float) -> float:
-        top1 = 97.5 - 80 * math.exp(-self._age() / 4) + self.chance.uniform(-0.5, 0.5) + offset
+        top1 = 97.5 - 80 * math.exp(-self._age() / 4) + self.stochastic.uniform(-0.5, 0.5) + offset
         return round(min(100.0, max(0.0, top1)), 2)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine_kit import of_type, state_of, told, until
+from engine_kit import events_in, of_type, state_of, until
 from terminal_kit import Terminal, kill
 
 from darts_engine.run import events
@@ -98,17 +98,17 @@ def steps(run: RunFolder) -> int:
 def goes_on(run: RunFolder, within: float = 10.0) -> None:
     """Its engine does another step from now on."""
     before = steps(run)
-    until(lambda: steps(run) > before, within, lambda: told(run)[-3:])
+    until(lambda: steps(run) > before, within, lambda: events_in(run)[-3:])
 
 
-def facts(run: RunFolder, kind: type[events.Event]) -> list[Any]:
-    """All facts of a kind that a run has told."""
-    return of_type(told(run), kind)
+def events_of(run: RunFolder, kind: type[events.Event]) -> list[Any]:
+    """All events of a kind that a run has told."""
+    return of_type(events_in(run), kind)
 
 
 def until_state(run: RunFolder, true_of: Callable[[RunState], object], timeout: float = 60) -> None:
     """Wait until something is true of what the log tells."""
-    until(lambda: true_of(state_of(run)), timeout, lambda: told(run)[-3:])
+    until(lambda: true_of(state_of(run)), timeout, lambda: events_in(run)[-3:])
 
 
 def seqs_have_no_gap(lines: list[dict[str, Any]]) -> bool:

@@ -28,7 +28,7 @@ from darts_engine.run.settings import config as configs
 from darts_engine.runner import session
 from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.follower import Follower
-from darts_engine.runner.heartbeat import Heart
+from darts_engine.runner.heartbeat import Heartbeat
 from darts_engine.runner.inbox import Inbox, Signals
 from darts_engine.runner.loop import Loop, Timing
 from darts_engine.runner.meter import FiniteGuard
@@ -142,9 +142,9 @@ def _epoch(task: Any) -> dict[str, Any]:
     seen = [task.step(1, step) for step in range(1, steps + 1)]
     position = Position(epoch=1, step=steps, global_step=steps, is_epoch_done=False)
     (figures,) = [
-        fact
-        for fact in task.finish_epoch(position, Timing())
-        if isinstance(fact, events.EpochFinished)
+        event
+        for event in task.finish_epoch(position, Timing())
+        if isinstance(event, events.EpochFinished)
     ]
     names = ("train_loss", "train_top1", "valid_loss", "valid_top1", "auxiliary_loss")
     state = task.state()
@@ -192,7 +192,7 @@ def go_back_together(folder: str) -> dict[str, Any]:
         inbox = Inbox(run, log.append)
         speaker = session.Session(run, log, Signals(), inbox, keep=1, checkpoint_seconds=0)
     speaker.join(world)
-    Loop(search, speaker, Heart(run), every=5).run(Position())
+    Loop(search, speaker, Heartbeat(run), every=5).run(Position())
     state = search.state()
     return {
         "began": began,
@@ -261,7 +261,7 @@ def pause_longer_than_the_patience(folder: str) -> str:
     leader.join(world)
     run.send(commands.Pause(id="p"))
     began = time.monotonic()
-    later = threading.Timer(8, lambda: [run.send(wish) for wish in _SAVE_AND_GO_ON])
+    later = threading.Timer(8, lambda: [run.send(command) for command in _SAVE_AND_GO_ON])
     later.start()
     leader.boundary(task, position)
     return f"paused for {time.monotonic() - began:.0f} s"

@@ -12,17 +12,17 @@ from darts_tui.cli import main
 from darts_tui.launch import engine_process
 
 
-class Said(NamedTuple):
+class Result(NamedTuple):
     code: int
     out: str
     err: str
 
     @property
-    def complaint(self) -> list[str]:
+    def error_lines(self) -> list[str]:
         return self.err.splitlines()
 
 
-Cli = Callable[..., Said]
+Cli = Callable[..., Result]
 
 
 @pytest.fixture
@@ -37,10 +37,10 @@ def darts(
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: object) -> Said:
+    def run(*arguments: object) -> Result:
         capsys.readouterr()
         code = main.run([str(argument) for argument in arguments])
-        return Said(code, *capsys.readouterr())
+        return Result(code, *capsys.readouterr())
 
     return run
 

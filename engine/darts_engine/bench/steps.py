@@ -11,7 +11,7 @@ from darts_engine.bench.timing import Comparison, Work, clock, compare
 from darts_engine.compute import device as devices
 from darts_engine.layers.operations import PRIMITIVES
 from darts_engine.methods.architects.first_order import Batch
-from darts_engine.methods.darts import architect
+from darts_engine.methods.axes import architect
 from darts_engine.networks.derived import Network
 from darts_engine.run.architecture.text import published
 from darts_engine.run.settings import config as configs
@@ -46,14 +46,16 @@ class OurSearch:
 
     def weight_step(self, batch: Batch) -> None:
         """One step of stochastic gradient descent."""
+        with torch.no_grad():
+            mixing = self.network.alphas.mixing()
         self.sgd.zero_grad()
-        cross_entropy(self.network(batch[0], self.method.mixing()), batch[1]).backward()
+        cross_entropy(self.network(batch[0], mixing), batch[1]).backward()
         nn.utils.clip_grad_norm_(self.weights, self.clip)
         self.sgd.step()
 
     def alpha_step(self, train: Batch, valid: Batch) -> None:
         """One step of alpha, of the order it was made with."""
-        self.method.move(self.method.look(valid, train).gradients)
+        self.method.move(self.method.alpha_gradient(valid, train).gradients)
 
 
 def random_batch(batch: int, *, size: int = SIZE, dtype: torch.dtype = torch.float32) -> Batch:

@@ -3,7 +3,7 @@
 Each rank takes every N-th image of a step's batch and scales its mean loss by its share of the
 batch, so that the sum of all ranks' gradients is the whole batch's. Everything that moves weights
 or alphas is such a sum and therefore the same on every rank, bit for bit. Whatever one process
-decides by its clock or its wishes, rank 0 decides for all and tells between two steps.
+decides by its clock or its commands, rank 0 decides for all and tells between two steps.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,9 +1,9 @@
 """A run of several processes: which of them this one is, and how the others are started.
 
-Rank 0 is the run's engine: it holds the lock, writes the log, reads the wishes. The others compute
-along. `python -m darts_engine RUN --nproc N` starts them itself, and they meet through a file that
-only their user can open and over the loopback interface: no port is open to the network. Under
-torchrun, which opens one, the places come from its environment. Knows no torch.
+Rank 0 is the run's engine: it holds the lock, writes the log and reads the commands. The others
+compute along. `python -m darts_engine RUN --nproc N` starts them itself, and they meet through a
+file that only their user can open and over the loopback interface: no port is open to the network.
+Under torchrun, which opens one, the places come from its environment. Knows no torch.
 """
 
 import os
@@ -78,7 +78,7 @@ def _watch(parent: int) -> None:
 
 
 @contextmanager
-def company(run: Path, nproc: int) -> Iterator[Place]:
+def spawn_ranks(run: Path, nproc: int) -> Iterator[Place]:
     """Rank 0's place, while the other `nproc` - 1 processes of the run are there.
 
     They write to the same stdout and stderr, and none is left when the context ends. With an

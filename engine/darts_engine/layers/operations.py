@@ -38,14 +38,14 @@ PRIMITIVES = (
 
 def max_pool(x: Tensor, stride: int) -> Tensor:
     """3x3 maximum with padding 1."""
-    if stride == 1 and pooling.pays(x):
+    if stride == 1 and pooling.is_faster(x):
         return pooling.maximum(x)
     return functional.max_pool2d(x, 3, stride, 1)
 
 
 def avg_pool(x: Tensor, stride: int) -> Tensor:
     """3x3 mean with padding 1; the padding does not count."""
-    if stride == 1 and pooling.pays(x):
+    if stride == 1 and pooling.is_faster(x):
         return pooling.mean(x)
     return functional.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
 
@@ -63,7 +63,7 @@ class Pool(nn.Module):
 
 
 class WeightedOperation(nn.Module):
-    """An operation that ends in a batch norm, which a mixed edge applies itself (`mixture`)."""
+    """An operation whose last batch norm a mixed edge applies itself (`weighted_sum`)."""
 
     norm: BatchNorm
 

@@ -20,7 +20,7 @@ VECTOR = 8
 FEWEST_NUMBERS = 2**15
 
 
-def pays(x: Tensor) -> bool:
+def is_faster(x: Tensor) -> bool:
     """Whether x is better pooled here."""
     return (
         x.shape[1] < VECTOR

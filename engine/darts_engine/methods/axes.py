@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor
 
+from darts_engine.compute import device as devices
+from darts_engine.methods.architects.first_order import FirstOrder
+from darts_engine.methods.architects.second_order import SecondOrder
 from darts_engine.methods.perturbations.mean_shift import MeanShift
 from darts_engine.methods.perturbations.random_and_adversarial import (
     Adversarial,
@@ -19,7 +23,7 @@ from darts_engine.methods.relaxations.softmax import Relaxation, Softmax
 from darts_engine.methods.schedules.greedy import Greedy
 from darts_engine.methods.stopping.adapt import Adaptation
 from darts_engine.methods.stopping.rules import EigenvalueRule, RankingRule, SkipRule, StopRule
-from darts_engine.run.architecture.spaces import FACTS
+from darts_engine.run.architecture.spaces import SPECS
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.supernet.mixing import Matrices
 from darts_engine.supernet.relaxed import RelaxedNetwork
@@ -28,11 +32,30 @@ from darts_engine.supernet.supernet import CELLS, Supernet
 Regulariser = Callable[[Matrices], Tensor]
 
 
+def architect(
+    supernet: RelaxedNetwork, config: SearchConfig, optimizer: torch.optim.Optimizer
+) -> FirstOrder:
+    """The architect of `search.order`; `optimizer` is the one that moves the weights."""
+    device = next(supernet.parameters()).device
+    precision = partial(devices.autocast, device, config.engine)
+    search = config.search
+    if search.order == 1:
+        return FirstOrder(supernet, config.alpha, precision)
+    return SecondOrder(
+        supernet,
+        config.alpha,
+        precision,
+        optimizer=optimizer,
+        product=search.hvp,
+        radius=search.hvp_radius,
+    )
+
+
 def relaxation(config: SearchConfig) -> Relaxation:
     """How alpha becomes mixing weights."""
     method = config.method
-    facts = FACTS.get(config.space.space)
-    hard = facts.cells[:1] if facts is not None and facts.parents else None
+    spec = SPECS.get(config.space.space)
+    hard = spec.cells[:1] if spec is not None and spec.parents else None
     makers: dict[str, Callable[[], Relaxation]] = {
         "softmax": Softmax,
         "sigmoid": Sigmoid,

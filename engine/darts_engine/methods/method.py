@@ -17,9 +17,8 @@ from darts_engine.compute import device as devices
 from darts_engine.compute import streams
 from darts_engine.compute.parallel import Shard, world
 from darts_engine.methods import axes
-from darts_engine.methods.architects.first_order import BOTH_WHOLE, Batch, Look, Shards
+from darts_engine.methods.architects.first_order import BOTH_WHOLE, AlphaGradient, Batch, Shards
 from darts_engine.methods.architects.second_order import Distance, SecondOrder
-from darts_engine.methods.darts import architect
 from darts_engine.methods.perturbations.mean_shift import MeanShift
 from darts_engine.methods.perturbations.random_and_adversarial import Losses, Objective
 from darts_engine.methods.schedules.staged import Stage, explain, narrowed, stage_of, stages
@@ -55,7 +54,7 @@ class Method:
         self._place = (0, 0)
         self._part = "alpha"
         supernet.relax = self._relax
-        self.architect = architect(supernet, config, optimizer)
+        self.architect = axes.architect(supernet, config, optimizer)
         self._greedy = axes.greedy(config, supernet)
         self._plan = stages(config)
 
@@ -64,7 +63,7 @@ class Method:
 
         All passes of an alpha step draw the same: second order compares them.
         """
-        self._supernet.chance.draws = self._draws(f"chance {self._part}", self._device)
+        self._supernet.stochastic.draws = self._draws(f"chance {self._part}", self._device)
         mixing = self.relaxation.mix(self._matrices, self._draws(self._part))
         return self._settled(mixing._replace(shares=self._supernet.alphas.shares()))
 
@@ -88,10 +87,10 @@ class Method:
         self.relaxation.begin_epoch(epoch, self._epochs)
         self._radius = values.get("radius", 0.0)
         self._regulariser_weight = values.get("regulariser", 0.0)
-        chance = self._supernet.chance
-        chance.auxiliary = values.get("auxiliary", 0.0)
-        chance.drop_path = values["drop_path"]
-        chance.skip_dropout = values.get("skip_dropout", 0.0)
+        stochastic = self._supernet.stochastic
+        stochastic.auxiliary = values.get("auxiliary", 0.0)
+        stochastic.drop_path = values["drop_path"]
+        stochastic.skip_dropout = values.get("skip_dropout", 0.0)
 
     def schedule_values(self, epoch: int) -> dict[str, float]:
         """The values of the method's schedules in an epoch (from 1), by name."""
@@ -116,19 +115,23 @@ class Method:
         """Name the random streams of the step."""
         self._place, self._part = (epoch, step), "alpha"
 
-    def look(self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE) -> Look:
+    def alpha_gradient(
+        self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE
+    ) -> AlphaGradient:
         """The architect's look, with the regulariser's gradient added to alpha's.
 
         The loss that is told stays the cross entropy.
         """
-        self._supernet.chance.shards = shards
-        look = self.architect.look(batch, weight_batch, shards)
+        self._supernet.stochastic.shards = shards
+        alpha_gradient = self.architect.alpha_gradient(batch, weight_batch, shards)
         if self._regulariser is None:
-            return look
+            return alpha_gradient
         alphas = list(self._supernet.alphas.parameters())
         term = shards[0].of(self._regulariser_weight * self._regulariser(self._matrices))
         extra = torch.autograd.grad(term, alphas, materialize_grads=True)
-        return look._replace(gradients=[g + e for g, e in zip(look.gradients, extra, strict=True)])
+        return alpha_gradient._replace(
+            gradients=[g + e for g, e in zip(alpha_gradient.gradients, extra, strict=True)]
+        )
 
     def move(self, gradients: Sequence[Tensor]) -> None:
         """One step of alpha down a gradient, which is clipped where the config says so."""
@@ -157,7 +160,7 @@ class Method:
         names = self._candidates()
         most = stage.candidates or max(len(edge) for edges in names.values() for edge in edges)
         with torch.no_grad():
-            weights = self._expected().weights
+            weights = self.expected_mixing().weights
         return narrowed(names, {cell: w.tolist() for cell, w in weights.items()}, most)
 
     def _candidates(self) -> dict[str, list[tuple[str, ...]]]:
@@ -181,7 +184,7 @@ class Method:
             shards: which part of both this process has.
         """
         self._part = "weights"
-        self._supernet.chance.shards = shards[::-1]
+        self._supernet.stochastic.shards = shards[::-1]
         with torch.no_grad():
             mixing = self._relax()
         if self.perturbation is None or batch is None:
@@ -191,7 +194,7 @@ class Method:
             return Objective(partial(self._loss, of, shard, mixing), self._world.sum_)
 
         losses = Losses(objective(weight_batch, shards[1]), objective(batch, shards[0]))
-        with self._looking(), self.architect.weights_frozen():
+        with self._evaluating(), self.architect.weights_frozen():
             moved = self.perturbation.perturb(
                 mixing.weights, losses, self._radius, self._draws("perturbation")
             )
@@ -205,7 +208,7 @@ class Method:
             return shard.of(cross_entropy(logits, labels))
 
     @contextmanager
-    def _looking(self) -> Iterator[None]:
+    def _evaluating(self) -> Iterator[None]:
         """Evaluation mode for a while: running statistics are used and left alone."""
         was = self._supernet.training
         self._supernet.eval()
@@ -216,34 +219,35 @@ class Method:
 
     # What is known of it --------------------------------------------------------------------------
 
-    def mixing(self) -> dict[str, Tensor]:
+    def strengths(self) -> dict[str, Tensor]:
         """The strengths to show and to derive from: (E, O) weights times their edges' shares.
 
         Without chance or perturbation.
         """
         with torch.no_grad():
-            weights, shares, _ = self._expected()
+            weights, shares, _ = self.expected_mixing()
         if shares is None:
             return dict(weights)
         return {cell: w * shares[cell][:, None] for cell, w in weights.items()}
 
     @torch.no_grad()
-    def clean(self) -> Mixing:
+    def validation_mixing(self) -> Mixing:
         """What validation computes with: no chance, no perturbation."""
         self._part = "validation"
-        self._supernet.chance.shards = ()
-        self._supernet.chance.draws = self._draws("chance validation", self._device)
+        self._supernet.stochastic.shards = ()
+        self._supernet.stochastic.draws = self._draws("chance validation", self._device)
         mixing = self.relaxation.validated(self._matrices)
         return self._settled(mixing._replace(shares=self._supernet.alphas.shares()))
 
-    def _expected(self) -> Mixing:
+    def expected_mixing(self) -> Mixing:
+        """What the relaxation mixes with on average, with its graph to alpha."""
         weights = self.relaxation.expected(self._matrices)
         return self._settled(Mixing(weights, self._supernet.alphas.shares()))
 
     def valid_loss(self, batch: Batch) -> Tensor:
         """The loss of a batch at the clean weights, with its graph to alpha: for its curvature."""
         images, labels = batch
-        return cross_entropy(self._supernet(images, self._expected()), labels)
+        return cross_entropy(self._supernet(images, self.expected_mixing()), labels)
 
     @property
     def grad_norm(self) -> Tensor:

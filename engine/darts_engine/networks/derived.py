@@ -49,10 +49,10 @@ class Noise(nn.Module):
     nor depends on its batch.
     """
 
-    def __init__(self, stride: int, chance: DropPath, seed: int) -> None:
+    def __init__(self, stride: int, stochastic: DropPath, seed: int) -> None:
         super().__init__()
         # In a list, so that it is no submodule.
-        self._stride, self._chance, self._seed = stride, [chance], seed
+        self._stride, self._chance, self._seed = stride, [stochastic], seed
         self._map: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,9 +67,11 @@ class Noise(nn.Module):
         return drawn.to(like).expand_as(like)
 
 
-def _operation(name: str, channels: int, stride: int, chance: DropPath, position: int) -> nn.Module:
+def _operation(
+    name: str, channels: int, stride: int, stochastic: DropPath, position: int
+) -> nn.Module:
     if name == NOISE:
-        return Noise(stride, chance, position)
+        return Noise(stride, stochastic, position)
     return operations.derived_operation(name, channels, stride)
 
 

@@ -21,10 +21,10 @@ from darts_engine.run.architecture.derivation_one_cell import edges_of
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.architecture.spaces import NASBENCH201_OPERATIONS
 from darts_engine.run.errors import GenotypeError
-from darts_engine.supernet.cell import MixedEdge, Seen
+from darts_engine.supernet.cell import MixedEdge, SourceFeatures
 from darts_engine.supernet.mixing import Matrices, Mixing
 from darts_engine.supernet.relaxed import RelaxedNetwork
-from darts_engine.supernet.stochastic import Chance
+from darts_engine.supernet.stochastic import StochasticOps
 
 CELL = "cell"
 
@@ -101,7 +101,7 @@ class SearchCell201(nn.Module):
         names: Sequence[str],
         nodes: int,
         channels: int,
-        chance: Chance,
+        stochastic: StochasticOps,
         *,
         auxiliary_skip: bool,
     ) -> None:
@@ -110,7 +110,8 @@ class SearchCell201(nn.Module):
         self.nodes, self.names = nodes, tuple(names)
         # Pooling has no norm here, unlike in a cell of DARTS's.
         self.edges = nn.ModuleList(
-            MixedEdge(names, channels, 1, chance, auxiliary_skip=auxiliary_skip) for _ in self.ends
+            MixedEdge(names, channels, 1, stochastic, auxiliary_skip=auxiliary_skip)
+            for _ in self.ends
         )
 
     def forward(
@@ -118,24 +119,24 @@ class SearchCell201(nn.Module):
     ) -> Tensor:
         """(B, C, H, W) to the same."""
         states = [x]
-        seen = [self._look(x)]
+        features = [self._features(x)]
         edge = 0
         for node in range(1, self.nodes + 1):
             into: list[Tensor] = []
-            for source in seen:
+            for source in features:
                 columns = None if active is None else active[edge]
                 into.append(self.edges[edge](source, weights_EO[edge], columns))
                 edge += 1
             states.append(sum(into[1:], into[0]))
             if node < self.nodes:
-                seen.append(self._look(states[-1]))
+                features.append(self._features(states[-1]))
         return states[-1]
 
-    def _look(self, x: Tensor) -> Seen:
+    def _features(self, x: Tensor) -> SourceFeatures:
         shared = {SKIP: x}
         if AVG_POOL in self.names:
             shared[AVG_POOL] = operations.avg_pool(x, 1)
-        return Seen(functional.relu(x), shared, None)
+        return SourceFeatures(functional.relu(x), shared, None)
 
 
 class Supernet201(RelaxedNetwork, Stages):
@@ -169,7 +170,7 @@ class Supernet201(RelaxedNetwork, Stages):
         super().__init__({CELL: (len(edges_of(nodes)), len(names))}, alpha_scale, seed)
         self.build(
             lambda width: SearchCell201(
-                names, nodes, width, self.chance, auxiliary_skip=auxiliary_skip
+                names, nodes, width, self.stochastic, auxiliary_skip=auxiliary_skip
             ),
             channels=channels,
             layers=layers,

@@ -1,4 +1,4 @@
-"""Wishes, in the imperative: one struct per kind of line in `commands.jsonl`.
+"""Commands, in the imperative: one struct per kind of line in `commands.jsonl`.
 
 Anyone who may write the file may append a line; the engine reads between steps and answers every
 line with `CommandAccepted` and `CommandDone`, or `CommandRejected`, carrying the line's `id`.
@@ -17,7 +17,7 @@ ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}\Z"
 
 
 class Command(msgspec.Struct, tag_field="type", tag=str.lower, kw_only=True, frozen=True):
-    """What all wishes have in common: an id of the asker's choosing, when, and who asked."""
+    """What all commands have in common: an id of the asker's choosing, when, and who asked."""
 
     id: str
     t: float = 0.0
@@ -53,7 +53,7 @@ _decoder = msgspec.json.Decoder(AnyCommand)
 
 
 def new_id() -> str:
-    """A fresh id for a wish."""
+    """A fresh id for a command."""
     return secrets.token_hex(6)
 
 
@@ -71,8 +71,8 @@ def asker() -> str:
     return user
 
 
-def wish(kind: type[Command], **fields: object) -> Command:
-    """A wish of `kind`, stamped with an id, the time and the asker."""
+def stamped(kind: type[Command], **fields: object) -> Command:
+    """A command of `kind`, stamped with an id, the time and the asker."""
     return kind(id=new_id(), t=time.time(), source=asker(), **fields)
 
 
@@ -82,7 +82,7 @@ def encode(command: Command) -> bytes:
 
 
 def decode(line: bytes) -> AnyCommand:
-    """The wish on a line.
+    """The command on a line.
 
     Raises:
         ValueError: with the reason, for `CommandRejected`.

@@ -1,4 +1,4 @@
-"""Facts, in the past tense: one struct per kind of line in `events.jsonl`.
+"""Events, in the past tense: one struct per kind of line in `events.jsonl`.
 
 Every line carries `v` (format version), `seq` (its place, from 1), `t` (Unix seconds) and `type`.
 Order is by `seq`; `t` is for people. Epochs and steps count from 1. Losses are natural-log cross
@@ -24,7 +24,7 @@ def _type_name(class_name: str) -> str:
 
 
 class Event(msgspec.Struct, tag_field="type", tag=_type_name, kw_only=True, frozen=True):
-    """What all facts have in common. `seq` and `t` are filled in by the log."""
+    """What all events have in common. `seq` and `t` are filled in by the log."""
 
     seq: int = 0
     t: float = 0.0
@@ -89,7 +89,7 @@ class RunStarted(Event, kw_only=True, frozen=True):
 class Rewound(Event, kw_only=True, frozen=True):
     """Work after a checkpoint was lost and is being done again, or was given up by a search.
 
-    The checkpoint knows all facts up to `to_seq`; those between it and this one are superseded.
+    The checkpoint knows all events up to `to_seq`; those between it and this one are superseded.
     `reason` is why a search itself went back, and `schedules` what it plans since; else empty.
     """
 
@@ -288,7 +288,7 @@ class CheckpointSaved(Event, kw_only=True, frozen=True):
 
 
 class CommandAccepted(Event, kw_only=True, frozen=True):
-    """A wish was read and will be carried out."""
+    """A command was read and will be carried out."""
 
     id: str
     command: str
@@ -296,7 +296,7 @@ class CommandAccepted(Event, kw_only=True, frozen=True):
 
 
 class CommandDone(Event, kw_only=True, frozen=True):
-    """A wish was carried out, `seconds` after it was read."""
+    """A command was carried out, `seconds` after it was read."""
 
     id: str
     command: str
@@ -343,7 +343,7 @@ class RunStopping(Event, kw_only=True, frozen=True):
 
 
 class RunStopped(Event, kw_only=True, frozen=True):
-    """The engine ended on a wish or signal; `darts-tui resume` goes on from here."""
+    """The engine ended on a command or signal; `darts-tui resume` goes on from here."""
 
     epoch: int
     step: int
@@ -387,7 +387,7 @@ class AlertRaised(Event, kw_only=True, frozen=True):
 
 
 class EventsDropped(Event, kw_only=True, frozen=True):
-    """`count` facts could not be written (a full disk) before this one."""
+    """`count` events could not be written (a full disk) before this one."""
 
     count: int
 
@@ -424,7 +424,7 @@ AnyEvent = (
 
 TYPES = frozenset(kind.__struct_config__.tag for kind in get_args(AnyEvent))
 
-# Facts that tell of work: those after a checkpoint are lost with it.
+# Events that tell of work: those after a checkpoint are lost with it.
 WORK = (
     StepFinished,
     AlphaSampled,
@@ -458,7 +458,7 @@ def _whole(value: Any) -> Any:
 
 
 def decode(line: bytes) -> AnyEvent:
-    """The fact on a line.
+    """The event on a line.
 
     Raises:
         msgspec.MsgspecError: the line is not an event this version knows.

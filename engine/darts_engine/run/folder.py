@@ -3,7 +3,7 @@
     runs/NAME/            mode 0700, its files 0600
       config.toml         what was asked
       events.jsonl        what happened (the engine appends, others tail)
-      commands.jsonl      what is wished (anyone of the same user appends, the engine reads)
+      commands.jsonl      what is asked (anyone of the same user appends, the engine reads)
       engine.json         pid, host, boot id, start; its mtime is the heartbeat
       engine.lock         flock: one engine per run
       engine.log          the process's own stdout and stderr
@@ -74,7 +74,7 @@ class RunFolder:
 
     @property
     def commands(self) -> Path:
-        """The wishes."""
+        """The commands."""
         return self.path / "commands.jsonl"
 
     @property
@@ -178,7 +178,7 @@ class RunFolder:
         )
 
     def send(self, command: Command) -> None:
-        """Append a wish for the engine.
+        """Append a command for the engine.
 
         Raises:
             RunError: the folder cannot be written.
@@ -195,7 +195,7 @@ class RunFolder:
                 os.close(descriptor)
         except OSError as error:
             raise RunError(
-                f"the wish cannot be written: {error.strerror}", where=str(self.commands)
+                f"the command cannot be written: {error.strerror}", where=str(self.commands)
             ) from None
 
 

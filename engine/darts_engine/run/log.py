@@ -36,7 +36,7 @@ class EventLog:
         self._size = os.fstat(self._descriptor).st_size
 
     def append(self, event: Event) -> bool:
-        """Number, stamp and write a fact. False when it had to be dropped (OSError)."""
+        """Number, stamp and write an event. False when it had to be dropped (OSError)."""
         if self.dropped:
             notice = events.EventsDropped(count=self.dropped)
             if not self._write(notice):
@@ -172,7 +172,7 @@ class LogReader:
         self._skipping = False
 
     def read(self, max_bytes: int = 16 * READ_BYTES) -> list[AnyEvent]:
-        """The facts that are new since the last call; at most about `max_bytes` of them.
+        """The events that are new since the last call; at most about `max_bytes` of them.
 
         Starts over when the file was replaced or has shrunk below what was read.
         """
@@ -229,7 +229,7 @@ class LogReader:
         return found
 
     def decode(self, line: bytes) -> AnyEvent | None:
-        """The fact on a line; None, and counted, when it is damaged or not known here."""
+        """The event on a line; None, and counted, when it is damaged or not known here."""
         if len(line) <= MAX_LINE_BYTES:
             try:
                 event = events.decode(line)

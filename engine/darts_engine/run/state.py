@@ -1,8 +1,8 @@
-"""The fold: facts in, one `RunState` out. The only thing that dashboards and printers look at.
+"""The fold: events in, one `RunState` out. The only thing that dashboards and printers look at.
 
 Live, finished, crashed and replayed runs take the same path; a replay is the same fold, stopped
 earlier. `fold` owns the state it is given and changes it in place, because a log may hold a million
-facts; from the same facts it always makes the same state.
+events; from the same events it always makes the same state.
 """
 
 from collections import deque
@@ -68,7 +68,7 @@ class Series:
 
 @dataclass
 class RunState:
-    """All that is known of a run after some of its facts.
+    """All that is known of a run after some of its events.
 
     `phase` is starting, running, paused, stopping, stopped, finished or failed: what the log says.
     Whether the engine behind it still lives is for `liveness.observe` to tell. `given_up` are the
@@ -146,7 +146,7 @@ class RunState:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds between the first and the last fact."""
+        """Seconds between the first and the last event."""
         return 0.0 if self.first_t is None else max(0.0, self.last_t - self.first_t)
 
     def alpha_at(self, epoch: int | None) -> events.AlphaSampled | None:
@@ -195,7 +195,7 @@ class RunState:
 
 
 def fold(state: RunState, event: AnyEvent) -> RunState:
-    """Take one more fact into account, and give the same state back."""
+    """Take one more event into account, and give the same state back."""
     state.last_seq = max(state.last_seq, event.seq)
     state.last_t = max(state.last_t, event.t)
     if state.first_t is None:
@@ -279,7 +279,7 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
     return state
 
 
-# Facts that panels show but an event list would drown in.
+# Events that panels show but an event list would drown in.
 _SILENT = (
     events.StepFinished,
     events.AlphaSampled,
@@ -291,10 +291,10 @@ _SILENT = (
 )
 
 
-def fold_all(facts: Iterable[AnyEvent], state: RunState | None = None) -> RunState:
-    """Fold many facts, into a new state or on top of one."""
+def fold_all(history: Iterable[AnyEvent], state: RunState | None = None) -> RunState:
+    """Fold many events, into a new state or on top of one."""
     state = state or RunState()
-    for event in facts:
+    for event in history:
         fold(state, event)
     return state
 

@@ -33,7 +33,7 @@ NAME = re.compile(r"^step-(?P<step>\d{9,})-seq-(?P<seq>\d+)\.pt\Z")
 class Position(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run stands: after `step` of `epoch` (both from 1; 0 before the first).
 
-    `is_epoch_done` tells whether the epoch's validation and its facts are behind it too.
+    `is_epoch_done` tells whether the epoch's validation and its events are behind it too.
     """
 
     epoch: int = 0
@@ -45,7 +45,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a checkpoint without opening it.
 
-    `seq` is the last fact it knows of; `sha256` is of the tensor file and this manifest together.
+    `seq` is the last event it knows of; `sha256` is of the tensor file and this manifest together.
     """
 
     format: int
@@ -91,7 +91,7 @@ def save(
         state: nested dictionaries and lists of tensors, numbers and strings.
         position: where the run stands.
         reason: epoch, time, stop, command or best; decides how long it is kept.
-        seq: the last fact that the state contains.
+        seq: the last event that the state contains.
         identity: what a run must have in common with the checkpoint to take it up.
         environment: what bit-identical resuming depends on (versions, threads, device).
 
@@ -156,9 +156,9 @@ def find_not_finite(state: Any) -> str:
 
 
 def newest_first(folder: RunFolder) -> list[Path]:
-    """The manifests of a run, by the last fact they know of; nothing is read yet.
+    """The manifests of a run, by the last event they know of; nothing is read yet.
 
-    A run that fell back to an older checkpoint goes on from fewer steps but with later facts.
+    A run that fell back to an older checkpoint goes on from fewer steps but with later events.
     """
     found = [
         (int(name["seq"]), int(name["step"]), path)

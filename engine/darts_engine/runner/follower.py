@@ -14,11 +14,11 @@ from darts_engine.runner import checkpoint
 from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.inbox import SIGNAL_EXIT
 from darts_engine.runner.session import Stopped
-from darts_engine.runner.task import Discretisable, Reporting, Returning, Stateful
+from darts_engine.runner.task import Discretisable, Reporting, RollsBack, Stateful
 
 
 class Follower:
-    """The face of a `Session` without its hold on the run.
+    """The view of a `Session` without its hold on the run.
 
     Args:
         folder: the run; nothing is written to it.
@@ -65,7 +65,7 @@ class Follower:
             task.load_state(checkpoint.load(self.folder, manifest))
         return manifest.position
 
-    def go_back(self, task: Returning) -> Position:
+    def roll_back(self, task: RollsBack) -> Position:
         """Go back with rank 0, to the checkpoint that it trusts.
 
         Raises:
@@ -74,7 +74,7 @@ class Follower:
         path = self.folder.checkpoints / self.world.text_of_rank_0()
         manifest = checkpoint.read_manifest(path)
         with checkpoint.fitting(path):
-            task.go_back(checkpoint.load(self.folder, manifest), manifest.position)
+            task.roll_back(checkpoint.load(self.folder, manifest), manifest.position)
         self.save(task, manifest.position, reason="epoch")
         return manifest.position
 

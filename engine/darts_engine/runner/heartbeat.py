@@ -24,7 +24,7 @@ class Figures:
     gpus: tuple[GpuFigures, ...] = ()
 
 
-class Heart(threading.Thread):
+class Heartbeat(threading.Thread):
     """Beats once a second, and measures while it is at it.
 
     Args:

@@ -1,4 +1,4 @@
-"""Wishes and signals, as the loop sees them between two steps.
+"""Commands and signals, as the loop sees them between two steps.
 
 Handlers only set flags: a Python handler waits for the running C call, and saving from inside one
 corrupts what it interrupts. A second signal of the same kind ends the process at once.
@@ -59,7 +59,7 @@ class Inbox:
         self._waiting: deque[AnyCommand] = deque()
 
     def take(self) -> AnyCommand | None:
-        """The next wish, None when there is none now; refused lines are answered on the way."""
+        """The next command, None when there is none now; refused lines are answered on the way."""
         if not self._waiting:
             self._read()
         return self._waiting.popleft() if self._waiting else None
@@ -77,8 +77,8 @@ class Inbox:
             except ValueError as error:
                 self._emit(events.CommandRejected(reason=str(error)[:300]))
         if drowned:
-            # One answer for all of them: a flood of wishes must not become a flood of facts.
-            why = f"{drowned} lines in a flood of more than {MAX_PER_SECOND} wishes a second"
+            # One answer for all of them: a flood of commands must not become a flood of events.
+            why = f"{drowned} lines in a flood of more than {MAX_PER_SECOND} commands a second"
             self._emit(events.CommandRejected(reason=why))
 
     def _lines(self) -> list[bytes]:

@@ -1,7 +1,7 @@
 """Epochs and steps: what a search and a training have in common.
 
 A task does the work of a step and says what there is to say; the loop decides when to say it, and
-obeys wishes and saves checkpoints between steps. Epochs and steps count from 1.
+obeys commands and saves checkpoints between steps. Epochs and steps count from 1.
 """
 
 import time
@@ -12,10 +12,10 @@ import psutil
 from darts_engine.run import events
 from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.follower import Follower
-from darts_engine.runner.heartbeat import Heart
+from darts_engine.runner.heartbeat import Heartbeat
 from darts_engine.runner.session import Session
 from darts_engine.runner.stopwatch import Stopwatch
-from darts_engine.runner.task import Reporting, Returning
+from darts_engine.runner.task import Reporting, RollsBack
 
 STEP_FACTS_S = 0.25
 SYSTEM_FACTS_S = 2.0
@@ -31,7 +31,7 @@ class Task(Reporting, Protocol):
         """The fields of `RunStarted` that only the task knows."""
 
     def opening(self, position: Position) -> list[events.Event]:
-        """Facts before the first step of this process: where things stand."""
+        """Events before the first step of this process: where things stand."""
 
     def begin_epoch(self, epoch: int) -> dict[str, float]:
         """Set what changes by epoch; the schedules' values by name."""
@@ -43,7 +43,7 @@ class Task(Reporting, Protocol):
         """How long the parts of steps take."""
 
     def finish_epoch(self, position: Position, timing: "Timing") -> list[events.Event]:
-        """Validate; the epoch's facts."""
+        """Validate; the epoch's events."""
 
     @property
     def is_over(self) -> bool:
@@ -53,7 +53,7 @@ class Task(Reporting, Protocol):
         """Why the epoch that just ended is saved: epoch or best."""
 
     def finish(self, seconds: float) -> events.RunFinished:
-        """The run's last fact."""
+        """The run's last event."""
 
 
 class Timing:
@@ -84,13 +84,13 @@ class Loop:
 
     Args:
         task: what is run.
-        session: where facts go and wishes come from; that of rank 0, or what follows it.
+        session: where events go and commands come from; that of rank 0, or what follows it.
         heart: the newest figures of the machine.
         every: save at the end of every so many epochs.
     """
 
     def __init__(
-        self, task: Task, session: Session | Follower, heart: Heart, *, every: int
+        self, task: Task, session: Session | Follower, heart: Heartbeat, *, every: int
     ) -> None:
         self._task, self._session, self._heart = task, session, heart
         self._every = every
@@ -141,8 +141,8 @@ class Loop:
         for event in task.finish_epoch(position, self._timing):
             self._session.emit(event)
         self._measure(position)
-        if isinstance(task, Returning) and task.turn is not None:
-            self.position = position = self._session.go_back(task)
+        if isinstance(task, RollsBack) and task.rollback is not None:
+            self.position = position = self._session.roll_back(task)
             self._boundary(position)
             return position
         self.position = position = Position(
@@ -159,7 +159,7 @@ class Loop:
 
     def _may_be_needed(self, epoch: int) -> bool:
         task = self._task
-        return isinstance(task, Returning) and epoch in task.may_return_to(epoch)
+        return isinstance(task, RollsBack) and epoch in task.may_return_to(epoch)
 
     def _boundary(self, position: Position) -> None:
         before = time.monotonic()

@@ -1,6 +1,6 @@
 """Sums of loss and accuracy that stay on the device until somebody asks.
 
-Reading a figure waits for the device, so steps only add; the loop asks when a fact is due. Where
+Reading a figure waits for the device, so steps only add; the loop asks when an event is due. Where
 several processes share a run, each adds up its own images, and all of them read together.
 """
 
@@ -71,7 +71,7 @@ class FiniteGuard:
 
     On the CPU every step is checked before the weights move, so that they are never poisoned. On a
     GPU that would wait for the device in every step: there the verdict is kept on the device and
-    read when a fact is due and before every checkpoint, so that no poisoned state is ever saved.
+    read when an event is due and before every checkpoint, so that no poisoned state is ever saved.
     """
 
     def __init__(self, device: torch.device) -> None:

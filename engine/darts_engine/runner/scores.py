@@ -58,7 +58,7 @@ class Scores:
         valid: Figures,
         auxiliary_loss: float | None = None,
     ) -> events.EpochFinished:
-        """The epoch's fact; the training figures begin again."""
+        """The epoch's event; the training figures begin again."""
         train_loss, train_top1, train_top5 = self.train.read()
         self.train.reset()
         valid_loss, valid_top1, valid_top5 = valid
@@ -82,7 +82,7 @@ class Scores:
         )
 
     def finish(self, seconds: float, genotype: Genotype | None) -> events.RunFinished:
-        """The run's last fact."""
+        """The run's last event."""
         train_top1, valid_top1 = self._last_top1
         return events.RunFinished(
             seconds=seconds,

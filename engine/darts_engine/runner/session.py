@@ -1,4 +1,4 @@
-"""One engine's hold on one run: facts out, wishes in, checkpoints, pauses, and the end.
+"""One engine's hold on one run: events out, commands in, checkpoints, pauses, and the end.
 
 The loop calls `boundary` between steps and `save` at epochs' ends; everything that may hold it up
 (a pause, a full disk) happens in there, never inside a step.
@@ -18,12 +18,12 @@ from darts_engine.run.log import EventLog, LogReader
 from darts_engine.runner import checkpoint
 from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.inbox import SIGNAL_EXIT, Inbox, Signals
-from darts_engine.runner.task import Discretisable, Reporting, Returning, Stateful
+from darts_engine.runner.task import Discretisable, Reporting, RollsBack, Stateful
 
 POLL_S = 0.05
 LOST_WORK_BYTES = 1 << 20
 RETRY_S = 1.0
-FETCH_FACTS_S = 1.0
+FETCH_EVENTS_S = 1.0
 
 
 class Stopped(Exception):  # noqa: N818  it is how a run ends, not a fault
@@ -35,13 +35,13 @@ class Stopped(Exception):  # noqa: N818  it is how a run ends, not a fault
 
 
 class Session:
-    """Facts, wishes and checkpoints of a run.
+    """Events, commands and checkpoints of a run.
 
     Args:
         folder: the run; its lock must be held by this process.
         log: its event log, open for appending.
         signals: the process's flags.
-        inbox: the wishes since the engine took the run.
+        inbox: the commands since the engine took the run.
         keep: automatic checkpoints to keep.
         checkpoint_seconds: save when this long has passed since the last; 0 = never.
 
@@ -77,7 +77,7 @@ class Session:
         self.world = world
 
     def emit(self, event: events.Event) -> None:
-        """Write a fact. A full disk drops it and is reported by the log itself later."""
+        """Write an event. A full disk drops it and is reported by the log itself later."""
         self.log.append(event)
 
     def note(self, message: str, level: str = "info") -> None:
@@ -91,7 +91,7 @@ class Session:
             Stopped: the run was asked to end meanwhile.
         """
         now = time.monotonic()
-        if now - self._fetched_at >= FETCH_FACTS_S or done_bytes == total_bytes:
+        if now - self._fetched_at >= FETCH_EVENTS_S or done_bytes == total_bytes:
             self._fetched_at = now
             self.emit(
                 events.DownloadProgressed(file=file, done_bytes=done_bytes, total_bytes=total_bytes)
@@ -99,14 +99,14 @@ class Session:
             self._refuse_gone()
         if self._signals.received is not None:
             raise Stopped(SIGNAL_EXIT[self._signals.received], self._signals.received.name)
-        while (wish := self._inbox.take()) is not None:
-            name = type(wish).__name__.lower()
-            if not isinstance(wish, commands.Stop):
+        while (command := self._inbox.take()) is not None:
+            name = type(command).__name__.lower()
+            if not isinstance(command, commands.Stop):
                 why = "the run has not begun: its data set is being downloaded"
-                self.emit(events.CommandRejected(id=wish.id, command=name, reason=why))
+                self.emit(events.CommandRejected(id=command.id, command=name, reason=why))
                 continue
-            self.emit(events.CommandAccepted(id=wish.id, command=name, source=wish.source))
-            self._done(wish, now)
+            self.emit(events.CommandAccepted(id=command.id, command=name, source=command.source))
+            self._done(command, now)
             raise Stopped(ExitCode.OK, "command")
 
     def tell_of_repairs(self) -> None:
@@ -136,7 +136,7 @@ class Session:
             with checkpoint.fitting(path):
                 task.load_state(state)
             self._say_what_differs(manifest.environment)
-            # A log that lost its end must not number new facts as older than the checkpoint.
+            # A log that lost its end must not number new events as older than the checkpoint.
             self.log.last_seq = max(self.log.last_seq, manifest.seq)
             if refused is not None or self._has_lost(manifest.seq):
                 self.emit(
@@ -159,25 +159,25 @@ class Session:
         self.world.text_of_rank_0("")
         return Position()
 
-    def go_back(self, task: Returning) -> Position:
+    def roll_back(self, task: RollsBack) -> Position:
         """Bring a task back to where its turn sends it; tell it, and save what it is then.
 
         Raises:
             CheckpointError: no checkpoint of that epoch's end can be trusted.
         """
-        turn = task.turn
-        assert turn is not None
-        path, manifest, state = self._end_of(turn.epoch)
+        rollback = task.rollback
+        assert rollback is not None
+        path, manifest, state = self._end_of(rollback.epoch)
         self.world.text_of_rank_0(path.name)
         with checkpoint.fitting(path):
-            said = task.go_back(state, manifest.position)
+            said = task.roll_back(state, manifest.position)
         self.emit(
             events.Rewound(
                 to_seq=manifest.seq,
                 to_step=manifest.position.global_step,
                 to_epoch=manifest.position.epoch,
                 checkpoint=manifest.file,
-                reason=turn.reason,
+                reason=rollback.reason,
                 schedules=task.schedules(),
             )
         )
@@ -206,12 +206,12 @@ class Session:
         )
 
     def _has_lost(self, seq: int) -> bool:
-        """Whether the log tells of work that came after the fact `seq`."""
+        """Whether the log tells of work that came after the event `seq`."""
         start = max(0, self.folder.events.stat().st_size - LOST_WORK_BYTES)
-        facts = LogReader(self.folder.events, offset=start).read(LOST_WORK_BYTES)
-        # A stretch that begins after the checkpoint's facts does not show all of them: say so.
-        newer_only = bool(facts) and facts[0].seq > seq + 1
-        return newer_only or any(isinstance(f, events.WORK) and f.seq > seq for f in facts)
+        history = LogReader(self.folder.events, offset=start).read(LOST_WORK_BYTES)
+        # A stretch that begins after the checkpoint's events does not show all of them: say so.
+        newer_only = bool(history) and history[0].seq > seq + 1
+        return newer_only or any(isinstance(f, events.WORK) and f.seq > seq for f in history)
 
     def _say_what_differs(self, environment: dict[str, str]) -> None:
         for key, mine in self.environment.items():
@@ -223,7 +223,7 @@ class Session:
                 )
 
     def boundary(self, task: Stateful, position: Position) -> None:
-        """Between two steps: obey wishes and signals, and save when it is time to.
+        """Between two steps: obey commands and signals, and save when it is time to.
 
         Raises:
             Stopped: the run was asked to end; its checkpoint is saved.
@@ -250,8 +250,8 @@ class Session:
         self._refuse_gone()
         if self._signals.received is not None:
             self._end_by_signal(task, position)
-        while (wish := self._inbox.take()) is not None:
-            self._carry_out(wish, task, position)
+        while (command := self._inbox.take()) is not None:
+            self._carry_out(command, task, position)
 
     def _refuse_gone(self) -> None:
         # Only "no such file" means gone: a network file system may fail in other ways for a while.
@@ -273,54 +273,59 @@ class Session:
         raise Stopped(SIGNAL_EXIT[received], received.name)
 
     def _carry_out(
-        self, wish: commands.AnyCommand, task: Stateful, position: Position, *, paused: bool = False
+        self,
+        command: commands.AnyCommand,
+        task: Stateful,
+        position: Position,
+        *,
+        paused: bool = False,
     ) -> bool:
-        """Do one wish; True when it ends a pause."""
+        """Do one command; True when it ends a pause."""
         began = time.monotonic()
-        name = type(wish).__name__.lower()
-        refusal = _refusal(wish, task, paused=paused)
+        name = type(command).__name__.lower()
+        refusal = _refusal(command, task, paused=paused)
         if refusal:
-            self.emit(events.CommandRejected(id=wish.id, command=name, reason=refusal))
+            self.emit(events.CommandRejected(id=command.id, command=name, reason=refusal))
             return False
-        self.emit(events.CommandAccepted(id=wish.id, command=name, source=wish.source))
-        match wish:
+        self.emit(events.CommandAccepted(id=command.id, command=name, source=command.source))
+        match command:
             case commands.Pause():
-                self._done(wish, began)
+                self._done(command, began)
                 self._pause(task, position, "command")
             case commands.Checkpoint():
                 self.save(task, position, reason="command")
-                self._done(wish, began)
+                self._done(command, began)
             case commands.Discretise() if isinstance(task, Discretisable):
                 self.world.tell(Decision.MEASURE)
                 self.emit(task.measure_gap(position))
-                self._done(wish, began)
+                self._done(command, began)
             case commands.Stop(after_epoch=True) if self._stop_after_epoch is not None:
-                self._done(wish, began)
+                self._done(command, began)
             case commands.Stop(after_epoch=True) if not paused:
                 self.emit(events.RunStopping(reason="after this epoch"))
-                self._stop_after_epoch = wish
+                self._stop_after_epoch = command
             case commands.Stop():
-                self._stop(task, position, wish)
+                self._stop(task, position, command)
             case commands.Resume():
-                self._done(wish, began)
+                self._done(command, began)
                 return True
         return False
 
-    def _done(self, wish: commands.Command, began: float) -> None:
-        name = type(wish).__name__.lower()
+    def _done(self, command: commands.Command, began: float) -> None:
+        name = type(command).__name__.lower()
         seconds = time.monotonic() - began
-        self.emit(events.CommandDone(id=wish.id, command=name, seconds=round(seconds, 3)))
+        self.emit(events.CommandDone(id=command.id, command=name, seconds=round(seconds, 3)))
 
-    def _stop(self, task: Stateful, position: Position, wish: commands.Stop) -> None:
+    def _stop(self, task: Stateful, position: Position, command: commands.Stop) -> None:
         began = time.monotonic()
-        if self._stop_after_epoch is not wish:
+        if self._stop_after_epoch is not command:
             self.emit(events.RunStopping(reason="command"))
         self.save(task, position, reason="stop")
-        self._done(wish, began)
+        self._done(command, began)
         raise Stopped(ExitCode.OK, "command")
 
     def _pause(self, task: Stateful, position: Position, reason: str) -> None:
-        """Hold until a wish to go on; other wishes are obeyed meanwhile."""
+        """Hold until a command to go on; other commands are obeyed meanwhile."""
         self.emit(_at(events.RunPaused, position, reason=reason))
         self.log.sync()
         told = time.monotonic()
@@ -331,8 +336,8 @@ class Session:
             if self._signals.received is not None:
                 self._end_by_signal(task, position)
             self._refuse_gone()
-            while (wish := self._inbox.take()) is not None:
-                if self._carry_out(wish, task, position, paused=True):
+            while (command := self._inbox.take()) is not None:
+                if self._carry_out(command, task, position, paused=True):
                     self.emit(_at(events.RunContinued, position))
                     if self._stop_after_epoch is not None:
                         self.emit(events.RunStopping(reason="after this epoch"))
@@ -349,7 +354,7 @@ class Session:
         """
         self.world.tell(Decision.SAVE)
         state = task.state()
-        # The checkpoint knows these facts: they have to outlive a power loss too.
+        # The checkpoint knows these events: they have to outlive a power loss too.
         self.log.sync()
         waited = told = False
         while True:
@@ -386,7 +391,7 @@ class Session:
             )
         )
         ended = position.epoch if position.is_epoch_done else position.epoch - 1
-        needed = task.may_return_to(ended) if isinstance(task, Returning) else ()
+        needed = task.may_return_to(ended) if isinstance(task, RollsBack) else ()
         checkpoint.prune(self.folder, self._keep, needed)
 
     def _why_unsaved(self, error: SpaceError | OSError) -> str:
@@ -396,40 +401,42 @@ class Session:
         return f"the checkpoint cannot be saved: {error.strerror}"
 
     def _wait_for_room(self, why: str) -> None:
-        """A second of patience, in which a signal or a wish to stop still ends the run."""
+        """A second of patience, in which a signal or a command to stop still ends the run."""
         self.world.tell(Decision.WAIT)
         until = time.monotonic() + RETRY_S
         while time.monotonic() < until:
             if self._signals.received is not None:
                 raise Stopped(SIGNAL_EXIT[self._signals.received], why)
-            while (wish := self._inbox.take()) is not None:
-                name = type(wish).__name__.lower()
-                if not isinstance(wish, commands.Stop | commands.Resume):
-                    self.emit(events.CommandRejected(id=wish.id, command=name, reason=why))
+            while (command := self._inbox.take()) is not None:
+                name = type(command).__name__.lower()
+                if not isinstance(command, commands.Stop | commands.Resume):
+                    self.emit(events.CommandRejected(id=command.id, command=name, reason=why))
                     continue
-                self.emit(events.CommandAccepted(id=wish.id, command=name, source=wish.source))
-                self._done(wish, time.monotonic())
-                if isinstance(wish, commands.Stop):
+                self.emit(
+                    events.CommandAccepted(id=command.id, command=name, source=command.source)
+                )
+                self._done(command, time.monotonic())
+                if isinstance(command, commands.Stop):
                     raise Stopped(ExitCode.NO_SPACE, why)
                 return
             time.sleep(POLL_S)
 
     def close(self) -> None:
-        """Answer the wishes that no boundary will come for: the last epoch is over."""
+        """Answer the commands that no boundary will come for: the last epoch is over."""
         if self._stop_after_epoch is not None:
             self._done(self._stop_after_epoch, time.monotonic())
-        while (wish := self._inbox.take()) is not None:
-            name = type(wish).__name__.lower()
-            self.emit(events.CommandRejected(id=wish.id, command=name, reason="the run is over"))
+        while (command := self._inbox.take()) is not None:
+            name = type(command).__name__.lower()
+            self.emit(events.CommandRejected(id=command.id, command=name, reason="the run is over"))
         self.world.tell(Decision.GO)
 
 
-def _refusal(wish: commands.AnyCommand, task: Stateful, *, paused: bool) -> str:
-    if isinstance(wish, commands.Discretise) and not isinstance(task, Discretisable):
+def _refusal(command: commands.AnyCommand, task: Stateful, *, paused: bool) -> str:
+    if isinstance(command, commands.Discretise) and not isinstance(task, Discretisable):
         return "there are no alphas to discretise"
-    if isinstance(wish, commands.Pause) and paused:
+    if isinstance(command, commands.Pause) and paused:
         return "the run is paused already"
-    if isinstance(wish, commands.Resume) and not paused:
+    if isinstance(command, commands.Resume) and not paused:
         return "the run is not paused"
     return ""
 

@@ -21,7 +21,7 @@ class Reporting(Stateful, Protocol):
     """What has something to say of a step."""
 
     def report(self, position: Position) -> list[events.Event]:
-        """Facts for a step that is worth one."""
+        """Events for a step that is worth one."""
 
 
 @runtime_checkable
@@ -32,7 +32,7 @@ class Discretisable(Protocol):
         """Measure it; nothing that a later step depends on changes."""
 
 
-class Turn(Protocol):
+class Rollback(Protocol):
     """The end of `epoch` is to be gone back to, and `reason` is why."""
 
     @property
@@ -45,17 +45,17 @@ class Turn(Protocol):
 
 
 @runtime_checkable
-class Returning(Stateful, Protocol):
+class RollsBack(Stateful, Protocol):
     """What may go back to an earlier epoch by its own decision."""
 
     @property
-    def turn(self) -> Turn | None:
+    def rollback(self) -> Rollback | None:
         """Where the epoch that just ended sends it back to, if it does."""
 
     def may_return_to(self, epoch: int) -> Sequence[int]:
         """The epochs up to `epoch`, which is done, whose ends later turns may name."""
 
-    def go_back(self, state: dict[str, Any], position: Position) -> list[events.Event]:
+    def roll_back(self, state: dict[str, Any], position: Position) -> list[events.Event]:
         """Become what `state` was taken of at `position`, but for what is to be different now.
 
         Returns:

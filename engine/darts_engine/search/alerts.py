@@ -8,7 +8,7 @@ entropy below a limit. Each is told once when it begins, and again only after it
 from collections.abc import Mapping
 from typing import Any
 
-from darts_engine.methods.stopping.rules import EigenvalueRule, Seen
+from darts_engine.methods.stopping.rules import EigenvalueRule, EpochEvidence
 from darts_engine.run import events
 from darts_engine.runner.checkpoint import Position
 from darts_engine.search.report import called
@@ -27,16 +27,16 @@ class Alerts:
         self._rising, self._entropy_alert = rising, entropy_alert
         self._told: set[str] = set()
 
-    def look(
-        self, position: Position, seen: Seen, entropy: Mapping[str, float | None]
+    def check(
+        self, position: Position, evidence: EpochEvidence, entropy: Mapping[str, float | None]
     ) -> list[events.AlertRaised]:
         """What began in this epoch."""
         signs: dict[tuple[str, str], str] = {}
         if self._rising is not None:
-            verdict = self._rising.look(seen)
+            verdict = self._rising.check(evidence)
             if verdict is not None:
                 signs["eigenvalue", ""] = f"{verdict.reason}: a sign of collapse"
-            elif seen.eigenvalue is None and "eigenvalue " in self._told:
+            elif evidence.eigenvalue is None and "eigenvalue " in self._told:
                 # Not measured in this epoch: as it was.
                 signs["eigenvalue", ""] = ""
         for cell, value in entropy.items():

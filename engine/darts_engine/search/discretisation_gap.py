@@ -18,20 +18,20 @@ from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.scores import Figures
 from darts_engine.supernet.mixing import Mixing
 from darts_engine.supernet.relaxed import RelaxedNetwork
-from darts_engine.supernet.stochastic import Chance
+from darts_engine.supernet.stochastic import StochasticOps
 
 # Batches of training images that renew the running statistics.
 RENEWING = 20
 
 
 @contextmanager
-def without_helpers(chance: Chance) -> Iterator[None]:
+def without_helpers(stochastic: StochasticOps) -> Iterator[None]:
     """No auxiliary skips for a while: a derived network has none."""
-    was, chance.auxiliary = chance.auxiliary, 0.0
+    was, stochastic.auxiliary = stochastic.auxiliary, 0.0
     try:
         yield
     finally:
-        chance.auxiliary = was
+        stochastic.auxiliary = was
 
 
 @contextmanager
@@ -91,7 +91,7 @@ class GapMeter:
     def measure(
         self, position: Position, genotype: Genotype, clean: Mixing, whole: Figures | None = None
     ) -> events.GapMeasured:
-        """The fact.
+        """The event.
 
         Args:
             position: now.
@@ -108,7 +108,7 @@ class GapMeter:
         supernet.eval()
         if whole is None:
             whole = self._figures(lambda images: self._logits(images, clean))
-        with without_helpers(supernet.chance):
+        with without_helpers(supernet.stochastic):
             derived = self._figures(lambda images: self._logits(images, cut_to))
             with renewed_statistics(supernet, one_pass):
                 self._agree()

@@ -5,7 +5,7 @@ from typing import Any
 
 from darts_engine.methods import axes
 from darts_engine.methods.stopping.adapt import Adaptation
-from darts_engine.methods.stopping.rules import EigenvalueRule, Seen, Verdict
+from darts_engine.methods.stopping.rules import EigenvalueRule, EpochEvidence, Verdict
 from darts_engine.run import events
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.architecture.text import parse
@@ -29,27 +29,27 @@ class Ending:
         every = 0 if config.method.stop == "eigenvalue" else config.method.hessian_every
         rising = EigenvalueRule(every=every) if every else None
         self._alerts = Alerts(rising, config.search.entropy_alert)
-        self.turn: Verdict | None = None
+        self.rollback: Verdict | None = None
         self.verdict: Verdict | None = None
         # The genotype at each epoch's end, for rules that go back.
         self._genotypes: list[str] = []
 
-    def look(
-        self, position: Position, seen: Seen, entropies: dict[str, float | None]
+    def check(
+        self, position: Position, evidence: EpochEvidence, entropies: dict[str, float | None]
     ) -> list[events.Event]:
         """Let the rules see an epoch; alerts of what began, and of the end of the search.
 
         When it is sent back instead, there is nothing to say of what is given up.
         """
-        self._genotypes.append(seen.genotype.text())
+        self._genotypes.append(evidence.genotype.text())
         is_last = position.epoch == self._epochs
         if self._adaptation is not None:
-            turn = self._adaptation.look(seen)
-            self.turn = None if is_last else turn
-            if self.turn is not None:
+            rollback = self._adaptation.check(evidence)
+            self.rollback = None if is_last else rollback
+            if self.rollback is not None:
                 return []
-        said: list[events.Event] = [*self._alerts.look(position, seen, entropies)]
-        verdict = self._stop.look(seen) if self._stop is not None else None
+        said: list[events.Event] = [*self._alerts.check(position, evidence, entropies)]
+        verdict = self._stop.check(evidence) if self._stop is not None else None
         if verdict is None or is_last:
             return said
         self.verdict = verdict
@@ -75,23 +75,22 @@ class Ending:
         """The weights' decay in an epoch, where the search adapts it."""
         return self._adaptation.weight_decay(epoch) if self._adaptation else None
 
-    def go_back(self, state: dict[str, Any], position: Position) -> list[events.Event]:
+    def roll_back(self, state: dict[str, Any], position: Position) -> list[events.Event]:
         """Become what `state` was taken of at `position`, with more weight decay from there.
 
         The rule's measurements are those of then; how often the decay was adapted is not.
         """
-        turn, adaptation = self.turn, self._adaptation
-        assert turn is not None
+        rollback, adaptation = self.rollback, self._adaptation
+        assert rollback is not None
         assert adaptation is not None
         returns = adaptation.returns
         self.load_state(state)
         adaptation.adapt(position.epoch, returns)
-        self.turn = None
+        self.rollback = None
         decay = adaptation.weight_decay(position.epoch + 1)
         # What it means for the run comes first: narrow panels cut the rest.
-        message = (
-            f"back to the end of epoch {position.epoch} with weight decay {decay:g}: {turn.reason}"
-        )
+        place = f"the end of epoch {position.epoch}"
+        message = f"back to {place} with weight decay {decay:g}: {rollback.reason}"
         return [_alert("weight_decay", message, position)]
 
     # What a checkpoint holds ----------------------------------------------------------------------

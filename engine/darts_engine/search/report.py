@@ -23,8 +23,8 @@ SAMPLE_S = (1.0, 30.0)
 SAMPLES_PER_RUN = 200
 
 
-class ArchitectureFacts:
-    """Turns alphas into facts, and remembers what was said last to tell what changed.
+class ArchitectureReport:
+    """Turns alphas into events, and remembers what was said last to tell what changed.
 
     Args:
         space: derives genotypes.
@@ -158,7 +158,7 @@ def called(cell: str) -> str:
     return cell if cell in ONE_CELL else f"{cell} cell"
 
 
-def shift_facts(position: Position, shift: MeanShift | None) -> list[events.Event]:
+def shift_events(position: Position, shift: MeanShift | None) -> list[events.Event]:
     """The last mean shift, if there was one."""
     if shift is None or not len(shift.last.losses):
         return []

@@ -2,7 +2,7 @@
 
 Liu et al., DARTS, 2019, arXiv 1806.09055, algorithm 1. One half of the training images moves the
 weights, the other half moves alpha. `Search.step` is the whole story of a step; `loop.Loop` calls
-it, and decides when the facts of `Search.report` are due.
+it, and decides when the events of `Search.report` are due.
 """
 
 import math
@@ -24,7 +24,7 @@ from darts_engine.methods.architects.first_order import Batch, Shards
 from darts_engine.methods.method import Method
 from darts_engine.methods.schedules import staged
 from darts_engine.methods.schedules.staged import Stage
-from darts_engine.methods.stopping.rules import Seen, Verdict
+from darts_engine.methods.stopping.rules import EpochEvidence, Verdict
 from darts_engine.optim.schedules import cosine, spans
 from darts_engine.run import events
 from darts_engine.run.settings import catalog
@@ -37,7 +37,7 @@ from darts_engine.runner.stopwatch import Stopwatch
 from darts_engine.search.curvature import Curvature
 from darts_engine.search.discretisation_gap import GapMeter
 from darts_engine.search.ending import Ending
-from darts_engine.search.report import ArchitectureFacts, number, shift_facts
+from darts_engine.search.report import ArchitectureReport, number, shift_events
 from darts_engine.spaces.space import Space
 from darts_engine.supernet.mixing import Mixing
 from darts_engine.supernet.relaxed import RelaxedNetwork
@@ -81,7 +81,7 @@ class Search:
         self._scores, self._recent = Scores(device), Meter(device)
         self._recent_alpha = Meter(device)
         self._weight_grad_norm = torch.zeros((), device=device)
-        self._architecture = ArchitectureFacts(self.space, config.search.skip_alert)
+        self._architecture = ArchitectureReport(self.space, config.search.skip_alert)
         self._stopwatch = Stopwatch()
         self._ending = Ending(config)
 
@@ -165,7 +165,7 @@ class Search:
 
     def _alpha_step(self, batch: Batch, weight_batch: Batch, epoch: int, step: int) -> None:
         shards = self._shards(epoch, step)
-        loss, logits, gradients = self.method.look(batch, weight_batch, shards)
+        loss, logits, gradients = self.method.alpha_gradient(batch, weight_batch, shards)
         self._finite.check(loss, "alpha's loss", epoch, step)
         self._world.sum_(gradients)
         for gradient in gradients:
@@ -280,7 +280,7 @@ class Search:
         # A matter of time, which ranks do not share; the check takes all of them.
         if self._world.of_rank_0(self._architecture.is_due()):
             said += self._sample(position, always_derive=False)
-            said += shift_facts(position, self.method.shift())
+            said += shift_events(position, self.method.shift())
             if self.config.search.hvp_check and position.step:
                 said.append(self._check_hvp(position))
         return said
@@ -301,7 +301,7 @@ class Search:
         )
 
     def _sample(self, position: Position, *, always_derive: bool) -> list[events.Event]:
-        alphas, mixing = self.supernet.alphas.matrices(), self.method.mixing()
+        alphas, mixing = self.supernet.alphas.matrices(), self.method.strengths()
         return self._architecture.sample(position, alphas, mixing, always_derive=always_derive)
 
     def finish_epoch(self, position: Position, timing: Timing) -> list[events.Event]:
@@ -311,13 +311,13 @@ class Search:
         self.supernet.eval()
         valid = self.validate()
         lines = self.method.decide(position.epoch)
-        said = self._sample(position, always_derive=True) + shift_facts(
+        said = self._sample(position, always_derive=True) + shift_events(
             position, self.method.shift()
         )
         eigenvalue = self._eigenvalue(position)
         said += self._architecture.health(
             position,
-            self.method.mixing(),
+            self.method.strengths(),
             alpha_grad_norm=self.method.grad_norm,
             weight_grad_norm=self._weight_grad_norm,
             eigenvalue=eigenvalue,
@@ -325,7 +325,7 @@ class Search:
         every = self.config.search.gap_every
         if every and (position.epoch % every == 0 or position.epoch == self.epochs):
             said.append(self._gap_now(position, valid))
-        said += self._look_for_the_end(position, eigenvalue)
+        said += self._check_ending(position, eigenvalue)
         told = [events.LogWritten(level="info", message=line) for line in lines]
         return [*told, *said, self._scores.finish_epoch(position, timing, valid)]
 
@@ -336,8 +336,8 @@ class Search:
         return self._gap_now(position)
 
     def _gap_now(self, position: Position, whole: Figures | None = None) -> events.GapMeasured:
-        genotype = self.space.derive(self.method.mixing())
-        return self._gap.measure(position, genotype, self.method.clean(), whole)
+        genotype = self.space.derive(self.method.strengths())
+        return self._gap.measure(position, genotype, self.method.validation_mixing(), whole)
 
     def _eigenvalue(self, position: Position) -> float | None:
         """The dominant eigenvalue at the epoch's last alpha batch, in the epochs that measure it.
@@ -374,27 +374,27 @@ class Search:
         self.supernet.eval()
         return evaluate(part, self._augment, self.predict)
 
-    def _look_for_the_end(self, position: Position, eigenvalue: float | None) -> list[events.Event]:
-        mixing = self.method.mixing()
+    def _check_ending(self, position: Position, eigenvalue: float | None) -> list[events.Event]:
+        mixing = self.method.strengths()
         rankings = {cell: w.argmax(-1).tolist() for cell, w in mixing.items()}
-        seen = Seen(position.epoch, eigenvalue, self.space.derive(mixing), rankings)
-        return self._ending.look(position, seen, self._architecture.entropies(mixing))
+        evidence = EpochEvidence(position.epoch, eigenvalue, self.space.derive(mixing), rankings)
+        return self._ending.check(position, evidence, self._architecture.entropies(mixing))
 
     @property
-    def turn(self) -> Verdict | None:
+    def rollback(self) -> Verdict | None:
         """Where the epoch that just ended sends the search back to, if it does."""
-        return self._ending.turn
+        return self._ending.rollback
 
     def may_return_to(self, epoch: int) -> Sequence[int]:
         """The epochs up to `epoch`, which is done, whose ends later turns may name."""
         return self._ending.may_return_to(epoch)
 
-    def go_back(self, state: dict[str, Any], position: Position) -> list[events.Event]:
+    def roll_back(self, state: dict[str, Any], position: Position) -> list[events.Event]:
         """Become what `state` was taken of at `position`, but with more weight decay from there."""
         self._load_search(state)
         self._recent.reset()
         self._recent_alpha.reset()
-        return self._ending.go_back(state, position)
+        return self._ending.roll_back(state, position)
 
     @property
     def is_over(self) -> bool:
@@ -403,7 +403,7 @@ class Search:
 
     def predict(self, images: Tensor) -> Tensor:
         """Logits at the clean mixing weights, whatever the method shows the weights."""
-        return self._logits(images, self.method.clean())
+        return self._logits(images, self.method.validation_mixing())
 
     def _logits(self, images: Tensor, mixing: Mixing) -> Tensor:
         with devices.autocast(self.device, self.config.engine):
@@ -416,7 +416,7 @@ class Search:
 
     def finish(self, seconds: float) -> events.RunFinished:
         """The genotype, and how well the supernet did."""
-        now = self.space.derive(self.method.mixing())
+        now = self.space.derive(self.method.strengths())
         return self._scores.finish(seconds, self._ending.result(now))
 
     # What a checkpoint holds ----------------------------------------------------------------------

@@ -12,7 +12,7 @@ from torch import Tensor
 from darts_engine.networks.nasbench101 import OPERATIONS, PARENTS, OneShotSupernet, parents_name
 from darts_engine.run.architecture.derivation_one_cell import derive_nodes
 from darts_engine.run.architecture.genotype import OUTPUT, Genotype
-from darts_engine.run.architecture.spaces import FACTS, ONE_SHOT_OPERATIONS
+from darts_engine.run.architecture.spaces import ONE_SHOT_OPERATIONS, SPECS
 from darts_engine.run.events import CellLayout, Matrix
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.spaces.space import Space, Tables, plain_rows
@@ -24,7 +24,7 @@ class OneShot1(Space):
 
     def __init__(self, config: SearchConfig) -> None:
         super().__init__(config)
-        self._facts = FACTS[config.space.space]
+        self._spec = SPECS[config.space.space]
 
     def supernet(
         self, in_channels: int, classes: int, *, more_layers: int = 0, stage: int = 0
@@ -34,8 +34,8 @@ class OneShot1(Space):
         assert not stage
         space = self.config.space
         return OneShotSupernet(
-            self._facts.choices,
-            nodes=self._facts.nodes,
+            self._spec.choices,
+            nodes=self._spec.nodes,
             channels=space.channels,
             layers=space.layers,
             in_channels=in_channels,
@@ -47,7 +47,7 @@ class OneShot1(Space):
 
     def layout(self) -> list[CellLayout]:
         """Two heatmaps: the nodes' operations, and the parents of those that choose them."""
-        nodes, choices = range(1, self._facts.nodes + 1), self._facts.choices
+        nodes, choices = range(1, self._spec.nodes + 1), self._spec.choices
         return [
             CellLayout(
                 name=OPERATIONS,
@@ -67,9 +67,9 @@ class OneShot1(Space):
 
     def tables(self, matrices: Tables) -> dict[str, Matrix]:
         """The operations' and all parents' rows; null at states that are not before a node."""
-        width = self._facts.nodes + 1
+        width = self._spec.nodes + 1
         parents: Matrix = []
-        for node in self._facts.choices:
+        for node in self._spec.choices:
             (row,) = matrices[parents_name(node)]
             parents.append([*row, *[None] * (width - len(row))])
         return {OPERATIONS: [list(row) for row in matrices[OPERATIONS]], PARENTS: parents}
@@ -77,7 +77,7 @@ class OneShot1(Space):
     def raw(self, tables: Mapping[str, Matrix]) -> dict[str, Tensor]:
         """The tensor of each alpha matrix."""
         rows = {OPERATIONS: tables[OPERATIONS]}
-        for node, row in zip(self._facts.choices, tables[PARENTS], strict=True):
+        for node, row in zip(self._spec.choices, tables[PARENTS], strict=True):
             rows[parents_name(node)] = [row[:node]]
         return {
             name: torch.tensor([[value or 0.0 for value in row] for row in table])
@@ -86,9 +86,9 @@ class OneShot1(Space):
 
     def derive(self, mixing: Matrices) -> Genotype:
         """Each node's strongest operation and parents, whatever the axis "derivation" says."""
-        parents = {n: plain_rows(mixing[parents_name(n)])[0] for n in self._facts.choices}
+        parents = {n: plain_rows(mixing[parents_name(n)])[0] for n in self._spec.choices}
         operations = plain_rows(mixing[OPERATIONS])
-        return derive_nodes(operations, ONE_SHOT_OPERATIONS, parents, self._facts.parents)
+        return derive_nodes(operations, ONE_SHOT_OPERATIONS, parents, self._spec.parents)
 
     def cut(self, genotype: Genotype, like: Tensor) -> Mixing:
         """Weight 1 for each kept operation and parent."""
@@ -98,7 +98,7 @@ class OneShot1(Space):
         rows = {
             OPERATIONS: [[float(o in c) for o in range(len(ONE_SHOT_OPERATIONS))] for c in columns]
         }
-        for node in self._facts.choices:
+        for node in self._spec.choices:
             kept = {edge.input for edge in edges if edge.node == node}
             rows[parents_name(node)] = [[float(state in kept) for state in range(node)]]
         weights = {name: like.new_tensor(row) for name, row in rows.items()}
@@ -106,4 +106,4 @@ class OneShot1(Space):
 
     @property
     def _nodes(self) -> range:
-        return range(1, self._facts.nodes + 1)
+        return range(1, self._spec.nodes + 1)

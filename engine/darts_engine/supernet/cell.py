@@ -33,9 +33,9 @@ from darts_engine.layers.operations import (
     WeightedOperation,
 )
 from darts_engine.layers.slices import channels_apart, every_other
-from darts_engine.supernet.stochastic import Chance
-from darts_engine.supernet.weighted_sum import Summand, mixture
-from darts_engine.supernet.wide_edges import Norm, WideEdges, alike, pays, together
+from darts_engine.supernet.stochastic import StochasticOps
+from darts_engine.supernet.weighted_sum import Summand, weighted_sum
+from darts_engine.supernet.wide_edges import Norm, WideEdges, same_candidates, should_fuse, together
 
 WEIGHTLESS = {NONE, NOISE, MAX_POOL, AVG_POOL}
 
@@ -77,7 +77,7 @@ class Design:
 
 
 @dataclass
-class Seen:
+class SourceFeatures:
     """One state as its outgoing edges see it.
 
     Attributes:
@@ -103,7 +103,7 @@ class Source(nn.Module):
         self.avg_norm = BatchNorm(self.channels, affine=False) if AVG_POOL in names else None
         self.norms = Norm()
 
-    def forward(self, x: Tensor, needed: set[str] | None = None) -> Seen:
+    def forward(self, x: Tensor, needed: set[str] | None = None) -> SourceFeatures:
         """Look at a state (B, C, H, W); of the shared operations only the `needed`, or all."""
         beside: Tensor | None = None
         if self.channels < x.shape[1]:
@@ -115,7 +115,7 @@ class Source(nn.Module):
         shared = self._pooled(x, needed)
         if self.stride == 1:
             shared[SKIP] = x
-        return Seen(functional.relu(x), shared, beside)
+        return SourceFeatures(functional.relu(x), shared, beside)
 
     def _pooled(self, x: Tensor, needed: set[str] | None) -> dict[str, Tensor]:
         norms, pooled = [], {}
@@ -140,14 +140,14 @@ class MixedEdge(nn.Module):
         names: Sequence[str],
         channels: int,
         stride: int,
-        chance: Chance,
+        stochastic: StochasticOps,
         *,
         auxiliary_skip: bool,
     ) -> None:
         super().__init__()
         self.names = tuple(names)
         self.stride = stride
-        self.chance = chance
+        self.stochastic = stochastic
         weightless = WEIGHTLESS | ({SKIP} if stride == 1 else set())
         self.weighted = nn.ModuleDict(
             {
@@ -163,45 +163,47 @@ class MixedEdge(nn.Module):
             else None
         )
 
-    def forward(self, seen: Seen, weights_O: Tensor, active: Sequence[int] | None = None) -> Tensor:
+    def forward(
+        self, features: SourceFeatures, weights_O: Tensor, active: Sequence[int] | None = None
+    ) -> Tensor:
         """The edge's output, (B, C, H', W').
 
         Only the `active` columns are computed, or all. The weights of the others, which are zero,
         are added as numbers for their gradient's sake.
         """
         summands = [
-            self._summand(column, name, seen)
+            self._summand(column, name, features)
             for column, name in enumerate(self.names)
             if name != NONE and (active is None or column in active)
         ]
         if summands:
-            out = mixture(weights_O, summands)
+            out = weighted_sum(weights_O, summands)
         else:
-            out = torch.zeros_like(every_other(seen.rectified, self.stride))
+            out = torch.zeros_like(every_other(features.rectified, self.stride))
         if active is not None and weights_O.requires_grad:
             others = [w for o, w in enumerate(weights_O.unbind()) if o not in active]
             out = out + sum(others[1:], others[0]) if others else out
-        return self.finished(out, seen)
+        return self.finished(out, features)
 
-    def finished(self, out: Tensor, seen: Seen) -> Tensor:
+    def finished(self, out: Tensor, features: SourceFeatures) -> Tensor:
         """A weighted sum as it leaves the edge: with the auxiliary skip, and not without a path."""
         if self.has_auxiliary_skip:
-            out = out + self.chance.auxiliary * self._auxiliary_skip(seen)
-        if self.training and self.chance.drop_path:
-            out = self.chance.without_paths(out)
+            out = out + self.stochastic.auxiliary * self._auxiliary_skip(features)
+        if self.training and self.stochastic.drop_path:
+            out = self.stochastic.without_paths(out)
         return out
 
-    def _summand(self, column: int, name: str, seen: Seen) -> Summand:
+    def _summand(self, column: int, name: str, features: SourceFeatures) -> Summand:
         if name == NOISE:
-            like = every_other(seen.rectified, self.stride)
-            return Summand(column, self.chance.noise(like))
-        if name not in seen.shared:
+            like = every_other(features.rectified, self.stride)
+            return Summand(column, self.stochastic.noise(like))
+        if name not in features.shared:
             operation = self.weighted[name]
             assert isinstance(operation, WeightedOperation)
-            return Summand(column, operation.before_norm(seen.rectified), operation.last_norm)
-        values = seen.shared[name]
-        if name == SKIP and self.training and self.chance.skip_dropout:
-            values = self.chance.without_skips(values)
+            return Summand(column, operation.before_norm(features.rectified), operation.last_norm)
+        values = features.shared[name]
+        if name == SKIP and self.training and self.stochastic.skip_dropout:
+            values = self.stochastic.without_skips(values)
         return Summand(column, values)
 
     def operations(self) -> dict[str, WeightedOperation]:
@@ -212,10 +214,10 @@ class MixedEdge(nn.Module):
             if isinstance(operation, WeightedOperation)
         }
 
-    def _auxiliary_skip(self, seen: Seen) -> Tensor:
+    def _auxiliary_skip(self, features: SourceFeatures) -> Tensor:
         if self.auxiliary is None:
-            return seen.shared[SKIP]
-        out: Tensor = self.auxiliary(seen.rectified)
+            return features.shared[SKIP]
+        out: Tensor = self.auxiliary(features.rectified)
         return out
 
 
@@ -230,7 +232,7 @@ class SearchCell(nn.Module):
         design: Design,
         channels_before: tuple[int, int],
         channels: int,
-        chance: Chance,
+        stochastic: StochasticOps,
         *,
         is_reduction: bool,
         follows_reduction: bool,
@@ -264,17 +266,17 @@ class SearchCell(nn.Module):
                 names[edge],
                 channels // design.partial,
                 stride(state),
-                chance,
+                stochastic,
                 auxiliary_skip=design.auxiliary_skip,
             )
             for edge, (state, _) in enumerate(ends)
         )
         # Indexing a list of modules is slow.
         self._each = [edge for edge in self.edges if isinstance(edge, MixedEdge)]
-        self.chance = chance
+        self.stochastic = stochastic
         self.wide = WideEdges()
         # Of each state the operations of its edges, where one wide edge can stand for them.
-        self.wide_operations = [self._alike_from(leaving) for leaving in self.leaving]
+        self.fusable = [self._same_candidates_from(leaving) for leaving in self.leaving]
 
     def forward(
         self,
@@ -288,14 +290,14 @@ class SearchCell(nn.Module):
         if shares_E is not None:
             weights_EO = weights_EO * shares_E[:, None]
         states = [self.preprocess0(x0), self.preprocess1(x1)]
-        seen = [self._look(0, states[0], active), self._look(1, states[1], active)]
-        sums = self._wide_sums(0, seen[0], weights_EO, active)
-        sums |= self._wide_sums(1, seen[1], weights_EO, active)
+        features = [self._features(0, states[0], active), self._features(1, states[1], active)]
+        sums = self._wide_sums(0, features[0], weights_EO, active)
+        sums |= self._wide_sums(1, features[1], weights_EO, active)
         edge = 0
         for node in range(self.nodes):
             outputs: list[Tensor] = []
             passed: Tensor | None = None
-            for source in seen:
+            for source in features:
                 columns = None if active is None else active[edge]
                 if edge in sums:
                     outputs.append(self._each[edge].finished(sums.pop(edge), source))
@@ -313,40 +315,44 @@ class SearchCell(nn.Module):
                 total = shuffled(total, passed, self.partial)
             states.append(total)
             if node + 1 < self.nodes:
-                seen.append(self._look(node + 2, states[-1], active))
-                sums |= self._wide_sums(node + 2, seen[-1], weights_EO, active)
+                features.append(self._features(node + 2, states[-1], active))
+                sums |= self._wide_sums(node + 2, features[-1], weights_EO, active)
         return torch.cat(states[2:], 1)
 
-    def _look(self, state: int, x: Tensor, active: Sequence[Sequence[int]] | None) -> Seen:
+    def _features(
+        self, state: int, x: Tensor, active: Sequence[Sequence[int]] | None
+    ) -> SourceFeatures:
         needed: set[str] | None = None
         if active is not None:
             leaving = self.leaving[state]
             needed = {self.names[e][column] for e in leaving for column in active[e]}
-        seen: Seen = self.sources[state](x, needed)
-        return seen
+        features: SourceFeatures = self.sources[state](x, needed)
+        return features
 
     def _wide_sums(
         self,
         state: int,
-        seen: Seen,
+        features: SourceFeatures,
         weights_EO: Tensor,
         active: Sequence[Sequence[int]] | None,
     ) -> dict[int, Tensor]:
         """The weighted sums of the edges that leave a state, by edge, where one pass gives all."""
-        each = self.wide_operations[state]
-        drops = self.training and self.chance.skip_dropout
+        each = self.fusable[state]
+        drops = self.training and self.stochastic.skip_dropout
         if active is not None or drops or each is None:
             return {}
-        if not pays(each, seen.rectified, weights_EO):
+        if not should_fuse(each, features.rectified, weights_EO):
             return {}
         leaving = self.leaving[state]
         names = self.names[leaving[0]]
-        sums = self.wide(names, each, seen.rectified, seen.shared, weights_EO[leaving])
+        sums = self.wide(names, each, features.rectified, features.shared, weights_EO[leaving])
         return dict(zip(leaving, sums, strict=True))
 
-    def _alike_from(self, leaving: Sequence[int]) -> list[dict[str, WeightedOperation]] | None:
+    def _same_candidates_from(
+        self, leaving: Sequence[int]
+    ) -> list[dict[str, WeightedOperation]] | None:
         each = [self._each[edge].operations() for edge in leaving]
-        return each if alike(each, [self.names[edge] for edge in leaving]) else None
+        return each if same_candidates(each, [self.names[edge] for edge in leaving]) else None
 
 
 def shuffled(first: Tensor, others: Tensor, groups: int) -> Tensor:

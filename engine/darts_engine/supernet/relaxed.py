@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from darts_engine.supernet.alphas import Alphas
 from darts_engine.supernet.mixing import Matrices, Mixing
-from darts_engine.supernet.stochastic import Chance
+from darts_engine.supernet.stochastic import StochasticOps
 
 
 class RelaxedNetwork(nn.Module, ABC):
@@ -38,7 +38,7 @@ class RelaxedNetwork(nn.Module, ABC):
         self, shapes: Mapping[str, tuple[int, int]], scale: float, seed: int, *, edges: bool = False
     ) -> None:
         super().__init__()
-        self.chance = Chance()
+        self.stochastic = StochasticOps()
         self.alphas = Alphas(shapes, scale, seed, edges=edges)
         self.relax: Callable[[], Mixing] = self._relaxed
 

@@ -1,8 +1,8 @@
 """Everything random inside a supernet's edges: drop path, skip dropout, noise.
 
 The search sets the probabilities by epoch and names the stream of draws by step, so that a resumed
-run draws the same. One `Chance` is shared by all edges of a supernet. Draws are made for the whole
-batch, of which a rank takes its part, so that they do not depend on how many processes share it.
+run draws the same. One `StochasticOps` is shared by all edges of a supernet. Draws are made for the
+whole batch, of which a rank takes its part: they do not depend on how many processes share it.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 from darts_engine.compute.parallel import WHOLE, Shard
 
 
-class Chance:
+class StochasticOps:
     """The probabilities, and the draws they are used with.
 
     Attributes:

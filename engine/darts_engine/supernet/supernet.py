@@ -81,7 +81,7 @@ class Supernet(RelaxedNetwork):
                     design,
                     before,
                     channels,
-                    self.chance,
+                    self.stochastic,
                     is_reduction=layer in self.reductions,
                     follows_reduction=layer - 1 in self.reductions,
                 )

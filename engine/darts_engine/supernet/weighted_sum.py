@@ -54,7 +54,7 @@ class WideSummand(NamedTuple):
     norms: Sequence[BatchNorm] = ()
 
 
-def mixture(weights_O: Tensor, summands: Sequence[Summand]) -> Tensor:
+def weighted_sum(weights_O: Tensor, summands: Sequence[Summand]) -> Tensor:
     """The sum of weight * norm(values), (B, C, H, W); `column` says whose weight it is."""
     if not all(_can_share(s, weights_O) for s in summands) or not any(s.norm for s in summands):
         return plainly(weights_O, summands)
@@ -186,9 +186,9 @@ class _Mixture(torch.autograd.Function):
         needs_weights, _, _, _, *needs_values = ctx.needs_input_grad
         grad_rows = fold(grads[0], folds)
         # Plain summands matter only to their weights.
-        seen = in_rows if needs_weights else normed
-        rows = _rows(values[:seen], normed, edges, folds)
-        dot, total = _products(grad_rows, rows, mean, inverse[:seen], ctx.eps)
+        features = in_rows if needs_weights else normed
+        rows = _rows(values[:features], normed, edges, folds)
+        dot, total = _products(grad_rows, rows, mean, inverse[:features], ctx.eps)
         weights = _per_channel(weights_EO, ctx.columns[:in_rows], shape[1])
         # scale * (grad - total / count - normalised x * dot / count), as a * grad + b * x + c.
         scale = inverse * weights

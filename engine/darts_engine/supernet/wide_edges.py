@@ -149,7 +149,9 @@ class WideEdges(nn.Module):
         return out
 
 
-def alike(edges: Sequence[Mapping[str, WeightedOperation]], names: Sequence[Sequence[str]]) -> bool:
+def same_candidates(
+    edges: Sequence[Mapping[str, WeightedOperation]], names: Sequence[Sequence[str]]
+) -> bool:
     """Whether edges have the same candidates, some with weights, and all of kinds known here."""
     return (
         len(set(map(tuple, names))) == 1
@@ -159,7 +161,9 @@ def alike(edges: Sequence[Mapping[str, WeightedOperation]], names: Sequence[Sequ
     )
 
 
-def pays(edges: Sequence[Mapping[str, WeightedOperation]], x: Tensor, weights_EO: Tensor) -> bool:
+def should_fuse(
+    edges: Sequence[Mapping[str, WeightedOperation]], x: Tensor, weights_EO: Tensor
+) -> bool:
     """Whether edges that are `alike` are better computed as one wide edge, and can be.
 
     Args:

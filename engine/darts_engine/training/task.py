@@ -151,7 +151,7 @@ class Train:
         self._finite.check(here.total, "the training loss", epoch, step)
         self._backward(here)
         if self.config.weights.sam_rho:
-            self._look_uphill(images, labels, epoch, step)
+            self._climb(images, labels, epoch, step)
         clip = self.config.weights.grad_clip or math.inf
         self._grad_norm = torch.nn.utils.clip_grad_norm_(self._weights, clip)
         self._finite.check(self._grad_norm, "the weights' gradient", epoch, step)
@@ -189,7 +189,7 @@ class Train:
         self._shard.of(forward.total).backward()
         self._world.sum_gradients_(self._weights)
 
-    def _look_uphill(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
+    def _climb(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
         """Sharpness-aware minimisation: replace the gradient by that at the perturbed weights.
 
         DEVIATION: the code published with the CIFAR-100 figures means to leave batch norm's

@@ -7,7 +7,7 @@ import torch
 from darts_engine.bench import memory, steps, timing
 from darts_engine.bench.plain_search import PlainSearch
 from darts_engine.layers.operations import PRIMITIVES
-from darts_engine.methods.darts import architect
+from darts_engine.methods.axes import architect
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.supernet.plain import PlainSupernet, copy_weights
@@ -34,7 +34,7 @@ def test_the_reference_takes_the_alpha_step_that_ours_takes(order):
     sgd = torch.optim.SGD(supernet.weights(), reference.lr, 0.9, weight_decay=3e-4)
     ours = architect(supernet, config, sgd)
     train, valid = (steps.random_batch(n, size=8, dtype=torch.float64) for n in (4, 6))
-    gradients = ours.look(valid, train).gradients
+    gradients = ours.alpha_gradient(valid, train).gradients
     if order == 1:
         reference.first_order(*valid)
     else:

@@ -84,7 +84,7 @@ def test_a_look_of_alpha_is_the_same(device, order, amp):
                 network, AlphaSection(), precision,
                 optimizer=sgd, product="finite-difference", radius=0.01,
             )  # fmt: skip
-        looks.append(architect.look(*batches))
+        looks.append(architect.alpha_gradient(*batches))
     assert_same([looks[0].loss, *looks[0].gradients], [looks[1].loss, *looks[1].gradients], device)
     assert_same_state(whole, again, device)
 
@@ -98,7 +98,7 @@ def test_the_exact_product_is_the_same():
             network, AlphaSection(), lambda: torch.autocast("cpu", enabled=False),
             optimizer=sgd, product="exact", radius=0.01,
         )  # fmt: skip
-        gradients.append(architect.look(*batches).gradients)
+        gradients.append(architect.alpha_gradient(*batches).gradients)
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-10)
     assert_same_state(whole, again, CPU)

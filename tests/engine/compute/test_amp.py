@@ -37,7 +37,7 @@ def test_only_the_network_computes_in_bfloat16(device, order):
     assert seen == [BFLOAT16] * (order - 1) + [BFLOAT16] + [FLOAT32] * 2 * (order - 1) + [BFLOAT16]
     parameters = list(search.supernet.parameters())
     assert {p.dtype for p in parameters} == {FLOAT32}
-    assert {weights.dtype for weights in search.method.mixing().values()} == {FLOAT32}
+    assert {weights.dtype for weights in search.method.strengths().values()} == {FLOAT32}
     with devices.autocast(device, search.config.engine):
         assert {w.dtype for w in search.supernet.alphas.mixing().values()} == {FLOAT32}
     for optimizer in (search._optimizer, search.method.architect._optimizer):
@@ -48,7 +48,7 @@ def test_only_the_network_computes_in_bfloat16(device, order):
 def test_no_gradient_of_alpha_loses_its_precision(device):
     search = search_of(device)
     batches = search._alpha_batch(1, 1), search._weight_batch(1, 1)
-    look = search.method.look(*batches)
+    look = search.method.alpha_gradient(*batches)
     assert look.loss.dtype == FLOAT32
     assert {gradient.dtype for gradient in look.gradients} == {FLOAT32}
 

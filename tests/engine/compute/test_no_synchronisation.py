@@ -20,7 +20,7 @@ from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.meter import FiniteGuard
 from darts_engine.search.task import Search
 from darts_engine.supernet.cell import MixedEdge, Source
-from darts_engine.supernet.stochastic import Chance
+from darts_engine.supernet.stochastic import StochasticOps
 from darts_engine.supernet.supernet import Supernet
 from darts_engine.training.task import Train
 
@@ -97,7 +97,7 @@ def task_of(kind, device, size=(8, 8), **changes):
     )
     dataset = Dataset("made up", list("abcd"), *parts)
     task = (Search if kind == "search" else Train)(config, dataset, device)
-    # What the CPU checks at once to keep its weights clean, GPUs settle when a fact is due.
+    # What the CPU checks at once to keep its weights clean, GPUs settle when an event is due.
     task._finite._immediately = False
     task.begin_epoch(1)
     return task
@@ -154,7 +154,7 @@ def test_every_operation_goes_forward_and_backward_on_meta(size, stride):
     names = operations.PRIMITIVES
     with META:
         source = Source(4, stride, set(names), partial=1)
-        edge = MixedEdge(names, 4, stride, Chance(), auxiliary_skip=False)
+        edge = MixedEdge(names, 4, stride, StochasticOps(), auxiliary_skip=False)
         x = torch.empty(2, 4, *size, requires_grad=True)
         weights = torch.empty(len(names), requires_grad=True)
     out = edge(source(x), weights)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_kit import Engine, make_run, of_type, told
+from engine_kit import Engine, events_in, make_run, of_type
 from parallel_kit import (
     on_ranks,
     pause_longer_than_the_patience,
@@ -55,20 +55,20 @@ def test_the_engine_tells_how_it_is_used(arguments: str) -> None:
     assert main(arguments.split()) == ExitCode.USAGE
 
 
-def test_two_processes_pause_and_go_on_by_wishes_as_one_does(runs: Path) -> None:
+def test_two_processes_pause_and_go_on_by_commands_as_one_does(runs: Path) -> None:
     run = make_run(runs, "steered", search__epochs=500)
     engine = Engine(run, nproc=2)
     try:
-        engine.until(lambda facts: of_type(facts, events.StepFinished))
-        for wish, fact in [
+        engine.until(lambda history: of_type(history, events.StepFinished))
+        for command, event in [
             (commands.Discretise(id="d"), events.GapMeasured),
             (commands.Pause(id="p"), events.RunPaused),
             (commands.Checkpoint(id="c"), events.CheckpointSaved),
             (commands.Resume(id="r"), events.RunContinued),
             (commands.Stop(id="s"), events.RunStopped),
         ]:
-            run.send(wish)
-            engine.until(lambda facts, fact=fact: of_type(facts, fact))
+            run.send(command)
+            engine.until(lambda history, event=event: of_type(history, event))
         assert engine.wait(30) == ExitCode.OK
     finally:
         engine.kill()
@@ -87,5 +87,5 @@ def test_the_command_line_starts_several_processes(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     run = RunFolder(tmp_path / "two")
-    assert isinstance(told(run)[-1], events.RunFinished)
+    assert isinstance(events_in(run)[-1], events.RunFinished)
     assert not run.is_locked()

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_kit import binary_batch, jpeg_tree, pictures, serve_slowly
-from engine_kit import Engine, make_run, of_type, outcome, state_of, told
+from engine_kit import Engine, events_in, make_run, of_type, outcome, state_of
 
 from darts_engine.run import commands, events
 from darts_engine.run.folder import RunFolder
@@ -31,10 +31,10 @@ def test_a_streamed_run_that_is_killed_ends_as_one_that_was_not(runs: Path, kind
     killed = streamed_run(runs, "killed", kind)
     for wanted in (2, 4):
         engine = Engine(killed)
-        engine.until(lambda facts, n=wanted: len(of_type(facts, events.CheckpointSaved)) >= n)
+        engine.until(lambda history, n=wanted: len(of_type(history, events.CheckpointSaved)) >= n)
         engine.kill()
     assert Engine(killed).wait() == 0
-    assert of_type(told(killed), events.Rewound)
+    assert of_type(events_in(killed), events.Rewound)
     assert outcome(killed) == outcome(whole)
 
 
@@ -60,7 +60,9 @@ def test_a_training_on_cifar100s_own_files(runs: Path, tmp_path: Path) -> None:
     state = state_of(run)
     assert len(state.started.classes) == 100
     assert len(state.epochs) == 2
-    warnings = [f.message for f in of_type(told(run), events.LogWritten) if f.level == "warning"]
+    warnings = [
+        f.message for f in of_type(events_in(run), events.LogWritten) if f.level == "warning"
+    ]
     assert any("not the published cifar100: 200 and 200 images" in line for line in warnings)
 
 
@@ -68,9 +70,9 @@ def test_a_download_is_told_of_and_can_be_stopped(runs: Path, tmp_path: Path) ->
     dataset = {"data__dataset": "cifar10", "data__data_dir": str(tmp_path)}
     run = make_run(runs, "slow", "train", **dataset)
     engine = Engine(run, serve_slowly)
-    engine.until(lambda facts: of_type(facts, events.DownloadProgressed))
+    engine.until(lambda history: of_type(history, events.DownloadProgressed))
     state = state_of(run)
     assert (state.phase, state.download.total_bytes) == ("starting", 1 << 20)
-    run.send(commands.wish(commands.Stop))
+    run.send(commands.stamped(commands.Stop))
     assert engine.wait() == 0
     assert state_of(run).phase == "stopped"

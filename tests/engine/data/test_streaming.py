@@ -57,15 +57,15 @@ def test_a_tree_without_val_and_a_set_that_is_not_there_say_what_to_do(tmp_path)
 
 def test_any_step_is_the_same_in_a_fresh_process_and_with_any_number_of_threads(tree):
     _, one = batches_of(tree)
-    told = {(e, s): one.batch(e, s) for e in (1, 2) for s in range(1, one.steps + 1)}
+    reported = {(e, s): one.batch(e, s) for e in (1, 2) for s in range(1, one.steps + 1)}
     assert one.steps == 3
     for place in [(2, 2), (1, 3), (2, 1)]:
         _, fresh = batches_of(tree, workers=1)
-        for mine, theirs in zip(fresh.batch(*place), told[place], strict=True):
+        for mine, theirs in zip(fresh.batch(*place), reported[place], strict=True):
             assert torch.equal(mine, theirs)
-    assert not torch.equal(told[1, 1][0], told[2, 1][0])
-    assert told[1, 1][0].shape == (5, 3, SIZE, SIZE)
-    assert told[1, 1][0].is_contiguous(memory_format=torch.channels_last)
+    assert not torch.equal(reported[1, 1][0], reported[2, 1][0])
+    assert reported[1, 1][0].shape == (5, 3, SIZE, SIZE)
+    assert reported[1, 1][0].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_only_the_next_batches_are_decoded_ahead(tree):

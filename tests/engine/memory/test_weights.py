@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_kit import Engine, make_run, told
+from engine_kit import Engine, events_in, make_run
 
 from darts_engine.memory import weights
 from darts_engine.run import events
@@ -57,7 +57,7 @@ def test_what_is_counted_are_the_weights_and_their_copies(fits, monkeypatch):
 def test_a_run_with_too_many_channels_ends_at_once_in_three_lines(runs: Path) -> None:
     run = make_run(runs, "wide", space__channels=40_000)
     assert Engine(run).wait() == ExitCode.OUT_OF_MEMORY
-    last = told(run)[-1]
+    last = events_in(run)[-1]
     assert isinstance(last, events.RunFailed)
     assert last.exit_code == ExitCode.OUT_OF_MEMORY
     assert "weights alone" in last.message

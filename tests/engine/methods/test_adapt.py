@@ -6,13 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_kit import Engine, make_run, newest_state, of_type, rise_until_decayed, state_of, told
+from engine_kit import (
+    Engine,
+    events_in,
+    make_run,
+    newest_state,
+    of_type,
+    rise_until_decayed,
+    state_of,
+)
 from parallel_kit import go_back_together, images, on_ranks
 
 from darts_engine.compute import device as devices
 from darts_engine.methods.architects.second_order import VirtualStep
 from darts_engine.methods.stopping.adapt import Adaptation
-from darts_engine.methods.stopping.rules import EigenvalueRule, Seen, Verdict
+from darts_engine.methods.stopping.rules import EigenvalueRule, EpochEvidence, Verdict
 from darts_engine.run import events
 from darts_engine.run.architecture.text import published
 from darts_engine.run.errors import CheckpointError, ConfigError
@@ -35,11 +43,11 @@ def adaptation(
     return Adaptation(EigenvalueRule(every=every), decay, factor, most)
 
 
-def seen(epoch: int, eigenvalue: float | None) -> Seen:
-    return Seen(epoch, eigenvalue, PLAIN, {})
+def evidence(epoch: int, eigenvalue: float | None) -> EpochEvidence:
+    return EpochEvidence(epoch, eigenvalue, PLAIN, {})
 
 
-def go_back(what: Adaptation, to: int, kept: dict[int, dict[str, object]]) -> None:
+def roll_back(what: Adaptation, to: int, kept: dict[int, dict[str, object]]) -> None:
     returns = what.returns
     what.load_state(kept[to])
     what.adapt(to, returns)
@@ -48,13 +56,13 @@ def go_back(what: Adaptation, to: int, kept: dict[int, dict[str, object]]) -> No
 def test_a_jump_leads_back_to_the_epoch_of_the_golden_values_and_decay_is_multiplied():
     ada, kept = adaptation(), {}
     for epoch in range(1, 23):
-        verdict = ada.look(seen(epoch, 0.2 if epoch < 21 else 0.5))
+        verdict = ada.check(evidence(epoch, 0.2 if epoch < 21 else 0.5))
         assert (verdict is None) == (epoch < 22)
         kept[epoch] = ada.state()
     assert isinstance(verdict, Verdict)
     # The golden values count from 0: processing epoch 21, stop epoch 15.
     assert verdict.epoch == 16
-    go_back(ada, 16, kept)
+    roll_back(ada, 16, kept)
     decays = [ada.weight_decay(epoch) for epoch in (1, 16, 17, 50)]
     assert decays == pytest.approx([3e-4, 3e-4, 3e-3, 3e-3])
 
@@ -65,7 +73,7 @@ def test_slow_growth_measured_every_second_epoch_leads_back_as_the_golden_values
     found = [
         (epoch, verdict.epoch - 1)
         for epoch in range(30)
-        if (verdict := ada.look(seen(epoch + 1, values.get(epoch))))
+        if (verdict := ada.check(evidence(epoch + 1, values.get(epoch))))
     ]
     assert found[0] == (26, 14)
 
@@ -73,13 +81,13 @@ def test_slow_growth_measured_every_second_epoch_leads_back_as_the_golden_values
 def test_the_rule_goes_on_from_the_measurements_of_the_epoch_it_is_back_at():
     ada, kept = adaptation(), {}
     for epoch in range(1, 23):
-        ada.look(seen(epoch, 0.2 if epoch < 21 else 0.5))
+        ada.check(evidence(epoch, 0.2 if epoch < 21 else 0.5))
         kept[epoch] = ada.state()
-    go_back(ada, 16, kept)
+    roll_back(ada, 16, kept)
     assert ada.state()["rule"] == kept[16]["rule"]
     assert len(ada.state()["rule"]["values"]) == 16
     # Had it kept the 0.5 that it went back behind, its averages would rise here again.
-    assert all(ada.look(seen(epoch, 0.2)) is None for epoch in range(17, 40))
+    assert all(ada.check(evidence(epoch, 0.2)) is None for epoch in range(17, 40))
 
 
 @pytest.mark.parametrize(
@@ -98,14 +106,14 @@ def test_decay_grows_to_its_maximum_and_then_the_rule_acts_no_more(
     for back in range(len(steps) - 1):
         before = ada.returns
         for epoch in range(1, 18):
-            verdict = ada.look(seen(epoch, 0.1 if epoch < 16 else 9.0))
+            verdict = ada.check(evidence(epoch, 0.1 if epoch < 16 else 9.0))
         assert verdict is not None
         ada.load_state({"rule": {"values": [], "averages": []}, "returns": []})
         ada.adapt(back, before)
         found.append(ada.weight_decay(50))
     assert found == pytest.approx(steps)
     assert found[-1] == most
-    assert all(ada.look(seen(epoch, 2.0**epoch)) is None for epoch in range(1, 50))
+    assert all(ada.check(evidence(epoch, 2.0**epoch)) is None for epoch in range(1, 50))
     assert list(ada.may_return_to(49)) == []
 
 
@@ -124,20 +132,20 @@ def test_going_back_further_than_before_lets_both_adaptations_hold_from_there():
 
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_what_it_goes_back_to_was_always_announced_in_time(every: int):
-    chance, turns = random.Random(every), 0
+    stochastic, turns = random.Random(every), 0
     for _ in range(200):
         ada = adaptation(3e-4, 2.0, 0.03, every)
         kept: dict[int, dict[str, object]] = {}
         epoch = 0
         while epoch < 60:
             epoch += 1
-            value = chance.uniform(0.5, 1.5) * 1.1**epoch if epoch % every == 0 else None
-            verdict = ada.look(seen(epoch, value))
+            value = stochastic.uniform(0.5, 1.5) * 1.1**epoch if epoch % every == 0 else None
+            verdict = ada.check(evidence(epoch, value))
             if verdict:
                 assert verdict.epoch in kept
                 assert verdict.epoch > 10
                 turns += 1
-                go_back(ada, verdict.epoch, kept)
+                roll_back(ada, verdict.epoch, kept)
                 epoch = verdict.epoch
             kept[epoch] = ada.state()
             needed = ada.may_return_to(epoch)
@@ -182,11 +190,11 @@ def test_a_search_that_is_back_has_everything_of_then_but_its_weight_decay():
         search.finish_epoch(position, Timing())
         assert values["weight_decay"] == 3e-4
         ends[epoch] = copy.deepcopy(search.state())
-    assert search.turn is not None
-    assert search.turn.epoch == 16
+    assert search.rollback is not None
+    assert search.rollback.epoch == 16
 
-    (alert,) = search.go_back(ends[16], Position(epoch=16, step=1, global_step=16))
-    assert search.turn is None
+    (alert,) = search.roll_back(ends[16], Position(epoch=16, step=1, global_step=16))
+    assert search.rollback is None
     now, then = copy.deepcopy(search.state()), ends[16]
     assert now.pop("adaptation") != then.pop("adaptation")
     assert repr(now) == repr(then)
@@ -215,16 +223,18 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @pytest.mark.slow
 def test_a_run_goes_back_twice_and_on_to_its_last_epoch(whole: RunFolder):
-    facts = told(whole)
-    started = [(e.epoch, e.schedules["weight_decay"]) for e in of_type(facts, events.EpochStarted)]
+    history = events_in(whole)
+    started = [
+        (e.epoch, e.schedules["weight_decay"]) for e in of_type(history, events.EpochStarted)
+    ]
     epochs = [1, 2, 3, 4, 5, 4, 3, 4, 5, 6]
     assert [epoch for epoch, _ in started] == epochs
     decays = [3e-4] * 5 + [3e-3] + [0.03] * 4
     assert [decay for _, decay in started] == pytest.approx(decays)
-    back = of_type(facts, events.Rewound)
+    back = of_type(history, events.Rewound)
     assert [(r.to_epoch, r.to_step) for r in back] == [(3, 15), (2, 10)]
     assert all("rose from 1 to 1.33" in r.reason for r in back)
-    first, second = [a for a in of_type(facts, events.AlertRaised) if a.code == "weight_decay"]
+    first, second = [a for a in of_type(history, events.AlertRaised) if a.code == "weight_decay"]
     assert "end of epoch 3 with weight decay 0.003" in first.message
     assert "end of epoch 2 with weight decay 0.03" in second.message
 
@@ -254,9 +264,9 @@ def test_once_nothing_can_be_gone_back_to_only_the_kept_checkpoints_stay(whole: 
 @pytest.mark.slow
 def test_the_run_is_phase_running_between_going_back_and_going_on(whole: RunFolder):
     state, phases = RunState(), set()
-    for fact in told(whole):
-        fold(state, fact)
-        if isinstance(fact, events.Rewound):
+    for event in events_in(whole):
+        fold(state, event)
+        if isinstance(event, events.Rewound):
             phases.add((state.phase, state.epoch))
     assert phases == {("running", 3), ("running", 2)}
 
@@ -264,7 +274,7 @@ def test_the_run_is_phase_running_between_going_back_and_going_on(whole: RunFold
 def test_without_the_checkpoint_to_go_back_to_the_run_fails_in_three_lines(runs: Path):
     run = make_run(runs, "lost", **ADA, checkpoint__keep=10)
     assert Engine(run, forget_the_ends).wait() == CheckpointError.exit_code
-    (failed,) = of_type(told(run), events.RunFailed)
+    (failed,) = of_type(events_in(run), events.RunFailed)
     assert "back to the end of epoch 3, and its checkpoint is missing" in failed.message
     assert len(failed.message.splitlines()) == 3
 
@@ -290,9 +300,9 @@ def test_with_the_papers_constants_a_run_goes_back_to_the_golden_epoch(runs: Pat
     one_step = {"images": 64, "data__batch_size": 32}
     run = make_run(runs, "golden", search__method="r-darts-ada", search__epochs=24, **one_step)
     assert Engine(run, jump_at_epoch_21).wait(120) == 0
-    (back,) = of_type(told(run), events.Rewound)
+    (back,) = of_type(events_in(run), events.Rewound)
     assert back.to_epoch == 16
-    started = [e.epoch for e in of_type(told(run), events.EpochStarted)]
+    started = [e.epoch for e in of_type(events_in(run), events.EpochStarted)]
     assert started == [*range(1, 23), *range(17, 25)]
     assert [e.epoch for e in state_of(run).epochs] == list(range(1, 25))
 

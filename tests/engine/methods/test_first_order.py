@@ -32,7 +32,7 @@ def test_alpha_follows_the_gradient_of_its_loss_by_adams_rule():
     expected = torch.autograd.grad(
         functional.cross_entropy(supernet(x), y), supernet.alphas.normal
     )[0]
-    method.move(method.look((x, y), (x, y)).gradients)
+    method.move(method.alpha_gradient((x, y), (x, y)).gradients)
     gradient = expected + 1e-3 * before
     m, v = 0.5 * gradient / (1 - 0.5), 0.001 * gradient**2 / (1 - 0.999)
     by_hand = before - 0.03 * m / (v.sqrt() + 1e-8)

@@ -137,20 +137,20 @@ def test_a_search_decides_all_edges_and_derives_what_it_decided(
     changes: dict[str, object], tmp_path: Path
 ):
     images = tmp_path / "images.npz"
-    search, told = a_search(images, changes), []
+    search, reported = a_search(images, changes), []
     for epoch in range(1, 4):
         search.begin_epoch(epoch)
         for step in (1, 2):
             search.step(epoch, step)
         position = Position(epoch=epoch, step=2, global_step=2 * epoch)
-        told += [e.message for e in search.finish_epoch(position, Timing())
+        reported += [e.message for e in search.finish_epoch(position, Timing())
                  if isinstance(e, LogWritten)]  # fmt: skip
         if epoch == 2:
             resumed = a_search(images, changes)
             resumed.load_state(copy.deepcopy(search.state()))
-    assert len(told) == 8
-    assert "normal cell" in told[0]
-    mixing = search.method.mixing()
+    assert len(reported) == 8
+    assert "normal cell" in reported[0]
+    mixing = search.method.strengths()
     assert all(((w == 0) | (w == 1)).all() for w in mixing.values())
     genotype = search.space.derive(mixing)
     for cell, weights in mixing.items():

@@ -74,7 +74,7 @@ def check(changes: dict[str, object]) -> None:
     position = Position(epoch=EPOCH, step=3, global_step=3)
     said = search.finish_epoch(position, Timing())
     assert {type(event).__name__ for event in said} >= {"AlphaSampled", "EpochFinished"}
-    genotype = search.space.derive(search.method.mixing())
+    genotype = search.space.derive(search.method.strengths())
     section = NetworkSection(genotype=genotype.text(), channels=4, layers=3)
     network = networks.build(section, in_channels=1, classes=10, seed=0)
     network.eval()
@@ -84,7 +84,7 @@ def check(changes: dict[str, object]) -> None:
 @pytest.mark.parametrize(("method", "space", "nodes"), ALL)
 def test_it_moves_derives_and_goes_on_bit_for_bit(method: str, space: str, nodes: int):
     changes: dict[str, object] = {"search.method": method, "space.space": space}
-    if spaces.FACTS[space].has_free_nodes:
+    if spaces.SPECS[space].has_free_nodes:
         changes["space.nodes"] = nodes
     check(changes | ({"method.threshold": 0.4} if method == "fair-darts" else {}))
 

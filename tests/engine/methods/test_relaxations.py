@@ -131,5 +131,5 @@ def test_a_cell_behind_which_nothing_is_computed_has_no_gradient():
     supernet.relax = lambda: Mixing(supernet.alphas.mixing(), active=nothing)
     architect = FirstOrder(supernet, AlphaSection(), nullcontext)
     batch = torch.ones(4, 1, 8, 8), torch.arange(4)
-    normal, _ = architect.look(batch, batch).gradients
+    normal, _ = architect.alpha_gradient(batch, batch).gradients
     assert torch.equal(normal, torch.zeros_like(normal))

@@ -97,7 +97,7 @@ def relative(ours, theirs):
 
 def test_the_exact_gradient_is_that_of_autograd_through_the_virtual_step():
     supernet, sgd, valid, train = network()
-    ours = architect(supernet, sgd).look(valid, train).gradients
+    ours = architect(supernet, sgd).alpha_gradient(valid, train).gradients
     assert relative(ours, through_autograd(supernet, sgd, valid, train)) < 1e-8
 
 
@@ -105,12 +105,12 @@ def test_a_small_finite_difference_is_the_exact_product():
     # Of some networks a kink of ReLU or max pooling lies within 1e-6; of this one none does.
     supernet, sgd, valid, train = network(seed=4)
     method = architect(supernet, sgd)
-    true = method.look(valid, train).gradients
-    near = architect(supernet, sgd, "finite-difference").look(valid, train).gradients
+    true = method.alpha_gradient(valid, train).gradients
+    near = architect(supernet, sgd, "finite-difference").alpha_gradient(valid, train).gradients
     assert relative(near, true) < 1e-6
-    told = method.distance(valid, train)
-    assert told.product < 1e-6
-    assert told.gradient < 1e-6
+    reported = method.distance(valid, train)
+    assert reported.product < 1e-6
+    assert reported.gradient < 1e-6
 
 
 def test_second_order_differs_from_first_order():
@@ -118,7 +118,7 @@ def test_second_order_differs_from_first_order():
     alphas = list(supernet.alphas.parameters())
     loss = functional.cross_entropy(supernet(valid[0]), valid[1])
     first = torch.autograd.grad(loss, alphas)
-    assert relative(architect(supernet, sgd).look(valid, train).gradients, first) > 0.01
+    assert relative(architect(supernet, sgd).alpha_gradient(valid, train).gradients, first) > 0.01
 
 
 @pytest.mark.parametrize("product", ["finite-difference", "exact"])
@@ -128,7 +128,7 @@ def test_weights_statistics_and_momentum_stay_bit_for_bit(product, dtype):
     method = architect(supernet, sgd, product, 0.01)
     everything = {n: t.clone() for n, t in supernet.state_dict().items()}
     momentum = [sgd.state[w]["momentum_buffer"].clone() for w in supernet.weights()]
-    method.look(valid, train)
+    method.alpha_gradient(valid, train)
     method.distance(valid, train)
     after = supernet.state_dict()
     assert all(torch.equal(t, after[n]) for n, t in everything.items())
@@ -175,17 +175,17 @@ def test_a_search_resumes_bit_for_bit():
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_the_distance_is_a_fact_when_asked():
+def test_the_distance_is_an_event_when_asked():
     task = search(**{"search.hvp_check": True})
     task.begin_epoch(1)
     task.step(1, 1)
     before = {n: t.clone() for n, t in task.supernet.state_dict().items()}
-    told = {type(e).__name__: e for e in task.report(Position(epoch=1, step=1, global_step=1))}[
+    reported = {type(e).__name__: e for e in task.report(Position(epoch=1, step=1, global_step=1))}[
         "HvpChecked"
     ]
-    assert told.radius == 0.01
-    assert told.relative_distance > 0
-    assert told.gradient_distance > 0
+    assert reported.radius == 0.01
+    assert reported.relative_distance > 0
+    assert reported.gradient_distance > 0
     after = task.supernet.state_dict()
     assert all(torch.equal(t, after[n]) for n, t in before.items())
 

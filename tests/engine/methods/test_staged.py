@@ -70,9 +70,9 @@ def test_the_weakest_candidates_of_each_edge_go_and_the_others_keep_their_order(
 
 def test_a_stage_is_deeper_has_fewer_candidates_and_begins_anew(tmp_path: Path):
     search = a_search(tmp_path / "images.npz", {})
-    told = an_epoch(search, 1)
+    reason = an_epoch(search, 1)
     for epoch in (2, 3):
-        before, weights = search.supernet.design.of("normal"), search.method.mixing()["normal"]
+        before, weights = search.supernet.design.of("normal"), search.method.strengths()["normal"]
         search.begin_epoch(epoch)
         assert search.supernet.alphas.normal.abs().max() < 10 * search.config.alpha.init_scale
         left = search.supernet.design.of("normal")
@@ -80,13 +80,13 @@ def test_a_stage_is_deeper_has_fewer_candidates_and_begins_anew(tmp_path: Path):
             strength = dict(zip(was, row, strict=True))
             dropped = max(strength[name] for name in was if name not in now)
             assert min(strength[name] for name in now) >= dropped
-        told += an_epoch(search, epoch)
+        reason += an_epoch(search, epoch)
     assert len(search.supernet.cells) == 5
     assert search.supernet.alphas.normal.shape == (2, 3)
-    lines = [fact.message.split(":")[0] for fact in told if isinstance(fact, LogWritten)]
+    lines = [event.message.split(":")[0] for event in reason if isinstance(event, LogWritten)]
     assert lines == ["stage 2 of 3 begins with epoch 2", "stage 3 of 3 begins with epoch 3"]
     # The heatmap keeps its eight columns, and shows nothing where a candidate is gone.
-    sampled = [fact.weights["normal"][0] for fact in told if isinstance(fact, AlphaSampled)]
+    sampled = [event.weights["normal"][0] for event in reason if isinstance(event, AlphaSampled)]
     assert [sum(v is not None for v in row) for row in sampled] == [8, 5, 3]
     assert [len(cell.operations) for cell in search.space.layout()] == [8, 8]
     assert search.finish(0.0).genotype is not None
@@ -151,7 +151,7 @@ def test_a_skip_limit_that_cannot_be_kept_ends_all_the_same():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reason"),
     [
         ({"method.stage_layers": "0,6"}, "one length"),
         ({"method.stage_candidates": "8,5,1"}, "two are the fewest"),
@@ -159,6 +159,6 @@ def test_a_skip_limit_that_cannot_be_kept_ends_all_the_same():
         ({"engine.compile": True}, "only the first would be compiled"),
     ],
 )
-def test_stages_that_cannot_be_are_refused(changes: dict[str, object], told: str):
-    with pytest.raises(ConfigError, match=told):
+def test_stages_that_cannot_be_are_refused(changes: dict[str, object], reason: str):
+    with pytest.raises(ConfigError, match=reason):
         a_config(changes)

@@ -4,8 +4,8 @@ import pytest
 
 from darts_engine.methods.stopping.rules import (
     EigenvalueRule,
+    EpochEvidence,
     RankingRule,
-    Seen,
     SkipRule,
     strongest,
 )
@@ -15,14 +15,16 @@ from darts_engine.run.architecture.text import published
 PLAIN = published()["DARTS_V2"].genotype
 
 
-def seen(epoch: int, eigenvalue: float | None = None, genotype: Genotype = PLAIN, rank=0) -> Seen:
-    return Seen(epoch, eigenvalue, genotype, {"normal": [rank, 1], "reduce": [0, 0]})
+def evidence(
+    epoch: int, eigenvalue: float | None = None, genotype: Genotype = PLAIN, rank=0
+) -> EpochEvidence:
+    return EpochEvidence(epoch, eigenvalue, genotype, {"normal": [rank, 1], "reduce": [0, 0]})
 
 
 def run(rule: EigenvalueRule, values: dict[int, float], last: int):
     """Epochs counted from 0 as in the golden values: the epoch of the verdict and what it says."""
     for epoch in range(last):
-        verdict = rule.look(seen(epoch + 1, values.get(epoch)))
+        verdict = rule.check(evidence(epoch + 1, values.get(epoch)))
         if verdict:
             return epoch, verdict.epoch - 1
     return None
@@ -50,46 +52,46 @@ def test_a_rule_goes_on_from_its_state():
     assert run(rule, values, 20) is None
     other = EigenvalueRule(every=1)
     other.load_state(rule.state())
-    verdicts = [other.look(seen(epoch + 1, values[epoch])) for epoch in range(20, 22)]
+    verdicts = [other.check(evidence(epoch + 1, values[epoch])) for epoch in range(20, 22)]
     assert verdicts[0] is None
     assert verdicts[1] is not None
     assert verdicts[1].epoch - 1 == 15
 
 
-def with_skips(epoch: int, skips: int) -> Seen:
+def with_skips(epoch: int, skips: int) -> EpochEvidence:
     parts = [("skip_connect" if k < skips else "sep_conv_3x3", k % 2) for k in range(8)]
     genotype = Genotype(tuple(parts), (2, 3, 4, 5), PLAIN.reduce, PLAIN.reduce_concat)
-    return seen(epoch, genotype=genotype)
+    return evidence(epoch, genotype=genotype)
 
 
 @pytest.mark.parametrize(("skips", "stops"), [(1, False), (2, True), (3, True)])
 def test_two_skip_connections_in_the_normal_cell_stop(skips: int, stops: bool):
     rule = SkipRule()
-    assert rule.look(with_skips(6, 1)) is None
-    verdict = rule.look(with_skips(7, skips))
+    assert rule.check(with_skips(6, 1)) is None
+    verdict = rule.check(with_skips(7, skips))
     assert (verdict is not None) == stops
     assert verdict is None or verdict.epoch == 6
 
 
 def test_skip_connections_of_the_beginning_do_not_stop_until_there_were_fewer():
     rule = SkipRule()
-    assert [rule.look(with_skips(epoch, 3)) for epoch in (1, 2, 3)] == [None] * 3
-    assert rule.look(with_skips(4, 1)) is None
+    assert [rule.check(with_skips(epoch, 3)) for epoch in (1, 2, 3)] == [None] * 3
+    assert rule.check(with_skips(4, 1)) is None
     resumed = SkipRule()
     resumed.load_state(rule.state())
     for one in (rule, resumed):
-        verdict = one.look(with_skips(5, 2))
+        verdict = one.check(with_skips(5, 2))
         assert verdict is not None
         assert verdict.epoch == 4
     older = SkipRule()
     older.load_state({})
-    assert older.look(with_skips(1, 2)) is None
+    assert older.check(with_skips(1, 2)) is None
 
 
 def test_ten_epochs_without_a_change_of_ranking_stop():
     rule = RankingRule(10)
-    assert all(rule.look(seen(epoch, rank=epoch % 2)) is None for epoch in range(1, 20))
-    verdicts = [rule.look(seen(epoch, rank=5)) for epoch in range(20, 31)]
+    assert all(rule.check(evidence(epoch, rank=epoch % 2)) is None for epoch in range(1, 20))
+    verdicts = [rule.check(evidence(epoch, rank=5)) for epoch in range(20, 31)]
     assert [v is not None for v in verdicts] == [False] * 10 + [True]
 
 

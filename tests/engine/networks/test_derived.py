@@ -50,12 +50,12 @@ def test_cells_of_any_shape_run_forward_and_backward(name, size):
 
 def test_the_imagenet_stem_divides_the_resolution_by_eight():
     network = darts_v2(channels=4, layers=4, stem="imagenet", classes=7)
-    seen = []
+    features = []
     network.cells[0].register_forward_pre_hook(
-        lambda _m, inputs: seen.extend(tuple(x.shape[2:]) for x in inputs)
+        lambda _m, inputs: features.extend(tuple(x.shape[2:]) for x in inputs)
     )
     assert network(torch.zeros(2, 3, 64, 64))[0].shape == (2, 7)
-    assert seen == [(16, 16), (8, 8)]
+    assert features == [(16, 16), (8, 8)]
 
 
 def test_drop_path_keeps_the_mean_and_drops_whole_images():

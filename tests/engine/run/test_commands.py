@@ -1,4 +1,4 @@
-"""Wishes: what is written is read, and nothing else gets in."""
+"""Commands: what is written is read, and nothing else gets in."""
 
 import contextlib
 
@@ -20,13 +20,13 @@ from darts_engine.run.commands import (
 
 
 @pytest.mark.parametrize("kind", [Pause, Resume, Checkpoint, Stop, Discretise])
-def test_a_wish_survives_its_line(kind: type[Command]) -> None:
-    wish = commands.wish(kind)
-    line = encode(wish)
+def test_a_command_survives_its_line(kind: type[Command]) -> None:
+    command = commands.stamped(kind)
+    line = encode(command)
     assert line.count(b"\n") == 1
-    assert decode(line) == wish
-    assert wish.id
-    assert wish.t > 0
+    assert decode(line) == command
+    assert command.id
+    assert command.t > 0
 
 
 def test_a_hand_written_line_needs_only_type_and_id() -> None:
@@ -71,6 +71,6 @@ PIECES = st.sampled_from(
 
 @settings(max_examples=400, deadline=None)
 @given(st.binary() | st.lists(PIECES).map(b"".join))
-def test_any_bytes_are_a_wish_or_a_value_error(line: bytes) -> None:
+def test_any_bytes_are_a_command_or_a_value_error(line: bytes) -> None:
     with contextlib.suppress(ValueError):
         assert isinstance(decode(line), Command)

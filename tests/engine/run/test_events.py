@@ -55,9 +55,9 @@ def test_the_page_lists_every_field_and_shows_the_golden_line(line: bytes) -> No
 
 
 def test_the_page_tells_of_nothing_else() -> None:
-    told = set(re.findall(r"^### `(\w+)`$", PAGE, re.M))
-    wishes = {kind.__struct_config__.tag for kind in get_args(commands.AnyCommand)}
-    assert told == set(TYPES) | wishes
+    reported = set(re.findall(r"^### `(\w+)`$", PAGE, re.M))
+    commanded = {kind.__struct_config__.tag for kind in get_args(commands.AnyCommand)}
+    assert reported == set(TYPES) | commanded
     assert table(section("What every line has")) == ["v", "seq", "t", "type"]
 
 
@@ -67,11 +67,11 @@ def test_the_page_lists_the_fields_of_shapes_inside_events(shape: type[msgspec.S
 
 
 @pytest.mark.parametrize("kind", get_args(commands.AnyCommand), ids=lambda kind: kind.__name__)
-def test_the_page_shows_a_line_for_every_wish(kind: type[commands.Command]) -> None:
+def test_the_page_shows_a_line_for_every_command(kind: type[commands.Command]) -> None:
     text = section(f"`{kind.__struct_config__.tag}`")
     (line,) = re.findall(r"^\{.*\}$", text, re.M)
-    wish = commands.decode(line.encode())
-    assert type(wish) is kind
+    command = commands.decode(line.encode())
+    assert type(command) is kind
     own = [field for field in kind.__struct_fields__ if field not in ("id", "t", "source")]
     assert table(text) == own
 

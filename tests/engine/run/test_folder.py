@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from darts_engine.run import folder
-from darts_engine.run.commands import Pause, decode, wish
+from darts_engine.run.commands import Pause, decode, stamped
 from darts_engine.run.errors import BusyError, NotFoundError, RunError
 from darts_engine.run.folder import RunFolder, create, find, is_run, list_runs
 from darts_engine.run.log import EventLog
@@ -84,7 +84,7 @@ def test_only_the_owner_may_look_whatever_the_umask(runs: Path, umask: int) -> N
         run = create(runs, "a", CONFIG)
         os.close(run.take_lock())
         run.write_engine()
-        run.send(wish(Pause))
+        run.send(stamped(Pause))
     finally:
         os.umask(before)
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [run.path, *run.path.iterdir()]}
@@ -93,9 +93,9 @@ def test_only_the_owner_may_look_whatever_the_umask(runs: Path, umask: int) -> N
         assert mode == (0o700 if path.is_dir() else 0o600), path
 
 
-def test_a_wish_is_one_line_that_the_engine_can_read(runs: Path) -> None:
+def test_a_command_is_one_line_that_the_engine_can_read(runs: Path) -> None:
     run = create(runs, "a", CONFIG)
-    sent = [wish(Pause), wish(Pause)]
+    sent = [stamped(Pause), stamped(Pause)]
     for command in sent:
         run.send(command)
     assert [decode(line) for line in run.commands.read_bytes().splitlines()] == sent
@@ -173,7 +173,7 @@ def test_what_is_written_in_place_is_not_written_through_a_link(runs: Path, tmp_
     with pytest.raises(OSError, match="symbolic link"):
         EventLog(run.events, run.torn_events)
     with pytest.raises(RunError, match="cannot be written"):
-        run.send(wish(Pause))
+        run.send(stamped(Pause))
     assert precious.read_text() == "no newline at the end"
 
 

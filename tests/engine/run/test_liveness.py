@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fake_run import engine_alive, make_run
-from fake_story import facts
+from fake_story import made_up_events
 
 from darts_engine.run import folder, liveness
 from darts_engine.run.liveness import observe
@@ -17,7 +17,7 @@ LONG_AGO = 1_000_000_000
 
 
 def after(phase: str) -> RunState:
-    return fold_all(facts(epochs_done=1, epochs=2, steps=2, phase=phase))
+    return fold_all(made_up_events(epochs_done=1, epochs=2, steps=2, phase=phase))
 
 
 @pytest.mark.parametrize("phase", ["running", "paused", "stopping"])

@@ -1,8 +1,8 @@
-"""The fold: the same facts make the same state, in whatever pieces they come."""
+"""The fold: the same events make the same state, in whatever pieces they come."""
 
 import msgspec
 import pytest
-from fake_story import facts
+from fake_story import made_up_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +10,7 @@ from darts_engine.run import events
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.state import MAX_NOTES, RunState, Series, fold, fold_all
 
-STORY = facts(epochs_done=5, epochs=8, steps=6, phase="stopped")
+STORY = made_up_events(epochs_done=5, epochs=8, steps=6, phase="stopped")
 KINDS = [
     {"kind": kind, "phase": phase}
     for kind in ("search", "train")
@@ -27,10 +27,10 @@ def test_folding_in_pieces_is_folding_at_once(cuts: list[int]) -> None:
     assert state == fold_all(STORY)
 
 
-def test_a_replay_up_to_any_fact_is_the_state_there_was_then() -> None:
+def test_a_replay_up_to_any_event_is_the_state_there_was_then() -> None:
     live = RunState()
-    for place, fact in enumerate(STORY):
-        fold(live, fact)
+    for place, event in enumerate(STORY):
+        fold(live, event)
         if place % 7 == 0:
             lines = b"".join(events.encode(event) for event in STORY[: place + 1]).splitlines()
             assert fold_all(map(events.decode, lines)) == live
@@ -38,7 +38,7 @@ def test_a_replay_up_to_any_fact_is_the_state_there_was_then() -> None:
 
 @pytest.mark.parametrize("ending", KINDS, ids=lambda ending: "-".join(ending.values()))
 def test_a_story_ends_in_its_phase(ending: dict[str, str]) -> None:
-    state = fold_all(facts(epochs_done=4, epochs=6, steps=3, **ending))  # type: ignore[arg-type]
+    state = fold_all(made_up_events(epochs_done=4, epochs=6, steps=3, **ending))  # type: ignore[arg-type]
     finished = ending["phase"] == "finished"
     assert (state.kind, state.phase) == (ending["kind"], ending["phase"])
     assert (state.epoch, state.total_epochs) == (6, 6) if finished else (5, 6)
@@ -52,7 +52,7 @@ def test_a_story_ends_in_its_phase(ending: dict[str, str]) -> None:
 def _resumed(
     extra: int, checkpoint: events.CheckpointSaved, lost: list[AnyEvent]
 ) -> list[AnyEvent]:
-    """What a second engine says: it takes the lost facts back, and starts."""
+    """What a second engine says: it takes the lost events back, and starts."""
     start = next(event for event in STORY if isinstance(event, events.RunStarted))
     again = msgspec.structs.replace(
         start, seq=extra + 1, t=lost[-1].t + 60, resumed_at_step=checkpoint.global_step
@@ -60,7 +60,7 @@ def _resumed(
     rewound = events.Rewound(
         seq=extra,
         t=lost[-1].t + 60,
-        # The checkpoint is taken before the fact that tells of it.
+        # The checkpoint is taken before the event that tells of it.
         to_seq=checkpoint.seq - 1,
         to_step=checkpoint.global_step,
         to_epoch=checkpoint.epoch,
@@ -137,7 +137,7 @@ def test_the_past_can_be_asked_for() -> None:
 
 
 def test_stable_epochs_count_from_the_last_change_of_the_cell() -> None:
-    state = fold_all(facts(epochs_done=23))
+    state = fold_all(made_up_events(epochs_done=23))
     for cell in ("normal", "reduce"):
         changed = [g.epoch for g in state.genotypes if any(c.cell == cell for c in g.changed)]
         assert state.stable_epochs(cell) == state.epoch - max(changed)
@@ -155,7 +155,7 @@ def test_the_best_epoch_is_the_first_of_equals() -> None:
     assert best.epoch == 2
 
 
-def test_wishes_are_pending_until_they_are_answered() -> None:
+def test_commands_are_pending_until_they_are_answered() -> None:
     accepted = events.CommandAccepted(id="a", command="pause")
     state = fold_all([accepted])
     assert state.pending == {"a": "pause"}

@@ -1,4 +1,4 @@
-"""Wishes and signals as the loop sees them: damaged, flooding, stale, and in the right order."""
+"""Commands and signals as the loop sees them: damaged, flooding, stale, and in the right order."""
 
 import json
 import os
@@ -30,8 +30,8 @@ class Desk:
 
     def take_all(self) -> list[AnyCommand]:
         taken = []
-        while (wish := self.inbox.take()) is not None:
-            taken.append(wish)
+        while (command := self.inbox.take()) is not None:
+            taken.append(command)
         return taken
 
     @property
@@ -49,19 +49,19 @@ def line(kind: type[commands.Command], name: str) -> bytes:
     return commands.encode(kind(id=name))
 
 
-def test_wishes_come_one_at_a_time_and_in_order(desk: Desk) -> None:
+def test_commands_come_one_at_a_time_and_in_order(desk: Desk) -> None:
     desk.write(line(commands.Pause, "a") + line(commands.Resume, "b") + line(commands.Stop, "c"))
-    assert [wish.id for wish in desk.take_all()] == ["a", "b", "c"]
+    assert [command.id for command in desk.take_all()] == ["a", "b", "c"]
     assert desk.inbox.take() is None
     assert desk.answers == []
 
 
-def test_wishes_from_before_the_engine_are_not_run(tmp_path: Path) -> None:
+def test_commands_from_before_the_engine_are_not_run(tmp_path: Path) -> None:
     RunFolder(tmp_path).commands.write_bytes(line(commands.Stop, "old"))
     desk = Desk(tmp_path)
     assert desk.take_all() == []
     desk.write(line(commands.Pause, "new"))
-    assert [wish.id for wish in desk.take_all()] == ["new"]
+    assert [command.id for command in desk.take_all()] == ["new"]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_wishes_from_before_the_engine_are_not_run(tmp_path: Path) -> None:
     ],
     ids=lambda content: repr(content[:24]),
 )
-def test_a_line_that_is_no_wish_is_answered_once_and_changes_nothing(
+def test_a_line_that_is_no_command_is_answered_once_and_changes_nothing(
     desk: Desk, content: bytes
 ) -> None:
     desk.write(content)
@@ -96,7 +96,7 @@ def test_a_torn_line_waits_for_its_rest(desk: Desk) -> None:
         desk.write(whole[byte : byte + 1])
         assert desk.inbox.take() is None
     desk.write(whole[-1:])
-    assert [wish.id for wish in desk.take_all()] == ["torn"]
+    assert [command.id for command in desk.take_all()] == ["torn"]
     assert desk.answers == []
 
 
@@ -104,15 +104,15 @@ def test_noise_is_never_obeyed_and_never_raises(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("darts_engine.runner.inbox.MAX_PER_SECOND", 10**9)
-    chance = random.Random(4)
+    stochastic = random.Random(4)
     good = line(commands.Pause, "good")
     for _ in range(2000):
         damaged = bytearray(good[:-1])
-        for _ in range(chance.randint(1, 3)):
-            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        for _ in range(stochastic.randint(1, 3)):
+            damaged[stochastic.randrange(len(damaged))] = stochastic.randrange(256)
         desk.write(bytes(damaged) + b"\n")
-    for wish in desk.take_all():
-        assert isinstance(wish, commands.Pause)
+    for command in desk.take_all():
+        assert isinstance(command, commands.Pause)
     assert len(desk.refusals) > 1000
 
 
@@ -125,7 +125,7 @@ def test_a_flood_gets_a_bounded_number_of_answers(desk: Desk) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to make a file of another user")
-def test_wishes_in_a_file_of_another_user_are_not_read(desk: Desk) -> None:
+def test_commands_in_a_file_of_another_user_are_not_read(desk: Desk) -> None:
     desk.write(line(commands.Stop, "foreign"))
     os.chown(desk.run.commands, 65534, 65534)
     assert desk.take_all() == []

@@ -1,9 +1,9 @@
-"""Options of the engine in whole runs, from the first fact to the last."""
+"""Options of the engine in whole runs, from the first event to the last."""
 
 from pathlib import Path
 
 import pytest
-from engine_kit import Engine, compile_for_the_eager_backend, make_run, of_type, told
+from engine_kit import Engine, compile_for_the_eager_backend, events_in, make_run, of_type
 
 from darts_engine.run import events
 from darts_engine.run.architecture import spaces
@@ -24,13 +24,13 @@ def finished(runs, kind, changes, prepare=None, nproc=1, **more):
     run = make_run(runs, "whole", kind, images=100, **{epochs: 1}, **settings, **more)
     engine = Engine(run, prepare, nproc)
     try:
-        assert engine.wait(100) == ExitCode.OK, told(run)[-1:]
+        assert engine.wait(100) == ExitCode.OK, events_in(run)[-1:]
     finally:
         engine.kill()
-    facts = told(run)
-    assert isinstance(facts[-1], events.RunFinished)
-    (epoch,) = of_type(facts, events.EpochFinished)
-    assert not [note for note in of_type(facts, events.LogWritten) if note.level != "info"]
+    history = events_in(run)
+    assert isinstance(history[-1], events.RunFinished)
+    (epoch,) = of_type(history, events.EpochFinished)
+    assert not [note for note in of_type(history, events.LogWritten) if note.level != "info"]
     return epoch
 
 
@@ -43,10 +43,10 @@ def test_a_run_with_these_options_comes_to_its_end(runs: Path, kind, changes) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("space", ["nasbench201", "1shot1-3", "nasnet-like"])
 def test_what_a_space_derives_is_trained(runs: Path, tmp_path: Path, space: str) -> None:
-    nodes = spaces.FACTS[space].nodes
+    nodes = spaces.SPECS[space].nodes
     finished(runs, "search", {}, space__space=space, space__nodes=nodes, method__hessian_every=1)
     run = RunFolder(runs / "whole")
-    derived = told(run)[-1]
+    derived = events_in(run)[-1]
     assert isinstance(derived, events.RunFinished)
     assert genotype_text.parse(derived.text) == derived.genotype
     finished(tmp_path, "train", {}, network__genotype=derived.text, network__channels=4)

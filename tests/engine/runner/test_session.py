@@ -1,4 +1,4 @@
-"""What happens between two steps: wishes, pauses, a disk without room, and the way back."""
+"""What happens between two steps: commands, pauses, a disk without room, and the way back."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from engine_kit import of_type, told, until  # noqa: E402
+from engine_kit import events_in, of_type, until  # noqa: E402
 
 from darts_engine.run import commands, events  # noqa: E402
 from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError  # noqa: E402
@@ -60,12 +60,12 @@ class Desk:
         position = Position(epoch=number, step=1, global_step=number)
         self.session.save(self.task, position, reason=reason)
 
-    def wish(self, *wishes: commands.Command) -> None:
-        for wish in wishes:
-            self.run.send(wish)
+    def command(self, *commands: commands.Command) -> None:
+        for command in commands:
+            self.run.send(command)
 
     def names(self) -> list[str]:
-        return [type(fact).__name__ for fact in told(self.run)]
+        return [type(event).__name__ for event in events_in(self.run)]
 
 
 @pytest.fixture
@@ -79,53 +79,53 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
 
 def answers(desk: Desk) -> list[str]:
     kinds = (events.CommandAccepted, events.CommandDone, events.CommandRejected)
-    return [f"{type(f).__name__[7:]} {f.id}" for f in told(desk.run) if isinstance(f, kinds)]
+    return [f"{type(f).__name__[7:]} {f.id}" for f in events_in(desk.run) if isinstance(f, kinds)]
 
 
 def test_a_resume_that_arrived_together_with_its_pause_ends_it(desk: Desk) -> None:
-    desk.wish(commands.Pause(id="p"), commands.Resume(id="r"))
+    desk.command(commands.Pause(id="p"), commands.Resume(id="r"))
     desk.step(1)
     assert answers(desk) == ["Accepted p", "Done p", "Accepted r", "Done r"]
     assert desk.names()[-1] == "RunContinued"
 
 
 def test_a_stop_that_arrived_together_with_a_pause_ends_the_run(desk: Desk) -> None:
-    desk.wish(commands.Pause(id="p"), commands.Stop(id="s"))
+    desk.command(commands.Pause(id="p"), commands.Stop(id="s"))
     with pytest.raises(Stopped) as stop:
         desk.step(1)
     assert stop.value.exit_code == ExitCode.OK
     assert answers(desk)[-1] == "Done s"
 
 
-def test_wishes_that_make_no_sense_now_are_refused_with_a_reason(desk: Desk) -> None:
-    desk.wish(commands.Resume(id="r"))
+def test_commands_that_make_no_sense_now_are_refused_with_a_reason(desk: Desk) -> None:
+    desk.command(commands.Resume(id="r"))
     desk.step(1)
-    desk.wish(commands.Pause(id="p"), commands.Pause(id="q"), commands.Resume(id="s"))
+    desk.command(commands.Pause(id="p"), commands.Pause(id="q"), commands.Resume(id="s"))
     desk.step(2)
-    refused = {f.id: f.reason for f in of_type(told(desk.run), events.CommandRejected)}
+    refused = {f.id: f.reason for f in of_type(events_in(desk.run), events.CommandRejected)}
     assert refused == {"r": "the run is not paused", "q": "the run is paused already"}
 
 
 def test_a_stop_after_the_epoch_lets_the_epoch_end(desk: Desk) -> None:
-    desk.wish(commands.Stop(id="s", after_epoch=True))
+    desk.command(commands.Stop(id="s", after_epoch=True))
     desk.step(1)
     desk.step(2)
     with pytest.raises(Stopped):
         desk.step(3, is_epoch_done=True)
     assert answers(desk) == ["Accepted s", "Done s"]
-    (saved,) = of_type(told(desk.run), events.CheckpointSaved)
+    (saved,) = of_type(events_in(desk.run), events.CheckpointSaved)
     assert (saved.global_step, saved.reason) == (3, "stop")
 
 
-def test_wishes_after_the_last_boundary_are_still_answered(desk: Desk) -> None:
-    desk.wish(commands.Stop(id="s", after_epoch=True))
+def test_commands_after_the_last_boundary_are_still_answered(desk: Desk) -> None:
+    desk.command(commands.Stop(id="s", after_epoch=True))
     desk.step(1)
-    desk.wish(commands.Checkpoint(id="c"))
+    desk.command(commands.Checkpoint(id="c"))
     desk.session.close()
     assert answers(desk) == ["Accepted s", "Done s", "Rejected c"]
 
 
-def test_a_checkpoint_is_durable_before_its_fact_and_the_facts_it_knows_before_it(
+def test_a_checkpoint_is_durable_before_its_event_and_the_events_it_knows_before_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
@@ -162,7 +162,7 @@ def test_a_run_that_cannot_save_pauses_and_goes_on_by_itself(
     monkeypatch.setattr(checkpoint, "write_private", full)
     desk.save(1)
     assert desk.names() == ["RunPaused", "RunContinued", "CheckpointSaved"]
-    assert reason in of_type(told(desk.run), events.RunPaused)[0].reason
+    assert reason in of_type(events_in(desk.run), events.RunPaused)[0].reason
     assert len(list(desk.run.checkpoints.iterdir())) == 2, "tries that failed lie about"
 
 
@@ -174,7 +174,7 @@ def test_a_stop_or_a_signal_ends_the_wait_for_room(
 
     desk.save(1)
     monkeypatch.setattr(checkpoint, "write_private", full)
-    desk.wish(commands.Pause(id="p"), commands.Stop(id="s"))
+    desk.command(commands.Pause(id="p"), commands.Stop(id="s"))
     with pytest.raises(Stopped) as stop:
         desk.save(2)
     assert stop.value.exit_code == ExitCode.NO_SPACE
@@ -189,7 +189,7 @@ def test_a_stop_or_a_signal_ends_the_wait_for_room(
 
 
 def test_a_run_whose_folder_goes_away_ends_also_from_a_pause(desk: Desk) -> None:
-    desk.wish(commands.Pause(id="p"))
+    desk.command(commands.Pause(id="p"))
     failures: list[BaseException] = []
 
     def pause() -> None:
@@ -230,7 +230,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(desk: Desk, s
     again = reopened(desk)
     assert again.session.restore(again.task).global_step == 1
     assert float(again.task.number) == 1.0
-    note, rewound = told(desk.run)[-2:]
+    note, rewound = events_in(desk.run)[-2:]
     assert isinstance(note, events.LogWritten)
     assert isinstance(rewound, events.Rewound)
     assert note.level == "error"
@@ -260,7 +260,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_three_lines(desk: Desk) ->
     assert len(str(refusal.value).splitlines()) == 3
 
 
-def test_facts_go_on_from_the_checkpoint_when_the_log_was_lost(desk: Desk) -> None:
+def test_events_go_on_from_the_checkpoint_when_the_log_was_lost(desk: Desk) -> None:
     for number in range(1, 6):
         desk.save(number)
     desk.run.events.unlink()
@@ -285,7 +285,7 @@ def test_pauses_and_checkpoints_leak_no_descriptors(
     for number in range(50):
         cycle: list[Callable[..., commands.Command]] = [commands.Pause, commands.Checkpoint]
         for kind in [*cycle, commands.Resume]:
-            desk.wish(kind(id=f"c{number}"))
+            desk.command(kind(id=f"c{number}"))
         desk.step(number + 2)
     assert count() == before
     assert desk.names().count("RunContinued") == 50

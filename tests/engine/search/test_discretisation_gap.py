@@ -29,7 +29,7 @@ def test_rows_count_the_edges_node_by_node():
 
 def test_what_the_genotype_keeps_has_weight_one_and_the_rest_none():
     search = a_search(space__nodes=2)
-    genotype = search.space.derive(search.method.mixing())
+    genotype = search.space.derive(search.method.strengths())
     design = search.supernet.design
     assert isinstance(design, Design)
     mixing = search.space.cut(genotype, torch.zeros(()))
@@ -78,12 +78,12 @@ def test_without_alternatives_there_is_no_gap():
     assert measured.derived_top1 == measured.supernet_top1
 
 
-def test_every_so_many_epochs_the_gap_is_a_fact_and_it_knows_the_epochs_validation():
+def test_every_so_many_epochs_the_gap_is_an_event_and_it_knows_the_epochs_validation():
     search = a_search(space__nodes=2, search__gap_every=3)
     walk(search, range(1, 3))
     said = search.finish_epoch(NOW, Timing())
-    (measured,) = [fact for fact in said if isinstance(fact, events.GapMeasured)]
-    (finished,) = [fact for fact in said if isinstance(fact, events.EpochFinished)]
+    (measured,) = [event for event in said if isinstance(event, events.GapMeasured)]
+    (finished,) = [event for event in said if isinstance(event, events.EpochFinished)]
     assert measured.supernet_loss == finished.valid_loss
     assert measured.renewed_loss != measured.derived_loss
 
@@ -92,9 +92,9 @@ def test_a_mean_shift_is_told_with_the_alphas():
     search = a_search(search__method="ms-darts", space__nodes=2)
     walk(search, range(1, 2))
     search._architecture.is_due = lambda: True  # type: ignore[method-assign]
-    (told,) = [fact for fact in search.report(NOW) if isinstance(fact, events.MeanShifted)]
-    assert len(told.losses) == 2 * 3
-    assert told.shift.keys() == {"normal", "reduce"}
-    assert all(length > 0 for length in told.shift.values())
-    assert told.radius == pytest.approx(0.025 + 0.225 * 2 / 5)
-    assert told.bandwidth == 1.0
+    (reported,) = [event for event in search.report(NOW) if isinstance(event, events.MeanShifted)]
+    assert len(reported.losses) == 2 * 3
+    assert reported.shift.keys() == {"normal", "reduce"}
+    assert all(length > 0 for length in reported.shift.values())
+    assert reported.radius == pytest.approx(0.025 + 0.225 * 2 / 5)
+    assert reported.bandwidth == 1.0

@@ -5,7 +5,7 @@ import torch
 from darts_engine.networks.derived import Network
 from darts_engine.run.architecture.derivation import with_loose_ends
 from darts_engine.run.architecture.genotype import CELLS
-from darts_engine.run.architecture.spaces import FACTS
+from darts_engine.run.architecture.spaces import SPECS
 from darts_engine.run.architecture.text import published
 from darts_engine.run.settings import catalog
 from darts_engine.run.settings import config as configs
@@ -32,14 +32,14 @@ def test_its_candidates_are_the_operations_of_the_published_cells():
         for cell in CELLS
         for edge in published()[name].genotype.edges(cell)
     }
-    assert used | {"none"} == set(FACTS["nasnet-like"].candidates)
+    assert used | {"none"} == set(SPECS["nasnet-like"].candidates)
 
 
 def test_alphas_that_say_so_derive_amoebanets_normal_cell_with_its_published_output():
     cell = published()["AmoebaNet"].genotype
     space = space_of(**{"method.derivation": "joint"})
     matrices = {c: torch.zeros(20, 8) for c in CELLS}
-    names = list(FACTS["nasnet-like"].candidates)
+    names = list(SPECS["nasnet-like"].candidates)
     for kind in CELLS:
         for edge in cell.edges(kind):
             matrices[kind][row_of(edge.input, edge.node), names.index(edge.operation)] = 1.0

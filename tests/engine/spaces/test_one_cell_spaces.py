@@ -20,7 +20,7 @@ from darts_engine.networks.nasbench201 import CELL, Network201, ResidualBlock, S
 from darts_engine.run.architecture.derivation_one_cell import derive_edges, derive_nodes, edges_of
 from darts_engine.run.architecture.nasbench import node_channels
 from darts_engine.run.architecture.size import network_size
-from darts_engine.run.architecture.spaces import FACTS, NASBENCH201_OPERATIONS, ONE_SHOT_OPERATIONS
+from darts_engine.run.architecture.spaces import NASBENCH201_OPERATIONS, ONE_SHOT_OPERATIONS, SPECS
 from darts_engine.run.architecture.text import parse
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.settings import catalog
@@ -47,7 +47,7 @@ EXAMPLE = (
     '"conv3x3-bn-relu","conv3x3-bn-relu","maxpool3x3","output"]}'
 )
 EXAMPLE_PARAMETERS = 2_694_282
-ONE_SHOT = [name for name, facts in FACTS.items() if facts.parents]
+ONE_SHOT = [name for name, spec in SPECS.items() if spec.parents]
 
 
 def space_of(name: str, **changes: object) -> Space:
@@ -166,11 +166,11 @@ def test_the_tie_between_text_and_genotype_holds_for_every_architecture_of_two_n
 @pytest.mark.parametrize("name", ONE_SHOT)
 def test_a_cell_weighs_parents_and_operations_as_the_paper_has_it(name: str):
     torch.manual_seed(0)
-    facts = FACTS[name]
-    cell = SearchCell101(ONE_SHOT_OPERATIONS, facts.nodes, 3, 4).double()
+    spec = SPECS[name]
+    cell = SearchCell101(ONE_SHOT_OPERATIONS, spec.nodes, 3, 4).double()
     x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
-    operations = torch.rand(facts.nodes, 3, dtype=torch.float64)
-    parents = {node: torch.rand(1, node, dtype=torch.float64) for node in facts.choices}
+    operations = torch.rand(spec.nodes, 3, dtype=torch.float64)
+    parents = {node: torch.rand(1, node, dtype=torch.float64) for node in spec.choices}
 
     def conv_norm_relu(part: torch.nn.Module, state: torch.Tensor) -> torch.Tensor:
         made = functional.conv2d(state, part.conv.weight, padding="same")
@@ -178,7 +178,7 @@ def test_a_cell_weighs_parents_and_operations_as_the_paper_has_it(name: str):
         return normed.relu()
 
     states = []
-    for node in range(1, facts.nodes + 1):
+    for node in range(1, spec.nodes + 1):
         before = [conv_norm_relu(cell.projections[node - 1], x), *states]
         shares = parents[node][0] if node in parents else torch.ones(node)
         total = sum(share * state for share, state in zip(shares, before, strict=True))
@@ -187,7 +187,7 @@ def test_a_cell_weighs_parents_and_operations_as_the_paper_has_it(name: str):
         outputs = [functional.max_pool2d(total, 3, 1, 1)]
         outputs += [conv_norm_relu(part, total) for part in convolutions]
         states.append(sum(w * o for w, o in zip(operations[node - 1], outputs, strict=True)))
-    shares = parents[facts.nodes + 1][0]
+    shares = parents[spec.nodes + 1][0]
     joined = torch.cat([w * s for w, s in zip(shares[1:], states, strict=True)], 1)
     expected = joined + shares[0] * conv_norm_relu(cell.output, x)
     torch.testing.assert_close(cell(x, operations, parents), expected, rtol=1e-10, atol=1e-10)
@@ -214,17 +214,17 @@ def test_the_momentum_of_batch_norm_is_what_was_asked_and_not_the_trap():
 
 @pytest.mark.parametrize("name", ONE_SHOT)
 def test_each_node_keeps_as_many_parents_as_the_space_says(name: str):
-    facts = FACTS[name]
-    assert sum(facts.parents) <= 9
+    spec = SPECS[name]
+    assert sum(spec.parents) <= 9
     torch.manual_seed(3)
-    weights = {"operations": torch.rand(facts.nodes, 3)}
-    weights |= {parents_name(node): torch.rand(1, node) for node in facts.choices}
+    weights = {"operations": torch.rand(spec.nodes, 3)}
+    weights |= {parents_name(node): torch.rand(1, node) for node in spec.choices}
     space = space_of(name)
     genotype = space.derive(weights)
-    into = [sum(e.node == n for e in genotype.edges(CELL)) for n in range(1, facts.nodes + 2)]
-    assert tuple(into) == facts.parents
-    for node in facts.choices:
-        best = weights[parents_name(node)][0].topk(facts.parents[node - 1]).indices.tolist()
+    into = [sum(e.node == n for e in genotype.edges(CELL)) for n in range(1, spec.nodes + 2)]
+    assert tuple(into) == spec.parents
+    for node in spec.choices:
+        best = weights[parents_name(node)][0].topk(spec.parents[node - 1]).indices.tolist()
         assert {e.input for e in genotype.edges(CELL) if e.node == node} == set(best)
     cut = space.cut(genotype, torch.zeros(()))
     assert space.derive(cut.weights) == genotype
@@ -316,7 +316,7 @@ def test_recomputed_cells_give_the_same_numbers(name: str):
 
 
 @pytest.mark.parametrize(
-    ("space", "changes", "told"),
+    ("space", "changes", "reason"),
     [
         ("nasbench201", {"search.method": "pc-darts"}, "partial channels"),
         ("nasbench201", {"search.method": "sgas"}, "greedy schedule"),
@@ -326,8 +326,8 @@ def test_recomputed_cells_give_the_same_numbers(name: str):
         ("nasbench201", {"space.nodes": 4}, "has 3 nodes, not 4"),
     ],
 )
-def test_what_has_no_meaning_is_refused_with_the_reason(space, changes, told):
-    with pytest.raises(ConfigError, match=told):
+def test_what_has_no_meaning_is_refused_with_the_reason(space, changes, reason):
+    with pytest.raises(ConfigError, match=reason):
         configs.override(SearchConfig(), {"space.space": space, "search.epochs": 9} | changes)
 
 

@@ -154,18 +154,18 @@ def test_float32_is_as_close_to_float64_as_the_plain_supernet_is():
 
 def test_finite_differences_compute_in_full_precision_under_autocast():
     """bfloat16 for the network never reaches the two difference passes."""
-    seen = []
+    features = []
     supernet = Supernet(channels=4, layers=3)
-    supernet.stem[0].register_forward_hook(lambda _m, _i, out: seen.append(out.dtype))
+    supernet.stem[0].register_forward_hook(lambda _m, _i, out: features.append(out.dtype))
     sgd = torch.optim.SGD(supernet.weights(), 0.05, 0.9)
     batch = (torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 3]))
     for precision, expected in (
         (lambda: torch.autocast("cpu", torch.bfloat16), [torch.bfloat16] * 2),
         (nullcontext, [torch.float32] * 2),
     ):
-        seen.clear()
+        features.clear()
         SecondOrder(
             supernet, AlphaSection(), precision,
             optimizer=sgd, product="finite-difference", radius=0.01,
-        ).look(batch, batch)  # fmt: skip
-        assert seen == [*expected, torch.float32, torch.float32]
+        ).alpha_gradient(batch, batch)  # fmt: skip
+        assert features == [*expected, torch.float32, torch.float32]

@@ -9,20 +9,22 @@ from darts_engine.data import dataset as datasets
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.search.task import Search
-from darts_engine.supernet.stochastic import Chance
+from darts_engine.supernet.stochastic import StochasticOps
 
 IMAGES = 7
 
 
-def a_chance(shards: tuple[Shard, ...] = ()) -> Chance:
-    chance = Chance()
-    chance.drop_path, chance.skip_dropout = 0.3, 0.4
-    chance.draws = streams.generator(3, "test")
-    chance.shards = shards
-    return chance
+def a_chance(shards: tuple[Shard, ...] = ()) -> StochasticOps:
+    stochastic = StochasticOps()
+    stochastic.drop_path, stochastic.skip_dropout = 0.3, 0.4
+    stochastic.draws = streams.generator(3, "test")
+    stochastic.shards = shards
+    return stochastic
 
 
-@pytest.mark.parametrize("draw", [Chance.without_paths, Chance.without_skips, Chance.noise])
+@pytest.mark.parametrize(
+    "draw", [StochasticOps.without_paths, StochasticOps.without_skips, StochasticOps.noise]
+)
 def test_a_rank_draws_its_part_of_the_whole_batchs_numbers(draw):
     x = torch.ones(IMAGES, 4, 3, 3).contiguous(memory_format=torch.channels_last)
     whole = draw(a_chance(), x)

@@ -7,7 +7,7 @@ import torch
 
 from darts_engine.layers.norm import BatchNorm
 from darts_engine.supernet import weighted_sum as mixtures
-from darts_engine.supernet.weighted_sum import Summand, mixture, plainly
+from darts_engine.supernet.weighted_sum import Summand, plainly, weighted_sum
 
 CHANNELS_LAST = torch.channels_last
 
@@ -43,7 +43,7 @@ class Edge:
 @pytest.mark.parametrize("shape", [(4, 3, 8, 8), (3, 4, 5, 7), (2, 5, 1, 1)])
 def test_few_passes_give_the_numbers_of_the_definition(shape, order):
     edge = Edge(shape, order=order)
-    for fast, plain in zip(edge.results(mixture), edge.results(plainly), strict=True):
+    for fast, plain in zip(edge.results(weighted_sum), edge.results(plainly), strict=True):
         assert fast.shape == plain.shape
         assert torch.allclose(fast.double(), plain.double(), atol=1e-12, rtol=1e-10)
 
@@ -55,7 +55,7 @@ def test_float32_is_as_exact_as_the_definition_is():
             [edge.weights, *edge.values], [exact.weights, *exact.values], strict=True
         ):
             true.copy_(mine)
-    out = edge.results(mixture)[0]
+    out = edge.results(weighted_sum)[0]
     plain_out = edge.results(plainly)[0]
     true_out = exact.results(plainly)[0]
     assert out.is_contiguous(memory_format=CHANNELS_LAST)
@@ -70,16 +70,16 @@ def test_it_differentiates_twice():
     edge = Edge((3, 2, 3, 3), order="ns")
 
     def sums(weights, *values):
-        return mixture(weights, [Summand(1, values[0], edge.norms[0]), Summand(2, values[1])])
+        return weighted_sum(weights, [Summand(1, values[0], edge.norms[0]), Summand(2, values[1])])
 
     assert torch.autograd.gradgradcheck(sums, (edge.weights, *edge.values))
 
 
 def test_weights_that_need_no_gradient_get_none_and_change_nothing():
     edge = Edge((4, 3, 4, 4))
-    with_weights = edge.results(mixture)
+    with_weights = edge.results(weighted_sum)
     frozen = edge.weights.detach()
-    out = mixture(frozen, [*map(Summand, range(1, 6), edge.values, edge.norms)])
+    out = weighted_sum(frozen, [*map(Summand, range(1, 6), edge.values, edge.norms)])
     torch.manual_seed(4)
     grads = torch.autograd.grad(out, edge.values, torch.randn_like(out))
     assert all(map(torch.equal, grads, with_weights[2:7]))
@@ -97,4 +97,4 @@ def test_what_it_cannot_share_is_summed_as_the_definition_says(monkeypatch, why)
         norm = BatchNorm(3, affine=True).double()
     monkeypatch.delattr(mixtures, "_Mixture")
     summand = Summand(1, edge.values[0], norm)
-    assert torch.equal(mixture(edge.weights, [summand]), plainly(edge.weights, [summand]))
+    assert torch.equal(weighted_sum(edge.weights, [summand]), plainly(edge.weights, [summand]))

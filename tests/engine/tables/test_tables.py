@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import table_kit
 import torch
-from engine_kit import Engine, make_run, of_type, outcome, state_of, told
+from engine_kit import Engine, events_in, make_run, of_type, outcome, state_of
 from table_kit import CELLS, EXPECTED, PLAIN_CELL, STRONG_CELL
 
 from darts_engine.data.watch import Unwatched
@@ -28,7 +28,7 @@ from darts_engine.run.errors import DataError, RunError
 from darts_engine.run.settings import config
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.runner.checkpoint import Position
-from darts_engine.search.report import ArchitectureFacts
+from darts_engine.search.report import ArchitectureReport
 from darts_engine.spaces.nasbench201 import NASBench201
 from darts_engine.tables import nasbench201 as nb201
 from darts_engine.tables.nasbench301 import Surrogate, is_inside
@@ -358,14 +358,14 @@ def one_hot(text: str) -> dict[str, torch.Tensor]:
 
 
 def test_each_derived_cell_is_told_with_what_the_table_knows() -> None:
-    told: list[events.Event] = []
-    facts = ArchitectureFacts(NASBench201(in_the_space()), 0)
-    facts.tables = Tables(EXPECTED)
+    reported: list[events.Event] = []
+    history = ArchitectureReport(NASBench201(in_the_space()), 0)
+    history.tables = Tables(EXPECTED)
     for text in (PLAIN_CELL, PLAIN_CELL.replace("none~1", "skip_connect~1"), STRONG_CELL):
         mixing = one_hot(text)
         now = Position(epoch=2, step=3, global_step=14)
-        told += facts.sample(now, mixing, mixing, always_derive=True)
-    found = [fact for fact in told if isinstance(fact, events.AccuracyTabulated)]
+        reported += history.sample(now, mixing, mixing, always_derive=True)
+    found = [event for event in reported if isinstance(event, events.AccuracyTabulated)]
     assert [(f.table, f.values) for f in found] == [("nasbench201", EXPECTED[c]) for c in CELLS]
     assert [(f.epoch, f.step, f.global_step) for f in found] == [(2, 3, 14)] * 2
 
@@ -383,9 +383,9 @@ def test_a_search_in_the_space_tells_what_the_table_has(
     asked = {"space__space": "nasbench201", "space__nodes": 3, "search__epochs": 1}
     run = make_run(tmp_path, "r", search__tables=str(tmp_path / "tables"), **asked)
     assert start(run).wait() == 0
-    derived = of_type(told(run), events.GenotypeDerived)
-    found = of_type(told(run), events.AccuracyTabulated)
-    assert [fact.values for fact in found] == [everything[one.text] for one in derived]
+    derived = of_type(events_in(run), events.GenotypeDerived)
+    found = of_type(events_in(run), events.AccuracyTabulated)
+    assert [event.values for event in found] == [everything[one.text] for one in derived]
     assert found
 
 
@@ -398,16 +398,16 @@ def test_a_run_tells_the_accuracy_of_each_genotype_and_computes_the_same(
     plain = make_run(tmp_path, "without", **changes)
     engine = start(run, functools.partial(table_kit.put_on_the_path, str(path)))
     assert (engine.wait(), start(plain).wait()) == (0, 0)
-    derived = of_type(told(run), events.GenotypeDerived)
-    found = of_type(told(run), events.AccuracyTabulated)
+    derived = of_type(events_in(run), events.GenotypeDerived)
+    found = of_type(events_in(run), events.AccuracyTabulated)
     assert len(found) == len(derived) >= 3
-    for fact, its in zip(found, derived, strict=True):
+    for event, its in zip(found, derived, strict=True):
         skips = sum(e.operation == "skip_connect" for e in its.genotype.edges("normal"))
-        assert (fact.table, fact.values) == ("nasbench301", {"cifar10-valid": 95.0 - skips})
-        assert fact.seq == its.seq + 1
+        assert (event.table, event.values) == ("nasbench301", {"cifar10-valid": 95.0 - skips})
+        assert event.seq == its.seq + 1
     state = state_of(run)
     assert state.tabulated_at(None) == found[-1]
-    assert of_type(told(plain), events.AccuracyTabulated) == []
+    assert of_type(events_in(plain), events.AccuracyTabulated) == []
     assert outcome(run) == outcome(plain)
 
 
@@ -417,6 +417,8 @@ def test_a_run_whose_package_is_not_installed_warns_once_and_goes_on(
     _, models = table_kit.write_surrogate(tmp_path)
     run = make_run(tmp_path, "r", search__surrogate=str(models), search__epochs=1)
     assert start(run).wait() == 0
-    (warning,) = [n.message for n in of_type(told(run), events.LogWritten) if n.level == "warning"]
+    (warning,) = [
+        n.message for n in of_type(events_in(run), events.LogWritten) if n.level == "warning"
+    ]
     assert "ModuleNotFoundError" in warning
-    assert of_type(told(run), events.AccuracyTabulated) == []
+    assert of_type(events_in(run), events.AccuracyTabulated) == []

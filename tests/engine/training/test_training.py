@@ -125,12 +125,12 @@ def test_the_sharpness_gap_is_told_and_grows_with_rho():
 def test_the_reported_loss_is_that_at_the_weights_and_of_smoothed_labels():
     smoothing = {"train.label_smoothing": 0.2, "weights.sam_rho": 1.0}
     still = {"weights.lr": 1e-12, "weights.lr_min": 0.0, "network.drop_path": 0.0}
-    told, plain = (run(training(DERIVED, still, more), 1, 3)[1] for more in (smoothing, {}))
-    assert told.train_loss != plain.train_loss
-    assert told.valid_loss == pytest.approx(plain.valid_loss, abs=1e-5), (
+    reported, plain = (run(training(DERIVED, still, more), 1, 3)[1] for more in (smoothing, {}))
+    assert reported.train_loss != plain.train_loss
+    assert reported.valid_loss == pytest.approx(plain.valid_loss, abs=1e-5), (
         "validation is not smoothed"
     )
-    assert told.train_top1 == plain.train_top1
+    assert reported.train_top1 == plain.train_top1
 
 
 def test_validation_and_the_state_use_the_averaged_weights():
@@ -181,8 +181,8 @@ def test_weights_from_elsewhere_are_taken_over_once_at_the_very_start(tmp_path):
     run(source, 1, 2)
     torch.save(official_state.export(source.network), file)
     train = training(DERIVED, {"network.weights": str(file), "weights.ema": 0.5})
-    (told,) = train.opening(Position())
-    assert str(file) in told.message
+    (reported,) = train.opening(Position())
+    assert str(file) in reported.message
     for network in (train.network, train._average.network):
         state = official_state.export(network)
         assert all(torch.equal(v, state[k]) for k, v in torch.load(file).items())

@@ -38,9 +38,9 @@ def test_a_fault_of_the_user_takes_at_most_three_plain_lines(darts, tmp_path, ar
     said = darts(*arguments)
     assert said.code == code
     assert said.out == ""
-    assert 1 <= len(said.complaint) <= 3
+    assert 1 <= len(said.error_lines) <= 3
     assert "Traceback" not in said.err
-    assert not any(ord(character) < 32 for line in said.complaint for character in line)
+    assert not any(ord(character) < 32 for line in said.error_lines for character in line)
     assert not (tmp_path / "pwned").exists()
 
 
@@ -49,7 +49,7 @@ def test_an_unknown_key_in_a_config_names_the_nearest(darts, tmp_path):
     file.write_text("[search]\nepoch = 3\n")
     said = darts("search", "--config", file)
     assert said.code == 2
-    assert said.complaint == [
+    assert said.error_lines == [
         "unknown setting 'search.epoch'",
         str(file),
         "did you mean 'search.epochs'?",
@@ -68,7 +68,7 @@ def test_a_fault_of_ours_is_one_line_that_names_the_traceback(darts, runs, tmp_p
     monkeypatch.setattr(listing, "describe", broken)
     said = darts("runs")
     assert said.code == 1
-    (line,) = said.complaint
+    (line,) = said.error_lines
     assert "ZeroDivisionError" in line
     assert "\x1b" not in line
     (file,) = tmp_path.rglob("darts-tui-*.txt")

@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from engine_kit import Engine, make_run, of_type, state_of, told
+from engine_kit import Engine, events_in, make_run, of_type, state_of
 
 from darts_engine.run.events import GapMeasured
 from darts_engine.run.folder import RunFolder
@@ -40,7 +40,7 @@ def test_it_finds_what_the_run_said_and_the_two_eigenvalues_agree(run, darts, tm
     assert found["spectrum"][-1] == found["exact_eigenvalue"]
     done = state.epochs[-1]
     assert (found["valid_loss"], found["valid_top1"]) == (done.valid_loss, done.valid_top1)
-    (_, measured) = of_type(told(run), GapMeasured)
+    (_, measured) = of_type(events_in(run), GapMeasured)
     assert found["gap"]["renewed_loss"] == measured.renewed_loss
     walks = {walk["direction"]: walk for walk in found["walks"]}
     assert list(walks) == ["dominant", "random 1", "random 2", "random 3", "to the start"]

@@ -80,21 +80,21 @@ def test_other_images_are_normalised_as_the_runs_and_their_classes_found_by_name
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "reason"),
     [
         ({"classes": np.array(["0", "1", "2", "cat"])}, "does not know the class 'cat'"),
         ({"images": np.zeros((40, 8, 8, 3), np.uint8)}, "the images are 3x8x8"),
         ({"images": np.zeros((40, 16, 9), np.uint8)}, None),
     ],
 )
-def test_images_that_do_not_fit_are_refused_or_resized(run, tmp_path, change, complaint):
+def test_images_that_do_not_fit_are_refused_or_resized(run, tmp_path, change, reason):
     arrays = {"images": np.zeros((40, 8, 8), np.uint8), "labels": np.arange(40) % 4} | change
     np.savez(tmp_path / "other.npz", **arrays)
     config = with_dataset(run, tmp_path / "other.npz")
-    if complaint is None:
+    if reason is None:
         assert evaluate.training(config, run, None, "best").images == 8
         return
-    with pytest.raises(DataError, match=complaint):
+    with pytest.raises(DataError, match=reason):
         evaluate.training(config, run, None, "best")
 
 
@@ -132,7 +132,7 @@ def test_a_damaged_or_missing_checkpoint_is_refused(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "reason"),
     [
         (["--weights", "w.pt"], "weights alone do not tell their network"),
         (["trained", "--channels", 8], "network.channels is not to be chosen"),
@@ -140,12 +140,12 @@ def test_a_damaged_or_missing_checkpoint_is_refused(run, tmp_path):
         (["trained", "--format", "gif"], "there is no format 'gif'"),
     ],
 )
-def test_nonsense_is_refused_before_the_work(run, darts, monkeypatch, arguments, complaint):
+def test_nonsense_is_refused_before_the_work(run, darts, monkeypatch, arguments, reason):
     monkeypatch.setenv("DARTS_TUI_RUNS", str(run.path.parent))
     said = darts("evaluate", *arguments)
     assert said.code == 2
-    assert said.complaint[0].startswith(complaint)
-    assert len(said.complaint) <= 3
+    assert said.error_lines[0].startswith(reason)
+    assert len(said.error_lines) <= 3
 
 
 def test_class_names_reach_the_terminal_harmlessly_and_the_worst_of_many_are_shown(

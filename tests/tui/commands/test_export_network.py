@@ -114,4 +114,4 @@ def test_the_command_writes_into_the_runs_exports_and_says_where(run, darts):
     assert (run.exports / "trained.torchscript.pt").is_file()
     refused = darts("export-network", run.path, "--format", "keras")
     assert refused.code == 2
-    assert refused.complaint[0] == "there is no format 'keras'"
+    assert refused.error_lines[0] == "there is no format 'keras'"

@@ -36,7 +36,7 @@ def test_what_has_no_meaning_together_is_told_with_the_reason(darts):
 
 def test_an_unknown_method_names_the_nearest(darts):
     said = darts("methods", "gdaz")
-    assert (said.code, said.complaint[-1]) == (5, "did you mean 'gdas'?")
+    assert (said.code, said.error_lines[-1]) == (5, "did you mean 'gdas'?")
 
 
 def test_a_method_names_the_spaces_it_has_no_meaning_in(darts):

@@ -72,7 +72,7 @@ def test_a_broken_picture_is_named_and_the_others_go_on(run, pictures, darts, tm
     assert [len(one.get("labels", [])) for one in found] == [2, 0, 0, 0, 2]
     assert set(found[0]["labels"][0]) == {"class", "probability"}
     assert found[3] == {"image": "nope.png", "error": "there is no such file"}
-    assert [line.split(":")[0] for line in said.complaint] == [
+    assert [line.split(":")[0] for line in said.error_lines] == [
         "broken.jpg", "bad␛name.png", "nope.png",
     ]  # fmt: skip
 
@@ -94,4 +94,4 @@ def test_a_search_has_nothing_to_predict_with(runs, darts, tmp_path):
     folder = make_run(runs, "search")
     said = darts("predict", folder.path, "one.png")
     assert said.code == 2
-    assert said.complaint[0].startswith("this run is a search")
+    assert said.error_lines[0].startswith("this run is a search")

@@ -68,8 +68,8 @@ def test_what_the_child_complains_of_is_told_harmlessly(
     said = darts("profile")
     assert said.code == exit_code
     assert said.out == ""
-    assert len(said.complaint) <= 3
-    assert said.complaint[0].startswith(first)
+    assert len(said.error_lines) <= 3
+    assert said.error_lines[0].startswith(first)
     assert not (tmp_path / profile.TRACE).exists()
 
 
@@ -85,5 +85,5 @@ def test_a_trace_without_a_place_is_refused_before_the_work(darts, tmp_path, chi
     (tmp_path / "file").write_text("")
     said = darts("profile", "--out", "file")
     assert said.code == 1
-    assert said.complaint[0].startswith("the trace cannot be written")
-    assert said.complaint[2] == "name another folder with --out"
+    assert said.error_lines[0].startswith("the trace cannot be written")
+    assert said.error_lines[2] == "name another folder with --out"

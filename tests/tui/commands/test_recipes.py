@@ -93,7 +93,7 @@ def test_the_published_log_is_what_the_wide_resnets_recipe_says(darts, engine, r
 def test_a_recipe_for_the_other_kind_of_run_says_which_command_takes_it(darts):
     said = darts("search", "--recipe", "wrn-sam-cifar100")
     assert said.code == 2
-    assert said.complaint[-1] == "use 'darts-tui train --recipe wrn-sam-cifar100'"
+    assert said.error_lines[-1] == "use 'darts-tui train --recipe wrn-sam-cifar100'"
 
 
 def test_a_protocol_takes_both_parts_of_a_recipe(darts, engine, runs):

@@ -19,17 +19,21 @@ def test_runs_tells_states_epochs_and_genotypes(darts, runs):
     make_run(runs, "gone", epochs_done=2, epochs=5, phase="running")
     held = make_run(runs, "held", epochs_done=1, epochs=5, phase="paused")
     with engine_alive(held):
-        told = {run["name"]: run for run in json.loads(darts("runs", "--json").out)}
+        reported = {run["name"]: run for run in json.loads(darts("runs", "--json").out)}
         table = darts("runs").out
-    assert {name: run["state"] for name, run in told.items()} == {
+    assert {name: run["state"] for name, run in reported.items()} == {
         "done": "finished",
         "gone": "dead",
         "held": "paused",
     }
-    assert (told["gone"]["epoch"], told["gone"]["epochs"], told["gone"]["kind"]) == (3, 5, "search")
-    assert told["gone"]["step"] == 2 * 11 + 5
-    assert parse(told["done"]["genotype"])
-    assert told["done"]["path"] == str((runs / "done").resolve())
+    assert (reported["gone"]["epoch"], reported["gone"]["epochs"], reported["gone"]["kind"]) == (
+        3,
+        5,
+        "search",
+    )
+    assert reported["gone"]["step"] == 2 * 11 + 5
+    assert parse(reported["done"]["genotype"])
+    assert reported["done"]["path"] == str((runs / "done").resolve())
     assert len(table.splitlines()) == 4
 
 
@@ -106,8 +110,8 @@ def test_show_counts_as_published(darts, name):
 
 def test_show_takes_the_network_and_its_size(darts):
     arguments = ["--network", "imagenet", "--channels", "48", "--layers", "14", "--classes", "1000"]
-    told = json.loads(darts("show", "DARTS_V2", "--json", *arguments).out)
-    assert told["parameters"] == 4_718_752
+    reported = json.loads(darts("show", "DARTS_V2", "--json", *arguments).out)
+    assert reported["parameters"] == 4_718_752
     small = json.loads(darts("show", "DARTS_V2", "--json", "--channels", "16", "--layers", "8").out)
     assert small["parameters"] < 300_000
 
@@ -134,13 +138,13 @@ def test_derive_lists_edges_by_strength(darts, tmp_path):
     weak, strong = [0.0, 1, 0, 0, 0, 0, 0, 0], [9.0, 0, 0, 0, 0, 0, 0, 3]
     rows = [weak, [0.0, 0, 0, 4, 0, 0, 0, 0], strong, weak, weak, *[weak] * 9]
     file.write_text(json.dumps(alphas(normal=rows)))
-    told = json.loads(darts("derive", file, "--json").out)
-    assert set(told) == {"normal", "reduce", "text"}
-    assert told["normal"][:2] == [["skip_connect", 1], ["max_pool_3x3", 0]]
+    reported = json.loads(darts("derive", file, "--json").out)
+    assert set(reported) == {"normal", "reduce", "text"}
+    assert reported["normal"][:2] == [["skip_connect", 1], ["max_pool_3x3", 0]]
     # A strong `none` lowers its edge's rank and is never chosen itself.
-    assert told["normal"][2:4] == [["max_pool_3x3", 1], ["max_pool_3x3", 2]]
-    assert len(told["normal"]) == len(told["reduce"]) == 8
-    assert darts("derive", file).out.strip() == told["text"]
+    assert reported["normal"][2:4] == [["max_pool_3x3", 1], ["max_pool_3x3", 2]]
+    assert len(reported["normal"]) == len(reported["reduce"]) == 8
+    assert darts("derive", file).out.strip() == reported["text"]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,7 @@ def test_derive_says_what_is_wrong_with_the_alphas(darts, tmp_path, content, par
     file.write_text(content)
     said = darts("derive", file)
     assert said.code == 4
-    assert len(said.complaint) <= 3
+    assert len(said.error_lines) <= 3
     assert part in said.err
 
 
@@ -180,12 +184,12 @@ def test_derive_knows_spaces_of_one_cell_type(darts, tmp_path):
     # Three nodes choose: the first of the spaces of NAS-Bench-1Shot1, where each keeps two.
     wide = [[3, 1, 2, None, None], [1, 2, 3, 4, None], [5, 4, 3, 2, 1]]
     file.write_text(json.dumps({"operations": [[0, 1, 0]] * 4, "parents": wide}))
-    told = json.loads(darts("derive", file, "--json").out)
-    assert parse(told["text"]) == resolve(told["text"], tmp_path)
-    assert [part[1:] for part in told["normal"]] == [
+    reported = json.loads(darts("derive", file, "--json").out)
+    assert parse(reported["text"]) == resolve(reported["text"], tmp_path)
+    assert [part[1:] for part in reported["normal"]] == [
         [1, 0], [2, 0], [2, 1], [3, 0], [3, 2], [4, 2], [4, 3], [5, 0], [5, 1],
     ]  # fmt: skip
-    assert {part[0] for part in told["normal"]} == {"conv3x3_bn_relu", "output"}
+    assert {part[0] for part in reported["normal"]} == {"conv3x3_bn_relu", "output"}
 
 
 @pytest.mark.parametrize(
@@ -243,14 +247,14 @@ def test_reset_terminal_leaves_pipes_alone(darts):
 
 def test_export_writes_a_run_and_a_genotype(darts, runs, tmp_path):
     folder = make_run(runs, "one", epochs=2, phase="finished")
-    told = json.loads(darts("export", "one", "--format", "dot", "--json").out)
-    assert {Path(file).parent for file in told["files"]} == {folder.exports.resolve()}
+    reported = json.loads(darts("export", "one", "--format", "dot", "--json").out)
+    assert {Path(file).parent for file in reported["files"]} == {folder.exports.resolve()}
     printed = darts("export", "DARTS_V2", "--format", "dot", "--out", tmp_path / "out").out
     files = [Path(line) for line in printed.splitlines()]
     assert len(files) == 2
     assert all(file.read_text().count("->") > 8 for file in files)
     wrong = darts("export", "one", "--format", "bmp")
-    assert (wrong.code, len(wrong.complaint) <= 3) == (1, True)
+    assert (wrong.code, len(wrong.error_lines) <= 3) == (1, True)
 
 
 def test_a_run_that_ends_while_it_is_looked_at_is_not_called_dead(runs, monkeypatch):
@@ -266,7 +270,7 @@ def test_a_run_that_ends_while_it_is_looked_at_is_not_called_dead(runs, monkeypa
         return state
 
     monkeypatch.setattr(reading, "summary", then_finish)
-    assert reading.look(folder)[1] == "finished"
+    assert reading.summarise(folder)[1] == "finished"
 
 
 def test_derive_takes_the_operations_and_loose_ends_of_a_nasnet_like_cell(darts, tmp_path):
@@ -278,7 +282,7 @@ def test_derive_takes_the_operations_and_loose_ends_of_a_nasnet_like_cell(darts,
     taken = {edge.input for edge in found.edges("normal")}
     assert found.normal_concat == tuple(n for n in range(2, 7) if n not in taken) != (2, 3, 4, 5, 6)
     said = darts("derive", tmp_path / "alphas.json", "--space", "s1")
-    assert (said.code, "use darts or nasnet-like" in said.complaint[-1]) == (4, True)
+    assert (said.code, "use darts or nasnet-like" in said.error_lines[-1]) == (4, True)
 
 
 def test_show_counts_the_networks_of_the_benchmarks(darts):
@@ -290,4 +294,4 @@ def test_show_counts_the_networks_of_the_benchmarks(darts):
     assert "network of NAS-Bench-201, C=16, 15 cells, 10 classes" in said
     assert "1,531,546" in said
     said = darts("show", cell, "--network", "imagenet")
-    assert (said.code, said.complaint[-1]) == (4, "leave out --network")
+    assert (said.code, said.error_lines[-1]) == (4, "leave out --network")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from darts_engine.run.architecture.spaces import FACTS
+from darts_engine.run.architecture.spaces import SPECS
 from darts_engine.run.settings import catalog
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
@@ -31,30 +31,30 @@ def test_how_a_cell_is_built_is_told_of_each_kind(darts):
     assert "--nodes" in said
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", SPECS)
 def test_what_is_told_of_a_space_is_what_the_engine_builds(name):
-    facts = FACTS[name]
-    size = {"space.channels": facts.channels, "space.layers": facts.layers}
-    asked = {"space.space": name, "space.nodes": facts.nodes, **size}
+    spec = SPECS[name]
+    size = {"space.channels": spec.channels, "space.layers": spec.layers}
+    asked = {"space.space": name, "space.nodes": spec.nodes, **size}
     made = configs.override(SearchConfig(), asked)
     space = catalog.resolve("space", catalog.SPACES, name)(made)
     layout = space.layout()
-    assert tuple(cell.name for cell in layout) == facts.cells
-    if facts.parents:
-        assert [len(cell.edges) for cell in layout] == [facts.nodes, len(facts.choices)]
+    assert tuple(cell.name for cell in layout) == spec.cells
+    if spec.parents:
+        assert [len(cell.edges) for cell in layout] == [spec.nodes, len(spec.choices)]
     else:
-        assert {len(cell.edges) for cell in layout} == {facts.edges}
+        assert {len(cell.edges) for cell in layout} == {spec.edges}
     named = [cell.operations for cell in layout if cell.shows != "parents"]
-    assert {name for names in named for name in names} == set(facts.candidates)
+    assert {name for names in named for name in names} == set(spec.candidates)
     supernet = space.supernet(3, 10)
-    assert sum(weight.numel() for weight in supernet.weights()) == facts.parameters
+    assert sum(weight.numel() for weight in supernet.weights()) == spec.parameters
     alphas = sum(matrix.numel() for matrix in supernet.alphas.matrices().values())
-    assert alphas == facts.alphas
+    assert alphas == spec.alphas
 
 
 def test_an_unknown_space_names_the_nearest(darts):
     said = darts("spaces", "dart")
-    assert (said.code, said.complaint[-1]) == (5, "did you mean 'darts'?")
+    assert (said.code, said.error_lines[-1]) == (5, "did you mean 'darts'?")
 
 
 def test_the_shell_completes_names():

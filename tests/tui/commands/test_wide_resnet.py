@@ -33,7 +33,7 @@ def test_show_prints_the_published_counts(darts) -> None:
 def test_what_is_no_wide_resnet_is_refused(darts, arguments) -> None:
     said = darts("show", *arguments)
     assert said.code == 2
-    assert 1 < len(said.complaint) <= 3
+    assert 1 < len(said.error_lines) <= 3
 
 
 @pytest.fixture(scope="module")

@@ -17,56 +17,60 @@ from darts_tui.dashboard.screens.palette import PaletteScreen
 from darts_tui.dashboard.screens.stop import StopDialog
 
 
-def wishes(run) -> list[dict]:
+def commands(run) -> list[dict]:
     try:
         return [json.loads(line) for line in run.commands.read_bytes().splitlines()]
     except FileNotFoundError:
         return []
 
 
-def append(run, *facts: events.AnyEvent) -> None:
+def append(run, *history: events.AnyEvent) -> None:
     with run.events.open("ab") as file:
-        file.write(b"".join(events.encode(fact) for fact in facts))
+        file.write(b"".join(events.encode(event) for event in history))
 
 
 async def test_p_asks_for_a_pause_and_says_so_until_the_engine_holds(runs: Path):
-    facts = story()
+    history = story()
     at = {"epoch": 24, "step": 5, "global_step": 258}
     with a_run(runs) as run:
-        async with watching(run, facts) as (app, pilot):
+        async with watching(run, history) as (app, pilot):
             await pilot.press("p")
-            await until(pilot, lambda: len(wishes(run)) == 1)
-            assert wishes(run)[0]["type"] == "pause"
+            await until(pilot, lambda: len(commands(run)) == 1)
+            assert commands(run)[0]["type"] == "pause"
             assert "PAUSING" in screen_text(app)
-            seq = facts[-1].seq
+            seq = history[-1].seq
             append(
                 run,
-                events.RunPaused(seq=seq + 1, t=facts[-1].t, reason="command", **at),
+                events.RunPaused(seq=seq + 1, t=history[-1].t, reason="command", **at),
                 events.CommandDone(
-                    seq=seq + 2, t=facts[-1].t, id=wishes(run)[0]["id"], command="pause", seconds=0
+                    seq=seq + 2,
+                    t=history[-1].t,
+                    id=commands(run)[0]["id"],
+                    command="pause",
+                    seconds=0,
                 ),
             )
             await caught_up(pilot, app, seq + 2, "paused")
             assert "PAUSED" in screen_text(app)
             assert "p Resume" in screen_text(app)
             await pilot.press("p")
-            await until(pilot, lambda: len(wishes(run)) == 2)
-            assert wishes(run)[1]["type"] == "resume"
+            await until(pilot, lambda: len(commands(run)) == 2)
+            assert commands(run)[1]["type"] == "resume"
 
 
-async def test_a_refused_wish_is_not_waited_for(runs: Path):
-    facts = story()
+async def test_a_refused_command_is_not_waited_for(runs: Path):
+    history = story()
     with a_run(runs) as run:
-        async with watching(run, facts) as (app, pilot):
+        async with watching(run, history) as (app, pilot):
             await pilot.press("p")
-            await until(pilot, lambda: len(wishes(run)) == 1)
+            await until(pilot, lambda: len(commands(run)) == 1)
             append(
                 run,
                 events.CommandRejected(
-                    seq=facts[-1].seq + 1, t=1.0, id=wishes(run)[0]["id"], reason="no"
+                    seq=history[-1].seq + 1, t=1.0, id=commands(run)[0]["id"], reason="no"
                 ),
             )
-            await caught_up(pilot, app, facts[-1].seq + 1, "running")
+            await caught_up(pilot, app, history[-1].seq + 1, "running")
             assert "RUNNING" in screen_text(app)
 
 
@@ -74,7 +78,7 @@ async def test_c_asks_for_a_checkpoint(runs: Path):
     with a_run(runs) as run:
         async with watching(run, story()) as (_, pilot):
             await pilot.press("c")
-            await until(pilot, lambda: [w["type"] for w in wishes(run)] == ["checkpoint"])
+            await until(pilot, lambda: [w["type"] for w in commands(run)] == ["checkpoint"])
 
 
 @pytest.mark.parametrize(
@@ -96,20 +100,20 @@ async def test_x_stops_now_or_after_the_epoch_or_not_at_all(runs: Path, keys, as
             await until(pilot, lambda: isinstance(app.screen, StopDialog))
             await pilot.press(*keys[1:])
             await until(pilot, lambda: not isinstance(app.screen, StopDialog))
-            await until(pilot, lambda: len(wishes(run)) == len(asked))
-            assert [w.get("after_epoch", False) for w in wishes(run)] == asked
+            await until(pilot, lambda: len(commands(run)) == len(asked))
+            assert [w.get("after_epoch", False) for w in commands(run)] == asked
 
 
 @pytest.mark.parametrize("key", ["p", "c", "x"])
 async def test_steering_keys_on_a_finished_run_say_that_it_is_over(runs: Path, key):
-    facts = story(phase="finished")
+    history = story(phase="finished")
     with a_run(runs, alive=False, phase="finished") as run:
-        async with watching(run, facts, live="finished") as (app, pilot):
+        async with watching(run, history, live="finished") as (app, pilot):
             assert "p Pause" not in screen_text(app)
             await pilot.press(key)
             await until(pilot, lambda: len(app._notifications) == 1)
             assert "finished" in next(iter(app._notifications)).message
-            assert wishes(run) == []
+            assert commands(run) == []
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+c"])
@@ -119,7 +123,7 @@ async def test_q_and_ctrl_c_detach_with_exit_code_0(runs: Path, key):
             await pilot.press(key)
             await until(pilot, lambda: not app.is_running)
         assert app.return_code == 0
-        assert wishes(run) == []
+        assert commands(run) == []
 
 
 async def test_number_keys_switch_tabs(runs: Path):
@@ -299,8 +303,10 @@ async def test_a_click_on_a_tab_switches(runs: Path):
 
 
 async def test_e_tells_which_files_were_written(runs: Path, monkeypatch: pytest.MonkeyPatch):
-    told = msgspec.json.encode({"files": ["a.svg", "b.svg"], "messages": ["no dot"]}).decode()
-    monkeypatch.setattr("darts_tui.dashboard.screens.exports.COMMAND", ("-c", f"print({told!r})"))
+    reported = msgspec.json.encode({"files": ["a.svg", "b.svg"], "messages": ["no dot"]}).decode()
+    monkeypatch.setattr(
+        "darts_tui.dashboard.screens.exports.COMMAND", ("-c", f"print({reported!r})")
+    )
     with a_run(runs) as run:
         async with watching(run, story()) as (app, pilot):
             await pilot.press("e")

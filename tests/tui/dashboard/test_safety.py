@@ -48,35 +48,35 @@ def test_the_gate_keeps_to_its_limit(text, limit):
 
 
 def evil_story(kind: str) -> list[events.AnyEvent]:
-    facts = story(kind=kind)
+    history = story(kind=kind)
     started = msgspec.structs.replace(
-        facts[0], name=EVIL, dataset=EVIL, method=EVIL, classes=[EVIL] * 10, device=EVIL,
+        history[0], name=EVIL, dataset=EVIL, method=EVIL, classes=[EVIL] * 10, device=EVIL,
         host=EVIL, versions={EVIL: EVIL},
     )  # fmt: skip
     spans = [msgspec.structs.replace(s, label=EVIL) for s in started.schedules]
     cells = [
         msgspec.structs.replace(c, operations=[*c.operations[:-1], EVIL]) for c in started.cells
     ]
-    facts[0] = msgspec.structs.replace(started, schedules=spans, cells=cells)
-    last = facts[-1]
+    history[0] = msgspec.structs.replace(started, schedules=spans, cells=cells)
+    last = history[-1]
     extra = [
         events.LogWritten(level=EVIL, message=EVIL),
         events.AlertRaised(code=EVIL, message=EVIL, epoch=24, global_step=300),
         events.CommandAccepted(id="a", command=EVIL, source=EVIL),
         events.RunFailed(message=f"{EVIL}\n{EVIL}", exit_code=1),
     ]
-    for fact in extra:
-        facts.append(msgspec.structs.replace(fact, seq=facts[-1].seq + 1, t=last.t))
-    return facts
+    for event in extra:
+        history.append(msgspec.structs.replace(event, seq=history[-1].seq + 1, t=last.t))
+    return history
 
 
 @pytest.mark.parametrize("kind", ["search", "train"])
 async def test_hostile_text_reaches_no_screen(runs: Path, kind):
-    facts = evil_story(kind)
+    history = evil_story(kind)
     with a_run(runs, "evil", alive=False) as run:
-        fake_run.write(run, facts)
+        fake_run.write(run, history)
         run.engine_log.write_text(EVIL * 20, errors="surrogateescape")
-        async with watching(run, facts, size=(160, 48), live="failed") as (app, pilot):
+        async with watching(run, history, size=(160, 48), live="failed") as (app, pilot):
             for key in "123456789":
                 await pilot.press(key)
                 await pilot.pause()
@@ -123,10 +123,10 @@ async def test_poor_terminals_show_the_digits(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with a_run(runs) as run:
-        facts = story()
-        app = DashboardApp(run, clock=lambda: facts[-1].t + 1)
+        history = story()
+        app = DashboardApp(run, clock=lambda: history[-1].t + 1)
         async with app.run_test(size=(160, 48)) as pilot:
-            await caught_up(pilot, app, facts[-1].seq, "running")
+            await caught_up(pilot, app, history[-1].seq, "running")
             for key in "23456781":
                 await pilot.press(key)
                 await pilot.pause()
@@ -154,11 +154,11 @@ async def test_every_size_is_survived(runs: Path, size):
 
 async def test_a_run_that_is_over_is_laid_out_for_a_new_size(runs: Path):
     """No tick redraws it any more."""
-    facts = story(phase="finished")
+    history = story(phase="finished")
     with a_run(runs, alive=False, phase="finished") as run:
-        app = app_on(run, facts)
+        app = app_on(run, history)
         async with app.run_test(size=(160, 48)) as pilot:
-            await caught_up(pilot, app, facts[-1].seq, "finished")
+            await caught_up(pilot, app, history[-1].seq, "finished")
             for width, height in ((80, 24), (160, 48)):
                 await pilot.resize_terminal(width, height)
                 await until(pilot, lambda width=width: all_bars_fill(app, width))

@@ -5,7 +5,7 @@ from pathlib import Path
 import fake_run
 import msgspec
 import pytest
-from tui.test_keys import append, wishes
+from tui.test_keys import append, commands
 from tui.test_training_panels import told, view
 from tui.watching import a_run, app_on, caught_up, screen_text, story, until, watching
 
@@ -37,9 +37,9 @@ async def test_a_mean_shift_search_shows_its_samples_on_the_health_tab(runs: Pat
 
 
 async def test_other_searches_have_no_such_panel(runs: Path):
-    facts = story(epochs_done=3)
+    history = story(epochs_done=3)
     with a_run(runs, epochs_done=3) as run:
-        async with watching(run, facts) as (app, pilot):
+        async with watching(run, history) as (app, pilot):
             await pilot.press("6")
             app.redraw()
             await pilot.pause()
@@ -47,19 +47,21 @@ async def test_other_searches_have_no_such_panel(runs: Path):
 
 
 async def test_d_asks_for_the_gap_once_and_tells_what_came_of_it(runs: Path):
-    facts = story()
+    history = story()
     with a_run(runs) as run:
-        async with watching(run, facts) as (app, pilot):
+        async with watching(run, history) as (app, pilot):
             await pilot.press("d")
-            await until(pilot, lambda: len(wishes(run)) == 1)
+            await until(pilot, lambda: len(commands(run)) == 1)
             await pilot.press("d")
-            (wish,) = wishes(run)
-            assert wish["type"] == "discretise"
+            (command,) = commands(run)
+            assert command["type"] == "discretise"
             measured = next(
                 f for f in story(method="ms-darts") if isinstance(f, events.GapMeasured)
             )
-            seq = facts[-1].seq
-            done = events.CommandDone(seq=seq + 2, id=wish["id"], command="discretise", seconds=1)
+            seq = history[-1].seq
+            done = events.CommandDone(
+                seq=seq + 2, id=command["id"], command="discretise", seconds=1
+            )
             append(run, msgspec.structs.replace(measured, seq=seq + 1), done)
             await caught_up(pilot, app, seq + 2, "running")
             assert any("cut to its genotype" in toast.message for toast in app._notifications)
@@ -75,15 +77,15 @@ def test_the_panel_survives_losses_that_are_not_finite(shifting):
 
 
 async def test_a_bell_rings_for_an_alert_when_asked(runs: Path, monkeypatch: pytest.MonkeyPatch):
-    facts, rung = story(), []
+    history, rung = story(), []
     monkeypatch.setattr(DashboardApp, "bell", lambda _app: rung.append(1))
     with a_run(runs) as run:
-        app = app_on(run, facts)
+        app = app_on(run, history)
         app._how_to_notify = "bell"
         async with app.run_test() as pilot:
-            await caught_up(pilot, app, facts[-1].seq, "running")
+            await caught_up(pilot, app, history[-1].seq, "running")
             assert not rung
-            append(run, msgspec.structs.replace(ALERT, seq=facts[-1].seq + 1))
+            append(run, msgspec.structs.replace(ALERT, seq=history[-1].seq + 1))
             await until(pilot, lambda: bool(rung))
 
 

@@ -27,12 +27,12 @@ def looks_the_same(snap_compare, runs: Path):
         space: str = "darts",
     ) -> bool:
         name = "digits-darts-s2" if kind == "search" else "digits-train"
-        facts = story(kind=kind, space=space)
+        events = story(kind=kind, space=space)
         with a_run(runs, name, kind=kind, space=space) as run:
-            app: DashboardApp = app_on(run, facts, theme=theme)
+            app: DashboardApp = app_on(run, events, theme=theme)
 
             async def prepare(pilot: Pilot[int]) -> None:
-                await caught_up(pilot, app, facts[-1].seq, "running")
+                await caught_up(pilot, app, events[-1].seq, "running")
                 for key in keys:
                     await pilot.press(key)
                     await pilot.pause()

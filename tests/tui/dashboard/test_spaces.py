@@ -27,9 +27,9 @@ def test_looks(looks_the_same, space, size, tab):  # noqa: F811
     "space", ["nasbench201", "1shot1-1", "1shot1-2", "1shot1-3", "nasnet-like"]
 )
 async def test_no_panel_fails_on_any_tab(runs, space, size):
-    facts = story(space=space, epochs_done=4)
+    history = story(space=space, epochs_done=4)
     with a_run(runs, space=space, epochs_done=4) as run:
-        async with watching(run, facts, size=SIZES[size]) as (app, pilot):
+        async with watching(run, history, size=SIZES[size]) as (app, pilot):
             for key in "12345678n":
                 await pilot.press(key)
                 await pilot.pause()
@@ -37,9 +37,9 @@ async def test_no_panel_fails_on_any_tab(runs, space, size):
 
 
 async def test_the_only_cell_has_its_decisions_beside_it(runs):
-    facts = story(space="nasbench201")
+    history = story(space="nasbench201")
     with a_run(runs, space="nasbench201") as run:
-        async with watching(run, facts, size=SIZES["wide"]) as (app, _):
+        async with watching(run, history, size=SIZES["wide"]) as (app, _):
             assert app.screen.query_one("#alpha-decisions").display
             said = screen_text(app)
             assert "stable: " in said
@@ -47,9 +47,9 @@ async def test_the_only_cell_has_its_decisions_beside_it(runs):
 
 
 async def test_parents_are_marked_together_and_named(runs):
-    facts = story(space="1shot1-1")
+    history = story(space="1shot1-1")
     with a_run(runs, space="1shot1-1") as run:
-        async with watching(run, facts, size=SIZES["medium"]) as (app, _):
+        async with watching(run, history, size=SIZES["medium"]) as (app, _):
             lines = screen_text(app).splitlines()
             row = next(line for line in lines if "▸ output" in line)
             assert row[row.index("▸ output") :].count("[") == 2

@@ -13,7 +13,7 @@ from darts_tui.dashboard.reader import glance, glances
 from darts_tui.dashboard.screens.layout import plan
 
 
-async def test_before_the_first_fact_a_card_shows_what_the_engine_prints(runs: Path):
+async def test_before_the_first_event_a_card_shows_what_the_engine_prints(runs: Path):
     run = folder.create(runs, "fresh", SearchConfig())
     with fake_run.engine_alive(run):
         run.engine_log.write_text("importing torch\n")
@@ -39,9 +39,9 @@ async def test_a_dead_engine_names_the_command_that_goes_on(runs: Path, size):
 
 
 async def test_a_failed_run_shows_its_message_line_by_line(runs: Path):
-    facts = story(phase="failed")
+    history = story(phase="failed")
     with a_run(runs, alive=False, phase="failed") as run:
-        async with watching(run, facts, live="failed", size=(80, 24)) as (app, _):
+        async with watching(run, history, live="failed", size=(80, 24)) as (app, _):
             text = screen_text(app)
             assert "Failed: the training loss is not a finite number" in text
             assert "lower --lr" in text
@@ -55,13 +55,13 @@ async def test_a_silent_engine_is_called_stalled(runs: Path):
 
 
 async def test_a_rewind_is_followed(runs: Path):
-    facts = story()
+    history = story()
     with a_run(runs) as run:
-        async with watching(run, facts) as (app, pilot):
-            at = next(f for f in facts if getattr(f, "global_step", 0) == 110)
+        async with watching(run, history) as (app, pilot):
+            at = next(f for f in history if getattr(f, "global_step", 0) == 110)
             back = events.Rewound(
-                seq=facts[-1].seq + 1,
-                t=facts[-1].t,
+                seq=history[-1].seq + 1,
+                t=history[-1].t,
                 to_seq=at.seq,
                 to_step=110,
                 to_epoch=10,
@@ -111,7 +111,7 @@ async def test_the_smallest_skip_share_is_a_percentage_like_the_newest(runs: Pat
             await until(pilot, lambda: "skip normal" in screen_text(app))
             lines = screen_text(app).splitlines()
             (at,) = [at for at, line in enumerate(lines) if "skip normal" in line]
-            shares = [100 * told.skip_share["normal"] for told in app.state.edge_figures]
+            shares = [100 * reported.skip_share["normal"] for reported in app.state.edge_figures]
             assert min(shares) > 1
             assert f"{shares[-1]:.1f} %" in lines[at]
             assert f"min {min(shares):.4g}" in lines[at + 1]

@@ -16,15 +16,15 @@ from darts_tui.export.tables import TABULATED_COLUMNS, tabulated_table
 
 def tabulated(table: str = "nasbench201") -> list[events.AnyEvent]:
     """A story in which a table knows every genotype; cifar10 is 90 and the epoch's hundredth."""
-    told: list[events.AnyEvent] = []
-    for fact in story():
-        told.append(msgspec.structs.replace(fact, seq=len(told) + 1))
-        if isinstance(fact, events.GenotypeDerived):
-            place = {n: getattr(fact, n) for n in ("epoch", "step", "global_step")}
-            values = {"cifar10-valid": 88.5, "cifar10": 90 + fact.epoch / 100}
-            found = events.AccuracyTabulated(table=table, values=values, t=fact.t, **place)
-            told.append(msgspec.structs.replace(found, seq=len(told) + 1))
-    return told
+    reported: list[events.AnyEvent] = []
+    for event in story():
+        reported.append(msgspec.structs.replace(event, seq=len(reported) + 1))
+        if isinstance(event, events.GenotypeDerived):
+            place = {n: getattr(event, n) for n in ("epoch", "step", "global_step")}
+            values = {"cifar10-valid": 88.5, "cifar10": 90 + event.epoch / 100}
+            found = events.AccuracyTabulated(table=table, values=values, t=event.t, **place)
+            reported.append(msgspec.structs.replace(found, seq=len(reported) + 1))
+    return reported
 
 
 def shown(epoch: int) -> str:
@@ -42,10 +42,10 @@ PLACES = {
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_panel_shows_it_and_scrubbing_goes_back(runs: Path, size: str):
     tab, said = PLACES[size]
-    facts = tabulated()
+    history = tabulated()
     with a_run(runs) as run:
-        fake_run.write(run, facts)
-        async with watching(run, facts, size=SIZES[size]) as (app, pilot):
+        fake_run.write(run, history)
+        async with watching(run, history, size=SIZES[size]) as (app, pilot):
 
             async def after(key: str) -> str:
                 await pilot.press(key)
@@ -67,24 +67,24 @@ async def test_the_panel_shows_it_and_scrubbing_goes_back(runs: Path, size: str)
 
 
 async def test_a_run_without_tables_shows_nothing_of_them(runs: Path):
-    facts = story()
+    history = story()
     with a_run(runs) as run:
-        async with watching(run, facts) as (app, _):
+        async with watching(run, history) as (app, _):
             assert "nasbench" not in screen_text(app)
 
 
 async def test_a_foreign_table_cannot_write_to_the_terminal(runs: Path):
-    facts = tabulated("\x1b]0;pwned\x07")
+    history = tabulated("\x1b]0;pwned\x07")
     with a_run(runs) as run:
-        fake_run.write(run, facts)
-        async with watching(run, facts) as (app, _):
+        fake_run.write(run, history)
+        async with watching(run, history) as (app, _):
             assert "pwned" in screen_text(app)
             assert "\x1b" not in screen_text(app)
 
 
 def test_tail_says_it_in_a_line() -> None:
-    fact = next(f for f in tabulated() if isinstance(f, events.AccuracyTabulated))
-    assert note(fact) == ("table", "info", shown(fact.epoch))
+    event = next(f for f in tabulated() if isinstance(f, events.AccuracyTabulated))
+    assert note(event) == ("table", "info", shown(event.epoch))
 
 
 def test_the_exported_table_has_a_row_for_each_figure() -> None:

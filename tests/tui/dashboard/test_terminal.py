@@ -111,10 +111,10 @@ def test_a_closed_terminal_ends_the_watcher(run):
 def test_old_mouse_reports_and_noise_neither_crash_it_nor_press_keys(run):
     watcher = Watcher(run)
     watcher.see("PAUSED")
-    chance = random.Random(1)
+    stochastic = random.Random(1)
     for _ in range(300):
-        watcher.child.send(b"\x1b[M" + bytes(chance.choices(range(32, 256), k=3)))
-    watcher.child.send(bytes(chance.choices(range(0x80, 0x100), k=500)))
+        watcher.child.send(b"\x1b[M" + bytes(stochastic.choices(range(32, 256), k=3)))
+    watcher.child.send(bytes(stochastic.choices(range(0x80, 0x100), k=500)))
     watcher.child.send("\x1b[<35;10;10M")
     watcher.child.send("?")
     watcher.see("pause, resume")

@@ -1,8 +1,8 @@
-"""What the panels say of a training, from its facts."""
+"""What the panels say of a training, from its events."""
 
 import msgspec
 import pytest
-from fake_story import facts
+from fake_story import made_up_events
 
 from darts_engine.run import events
 from darts_engine.run.state import fold_all
@@ -26,7 +26,7 @@ def told(panel, look: View, width: int = 78, height: int = 12) -> str:
 
 @pytest.fixture(scope="module")
 def story():
-    return facts(kind="train")
+    return made_up_events(kind="train")
 
 
 def test_the_auxiliary_loss_and_top5_stand_beside_loss_and_top1(story):
@@ -48,7 +48,7 @@ def test_without_an_auxiliary_head_or_with_few_classes_they_are_left_out(story):
 
 
 def test_a_search_shows_neither(story):
-    search = facts(kind="search", epochs_done=3)
+    search = made_up_events(kind="search", epochs_done=3)
     assert "aux" not in told(LossPanel(), view(search))
     assert "top-5" not in told(AccuracyPanel(), view(search))
     assert "saved" not in told(HealthPanel(), view(search))

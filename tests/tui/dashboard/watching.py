@@ -19,7 +19,7 @@ SIZES = {"small": (80, 24), "medium": (120, 36), "wide": (160, 48)}
 
 def story(**kwargs: object) -> list[AnyEvent]:
     """A run that does not change when the other tests' run does."""
-    return fake_story.facts(**kwargs)  # type: ignore[arg-type]
+    return fake_story.made_up_events(**kwargs)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
@@ -34,9 +34,11 @@ def a_run(
         yield run
 
 
-def app_on(run: RunFolder, facts: Iterable[AnyEvent], *, theme: str = "dark") -> DashboardApp:
-    """The dashboard with a clock that stands one second after the last fact."""
-    last = max(fact.t for fact in facts)
+def app_on(
+    run: RunFolder, made_up_events: Iterable[AnyEvent], *, theme: str = "dark"
+) -> DashboardApp:
+    """The dashboard with a clock that stands one second after the last event."""
+    last = max(event.t for event in made_up_events)
     return DashboardApp(run, theme=theme, clock=lambda: last + 1, glyphs="braille")
 
 
@@ -49,7 +51,7 @@ async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
 
 
 async def caught_up(pilot: Pilot[int], app: DashboardApp, seq: int, live: str) -> None:
-    """Until all facts are folded, the engine's state is known, and the screen shows both."""
+    """Until all events are folded, the engine's state is known, and the screen shows both."""
     await until(pilot, lambda: app.state.last_seq >= seq and app.view().live == live)
     await until(pilot, lambda: not app.view().loading)
     app.redraw()
@@ -61,16 +63,16 @@ async def caught_up(pilot: Pilot[int], app: DashboardApp, seq: int, live: str) -
 @contextlib.asynccontextmanager
 async def watching(
     run: RunFolder,
-    facts: list[AnyEvent],
+    made_up_events: list[AnyEvent],
     *,
     size: tuple[int, int] = (120, 36),
     live: str = "running",
     theme: str = "dark",
 ) -> AsyncIterator[tuple[DashboardApp, Pilot[int]]]:
     """The dashboard, running, with the whole story on screen."""
-    app = app_on(run, facts, theme=theme)
+    app = app_on(run, made_up_events, theme=theme)
     async with app.run_test(size=size) as pilot:
-        await caught_up(pilot, app, facts[-1].seq, live)
+        await caught_up(pilot, app, made_up_events[-1].seq, live)
         yield app, pilot
 
 

@@ -2,7 +2,7 @@ import math
 import sys
 
 import pytest
-from fake_story import EDGES, OPERATIONS, facts
+from fake_story import EDGES, OPERATIONS, made_up_events
 
 from darts_engine.run.architecture.derivation import derive
 from darts_engine.run.architecture.text import published
@@ -24,7 +24,7 @@ def sample(value: float | None = 0.125) -> AlphaSampled:
 
 
 def test_what_the_heatmap_outlines_is_what_is_derived() -> None:
-    state = fold_all(facts(epochs_done=4))
+    state = fold_all(made_up_events(epochs_done=4))
     assert state.alpha is not None
     weights = {
         cell: [[w or 0.0 for w in row] for row in m] for cell, m in state.alpha.weights.items()
@@ -57,7 +57,7 @@ def test_numbers_that_are_not_finite_and_foreign_titles_are_drawn() -> None:
 
 
 def test_the_best_epoch_is_marked_and_schedules_end_now() -> None:
-    state = fold_all(facts(epochs_done=6, epochs=20))
+    state = fold_all(made_up_events(epochs_done=6, epochs=20))
     loss, accuracy, rate = curves(state, "t").panels
     assert state.best is not None
     assert accuracy.mark == (state.best.epoch, state.best.valid_top1)
@@ -68,7 +68,7 @@ def test_the_best_epoch_is_marked_and_schedules_end_now() -> None:
 
 def test_the_same_picture_gives_the_same_bytes() -> None:
     files = {"a.svg": "svg", "a.pdf": "pdf", "a.png": "png"}
-    job = Job(picture=curves(fold_all(facts(epochs_done=2)), "t"), files=files)
+    job = Job(picture=curves(fold_all(made_up_events(epochs_done=2)), "t"), files=files)
     assert draw([job]) == draw([job])
 
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 from fake_run import make_run, write
-from fake_story import EDGES, OPERATIONS, facts
+from fake_story import EDGES, OPERATIONS, made_up_events
 
 from darts_engine.run import events
 from darts_engine.run.architecture.genotype import CELLS
@@ -53,7 +53,7 @@ def test_a_live_search_gives_its_cells_as_of_now(search: RunFolder) -> None:
 
 
 def test_an_epoch_gives_the_genotype_derived_by_then(search: RunFolder) -> None:
-    state = fold_all(facts(epochs_done=5, epochs=8, steps=4))
+    state = fold_all(made_up_events(epochs_done=5, epochs=8, steps=4))
     for epoch in (1, 3):
         derived = state.genotype_at(epoch)
         assert derived is not None
@@ -83,7 +83,7 @@ def test_alphas_are_a_heatmap_per_cell_and_a_table_of_every_number(search: RunFo
     assert "● cₖ₋₂ → 0" in text
     past = "".join(ET.parse(report.files[1]).getroot().itertext())
     assert all(edge in past for edge in ("cₖ₋₂ → 0", "cₖ₋₁ → 3", "2 → 3"))
-    samples = [f for f in facts(epochs_done=5, epochs=8, steps=4)
+    samples = [f for f in made_up_events(epochs_done=5, epochs=8, steps=4)
                if isinstance(f, events.AlphaSampled)]  # fmt: skip
     table = rows(report.files[4])
     assert len(table) == len(samples) * len(CELLS) * len(EDGES) * len(OPERATIONS)
@@ -97,7 +97,7 @@ def test_alphas_are_a_heatmap_per_cell_and_a_table_of_every_number(search: RunFo
 
 
 def test_work_that_was_done_again_is_in_the_table_once(search: RunFolder) -> None:
-    story = facts(epochs_done=5, epochs=8, steps=4)
+    story = made_up_events(epochs_done=5, epochs=8, steps=4)
     known = next(f.seq for f in story if isinstance(f, events.CheckpointSaved) and f.epoch == 2)
     again = events.Rewound(
         seq=len(story) + 1, to_seq=known, to_step=8, to_epoch=2, checkpoint="checkpoints/2"
@@ -122,7 +122,7 @@ def test_curves_are_a_picture_and_a_table_of_epochs(search: RunFolder) -> None:
     assert report.files[2].read_bytes().startswith(b"%PDF")
     table = rows(report.files[6])
     assert [row["epoch"] for row in table] == ["1", "2", "3", "4", "5"]
-    finished = [f for f in facts(epochs_done=5, epochs=8, steps=4)
+    finished = [f for f in made_up_events(epochs_done=5, epochs=8, steps=4)
                 if isinstance(f, events.EpochFinished)]  # fmt: skip
     assert float(table[4]["valid_top1"]) == finished[4].valid_top1
     assert {"train_loss", "train_top5", "auxiliary_loss", "images_per_s"} <= set(table[0])
@@ -148,7 +148,7 @@ def test_all_is_whatever_there_is(search: RunFolder, runs: Path) -> None:
         "fit-normal.dot", "fit-reduce.dot", "fit-curves.csv",
     ]  # fmt: skip
     begun = make_run(runs, "begun", epochs_done=0, epochs=4, steps=3)
-    write(begun, facts(epochs_done=0, epochs=4, steps=3)[:1])
+    write(begun, made_up_events(epochs_done=0, epochs=4, steps=3)[:1])
     with pytest.raises(RunError, match="nothing to export yet"):
         export(begun, what=["all"])
 
@@ -181,7 +181,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
 
 
 def test_a_run_without_alphas_yet_says_when_to_try_again(search: RunFolder) -> None:
-    story = facts(epochs_done=1)
+    story = made_up_events(epochs_done=1)
     write(search, story[:2])
     for what in ("cells", "alphas"):
         with pytest.raises(RunError, match="try again"):
@@ -230,7 +230,7 @@ def test_a_folder_that_cannot_be_made_says_so(search: RunFolder, tmp_path: Path)
 
 
 def test_a_log_with_nonsense_cells_is_refused_not_drawn(search: RunFolder) -> None:
-    story = facts(epochs_done=2)
+    story = made_up_events(epochs_done=2)
     started = story[0]
     assert isinstance(started, events.RunStarted)
     layout = events.CellLayout(name="normal", edges=[(-9, 2)] * 14, operations=OPERATIONS)

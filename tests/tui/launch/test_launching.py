@@ -34,20 +34,20 @@ def test_plain_progress_is_what_auto_means_without_a_terminal(darts, engine):
     assert all(re.match(r"\d\d:\d\d:\d\d \w+ ", line) for line in lines)
 
 
-@pytest.mark.parametrize("face", ["quiet", "plain", "json", "rich"])
-def test_a_failed_run_is_told_in_three_lines_with_its_code(darts, engine, face):
+@pytest.mark.parametrize("view", ["quiet", "plain", "json", "rich"])
+def test_a_failed_run_is_told_in_three_lines_with_its_code(darts, engine, view):
     engine("fail")
-    said = darts("search", "--progress", face, "--name", "one")
+    said = darts("search", "--progress", view, "--name", "one")
     assert said.code == 6
-    assert said.complaint[-3].startswith("the training loss is not a finite number")
-    assert (said.out == "") == (face == "quiet")
+    assert said.error_lines[-3].startswith("the training loss is not a finite number")
+    assert (said.out == "") == (view == "quiet")
 
 
 def test_an_engine_that_ends_at_once_is_told_in_its_own_words(darts, engine):
     engine("refuse")
     said = darts("search", "--progress", "quiet")
     assert said.code == 5
-    assert said.complaint == [
+    assert said.error_lines == [
         "the engine ended at once (exit code 5): there is no data set 'x'",
         "config.toml",
         "use digits",
@@ -57,16 +57,16 @@ def test_an_engine_that_ends_at_once_is_told_in_its_own_words(darts, engine):
 def test_an_engine_that_crashes_shows_its_last_line_and_log(darts, engine, runs):
     engine("crash")
     said = darts("search", "--name", "one", "--detach")
-    assert (said.code, said.out, len(said.complaint)) == (1, "", 3)
-    assert "ValueError: bad ␛]0;title␇ luck" in said.complaint[0]
-    assert said.complaint[1] == str(RunFolder(runs / "one").engine_log)
+    assert (said.code, said.out, len(said.error_lines)) == (1, "", 3)
+    assert "ValueError: bad ␛]0;title␇ luck" in said.error_lines[0]
+    assert said.error_lines[1] == str(RunFolder(runs / "one").engine_log)
 
 
 def test_a_killed_engine_gives_the_shells_code_and_the_way_on(darts, engine, runs):
     engine("die")
     said = darts("search", "--name", "one", "--progress", "quiet")
     assert said.code == 128 + signal.SIGKILL
-    assert said.complaint[-3:] == [
+    assert said.error_lines[-3:] == [
         "the engine of one was killed by signal 9",
         str(runs / "one" / "engine.log"),
         "go on from its newest checkpoint with 'darts-tui resume one'",
@@ -75,7 +75,7 @@ def test_a_killed_engine_gives_the_shells_code_and_the_way_on(darts, engine, run
 
 def test_the_dashboard_is_refused_without_a_terminal_before_anything_starts(darts, runs):
     said = darts("search", "--progress", "tui")
-    assert (said.code, len(said.complaint)) == (2, 3)
+    assert (said.code, len(said.error_lines)) == (2, 3)
     assert list(runs.iterdir()) == []
 
 
@@ -90,19 +90,19 @@ def test_detach_prints_the_name_and_leaves_the_engine_to_be_steered(darts, engin
     assert "resume done" in darts("resume", "latest").out
     assert "is running" in darts("resume", "latest").out
     refused = darts("checkpoint", "one")
-    assert (refused.code, refused.complaint[0]) == (4, "one refused to checkpoint: no ␛ room")
+    assert (refused.code, refused.error_lines[0]) == (4, "one refused to checkpoint: no ␛ room")
     assert "stop done" in darts("stop", "one").out
     until(lambda: not folder.is_locked())
     assert observe(folder, summary(folder)) == "stopped"
 
 
 @pytest.mark.parametrize("word", ["pause", "checkpoint", "stop"])
-def test_a_wish_without_an_engine_is_an_error_with_the_way_on(darts, runs, word):
+def test_a_command_without_an_engine_is_an_error_with_the_way_on(darts, runs, word):
     folder = make_run(runs, "one", epochs_done=1, epochs=2)
     said = darts(word, "one")
     assert said.code == 4
-    assert said.complaint[0] == f"one is dead: there is no engine to {word}"
-    assert "darts-tui resume one" in said.complaint[2]
+    assert said.error_lines[0] == f"one is dead: there is no engine to {word}"
+    assert "darts-tui resume one" in said.error_lines[2]
     assert not folder.commands.exists()
 
 
@@ -124,8 +124,8 @@ def test_a_run_that_cannot_be_locked_is_told_in_three_lines(darts, runs, tmp_pat
     folder.lock.unlink(missing_ok=True)
     folder.lock.symlink_to(tmp_path / "elsewhere")
     said = darts("resume", "one")
-    assert (said.code, len(said.complaint)) == (1, 3)
-    assert said.complaint[0].startswith("the run cannot be locked")
+    assert (said.code, len(said.error_lines)) == (1, 3)
+    assert said.error_lines[0].startswith("the run cannot be locked")
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -221,8 +221,8 @@ def test_the_engine_gets_a_session_quiet_threads_and_no_terminal(runs, tmp_path)
     chosen = config.override(SearchConfig(), {"engine.threads": 3})
     process = engine_process.start(folder, chosen, program=(sys.executable, str(script)))
     assert process.wait(10) == 0
-    told = json.loads(folder.engine_log.read_text())
-    assert told[:4] == [True, "PASSIVE", "3", "/dev/null"]
+    reported = json.loads(folder.engine_log.read_text())
+    assert reported[:4] == [True, "PASSIVE", "3", "/dev/null"]
 
 
 def test_an_ended_engine_is_no_zombie(runs, until):

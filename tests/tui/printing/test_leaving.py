@@ -1,4 +1,4 @@
-"""ctrl+c, the launcher's death, and faces that are attached to runs of others."""
+"""ctrl+c, the launcher's death, and views that are attached to runs of others."""
 
 import os
 import pty
@@ -12,7 +12,7 @@ import pytest
 from engine_kit import FAKE_ENGINE
 from fake_run import engine_alive, make_run
 
-from darts_engine.run.commands import Stop, wish
+from darts_engine.run.commands import Stop, stamped
 from darts_engine.run.folder import RunFolder
 from darts_tui.commands.watch import farewell
 from darts_tui.printing import progress
@@ -30,9 +30,9 @@ main()
 """
 
 
-def start_in_a_shell(runs: Path, how: str, face: str) -> subprocess.Popen[str]:
+def start_in_a_shell(runs: Path, how: str, view: str) -> subprocess.Popen[str]:
     program = LAUNCHER.format(engine=str(FAKE_ENGINE), how=how)
-    arguments = ["search", "--name", "one", "--progress", face, "--runs", str(runs)]
+    arguments = ["search", "--name", "one", "--progress", view, "--runs", str(runs)]
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
         stdout=subprocess.PIPE,
@@ -75,7 +75,7 @@ def test_the_launchers_death_leaves_the_engine_alone(runs, until, how):
         shell.communicate(timeout=20)
     folder = RunFolder(runs / "one")
     assert folder.is_locked()
-    assert "stop done" in send(folder, wish(Stop))
+    assert "stop done" in send(folder, stamped(Stop))
     until(lambda: not folder.is_locked())
 
 
@@ -101,7 +101,7 @@ def test_an_attached_printer_ends_with_the_run(darts, runs):
 
 
 @pytest.mark.parametrize(
-    ("term", "terminal", "face"),
+    ("term", "terminal", "view"),
     [
         ("xterm-256color", True, Progress.TUI),
         ("xterm-256color", False, Progress.PLAIN),
@@ -109,13 +109,13 @@ def test_an_attached_printer_ends_with_the_run(darts, runs):
         ("", True, Progress.PLAIN),
     ],
 )
-def test_auto_is_the_dashboard_where_there_can_be_one(monkeypatch, term, terminal, face):
+def test_auto_is_the_dashboard_where_there_can_be_one(monkeypatch, term, terminal, view):
     monkeypatch.setenv("TERM", term)
     monkeypatch.setattr(progress, "is_terminal", lambda: terminal)
-    assert progress.chosen(Progress.AUTO) is face
+    assert progress.chosen(Progress.AUTO) is view
 
 
-def test_the_dashboard_gets_the_run_and_the_wishes(darts, runs, monkeypatch):
+def test_the_dashboard_gets_the_run_and_the_commands(darts, runs, monkeypatch):
     make_run(runs, "one", epochs=2, phase="finished")
     seen = []
     app = types.ModuleType("darts_tui.dashboard.app")

@@ -58,7 +58,7 @@ def test_what_is_finished_is_not_repeated_and_json_is_all_there_is(darts, engine
 def test_a_benchmark_of_nothing_or_of_the_unknown_is_refused(darts):
     assert darts("benchmark", "--name", "b").code == 2
     said = darts("benchmark", "--name", "b", "--methods", "darts,gdsa")
-    assert (said.code, said.complaint[-1]) == (5, "did you mean 'gdas'?")
+    assert (said.code, said.error_lines[-1]) == (5, "did you mean 'gdas'?")
 
 
 def test_all_methods_are_those_that_have_a_meaning_in_the_space(darts, engine, runs):

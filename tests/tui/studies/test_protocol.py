@@ -9,7 +9,7 @@ import pytest
 from fake_run import make_run
 
 from darts_engine.run.architecture.text import parse
-from darts_engine.run.commands import Stop, wish
+from darts_engine.run.commands import Stop, stamped
 from darts_engine.run.errors import RunError
 from darts_engine.run.folder import RunFolder, create, list_runs
 from darts_engine.run.settings.config import SearchConfig
@@ -65,7 +65,7 @@ def test_a_killed_engine_ends_the_protocol_which_then_goes_on_from_there(darts, 
     engine("die")
     said = darts("protocol", *SMALL)
     assert said.code == 1
-    assert said.complaint[-3:] == [
+    assert said.error_lines[-3:] == [
         "go on with 'darts-tui protocol --name p'; finished runs are not repeated",
         "the engine of p-search-0 is gone before its end",
         str(runs / "p-search-0" / "engine.log"),
@@ -82,7 +82,7 @@ def test_a_failed_run_is_told_with_its_own_exit_code(darts, engine, runs):
     engine("fail")
     said = darts("protocol", *SMALL)
     assert said.code == 6
-    assert said.complaint[-3].startswith("the training loss is not a finite number")
+    assert said.error_lines[-3].startswith("the training loss is not a finite number")
 
 
 def test_other_settings_than_planned_are_refused_and_the_same_ones_are_not(darts, engine, runs):
@@ -91,7 +91,7 @@ def test_other_settings_than_planned_are_refused_and_the_same_ones_are_not(darts
     assert darts("protocol", *SMALL, "--channels", 4).code == 0
     said = darts("protocol", *SMALL, "--channels", 6)
     assert said.code == 2
-    assert "search space.channels is 4 there and 6 here" in said.complaint[-3]
+    assert "search space.channels is 4 there and 6 here" in said.error_lines[-3]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
@@ -108,7 +108,7 @@ def test_a_signal_stops_all_engines_and_says_how_to_go_on(darts, engine, runs, u
     said = darts("protocol", *SMALL, "--parallel", 2)
     helper.join()
     assert said.code == run_all.CODES[number]
-    assert "go on with 'darts-tui protocol --name p'" in said.complaint[-1]
+    assert "go on with 'darts-tui protocol --name p'" in said.error_lines[-1]
     assert live_states(runs) == dict.fromkeys(names, "stopped")
 
 
@@ -121,7 +121,7 @@ def test_a_run_whose_engine_lives_is_waited_for_and_not_started_again(engine, ru
     def say(text):
         said.append(text)
         if "waiting for it" in text:
-            folder.send(wish(Stop))
+            folder.send(stamped(Stop))
 
     with pytest.raises(RunError, match="one was stopped before its end"):
         run_all.finish(runs, [run_all.Job("one", SearchConfig())], 1, say)
@@ -163,7 +163,7 @@ def test_the_ranking_is_by_the_last_epoch_then_loss_then_order(runs):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "reason"),
     [
         (("--name", "-p"), "cannot name a protocol"),
         (("--name", "p" * 60), "too long"),
@@ -174,10 +174,10 @@ def test_the_ranking_is_by_the_last_epoch_then_loss_then_order(runs):
         (("--recipe", "darts-imagenet"), "is no recipe for a search"),
     ],
 )
-def test_what_cannot_be_planned_is_refused_before_anything_runs(darts, runs, arguments, complaint):
+def test_what_cannot_be_planned_is_refused_before_anything_runs(darts, runs, arguments, reason):
     said = darts("protocol", *arguments)
-    assert (said.code, len(said.complaint) <= 3) == (2, True)
-    assert complaint in said.err
+    assert (said.code, len(said.error_lines) <= 3) == (2, True)
+    assert reason in said.err
     assert list_runs(runs) == []
 
 

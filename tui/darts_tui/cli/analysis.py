@@ -9,7 +9,7 @@ from darts_engine.run.errors import ConfigError, ExitCode
 from darts_engine.run.folder import find
 from darts_tui.cli import options
 from darts_tui.cli.options import AsJson, Runs
-from darts_tui.console.console import print_json, say, tell
+from darts_tui.console.console import print_err, print_json, print_out
 from darts_tui.runs.naming import DEFAULT_RUNS
 
 app = typer.Typer()
@@ -78,7 +78,7 @@ def analyse(
     folder = find(runs, run)
     config = analysing.search_of(folder)
     if sys.stderr.isatty():
-        tell(f"analysing {folder.name}; --no-exact is faster")
+        print_err(f"analysing {folder.name}; --no-exact is faster")
     found = analysing.analyse(
         folder,
         config,
@@ -96,13 +96,13 @@ def analyse(
     )
     files, messages = analysing.write(folder, found, words, out)
     for message in messages:
-        tell(message)
+        print_err(message)
     if as_json:
         print_json(analysing.as_plain(found, files))
         return ExitCode.OK
     print(analysing.text(folder.name, found))
     for file in files:
-        say(file)
+        print_out(file)
     return ExitCode.OK
 
 
@@ -112,8 +112,8 @@ def discretise(run: options.Run, runs: Runs = DEFAULT_RUNS) -> int:
 
     Example: darts-tui discretise latest
     """
-    from darts_engine.run.commands import Discretise, wish
+    from darts_engine.run.commands import Discretise, stamped
     from darts_tui.runs.send import send
 
-    say(send(find(runs, run), wish(Discretise), patience_s=60.0))
+    print_out(send(find(runs, run), stamped(Discretise), patience_s=60.0))
     return ExitCode.OK

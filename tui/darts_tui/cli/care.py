@@ -10,7 +10,7 @@ import typer
 from darts_engine.run.errors import ExitCode
 from darts_tui.cli import options
 from darts_tui.cli.options import AsJson, ConfigFile, Runs
-from darts_tui.console.console import print_json, tell
+from darts_tui.console.console import print_err, print_json
 from darts_tui.runs.naming import DEFAULT_RUNS
 
 CARE = "Care"
@@ -53,10 +53,12 @@ def profile(
 
     chosen = start.search_config(config, given)
     if sys.stderr.isatty():
-        tell("profiling; this takes ten seconds to a few minutes")
+        print_err("profiling; this takes ten seconds to a few minutes")
     report, trace = profiling.profile(chosen, steps, out, as_json=as_json)
     print(report)
-    tell(f"trace of the last step: {os.path.relpath(trace)} (open it at https://ui.perfetto.dev)")
+    print_err(
+        f"trace of the last step: {os.path.relpath(trace)} (open it at https://ui.perfetto.dev)"
+    )
     return ExitCode.OK
 
 

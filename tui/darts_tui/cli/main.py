@@ -29,7 +29,14 @@ from darts_tui.cli.options import (
     Theme,
 )
 from darts_tui.commands.watch import Watching
-from darts_tui.console.console import complain, complain_of_use, confess, print_json, say, tell
+from darts_tui.console.console import (
+    print_err,
+    print_error,
+    print_json,
+    print_out,
+    print_usage_error,
+    report_crash,
+)
 from darts_tui.printing.progress import Progress
 from darts_tui.runs.naming import DEFAULT_RUNS
 
@@ -206,7 +213,7 @@ def list_all(runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> int:
         print_json(described)
         return ExitCode.OK
     if not described:
-        tell(f"there are no runs in {runs} yet; start one with 'darts-tui search'")
+        print_err(f"there are no runs in {runs} yet; start one with 'darts-tui search'")
         return ExitCode.OK
     listing.print_table(described)
     return ExitCode.OK
@@ -218,10 +225,10 @@ def pause(run: Run, runs: Runs = DEFAULT_RUNS) -> int:
 
     Example: darts-tui pause latest
     """
-    from darts_engine.run.commands import Pause, wish
+    from darts_engine.run.commands import Pause, stamped
     from darts_tui.runs.send import send
 
-    say(send(find(runs, run), wish(Pause)))
+    print_out(send(find(runs, run), stamped(Pause)))
     return ExitCode.OK
 
 
@@ -231,10 +238,10 @@ def checkpoint(run: Run, runs: Runs = DEFAULT_RUNS) -> int:
 
     Example: darts-tui checkpoint latest
     """
-    from darts_engine.run.commands import Checkpoint, wish
+    from darts_engine.run.commands import Checkpoint, stamped
     from darts_tui.runs.send import send
 
-    say(send(find(runs, run), wish(Checkpoint)))
+    print_out(send(find(runs, run), stamped(Checkpoint)))
     return ExitCode.OK
 
 
@@ -250,10 +257,10 @@ def stop(
 
     Example: darts-tui stop latest --after-epoch
     """
-    from darts_engine.run.commands import Stop, wish
+    from darts_engine.run.commands import Stop, stamped
     from darts_tui.runs.send import send
 
-    say(send(find(runs, run), wish(Stop, after_epoch=after_epoch)))
+    print_out(send(find(runs, run), stamped(Stop, after_epoch=after_epoch)))
     return ExitCode.OK
 
 
@@ -299,9 +306,9 @@ def export(
         print_json(report)
         return ExitCode.OK
     for file in report["files"]:
-        say(file)
+        print_out(file)
     for message in report["messages"]:
-        tell(message)
+        print_err(message)
     return ExitCode.OK
 
 
@@ -387,15 +394,15 @@ def run(arguments: list[str]) -> int:
     except RunError as error:
         if debug:
             raise
-        return complain(error)
+        return print_error(error)
     except typer.TyperException as error:
-        return complain_of_use(error)
+        return print_usage_error(error)
     except typer.Abort:
         return ExitCode.INTERRUPTED
     except Exception as error:
         if debug:
             raise
-        confess(error)
+        report_crash(error)
         return ExitCode.FAILED
     return code if isinstance(code, int) else ExitCode.OK
 

@@ -10,7 +10,7 @@ from darts_engine.run.errors import ExitCode
 from darts_engine.run.settings.config import settings
 from darts_tui.cli import options
 from darts_tui.cli.options import AsJson, ConfigFile, Runs
-from darts_tui.console.console import print_json, say
+from darts_tui.console.console import print_json, print_out
 from darts_tui.runs.naming import DEFAULT_RUNS
 
 START, LOOK = "Start", "Look"
@@ -108,7 +108,7 @@ def bilevel(
         return ExitCode.OK
     print(toy.text(found))
     if drawn:
-        say(drawn)
+        print_out(drawn)
     return ExitCode.OK
 
 
@@ -182,7 +182,7 @@ def benchmark(
     """
     from darts_tui.studies import benchmark as it
 
-    wish = it.Wish(
+    request = it.Request(
         given=given,
         methods=it.words(methods),
         config=config,
@@ -194,4 +194,4 @@ def benchmark(
         train=train,
     )
     chosen = name or time.strftime("benchmark-%Y%m%d-%H%M%S")
-    return it.run(runs, chosen, wish, parallel, as_json=as_json)
+    return it.run(runs, chosen, request, parallel, as_json=as_json)

@@ -115,7 +115,7 @@ Face = Annotated[
     Progress,
     typer.Option(
         "--progress",
-        metavar="FACE",
+        metavar="VIEW",
         help="auto, tui, rich, plain, json or quiet. auto is the dashboard (tui) on a terminal and "
         "plain lines elsewhere; rich has live bars; json prints the events; quiet errors only. "
         "Outside the dashboard ctrl+c "

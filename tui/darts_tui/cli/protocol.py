@@ -10,7 +10,7 @@ from darts_engine.run.errors import ExitCode
 from darts_engine.run.settings.config import settings
 from darts_tui.cli import options
 from darts_tui.cli.options import AsJson, ConfigFile, Runs
-from darts_tui.console.console import print_json, say
+from darts_tui.console.console import print_json, print_out
 from darts_tui.runs.naming import DEFAULT_RUNS
 
 START, LOOK = "Start", "Look"
@@ -115,7 +115,7 @@ def protocol(
     """
     from darts_tui.studies import protocol as it
 
-    wish = it.Wish(
+    request = it.Request(
         given=given,
         config=config,
         train_config=train_config,
@@ -128,7 +128,7 @@ def protocol(
         held_out=held_out,
     )
     how = it.How(parallel, detach, as_json)
-    return it.run(runs, name or time.strftime("protocol-%Y%m%d-%H%M%S"), wish, how)
+    return it.run(runs, name or time.strftime("protocol-%Y%m%d-%H%M%S"), request, how)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -167,5 +167,5 @@ def recipes(
         return ExitCode.OK
     widest = max(len(recipe.name) for recipe in found)
     for recipe in found:
-        say(f"{recipe.name:<{widest}}  {', '.join(recipe.kinds):<13}  {recipe.about}")
+        print_out(f"{recipe.name:<{widest}}  {', '.join(recipe.kinds):<13}  {recipe.about}")
     return ExitCode.OK

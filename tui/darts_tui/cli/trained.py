@@ -10,7 +10,7 @@ from darts_engine.run.errors import ConfigError, ExitCode
 from darts_engine.run.folder import find
 from darts_tui.cli import options
 from darts_tui.cli.options import AsJson, Runs, complete_run
-from darts_tui.console.console import print_json, say, tell
+from darts_tui.console.console import print_err, print_json, print_out
 from darts_tui.runs.naming import DEFAULT_RUNS
 
 USE = "Use"
@@ -74,17 +74,17 @@ def evaluate(
     words = evaluating.picture_formats(formats)
     chosen = evaluating.subject(run, runs, weights, _which(checkpoint), given)
     if sys.stderr.isatty():
-        tell(f"evaluating {chosen.name} on {chosen.config.data.dataset}")
+        print_err(f"evaluating {chosen.name} on {chosen.config.data.dataset}")
     found = evaluating.evaluate(chosen)
     files, messages = evaluating.write(chosen, found, words, out)
     for message in messages:
-        tell(message)
+        print_err(message)
     if as_json:
         print_json(evaluating.as_plain(found, files))
         return ExitCode.OK
     print(evaluating.text(chosen, found), end="\n\n")
     for file in files:
-        say(file)
+        print_out(file)
     return ExitCode.OK
 
 
@@ -146,5 +146,5 @@ def export_network(
         print_json({"files": [str(file) for file in files]})
         return ExitCode.OK
     for file in files:
-        say(file)
+        print_out(file)
     return ExitCode.OK

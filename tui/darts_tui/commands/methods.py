@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from darts_engine.run.architecture.spaces import FACTS
+from darts_engine.run.architecture.spaces import SPECS
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings import passes
@@ -131,7 +131,7 @@ def _refused_with(name: str) -> dict[str, str]:
                 _with(name, **{f"method.{axis}": word})
             except ConfigError as error:
                 found[_as_option(axis, word)] = error.what
-    for space in FACTS:
+    for space in SPECS:
         try:
             _with(name, **{"space.space": space})
         except ConfigError as error:

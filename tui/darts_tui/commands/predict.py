@@ -8,7 +8,7 @@ import msgspec
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config as configs
-from darts_tui.console.console import print_json, tell
+from darts_tui.console.console import print_err, print_json
 from darts_tui.console.safe_text import clean
 from darts_tui.launch.child_program import ask
 
@@ -52,7 +52,7 @@ def report(images: list[Path], found: list[Prediction], *, as_json: bool) -> int
         print_json([_plain(image, one) for image, one in zip(images, found, strict=True)])
     for image, one in zip(images, found, strict=True):
         if one.error:
-            tell(f"{image}: {one.error}")
+            print_err(f"{image}: {one.error}")
         elif not as_json:
             print(_text(image, one))
     return ExitCode.REFUSED if any(one.error for one in found) else ExitCode.OK

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from darts_engine.run.errors import ExitCode
-from darts_tui.console.console import tell
+from darts_tui.console.console import print_err
 
 # In order: end a synchronised update, leave the alternate screen, no mouse reports (five kinds),
 # no focus reports, no bracketed paste, pop the keyboard protocol, wrap lines, show the cursor,
@@ -18,12 +18,12 @@ RESET = (
 def reset() -> int:
     """Send what undoes a full-screen program's modes; nothing when stdout is no terminal."""
     if not sys.stdout.isatty():
-        tell("stdout is not a terminal; nothing was sent")
+        print_err("stdout is not a terminal; nothing was sent")
         return ExitCode.OK
     sys.stdout.write(RESET)
     sys.stdout.flush()
     try:
         subprocess.run(["stty", "sane"], stdin=sys.stdout, check=False, stderr=subprocess.DEVNULL)
     except OSError:
-        tell("there is no stty here; type 'reset' if keys still do not show")
+        print_err("there is no stty here; type 'reset' if keys still do not show")
     return ExitCode.OK

@@ -8,7 +8,7 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings.config import Config
 from darts_engine.run.state import RunState
 from darts_tui.console.safe_text import clean
-from darts_tui.runs.summary import look
+from darts_tui.runs.summary import summarise
 
 STYLES = {
     "running": "green",
@@ -23,7 +23,7 @@ STYLES = {
 
 def describe(folder: RunFolder) -> dict[str, Any]:
     """One run as `runs --json` prints it. Accuracies are percent, times Unix seconds."""
-    (state, live), config = look(folder), _config(folder)
+    (state, live), config = summarise(folder), _config(folder)
     genotype, best = state.final_genotype(), state.best
     return {
         "name": folder.name,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from darts_engine.run.architecture.spaces import FACTS
+from darts_engine.run.architecture.spaces import SPECS
 from darts_engine.run.settings.catalog import SPACES, entry
 
 
@@ -13,25 +13,25 @@ def describe(name: str) -> dict[str, Any]:
         NotFoundError: there is no such space.
     """
     about = entry("space", SPACES, name).summary
-    if name not in FACTS:
+    if name not in SPECS:
         return {"name": name, "about": about}
-    facts = FACTS[name]
+    spec = SPECS[name]
     return {
         "name": name,
         "about": about,
-        "paper": facts.paper,
-        "cells": list(facts.cells),
-        "nodes": facts.nodes,
-        "edges": facts.edges,
-        "candidates": list(facts.candidates),
-        "candidates_per_edge": facts.per_edge,
-        "channels": facts.channels,
-        "layers": facts.layers,
-        "parameters": facts.parameters,
-        "alphas": facts.alphas,
-        "inputs": facts.inputs,
-        "parents": list(facts.parents),
-        "has_free_nodes": facts.has_free_nodes,
+        "paper": spec.paper,
+        "cells": list(spec.cells),
+        "nodes": spec.nodes,
+        "edges": spec.edges,
+        "candidates": list(spec.candidates),
+        "candidates_per_edge": spec.per_edge,
+        "channels": spec.channels,
+        "layers": spec.layers,
+        "parameters": spec.parameters,
+        "alphas": spec.alphas,
+        "inputs": spec.inputs,
+        "parents": list(spec.parents),
+        "has_free_nodes": spec.has_free_nodes,
     }
 
 

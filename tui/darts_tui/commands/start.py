@@ -11,12 +11,12 @@ from darts_engine.run.folder import RunFolder, create
 from darts_engine.run.settings import catalog, config, recipes
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
 from darts_tui.commands.watch import Watching, settled, watch
-from darts_tui.console.console import say, tell
+from darts_tui.console.console import print_err, print_out
 from darts_tui.launch import engine_process
 from darts_tui.runs.genotypes import RUN_PREFIX, resolve
 from darts_tui.runs.naming import command
 from darts_tui.runs.send import send
-from darts_tui.runs.summary import end, look
+from darts_tui.runs.summary import end, summarise
 
 NEWEST = f"{RUN_PREFIX}latest"
 
@@ -124,18 +124,18 @@ def resume(folder: RunFolder, how: Watching, nproc: int = 1) -> int:
     """Do what going on means in the run's state; an engine that lives keeps its processes.
 
     Raises:
-        BusyError: its engine lives but can take no wish now.
+        BusyError: its engine lives but can take no command now.
         RunError: it cannot be started.
     """
     how = settled(how)
-    _, state = look(folder)
+    _, state = summarise(folder)
     match state:
         case "paused":
-            say(send(folder, commands.wish(commands.Resume)))
+            print_out(send(folder, commands.stamped(commands.Resume)))
         case "finished":
-            say(f"{folder.name} is finished; there is nothing left to do")
+            print_out(f"{folder.name} is finished; there is nothing left to do")
         case "running" | "starting":
-            say(f"{folder.name} is running; watch it with {command('attach', folder)}")
+            print_out(f"{folder.name} is running; watch it with {command('attach', folder)}")
         case "stopping" | "stalled":
             raise _busy(folder, state)
         case _:
@@ -158,7 +158,7 @@ def _start(folder: RunFolder, chosen: Config, how: Watching, nproc: int) -> int:
     offset = end(folder)
     engine = engine_process.start(folder, chosen, nproc=nproc)
     if how.detach:
-        say(folder.name)
+        print_out(folder.name)
         return ExitCode.OK
-    tell(f"run {folder.name} in {os.path.relpath(folder.path)}")
+    print_err(f"run {folder.name} in {os.path.relpath(folder.path)}")
     return watch(folder, how, engine, offset)

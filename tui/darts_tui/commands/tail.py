@@ -4,15 +4,15 @@ from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
-from darts_tui.console.console import tell
+from darts_tui.console.console import print_err
 from darts_tui.printing import printers
 from darts_tui.printing.progress import Detached, interrupts, live_lines
 from darts_tui.runs.summary import all_lines
 
 
 def tail(folder: RunFolder, *, as_json: bool, first: int, follow: bool) -> int:
-    """Print the facts from sequence number `first` on; with `follow` until the run ends."""
-    face = printers.Json() if as_json else printers.Plain()
+    """Print the events from sequence number `first` on; with `follow` until the run ends."""
+    view = printers.Json() if as_json else printers.Plain()
     reader, state = LogReader(folder.events), RunState()
     with interrupts() as pressed:
         lines = live_lines(folder, state, reader, None, pressed) if follow else all_lines(folder)
@@ -22,10 +22,10 @@ def tail(folder: RunFolder, *, as_json: bool, first: int, follow: bool) -> int:
                 if event is not None:
                     fold(state, event)
                 if first <= 1 or printers.seq_of(line) >= first:
-                    face.take(line, event)
+                    view.take(line, event)
         except Detached:
             return ExitCode.INTERRUPTED
     for count, what in ((reader.damaged, "damaged"), (reader.unknown, "unknown")):
         if count and not as_json:
-            tell(f"{count} {what} lines of the event log were left out")
+            print_err(f"{count} {what} lines of the event log were left out")
     return ExitCode.OK

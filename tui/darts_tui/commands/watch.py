@@ -1,14 +1,14 @@
-"""From a run to the face that shows it: the dashboard or a printer."""
+"""From a run to the view that shows it: the dashboard or a printer."""
 
 import subprocess
 from typing import NamedTuple
 
 from darts_engine.run.errors import ConfigError, ExitCode
 from darts_engine.run.folder import RunFolder
-from darts_tui.console.console import say
+from darts_tui.console.console import print_out
 from darts_tui.printing.progress import Progress, chosen, follow, is_terminal, outcome
 from darts_tui.runs.naming import command
-from darts_tui.runs.summary import look
+from darts_tui.runs.summary import summarise
 
 NOTIFY = ("none", "bell", "desktop")
 
@@ -25,7 +25,7 @@ class Watching(NamedTuple):
 
 
 def settled(how: Watching) -> Watching:
-    """The wish with `auto` settled, checked before there is an engine to leave behind.
+    """The command with `auto` settled, checked before there is an engine to leave behind.
 
     Raises:
         ConfigError: the dashboard is wanted where there is no terminal, or an unknown word.
@@ -36,24 +36,24 @@ def settled(how: Watching) -> Watching:
             where="--notify",
             remedy=f"use {', '.join(NOTIFY)}",
         )
-    face = chosen(how.progress)
-    if face is Progress.TUI and not how.detach and not is_terminal():
+    view = chosen(how.progress)
+    if view is Progress.TUI and not how.detach and not is_terminal():
         raise ConfigError(
             "the dashboard needs a terminal, and stdin or stdout is none",
             where="--progress tui",
             remedy="use --progress plain, or --detach and attach from a terminal",
         )
-    return how._replace(progress=face)
+    return how._replace(progress=view)
 
 
 def watch(
     folder: RunFolder, how: Watching, engine: subprocess.Popen[bytes] | None = None, offset: int = 0
 ) -> int:
-    """Show a run in the face the user wants, and give the exit code of the command.
+    """Show a run in the view the user wants, and give the exit code of the command.
 
     Args:
         folder: the run.
-        how: the user's wish.
+        how: the user's command.
         engine: the process that this launcher started, if it did.
         offset: where in the event log printers begin, in bytes.
     """
@@ -72,14 +72,18 @@ def farewell(folder: RunFolder) -> int:
     Returns:
         0, or the exit code of a run that has failed.
     """
-    state, live = look(folder)
+    state, live = summarise(folder)
     match live:
         case "failed" | "dead":
             return outcome(folder, state)
         case "finished":
-            say(f"{folder.name} is finished; look at it again with {command('attach', folder)}")
+            print_out(
+                f"{folder.name} is finished; look at it again with {command('attach', folder)}"
+            )
         case "stopped":
-            say(f"{folder.name} is stopped; go on with {command('resume', folder)}")
+            print_out(f"{folder.name} is stopped; go on with {command('resume', folder)}")
         case _:
-            say(f"the engine of {folder.name} goes on; come back with {command('attach', folder)}")
+            print_out(
+                f"the engine of {folder.name} goes on; come back with {command('attach', folder)}"
+            )
     return ExitCode.OK

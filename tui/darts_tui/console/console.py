@@ -17,12 +17,12 @@ from darts_tui.console.safe_text import clean
 LONGEST_LINE = 500
 
 
-def tell(text: str) -> None:
+def print_err(text: str) -> None:
     """A line on stderr, harmless whatever is in it."""
     print(clean(text, LONGEST_LINE), file=sys.stderr, flush=True)
 
 
-def say(text: object) -> None:
+def print_out(text: object) -> None:
     """A line on stdout, harmless whatever is in it."""
     print(clean(text))
 
@@ -32,30 +32,30 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def complain(error: RunError, code: int | None = None) -> int:
+def print_error(error: RunError, code: int | None = None) -> int:
     """Tell an error in at most three lines, and give its exit code (or `code`) back."""
     for line in (error.what, error.where, error.remedy):
         if line:
-            tell(line)
+            print_err(line)
     return int(error.exit_code if code is None else code)
 
 
-def complain_of_use(error: typer.TyperException) -> int:
+def print_usage_error(error: typer.TyperException) -> int:
     """Tell what is wrong with a command line, and where its help is."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "darts-tui"
     # Without any argument typer has printed the help and has nothing more to say.
     if error.message:
-        complain(RunError(error.format_message(), remedy=f"'{path} --help' says what there is"))
+        print_error(RunError(error.format_message(), remedy=f"'{path} --help' says what there is"))
     return ExitCode.USAGE
 
 
-def confess(error: Exception) -> None:
+def report_crash(error: Exception) -> None:
     """Tell of a fault of our own: one line that names the file with the traceback."""
     text = "".join(traceback.format_exception(error))
     path = _save(text)
     where = f"the traceback is in {path}" if path else "run it again with --debug to see where"
-    tell(f"darts-tui failed: {type(error).__name__}: {clean(error, 200)}; {where}")
+    print_err(f"darts-tui failed: {type(error).__name__}: {clean(error, 200)}; {where}")
 
 
 def _save(text: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""Facts as lines for people: the one wording that every face of a run shares.
+"""Events as lines for people: the one wording that every view of a run shares.
 
 The event list of the dashboard, the plain progress printer and `darts-tui tail` all say the same
 thing in the same words.
@@ -112,7 +112,7 @@ def tabulated_text(event: events.AccuracyTabulated) -> str:
 
 
 def note(event: AnyEvent) -> Note | None:
-    """The line an event is worth, or None for facts that only panels show."""
+    """The line an event is worth, or None for events that only panels show."""
     match event:
         case events.RunStarted():
             return _started(event)

@@ -28,7 +28,7 @@ from darts_tui.dashboard.driver import SafeDriver
 from darts_tui.dashboard.panels.runs import RunsPanel
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.pending_commands import Wishes
-from darts_tui.dashboard.reader import FactsRead, Glance, Pulse, PulseTaken, Reader, glances
+from darts_tui.dashboard.reader import EventsRead, Glance, Pulse, PulseTaken, Reader, glances
 from darts_tui.dashboard.screens.dashboard import Dashboard
 from darts_tui.dashboard.screens.exports import ExportFailedError, export
 from darts_tui.dashboard.screens.help import HelpScreen
@@ -114,10 +114,10 @@ class DashboardApp(App[int]):
             self._wanted_theme = DEFAULT_THEME
         self.use_theme(self._wanted_theme)
         for problem in self._theme_problems:
-            self.say(problem, "warning")
+            self.print_out(problem, "warning")
         self._reader.start()
         self.set_interval(self._interval_s, self._tick)
-        self.set_interval(RUNS_EVERY_S, self._look_for_runs)
+        self.set_interval(RUNS_EVERY_S, self._list_runs)
 
     def on_unmount(self) -> None:
         """End the reader."""
@@ -177,7 +177,7 @@ class DashboardApp(App[int]):
             self._redraw_waits = True
             self.call_later(self.redraw)
 
-    def say(self, text: str, severity: str = "information") -> None:
+    def print_out(self, text: str, severity: str = "information") -> None:
         """A toast; never markup, never control characters."""
         known = {"warning": "warning", "error": "error"}
         self.notify(
@@ -203,12 +203,12 @@ class DashboardApp(App[int]):
 
     # What the reader tells
 
-    def on_facts_read(self, message: FactsRead) -> None:
+    def on_events_read(self, message: EventsRead) -> None:
         """Fold a batch; old history says nothing aloud."""
         try:
             if message.reader is not self._reader:
                 return
-            for event in message.facts:
+            for event in message.history:
                 fold(self.state, event)
                 if isinstance(event, events.CommandDone | events.CommandRejected):
                     self._wishes.answered(event.id)
@@ -235,7 +235,7 @@ class DashboardApp(App[int]):
         if asked or isinstance(event, aloud):
             told = note(event)
             if told:
-                self.say(told.text, told.level)
+                self.print_out(told.text, told.level)
                 if isinstance(event, CALLS):
                     self._call(told.text)
 
@@ -266,26 +266,26 @@ class DashboardApp(App[int]):
         if not self._can_steer("pause"):
             return
         if self._wishes.has("pausing"):
-            self.say("A pause is already asked for.")
+            self.print_out("A pause is already asked for.")
         elif live == "paused":
-            self._send(commands.wish(commands.Resume), "resuming")
+            self._send(commands.stamped(commands.Resume), "resuming")
         else:
-            self._send(commands.wish(commands.Pause), "pausing")
+            self._send(commands.stamped(commands.Pause), "pausing")
 
     def action_checkpoint(self) -> None:
         """Ask for a checkpoint at the next step."""
         if self._can_steer("save"):
-            self._send(commands.wish(commands.Checkpoint))
-            self.say("A checkpoint is asked for.")
+            self._send(commands.stamped(commands.Checkpoint))
+            self.print_out("A checkpoint is asked for.")
 
     def action_discretise(self) -> None:
         """Ask for the discretisation gap at the next step."""
         if self.state.kind == "train":
-            self.say("A training has no alpha to discretise.")
+            self.print_out("A training has no alpha to discretise.")
         elif self._wishes.has(MEASURING):
-            self.say("The gap is being measured.")
+            self.print_out("The gap is being measured.")
         elif self._can_steer("measure"):
-            self._send(commands.wish(commands.Discretise), MEASURING)
+            self._send(commands.stamped(commands.Discretise), MEASURING)
 
     def action_stop(self) -> None:
         """Ask how to stop."""
@@ -294,34 +294,34 @@ class DashboardApp(App[int]):
 
     def _stop(self, answer: Answer | None) -> None:
         if answer is not None:
-            wish = commands.wish(commands.Stop, after_epoch=answer == "epoch")
-            self._send(wish, "stopping" if answer == "now" else "")
+            command = commands.stamped(commands.Stop, after_epoch=answer == "epoch")
+            self._send(command, "stopping" if answer == "now" else "")
             if answer == "epoch":
-                self.say(f"The engine will stop after epoch {self.state.epoch}.")
+                self.print_out(f"The engine will stop after epoch {self.state.epoch}.")
 
     def _can_steer(self, what: str) -> bool:
         if self.view().is_over:
-            self.say(f"The run is {self._pulse.live}: there is nothing to {what}.", "warning")
+            self.print_out(f"The run is {self._pulse.live}: there is nothing to {what}.", "warning")
             return False
         if self._pulse.live == "starting" and self.state.download is None:
-            self.say(f"The engine is still starting: it cannot {what} yet.", "warning")
+            self.print_out(f"The engine is still starting: it cannot {what} yet.", "warning")
             return False
         return True
 
-    def _send(self, wish: commands.Command, word: str = "") -> None:
-        self._wishes.send(wish, word)
+    def _send(self, command: commands.Command, word: str = "") -> None:
+        self._wishes.send(command, word)
         self.redraw_soon()
 
     def _on_not_written(self, error: RunError) -> None:
         if self.is_running:
-            self.say(f"{error.what} ({error.where})", "error")
+            self.print_out(f"{error.what} ({error.where})", "error")
 
     def action_export(self) -> None:
         """Draw the cells, alphas and curves in a process of their own."""
         if self.state.started is None:
-            self.say("There is nothing to export yet.", "warning")
+            self.print_out("There is nothing to export yet.", "warning")
             return
-        self.say("Exporting ...")
+        self.print_out("Exporting ...")
         self._export()
 
     @work(group="export", exclusive=True, exit_on_error=False)
@@ -329,12 +329,12 @@ class DashboardApp(App[int]):
         try:
             files, messages = await export(self.folder, self._epoch)
         except ExportFailedError as error:
-            self.say(f"Export failed: {error}", "error")
+            self.print_out(f"Export failed: {error}", "error")
             return
         for message in messages:
-            self.say(message, "warning")
+            self.print_out(message, "warning")
         if files:
-            self.say(f"{len(files)} files in {self.folder.exports}")
+            self.print_out(f"{len(files)} files in {self.folder.exports}")
 
     def action_detach(self) -> None:
         """Leave the engine alone and end the dashboard."""
@@ -345,20 +345,20 @@ class DashboardApp(App[int]):
     def action_tab(self, name: str) -> None:
         """Show a numbered view."""
         if name not in [tab.name for tab in self.dashboard.tabs(self.view())]:
-            self.say("A training has no alpha to show.")
+            self.print_out("A training has no alpha to show.")
             return
         if not self.dashboard.is_mounted:
             return
         self.dashboard.switch(name)
         if name == "runs":
-            self._look_for_runs()
+            self._list_runs()
         self.call_after_refresh(self.redraw)
 
     def action_scrub(self, epochs: int) -> None:
         """Look at an earlier epoch, or come back towards now."""
         newest = self.state.epoch
         if newest < 2:
-            self.say("There is no earlier epoch yet.")
+            self.print_out("There is no earlier epoch yet.")
             return
         epoch = (newest if self._epoch is None else self._epoch) + epochs
         self._epoch = None if epoch >= newest else max(1, epoch)
@@ -405,7 +405,7 @@ class DashboardApp(App[int]):
 
     # Other runs
 
-    def _look_for_runs(self) -> None:
+    def _list_runs(self) -> None:
         if self.dashboard.tab == "runs":
             self._glance()
 

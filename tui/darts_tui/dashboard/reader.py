@@ -1,4 +1,4 @@
-"""Reading a run folder beside the dashboard: a thread turns bytes into facts, the app folds them.
+"""Reading a run folder beside the dashboard: a thread turns bytes into events, the app folds them.
 
 Files may lie on a network disk that hangs, so that nothing here runs in the event loop. The thread
 hands over one bounded batch at a time and waits until it is folded: a log of a million events is
@@ -50,11 +50,11 @@ class Pulse(NamedTuple):
 
 
 @dataclass
-class FactsRead(Message):
-    """Facts to fold, and a flag to set when that is done."""
+class EventsRead(Message):
+    """Events to fold, and a flag to set when that is done."""
 
     reader: "Reader"
-    facts: list[AnyEvent]
+    history: list[AnyEvent]
     folded: threading.Event
 
 
@@ -106,12 +106,12 @@ class Reader:
         last: Pulse | None = None
         suspected = False
         while not self._stopped.is_set():
-            facts = source.read(BATCH_BYTES)
-            if facts:
+            history = source.read(BATCH_BYTES)
+            if history:
                 folded = threading.Event()
-                self._post(FactsRead(self, facts, folded))
+                self._post(EventsRead(self, history, folded))
                 folded.wait(FOLD_DEADLINE_S)
-            behind = source.is_behind() and bool(facts)
+            behind = source.is_behind() and bool(history)
             pulse = self._pulse(source, behind)
             if pulse.live == "dead" and not suspected:
                 # It may have ended between our looks at its log and at its lock: read once more.
@@ -178,7 +178,7 @@ def glance(folder: RunFolder) -> Glance:
         size = folder.events.stat().st_size
     except OSError:
         size = 0
-    # The first fact says what the run is, the last ones how it is; the middle may be huge.
+    # The first event says what the run is, the last ones how it is; the middle may be huge.
     start = max(0, size - GLANCE_BYTES)
     state = fold_all(LogReader(folder.events).read(GLANCE_BYTES)[: 1 if start else None])
     if start:

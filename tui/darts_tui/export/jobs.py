@@ -189,18 +189,18 @@ def _wanted(
 def _read(run: RunFolder) -> tuple[RunState, list[Rewound]]:
     """The run's state and its rewinds, from all that is in the log by now."""
     state, rewinds = RunState(), []
-    for fact in _facts(run):
-        fold(state, fact)
-        if isinstance(fact, Rewound):
-            rewinds.append(fact)
+    for event in _events(run):
+        fold(state, event)
+        if isinstance(event, Rewound):
+            rewinds.append(event)
     return state, rewinds
 
 
-def _facts(run: RunFolder) -> Iterator[AnyEvent]:
-    """All facts of the log, read a stretch at a time."""
+def _events(run: RunFolder) -> Iterator[AnyEvent]:
+    """All events of the log, read a stretch at a time."""
     reader = LogReader(run.events)
     before = -1
-    # A stretch may hold no readable fact at all; the log ends where reading gets no further.
+    # A stretch may hold no readable event at all; the log ends where reading gets no further.
     while reader.offset > before:
         before = reader.offset
         yield from reader.read()
@@ -208,11 +208,11 @@ def _facts(run: RunFolder) -> Iterator[AnyEvent]:
 
 def _samples(run: RunFolder, last_seq: int, rewinds: list[Rewound]) -> Iterator[AlphaSampled]:
     """The recorded alphas up to `last_seq` once more, without those of lost work."""
-    for fact in _facts(run):
-        if not isinstance(fact, AlphaSampled) or fact.seq > last_seq:
+    for event in _events(run):
+        if not isinstance(event, AlphaSampled) or event.seq > last_seq:
             continue
-        if not any(r.to_seq < fact.seq < r.seq for r in rewinds):
-            yield fact
+        if not any(r.to_seq < event.seq < r.seq for r in rewinds):
+            yield event
 
 
 def _derived(state: RunState, epoch: int | None) -> Genotype | None:

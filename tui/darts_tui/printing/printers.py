@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Printer(Protocol):
-    """Shows facts as they come."""
+    """Shows events as they come."""
 
     def take(self, line: bytes, event: AnyEvent | None, /) -> None:
-        """Show a line of the log; `event` is its fact, None where this program knows none."""
+        """Show a line of the log; `event` is its event, None where this program knows none."""
 
     def close(self) -> None:
         """The last line was shown."""
@@ -48,7 +48,7 @@ class Plain:
         self._out = out or sys.stdout
 
     def take(self, _line: bytes, event: AnyEvent | None) -> None:
-        """Print the fact's note, if it is worth one."""
+        """Print the event's note, if it is worth one."""
         if event is None or is_routine(event):
             return
         if text := note_line(event):
@@ -61,14 +61,14 @@ class Plain:
 
 
 def is_routine(event: AnyEvent) -> bool:
-    """Whether a fact comes up in every epoch and says little without a dashboard around it."""
+    """Whether an event comes up in every epoch and says little without a dashboard around it."""
     if isinstance(event, events.CheckpointSaved):
         return event.reason in ("epoch", "time", "best")
     return isinstance(event, events.GenotypeDerived)
 
 
 def note_line(event: AnyEvent) -> str:
-    """A fact as "14:03:07 epoch  epoch 3: ..."; empty for facts that only panels show."""
+    """An event as "14:03:07 epoch  epoch 3: ..."; empty for events that only panels show."""
     told = note(event)
     if told is None:
         return ""
@@ -138,7 +138,7 @@ class Bars:
         self._bars.start()
 
     def take(self, _line: bytes, event: AnyEvent | None) -> None:
-        """Move the bars, and print the fact's note above them."""
+        """Move the bars, and print the event's note above them."""
         if event is None:
             return
         state = fold(self._state, event)

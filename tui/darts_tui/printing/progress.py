@@ -1,4 +1,4 @@
-"""Watching a run from its launcher: which face to show, and waiting for the end without one."""
+"""Watching a run from its launcher: which view to show, and waiting for the end without one."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.liveness import ENDED, observe
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
-from darts_tui.console.console import complain, tell
+from darts_tui.console.console import print_err, print_error
 from darts_tui.launch.engine_process import exit_code, last_words
 from darts_tui.printing import printers
 from darts_tui.runs.naming import command
@@ -24,7 +24,7 @@ POLL_S = 0.1
 
 
 class Progress(StrEnum):
-    """The faces of a run."""
+    """The views of a run."""
 
     AUTO = "auto"
     TUI = "tui"
@@ -44,7 +44,7 @@ def is_terminal() -> bool:
 
 
 def chosen(progress: Progress) -> Progress:
-    """The face that `auto` stands for here: the dashboard in a capable terminal, else lines."""
+    """The view that `auto` stands for here: the dashboard in a capable terminal, else lines."""
     if progress is not Progress.AUTO:
         return progress
     capable = os.environ.get("TERM", "") not in ("", "dumb")
@@ -52,13 +52,13 @@ def chosen(progress: Progress) -> Progress:
 
 
 def printer(progress: Progress) -> printers.Printer:
-    """The printer of a face other than the dashboard."""
-    faces: dict[Progress, Callable[[], printers.Printer]] = {
+    """The printer of a view other than the dashboard."""
+    views: dict[Progress, Callable[[], printers.Printer]] = {
         Progress.RICH: printers.Bars,
         Progress.JSON: printers.Json,
         Progress.QUIET: printers.Quiet,
     }
-    return faces.get(progress, printers.Plain)()
+    return views.get(progress, printers.Plain)()
 
 
 def follow(
@@ -68,18 +68,18 @@ def follow(
     engine: subprocess.Popen[bytes] | None = None,
     offset: int = 0,
 ) -> int:
-    """Show a run's facts until it ends, and say with which exit code.
+    """Show a run's events until it ends, and say with which exit code.
 
     With an engine of our own, the first ctrl+c asks it to save a checkpoint and stop, and the
     second leaves at once; without one, ctrl+c leaves.
 
     Args:
         folder: the run.
-        progress: the face, not the dashboard.
+        progress: the view, not the dashboard.
         engine: the process to wait for, when this launcher started it.
         offset: where in the event log to begin, in bytes.
     """
-    face = printer(progress)
+    view = printer(progress)
     state, reader = RunState(), LogReader(folder.events, offset=offset)
     try:
         with interrupts() as pressed:
@@ -87,12 +87,12 @@ def follow(
                 event = reader.decode(line)
                 if event is not None:
                     fold(state, event)
-                face.take(line, event)
+                view.take(line, event)
     except Detached:
-        tell(f"left; the engine goes on, come back with {command('attach', folder)}")
+        print_err(f"left; the engine goes on, come back with {command('attach', folder)}")
         return ExitCode.INTERRUPTED
     finally:
-        face.close()
+        view.close()
     return _outcome(folder, state, engine, reader)
 
 
@@ -134,8 +134,8 @@ def _has_ended(folder: RunFolder, state: RunState, engine: subprocess.Popen[byte
 def _on_interrupt(folder: RunFolder, engine: subprocess.Popen[bytes] | None, times: int) -> None:
     if engine is None or times > 1:
         raise Detached
-    tell("saving a checkpoint and stopping; ctrl+c again leaves at once")
-    folder.send(commands.wish(commands.Stop))
+    print_err("saving a checkpoint and stopping; ctrl+c again leaves at once")
+    folder.send(commands.stamped(commands.Stop))
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def _outcome(
     reader: LogReader,
 ) -> int:
     if reader.damaged:
-        tell(f"{reader.damaged} damaged lines of the event log were left out")
+        print_err(f"{reader.damaged} damaged lines of the event log were left out")
     return outcome(folder, state, engine)
 
 
@@ -165,14 +165,14 @@ def outcome(
 ) -> int:
     """The exit code that a run's end makes of its watching; tells what went wrong, if it did."""
     if state.failure is not None:
-        return complain(failure(folder, state.failure))
+        return print_error(failure(folder, state.failure))
     code = exit_code(engine.returncode) if engine else ExitCode.OK
     if engine is None and observe(folder, state) == "dead":
         code = ExitCode.FAILED
     if code in (ExitCode.OK, ExitCode.REQUEUE, ExitCode.TERMINATED) or state.phase in ENDED:
         return code
     said = last_words(folder)
-    return complain(
+    return print_error(
         RunError(
             f"the engine of {folder.name} {_end(engine)}" + (f": {said[-1]}" if said else ""),
             where=str(folder.engine_log),

@@ -12,7 +12,7 @@ import msgspec
 
 from darts_engine.run.architecture import derivation, derivation_one_cell
 from darts_engine.run.architecture.genotype import CELLS, Genotype
-from darts_engine.run.architecture.spaces import FACTS, NASBENCH201_OPERATIONS
+from darts_engine.run.architecture.spaces import NASBENCH201_OPERATIONS, SPECS
 from darts_engine.run.architecture.text import MAX_TEXT, parse, published
 from darts_engine.run.errors import ConfigError, GenotypeError, NotFoundError, RunError
 from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, find, is_run, list_runs
@@ -172,12 +172,12 @@ def derive_file(path: Path, space: str = "darts") -> Genotype:
             f"--space {space} is not told by alphas of a normal and a reduction cell",
             remedy=f"use {' or '.join(LOOSE_ENDS)}; other spaces are known by their alphas",
         )
-    genotype = derivation.derive(weights, FACTS[space].candidates)
+    genotype = derivation.derive(weights, SPECS[space].candidates)
     return derivation.with_loose_ends(genotype) if LOOSE_ENDS[space] else genotype
 
 
 def _derive_201(value: Any, where: str) -> Genotype:
-    edges = FACTS["nasbench201"].edges
+    edges = SPECS["nasbench201"].edges
     shape = f'expected {{"cell": {edges} rows of {len(NASBENCH201_OPERATIONS)} numbers}}'
     rows = _table(value, [len(NASBENCH201_OPERATIONS)] * edges, f"{where}, cell", shape)
     return derivation_one_cell.derive_edges(derivation.softmax(rows), NASBENCH201_OPERATIONS)
@@ -187,7 +187,7 @@ def _derive_one_shot(value: dict[str, Any], where: str) -> Genotype:
     """Which of the spaces it is, the number of nodes and of those that choose tell."""
     operations, parents = value["operations"], value.get("parents")
     sizes = [len(rows) if isinstance(rows, list) else 0 for rows in (operations, parents)]
-    spaces = {name: facts for name, facts in FACTS.items() if facts.parents}
+    spaces = {name: spec for name, spec in SPECS.items() if spec.parents}
     found = [f for f in spaces.values() if [f.nodes, len(f.choices)] == sizes]
     if not found:
         known = "; ".join(
@@ -198,18 +198,18 @@ def _derive_one_shot(value: dict[str, Any], where: str) -> Genotype:
         raise GenotypeError(
             "the alphas fit none of the spaces of NAS-Bench-1Shot1", where=where, remedy=known
         )
-    facts = found[0]
-    shape = f"expected parents of {', '.join(map(str, facts.choices))} numbers"
-    wide = [facts.per_edge] * facts.nodes
-    names = f"the columns are {', '.join(facts.candidates)}"
+    events = found[0]
+    shape = f"expected parents of {', '.join(map(str, events.choices))} numbers"
+    wide = [events.per_edge] * events.nodes
+    names = f"the columns are {', '.join(events.candidates)}"
     rows = _table(operations, wide, f"{where}, operations", names)
-    chosen = _table(parents, list(facts.choices), f"{where}, parents", shape)
+    chosen = _table(parents, list(events.choices), f"{where}, parents", shape)
     weights = [derivation.softmax([row])[0] for row in chosen]
     return derivation_one_cell.derive_nodes(
         derivation.softmax(rows),
-        facts.candidates,
-        dict(zip(facts.choices, weights, strict=True)),
-        facts.parents,
+        events.candidates,
+        dict(zip(events.choices, weights, strict=True)),
+        events.parents,
     )
 
 

@@ -1,4 +1,4 @@
-"""Sending a wish to a run's engine and waiting a moment for its answer."""
+"""Sending a command to a run's engine and waiting a moment for its answer."""
 
 import time
 
@@ -8,55 +8,55 @@ from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import LogReader
 from darts_tui.runs.naming import command
-from darts_tui.runs.summary import look
+from darts_tui.runs.summary import summarise
 
 PATIENCE_S = 5.0
 POLL_S = 0.03
 
 
 class NoEngineError(RunError):
-    """A wish for a run that no engine holds."""
+    """A command for a run that no engine holds."""
 
     exit_code = ExitCode.REFUSED
 
 
 class RefusedError(RunError):
-    """The engine refused a wish."""
+    """The engine refused a command."""
 
     exit_code = ExitCode.REFUSED
 
 
-def send(folder: RunFolder, wish: Command, *, patience_s: float = PATIENCE_S) -> str:
-    """Send a wish and say in a line what became of it.
+def send(folder: RunFolder, command: Command, *, patience_s: float = PATIENCE_S) -> str:
+    """Send a command and say in a line what became of it.
 
     Raises:
-        NoEngineError: no engine holds the run, so nobody would read the wish.
+        NoEngineError: no engine holds the run, so nobody would read the command.
         RefusedError: the engine answered that it will not.
     """
-    word = type(wish).__name__.lower()
+    word = type(command).__name__.lower()
     if not folder.is_locked():
-        _, state = look(folder)
+        _, state = summarise(folder)
         raise NoEngineError(
             f"{folder.name} is {state}: there is no engine to {word}",
             where=str(folder.path),
             remedy=_remedy(folder, state),
         )
     answers = _from_now(folder)
-    folder.send(wish)
+    folder.send(command)
     accepted = False
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         for event in answers.read():
             match event:
-                case events.CommandDone(id=wish.id, seconds=seconds):
+                case events.CommandDone(id=command.id, seconds=seconds):
                     return f"{folder.name}: {word} done after {seconds:.2f} s"
-                case events.CommandRejected(id=wish.id, reason=reason):
+                case events.CommandRejected(id=command.id, reason=reason):
                     raise RefusedError(
                         f"{folder.name} refused to {word}: {reason}", where=str(folder.path)
                     )
-                case events.CommandAccepted(id=wish.id):
+                case events.CommandAccepted(id=command.id):
                     accepted = True
-                    if isinstance(wish, commands.Stop) and wish.after_epoch:
+                    if isinstance(command, commands.Stop) and command.after_epoch:
                         return f"{folder.name}: will stop when the epoch is over"
         if not folder.is_locked() and not answers.is_behind():
             return f"{folder.name}: the engine has ended"

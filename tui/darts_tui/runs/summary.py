@@ -36,7 +36,7 @@ def end(folder: RunFolder) -> int:
         return 0
 
 
-def look(folder: RunFolder) -> tuple[RunState, str]:
+def summarise(folder: RunFolder) -> tuple[RunState, str]:
     """The run's summary, and what `liveness.observe` makes of it."""
     state = summary(folder)
     live = observe(folder, state)

@@ -18,7 +18,7 @@ from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import Config
 from darts_engine.run.settings.methods import PRESETS, preset
 from darts_tui.commands.start import gathered
-from darts_tui.console.console import print_json, say, tell
+from darts_tui.console.console import print_err, print_json, print_out
 from darts_tui.runs.summary import summary
 from darts_tui.studies import benchmark_report, run_all
 from darts_tui.studies.protocol import NOT_SHARED, SHARED, TRAIN_EPOCHS, pairs
@@ -34,7 +34,7 @@ EIGENVALUES = 2
 BASE = "darts"
 
 
-class Wish(NamedTuple):
+class Request(NamedTuple):
     """What the command line asked for; None or empty where it did not say."""
 
     given: dict[str, Any]
@@ -88,7 +88,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return Job(f"{search.name}-train", configs.override(asked, changes))
 
 
-def run(runs: Path, name: str, wish: Wish, parallel: int, *, as_json: bool) -> int:
+def run(runs: Path, name: str, request: Request, parallel: int, *, as_json: bool) -> int:
     """Carry a benchmark out, or on from where it is, and report.
 
     Raises:
@@ -98,40 +98,42 @@ def run(runs: Path, name: str, wish: Wish, parallel: int, *, as_json: bool) -> i
     """
     folder = ProtocolFolder(runs / name)
     folder.make()
-    out = tell if as_json else _say_now
+    out = print_err if as_json else _say_now
     try:
         with folder.held():
-            plan = _settle(folder, wish)
+            plan = _settle(folder, request)
             report = _carry_out(folder, plan, parallel, out)
     except run_all.Interrupted as interrupted:
-        tell(f"'darts-tui benchmark --name {folder.name}' goes on; finished runs are not repeated")
+        print_err(
+            f"'darts-tui benchmark --name {folder.name}' goes on; finished runs are not repeated"
+        )
         return interrupted.code
     if as_json:
         print_json(report)
     else:
         print(benchmark_report.table(report))
-        say(folder.report("md"))
+        print_out(folder.report("md"))
     return ExitCode.OK
 
 
 def _say_now(text: str) -> None:
-    say(text)
+    print_out(text)
     # Into a pipe or a file too, lines come as they happen.
     sys.stdout.flush()
 
 
-def _settle(folder: ProtocolFolder, wish: Wish) -> Plan:
+def _settle(folder: ProtocolFolder, request: Request) -> Plan:
     """The plan that is there, or a new one; asking for other settings is refused."""
     if not folder.has_plan():
-        if not wish.methods:
+        if not request.methods:
             raise ConfigError(
                 "a benchmark needs methods", remedy="as in --methods darts,pc-darts,ms-darts"
             )
-        plan = _plan(wish)
+        plan = _plan(request)
         write_private(folder.plan, msgspec.json.format(msgspec.json.encode(plan)))
         return plan
     plan = _read(folder)
-    if wish.methods and _plan(wish) != plan:
+    if request.methods and _plan(request) != plan:
         raise ConfigError(
             f"{folder.name} was planned with other settings",
             where=str(folder.plan),
@@ -152,13 +154,13 @@ def _read(folder: ProtocolFolder) -> Plan:
         ) from None
 
 
-def _plan(wish: Wish) -> Plan:
+def _plan(request: Request) -> Plan:
     searches = {}
-    wants_all = wish.methods == list(PRESETS)
-    for method in dict.fromkeys(wish.methods):
+    wants_all = request.methods == list(PRESETS)
+    for method in dict.fromkeys(request.methods):
         preset(method)
         try:
-            searches[method] = _search(wish, method)
+            searches[method] = _search(request, method)
         except ConfigError:
             # Not every method has a meaning in every space.
             if not wants_all or method == BASE:
@@ -166,29 +168,29 @@ def _plan(wish: Wish) -> Plan:
     first = next(iter(searches.values()))["engine"]["seed"]
     return Plan(
         searches=searches,
-        train=_train(wish) if wish.train else None,
-        seeds=[first + place for place in range(wish.seeds or SEEDS)],
+        train=_train(request) if request.train else None,
+        seeds=[first + place for place in range(request.seeds or SEEDS)],
     )
 
 
-def _search(wish: Wish, method: str) -> dict[str, Any]:
-    given = wish.given | {"search.method": method}
-    if wish.search_epochs:
-        given["search.epochs"] = wish.search_epochs
-    epochs = gathered("search", wish.config, given).epochs
+def _search(request: Request, method: str) -> dict[str, Any]:
+    given = request.given | {"search.method": method}
+    if request.search_epochs:
+        given["search.epochs"] = request.search_epochs
+    epochs = gathered("search", request.config, given).epochs
     watched = {"method.hessian_every": EIGENVALUES, "search.gap_every": max(1, epochs // GAPS)}
     watched |= {key: value for key, value in preset(method).settings.items() if key in watched}
-    return configs.to_plain(gathered("search", wish.config, watched | given))
+    return configs.to_plain(gathered("search", request.config, watched | given))
 
 
-def _train(wish: Wish) -> dict[str, Any]:
+def _train(request: Request) -> dict[str, Any]:
     shared = {
         key: value
-        for key, value in wish.given.items()
+        for key, value in request.given.items()
         if key.partition(".")[0] in SHARED and key not in NOT_SHARED
     }
-    asked = gathered("train", wish.train_config, shared | pairs(wish.train_settings or []))
-    epochs = wish.train_epochs or (asked.epochs if wish.train_config else TRAIN_EPOCHS)
+    asked = gathered("train", request.train_config, shared | pairs(request.train_settings or []))
+    epochs = request.train_epochs or (asked.epochs if request.train_config else TRAIN_EPOCHS)
     return configs.to_plain(configs.override(asked, {"train.epochs": epochs}))
 
 

@@ -26,7 +26,7 @@ from darts_engine.run.settings import config
 from darts_engine.run.settings.config import TrainConfig
 from darts_engine.run.state import RunState
 from darts_tui.commands.start import gathered
-from darts_tui.console.console import print_json, say, tell
+from darts_tui.console.console import print_err, print_json, print_out
 from darts_tui.runs.naming import DEFAULT_RUNS, RUNS_VARIABLE
 from darts_tui.runs.summary import summary
 from darts_tui.studies import protocol_report, run_all
@@ -45,7 +45,7 @@ SHARED = ("engine", "data", "checkpoint", "basis")
 NOT_SHARED = ("data.batch_size", "data.cutout", "data.cutout_prob")
 
 
-class Wish(NamedTuple):
+class Request(NamedTuple):
     """What the command line asked for; None or empty where it did not say."""
 
     given: dict[str, Any]
@@ -68,7 +68,7 @@ class How(NamedTuple):
     as_json: bool
 
 
-def run(runs: Path, name: str, wish: Wish, how: How) -> int:
+def run(runs: Path, name: str, request: Request, how: How) -> int:
     """Carry a protocol out, or on from where it is, and report.
 
     Raises:
@@ -79,18 +79,18 @@ def run(runs: Path, name: str, wish: Wish, how: How) -> int:
     folder = ProtocolFolder(runs / name)
     folder.make()
     # The report is all that --json leaves on stdout.
-    out = tell if how.as_json else _say_now
+    out = print_err if how.as_json else _say_now
     try:
         with folder.held():
-            plan = _settle(folder, wish)
+            plan = _settle(folder, request)
             if not how.detach:
                 return _carry_out(folder, plan, how, out)
     except run_all.Interrupted as interrupted:
-        tell(_way_on(folder))
+        print_err(_way_on(folder))
         return interrupted.code
     except RunError:
         if folder.has_plan():
-            tell(_way_on(folder))
+            print_err(_way_on(folder))
         raise
     except OSError as error:
         raise RunError(
@@ -99,25 +99,25 @@ def run(runs: Path, name: str, wish: Wish, how: How) -> int:
             remedy=_way_on(folder),
         ) from None
     _detach(folder, how)
-    say(folder.name)
+    print_out(folder.name)
     return ExitCode.OK
 
 
 def _say_now(text: str) -> None:
-    say(text)
+    print_out(text)
     # Into a pipe or a file too, lines come as they happen.
     sys.stdout.flush()
 
 
-def _settle(folder: ProtocolFolder, wish: Wish) -> Plan:
+def _settle(folder: ProtocolFolder, request: Request) -> Plan:
     """The plan that is there, or a new one; asking for other settings is refused."""
-    asked = any(part for part in wish)
+    asked = any(part for part in request)
     if not folder.has_plan():
-        plan = _plan(wish)
+        plan = _plan(request)
         folder.write_plan(plan)
         return plan
     plan = folder.read_plan()
-    if asked and (said := difference(plan, _plan(wish))):
+    if asked and (said := difference(plan, _plan(request))):
         raise ConfigError(
             f"{folder.name} was planned with other settings: {said}",
             where=str(folder.plan),
@@ -126,36 +126,36 @@ def _settle(folder: ProtocolFolder, wish: Wish) -> Plan:
     return plan
 
 
-def _plan(wish: Wish) -> Plan:
+def _plan(request: Request) -> Plan:
     shared = {
         key: value
-        for key, value in wish.given.items()
+        for key, value in request.given.items()
         if key.partition(".")[0] in SHARED and key not in NOT_SHARED
     }
-    search = gathered("search", wish.config, wish.given)
-    train = gathered("train", wish.train_config, shared | pairs(wish.train or []))
+    search = gathered("search", request.config, request.given)
+    train = gathered("train", request.train_config, shared | pairs(request.train or []))
     assert isinstance(train, TrainConfig)
     if train.network.network != GENOTYPE:
         raise ConfigError(
             f"a protocol trains the cells it finds, not {train.network.network}",
             remedy="leave out network.network",
         )
-    has_recipe = bool(wish.given.get("basis.recipe"))
-    search_epochs = wish.search_epochs or (
-        search.epochs if wish.config or has_recipe else SEARCH_EPOCHS
+    has_recipe = bool(request.given.get("basis.recipe"))
+    search_epochs = request.search_epochs or (
+        search.epochs if request.config or has_recipe else SEARCH_EPOCHS
     )
-    train_epochs = wish.train_epochs or (
-        train.epochs if wish.train_config or has_recipe else TRAIN_EPOCHS
+    train_epochs = request.train_epochs or (
+        train.epochs if request.train_config or has_recipe else TRAIN_EPOCHS
     )
     first = search.engine.seed
     return Plan(
         search=config.to_plain(config.override(search, {"search.epochs": search_epochs})),
         train=config.to_plain(config.override(train, {"train.epochs": train_epochs})),
-        seeds=[first + place for place in range(wish.seeds or SEEDS)],
-        short_epochs=wish.short_epochs
+        seeds=[first + place for place in range(request.seeds or SEEDS)],
+        short_epochs=request.short_epochs
         or min(train_epochs, max(FEWEST_SHORT_EPOCHS, train_epochs // SHORT_SHARE)),
-        held_out=wish.held_out or HELD_OUT,
-        final_seeds=[first + place for place in range(wish.final_seeds or FINAL_SEEDS)],
+        held_out=request.held_out or HELD_OUT,
+        final_seeds=[first + place for place in range(request.final_seeds or FINAL_SEEDS)],
     )
 
 
@@ -264,4 +264,4 @@ def _detach(folder: ProtocolFolder, how: How) -> None:
         os.close(log)
 
 
-__all__ = ["How", "Wish", "ranking", "run"]
+__all__ = ["How", "Request", "ranking", "run"]

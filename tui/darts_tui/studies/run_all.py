@@ -29,7 +29,7 @@ from darts_tui.launch import engine_process
 from darts_tui.printing.printers import is_routine
 from darts_tui.printing.progress import failure
 from darts_tui.runs.naming import command
-from darts_tui.runs.summary import end, look
+from darts_tui.runs.summary import end, summarise
 
 POLL_S = 0.1
 CODES = {
@@ -63,7 +63,7 @@ class Work:
     state: RunState
 
     def is_over(self) -> bool:
-        """Whether no more facts will come after those already written."""
+        """Whether no more events will come after those already written."""
         if self.engine is not None:
             return self.engine.poll() is not None
         return observe(self.folder, self.state) in (*ENDED, "dead")
@@ -72,7 +72,7 @@ class Work:
 Say = Callable[[str], None]
 
 
-def finish(runs: Path, jobs: Sequence[Job], parallel: int, say: Say) -> None:
+def finish(runs: Path, jobs: Sequence[Job], parallel: int, print_out: Say) -> None:
     """Bring every job's run to its end, at most `parallel` of them at a time.
 
     The first of SIGINT, SIGTERM and SIGUSR1 lets all of them save a checkpoint and stop; the second
@@ -88,17 +88,17 @@ def finish(runs: Path, jobs: Sequence[Job], parallel: int, say: Say) -> None:
         try:
             while (waiting or active) and not caught:
                 while waiting and len(active) < parallel and not caught:
-                    active.append(_take_up(runs, waiting.pop(0), parallel, say))
+                    active.append(_take_up(runs, waiting.pop(0), parallel, print_out))
                 for work in active.copy():
-                    if _advance(work, say):
+                    if _advance(work, print_out):
                         active.remove(work)
                         _check_end(work)
                 time.sleep(POLL_S)
         except BaseException:
-            _stop(active, caught, 0, say)
+            _stop(active, caught, 0, print_out)
             raise
         if caught:
-            _stop(active, caught, 1, say)
+            _stop(active, caught, 1, print_out)
             raise Interrupted(CODES[signal.Signals(caught[0])])
 
 
@@ -107,7 +107,7 @@ def _is_finished(runs: Path, job: Job) -> bool:
     if not is_run(folder.path):
         return False
     _refuse_foreign(folder, job)
-    return look(folder)[1] == "finished"
+    return summarise(folder)[1] == "finished"
 
 
 def _refuse_foreign(folder: RunFolder, job: Job) -> None:
@@ -124,19 +124,19 @@ def _threadless(config: Config) -> Config:
     return override(config, {"engine.threads": 0})
 
 
-def _take_up(runs: Path, job: Job, parallel: int, say: Say) -> Work:
+def _take_up(runs: Path, job: Job, parallel: int, print_out: Say) -> Work:
     folder = RunFolder(runs / job.name)
     if not is_run(folder.path):
         _clear_half_made(folder)
         folder = create(runs, job.name, _sharing(job.config, parallel))
-    # Where the log ends is asked first: facts in between are then folded twice, and none is missed.
+    # Where the log ends is asked first: events in between are folded twice, and none is missed.
     reader = LogReader(folder.events, offset=end(folder))
-    state, live = look(folder)
+    state, live = summarise(folder)
     if folder.is_locked():
-        say(f"{folder.name} is {live}; waiting for it ({command('attach', folder)})")
+        print_out(f"{folder.name} is {live}; waiting for it ({command('attach', folder)})")
         return Work(folder, None, reader, state)
     engine = engine_process.start(folder, folder.read_config())
-    say(f"{folder.name} is under way; watch it with {command('attach', folder)}")
+    print_out(f"{folder.name} is under way; watch it with {command('attach', folder)}")
     return Work(folder, engine, reader, RunState())
 
 
@@ -158,7 +158,7 @@ def _sharing(config: Config, parallel: int) -> Config:
     return override(config, {"engine.threads": max(1, (num_threads(0) + 1) // parallel)})
 
 
-def _advance(work: Work, say: Say) -> bool:
+def _advance(work: Work, print_out: Say) -> bool:
     """Say the news of a run; whether these were the last."""
     over = work.is_over()
     before = work.reader.offset
@@ -167,7 +167,7 @@ def _advance(work: Work, say: Say) -> bool:
         told = None if is_routine(event) else note(event)
         if told is not None:
             mark = "" if told.level == "info" else f"{told.level}: "
-            say(f"{work.folder.name}: {mark}{clean(told.text, 300)}")
+            print_out(f"{work.folder.name}: {mark}{clean(told.text, 300)}")
     return over and work.reader.offset == before
 
 
@@ -189,17 +189,17 @@ def _check_end(work: Work) -> None:
     )
 
 
-def _stop(active: Sequence[Work], caught: list[int], heard: int, say: Say) -> None:
+def _stop(active: Sequence[Work], caught: list[int], heard: int, print_out: Say) -> None:
     """Ask all engines to save and stop, and wait for it until more signals come than `heard`."""
     if active:
-        say("saving checkpoints and stopping; ctrl+c leaves at once")
+        print_out("saving checkpoints and stopping; ctrl+c leaves at once")
     for work in active:
         if work.folder.is_locked():
             with contextlib.suppress(RunError):
-                work.folder.send(commands.wish(commands.Stop))
+                work.folder.send(commands.stamped(commands.Stop))
     left = list(active)
     while left and len(caught) <= heard:
-        left = [work for work in left if not _advance(work, say)]
+        left = [work for work in left if not _advance(work, print_out)]
         time.sleep(POLL_S)
 
 

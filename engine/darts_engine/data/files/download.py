@@ -220,7 +220,7 @@ def _copy(answer: http.client.HTTPResponse, stream: IO[bytes], file: File, watch
     watch.fetched(file.name, done, file.size)
     while done < file.size:
         try:
-            # Whatever is there: a slow host must not hold up a wish to stop.
+            # Whatever is there: a slow host must not hold up a command to stop.
             piece = answer.read1(min(PIECE_BYTES, file.size - done))
         except (OSError, http.client.HTTPException) as error:
             return _reason(error)

@@ -29,7 +29,7 @@ Shards = tuple[Shard, Shard]
 BOTH_WHOLE: Shards = (WHOLE, WHOLE)
 
 
-class Look(NamedTuple):
+class AlphaGradient(NamedTuple):
     """What a method saw: alpha's loss, the logits (B, classes), and the gradient of each alpha.
 
     Of a rank's shard, they are that rank's part: the sum of all ranks' gradients is the gradient.
@@ -62,17 +62,12 @@ class FirstOrder:
         )
         self.grad_norm = torch.zeros((), device=self._alphas[0].device)
 
-    def mixing(self) -> dict[str, Tensor]:
-        """What mixes the operations in the weight step; no gradient reaches alpha."""
-        with torch.no_grad():
-            return self._supernet.alphas.mixing()
-
-    def look(
+    def alpha_gradient(
         self,
         batch: Batch,
         weight_batch: Batch,  # noqa: ARG002  for other methods
         shards: Shards = BOTH_WHOLE,
-    ) -> Look:
+    ) -> AlphaGradient:
         """Alpha's gradient at a batch of the alpha half; nothing but running statistics moves.
 
         Args:
@@ -86,7 +81,7 @@ class FirstOrder:
             loss = cross_entropy(logits, labels)
         # Where every edge of a cell has drawn none, the cells before it have no part in the loss.
         gradients = torch.autograd.grad(shards[0].of(loss), self._alphas, materialize_grads=True)
-        return Look(loss.detach(), logits.detach(), gradients)
+        return AlphaGradient(loss.detach(), logits.detach(), gradients)
 
     def move(self, gradients: Sequence[Tensor]) -> None:
         """One Adam step down a gradient."""

@@ -30,9 +30,9 @@ from darts_engine.compute.parallel import Shard, world
 from darts_engine.layers.norm import statistics_kept
 from darts_engine.methods.architects.first_order import (
     BOTH_WHOLE,
+    AlphaGradient,
     Batch,
     FirstOrder,
-    Look,
     Precision,
     Shards,
 )
@@ -200,7 +200,9 @@ class SecondOrder(FirstOrder):
         self._product = product
         self._radius = radius
 
-    def look(self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE) -> Look:
+    def alpha_gradient(
+        self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE
+    ) -> AlphaGradient:
         """Alpha's gradient through the step that `weight_batch` is about to cause."""
         seen: list[tuple[Tensor, Tensor]] = []
 
@@ -213,7 +215,9 @@ class SecondOrder(FirstOrder):
             step, ahead = self._unroll(valid_loss, weight_batch, shards[1])
             product = self._times_hessian(self._product, ahead.vector, weight_batch, shards[1])
         loss, logits = seen[0]
-        return Look(loss.detach(), logits.detach(), combine(ahead.direct, product, step.lr))
+        return AlphaGradient(
+            loss.detach(), logits.detach(), combine(ahead.direct, product, step.lr)
+        )
 
     def distance(self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE) -> Distance:
         """What the finite difference does to h, and to the whole gradient, at these batches."""

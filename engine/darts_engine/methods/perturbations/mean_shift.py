@@ -25,7 +25,7 @@ from darts_engine.supernet.mixing import Matrices
 
 @dataclass
 class Shift:
-    """What the last perturbation saw, on the device; for facts.
+    """What the last perturbation saw, on the device; for events.
 
     Attributes:
         losses: (T * N,) losses of the samples in the order they were drawn.

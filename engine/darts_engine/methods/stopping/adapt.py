@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from darts_engine.methods.stopping.rules import EigenvalueRule, Seen, Verdict
+from darts_engine.methods.stopping.rules import EigenvalueRule, EpochEvidence, Verdict
 
 # What a logarithm's last digits may be off.
 ROUND_OFF = 1e-9
@@ -40,9 +40,9 @@ class Adaptation:
         self._times = math.ceil(times - ROUND_OFF)
         self._returns: list[int] = []
 
-    def look(self, seen: Seen) -> Verdict | None:
+    def check(self, evidence: EpochEvidence) -> Verdict | None:
         """Take an epoch in; where to go back to, while the weight decay can still grow."""
-        verdict = self._rule.look(seen)
+        verdict = self._rule.check(evidence)
         return verdict if self._left else None
 
     @property

@@ -1,6 +1,6 @@
 """The axis "stop": when a search ends before its last epoch, and which epoch's genotype it returns.
 
-A rule looks at each epoch's facts once. R-DARTS's eigenvalue rule: Zela et al., 2020, arXiv
+A rule looks at each epoch's events once. R-DARTS's eigenvalue rule: Zela et al., 2020, arXiv
 1909.09656, section 4.3, with the constants of its code. DARTS+: Liang et al., 2019, arXiv
 1909.06035, criteria 1 and 1*.
 """
@@ -12,7 +12,7 @@ from darts_engine.layers.operations import NONE, SKIP
 from darts_engine.run.architecture.genotype import Genotype
 
 
-class Seen(NamedTuple):
+class EpochEvidence(NamedTuple):
     """What a rule looks at.
 
     Attributes:
@@ -39,7 +39,7 @@ class Verdict(NamedTuple):
 class StopRule(Protocol):
     """Decides after every epoch."""
 
-    def look(self, seen: Seen) -> Verdict | None:
+    def check(self, evidence: EpochEvidence) -> Verdict | None:
         """Take an epoch in; the verdict, if the search should end."""
 
     def state(self) -> dict[str, Any]:
@@ -84,16 +84,16 @@ class EigenvalueRule:
         self._values: list[float] = []
         self._averages: list[float] = []
 
-    def look(self, seen: Seen) -> Verdict | None:
+    def check(self, evidence: EpochEvidence) -> Verdict | None:
         """Take a measurement in."""
-        if seen.eigenvalue is None:
+        if evidence.eigenvalue is None:
             return None
-        self._values.append(seen.eigenvalue)
+        self._values.append(evidence.eigenvalue)
         if len(self._values) < 3:
             return None
         recent = self._values[-self._window :]
         self._averages.append(sum(recent) / len(recent))
-        back = seen.epoch - self.reach
+        back = evidence.epoch - self.reach
         if back < self.first or len(self._averages) <= self._delta:
             return None
         now, before = self._averages[-1], self._averages[-1 - self._delta]
@@ -124,15 +124,17 @@ class SkipRule:
         self._most = most
         self._kept_fewer = False
 
-    def look(self, seen: Seen) -> Verdict | None:
+    def check(self, evidence: EpochEvidence) -> Verdict | None:
         """Count the normal cell's skip connections."""
-        skips = sum(edge.operation == SKIP for edge in seen.genotype.edges(seen.genotype.cells[0]))
+        skips = sum(
+            edge.operation == SKIP for edge in evidence.genotype.edges(evidence.genotype.cells[0])
+        )
         if skips < self._most:
             self._kept_fewer = True
             return None
         if not self._kept_fewer:
             return None
-        return Verdict(seen.epoch - 1, f"the normal cell keeps {skips} skip connections")
+        return Verdict(evidence.epoch - 1, f"the normal cell keeps {skips} skip connections")
 
     def state(self) -> dict[str, Any]:
         """Whether a cell kept fewer."""
@@ -152,14 +154,14 @@ class RankingRule:
         self._last: dict[str, list[int]] = {}
         self._stable = 0
 
-    def look(self, seen: Seen) -> Verdict | None:
+    def check(self, evidence: EpochEvidence) -> Verdict | None:
         """Compare the rankings with those of the epoch before."""
-        now = {cell: list(ranking) for cell, ranking in seen.rankings.items()}
+        now = {cell: list(ranking) for cell, ranking in evidence.rankings.items()}
         self._stable = self._stable + 1 if now == self._last else 0
         self._last = now
         if self._stable < self._epochs:
             return None
-        return Verdict(seen.epoch, f"no edge's choice has changed for {self._stable} epochs")
+        return Verdict(evidence.epoch, f"no edge's choice has changed for {self._stable} epochs")
 
     def state(self) -> dict[str, Any]:
         """The last rankings, and how long they have stood."""

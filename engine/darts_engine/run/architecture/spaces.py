@@ -32,7 +32,7 @@ PARENTS = {
 }
 
 
-class Facts(NamedTuple):
+class SpaceSpec(NamedTuple):
     """A space at its published size.
 
     Attributes:
@@ -80,8 +80,8 @@ class Facts(NamedTuple):
         return len(self.cells) * self.edges * self.per_edge
 
 
-def _one_shot(name: str, nodes: int, parameters: int) -> Facts:
-    return Facts(
+def _one_shot(name: str, nodes: int, parameters: int) -> SpaceSpec:
+    return SpaceSpec(
         ONE_SHOT,
         ONE_SHOT_OPERATIONS,
         3,
@@ -95,14 +95,14 @@ def _one_shot(name: str, nodes: int, parameters: int) -> Facts:
     )
 
 
-FACTS: dict[str, Facts] = {
-    "darts": Facts(
+SPECS: dict[str, SpaceSpec] = {
+    "darts": SpaceSpec(
         "Liu et al., DARTS, ICLR 2019, arXiv 1806.09055, section 3.1.1",
         DARTS_OPERATIONS,
         8,
         1_930_618,
     ),
-    "s1": Facts(
+    "s1": SpaceSpec(
         ROBUST,
         (
             "max_pool_3x3",
@@ -116,13 +116,13 @@ FACTS: dict[str, Facts] = {
         405_146,
         has_free_nodes=False,
     ),
-    "s2": Facts(ROBUST, ("skip_connect", "sep_conv_3x3"), 2, 665_466),
-    "s3": Facts(ROBUST, ("none", "skip_connect", "sep_conv_3x3"), 3, 665_466),
-    "s4": Facts(ROBUST, ("noise", "sep_conv_3x3"), 2, 624_506),
+    "s2": SpaceSpec(ROBUST, ("skip_connect", "sep_conv_3x3"), 2, 665_466),
+    "s3": SpaceSpec(ROBUST, ("none", "skip_connect", "sep_conv_3x3"), 3, 665_466),
+    "s4": SpaceSpec(ROBUST, ("noise", "sep_conv_3x3"), 2, 624_506),
     "1shot1-1": _one_shot("1shot1-1", 4, 1_101_402),
     "1shot1-2": _one_shot("1shot1-2", 4, 1_101_402),
     "1shot1-3": _one_shot("1shot1-3", 5, 1_509_594),
-    "nasbench201": Facts(
+    "nasbench201": SpaceSpec(
         "Dong and Yang, NAS-Bench-201, ICLR 2020, arXiv 2001.00326, section 2",
         NASBENCH201_OPERATIONS,
         5,
@@ -133,7 +133,7 @@ FACTS: dict[str, Facts] = {
         inputs=1,
         has_free_nodes=False,
     ),
-    "nasnet-like": Facts(
+    "nasnet-like": SpaceSpec(
         "Zoph et al., NASNet, CVPR 2018, arXiv 1707.07012, section 3; operations as in the cells "
         "of NASNet-A and AmoebaNet-A",
         NASNET_OPERATIONS,
@@ -154,14 +154,14 @@ def with_nodes(plain: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(space, dict) or "nodes" in space:
         return plain
     name = space.get("space")
-    if not isinstance(name, str) or name not in FACTS:
+    if not isinstance(name, str) or name not in SPECS:
         return plain
-    return plain | {"space": space | {"nodes": FACTS[name].nodes}}
+    return plain | {"space": space | {"nodes": SPECS[name].nodes}}
 
 
 def nodes_with(changes: dict[str, Any], before: str) -> dict[str, Any]:
     """Changed settings, dotted, with the number of nodes of another space if that is among them."""
     name = changes.get("space.space", before)
-    if name == before or name not in FACTS:
+    if name == before or name not in SPECS:
         return changes
-    return {"space.nodes": FACTS[name].nodes} | changes
+    return {"space.nodes": SPECS[name].nodes} | changes

@@ -1,6 +1,6 @@
 """Search methods as choices on independent axes, and the papers' names as presets of them.
 
-Nothing here knows torch: faces list and explain methods, and a config is resolved, without it.
+Nothing here knows torch: views list and explain methods, and a config is resolved, without it.
 `docs/methods.md` has a paragraph for each.
 """
 

@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from darts_engine.run.architecture import networks
-from darts_engine.run.architecture.spaces import FACTS
+from darts_engine.run.architecture.spaces import SPECS
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.settings import methods
 from darts_engine.run.settings.sections import Config, SearchConfig, SearchSection, TrainConfig
@@ -86,16 +86,16 @@ def _refuse_nonsense_cells(config: SearchConfig, where: str) -> None:
 
 def _refuse_nonsense_space(config: SearchConfig, where: str) -> None:
     name, method = config.space.space, config.method
-    facts = FACTS.get(name)
-    if facts is None:
+    spec = SPECS.get(name)
+    if spec is None:
         return
-    if config.space.nodes != facts.nodes and not facts.has_free_nodes:
+    if config.space.nodes != spec.nodes and not spec.has_free_nodes:
         raise ConfigError(
-            f"the space {name} has {facts.nodes} nodes, not {config.space.nodes}",
+            f"the space {name} has {spec.nodes} nodes, not {config.space.nodes}",
             where=where,
             remedy="leave out --nodes",
         )
-    if facts.inputs != 1:
+    if spec.inputs != 1:
         return
     for is_so, why in (
         (
@@ -107,7 +107,7 @@ def _refuse_nonsense_space(config: SearchConfig, where: str) -> None:
             f"the {method.schedule} schedule ends with two edges for each node",
         ),
         (
-            bool(facts.parents) and (method.auxiliary_skip or method.edge_drop_path > 0),
+            bool(spec.parents) and (method.auxiliary_skip or method.edge_drop_path > 0),
             "auxiliary skips and drop path are of edges, and this space's nodes compute",
         ),
     ):

@@ -46,7 +46,7 @@ def test_the_margin_of_parents_is_that_of_the_last_one_kept() -> None:
 def test_changes_of_a_space_with_one_cell_type_are_told_once() -> None:
     before = parse("|skip_connect~0|+|none~0|avg_pool_3x3~1|")
     after = parse("|skip_connect~0|+|none~0|none~1|")
-    told = changes(before, after)
-    assert [(c.cell, c.node, c.removed, c.added) for c in told] == [
+    reported = changes(before, after)
+    assert [(c.cell, c.node, c.removed, c.added) for c in reported] == [
         ("cell", 2, ["avg_pool_3x3(1)"], ["none(1)"])
     ]

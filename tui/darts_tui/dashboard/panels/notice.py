@@ -27,7 +27,7 @@ class NoticePanel(Panel):
 
 
 class StartingPanel(Panel):
-    """Before the first fact: for how long, and what the engine's own output says."""
+    """Before the first event: for how long, and what the engine's own output says."""
 
     TITLE = "Engine"
 

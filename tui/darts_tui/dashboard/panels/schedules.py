@@ -69,8 +69,8 @@ def _constants(config: dict[str, Any]) -> list[str]:
     """What is the same in every epoch, as far as it is switched on."""
     out = []
     if side := _number(config, "data", "cutout"):
-        chance = _number(config, "data", "cutout_prob")
-        out.append(f"cutout {side:g} px" + (f" p {chance:g}" if chance < 1 else ""))
+        stochastic = _number(config, "data", "cutout_prob")
+        out.append(f"cutout {side:g} px" + (f" p {stochastic:g}" if stochastic < 1 else ""))
     if warmup := _number(config, "weights", "warmup"):
         out.append(f"warm-up {warmup * _number(config, 'train', 'epochs'):g} epochs")
     if smoothing := _number(config, "train", "label_smoothing"):

@@ -21,7 +21,7 @@ class View:
         log_loss: whether the loss axis is logarithmic.
         cell: index of the cell shown where there is room for one.
         glyphs: braille, block or ascii: what curves are drawn with.
-        asked: a wish that was sent and not yet answered, as in "pausing".
+        asked: a command that was sent and not yet answered, as in "pausing".
         engine_tail: the last lines of engine.log.
         loading: whether older events are still being read.
         damaged: lines of the log that were no events.
@@ -67,7 +67,7 @@ class View:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the first fact; stands still while nothing runs."""
+        """Seconds since the first event; stands still while nothing runs."""
         state = self.state
         if state.first_t is None:
             return 0.0
