@@ -1,4 +1,6 @@
-"""`python -m darts_engine.analyse CONFIG.toml --run RUN`: how sharp the minimum in alpha is.
+"""How sharp the minimum in alpha is.
+
+`python -m darts_engine.programs.analyse CONFIG.toml --run RUN` answers in JSON.
 
 Zela et al., 2020, arXiv 1909.09656, section 3 and figure 4; Chen and Hsieh, 2020, arXiv 2002.05283,
 figure 1. Works on a checkpoint, and asks for no lock, so that a run may be looked at while it goes

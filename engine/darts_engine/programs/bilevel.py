@@ -1,4 +1,6 @@
-"""`python -m darts_engine.bilevel`: the toy problem of the DARTS paper's figure 2, as JSON.
+"""The toy problem of the DARTS paper's figure 2, as JSON.
+
+`python -m darts_engine.programs.bilevel`
 
 L_valid = alpha w - 2 alpha + 1 and L_train = w^2 - 2 alpha w + alpha^2, from (alpha, w) = (2, -2).
 The optimum of the bilevel problem is (1, 1). The alpha step is the very code that searches use;
@@ -53,7 +55,7 @@ def path(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print {"xi": ..., "path": [[alpha, w], ...]}."""
-    parser = argparse.ArgumentParser(prog="python -m darts_engine.bilevel")
+    parser = argparse.ArgumentParser(prog="python -m darts_engine.programs.bilevel")
     parser.add_argument("--xi", type=float, default=0.7)
     parser.add_argument("--steps", type=int, default=200)
     asked = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""`python -m darts_engine.evaluate CONFIG.toml`: a trained network on the test images.
+"""`python -m darts_engine.programs.evaluate CONFIG.toml`: a trained network on the test images.
 
 Asked by `darts-tui evaluate`; the answer is JSON on stdout (`Evaluation`).
 """

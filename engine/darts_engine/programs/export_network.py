@@ -1,4 +1,6 @@
-"""`python -m darts_engine.network_export CONFIG.toml`: a trained network for other programs.
+"""A trained network for other programs.
+
+`python -m darts_engine.programs.export_network CONFIG.toml`
 
 Asked by `darts-tui export-network`; the answer is JSON on stdout, the files' names. The programs
 (TorchScript, torch.export, ONNX) take raw pixels in 0 .. 1 and normalise them inside; the state

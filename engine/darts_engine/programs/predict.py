@@ -1,4 +1,6 @@
-"""`python -m darts_engine.predict CONFIG.toml IMAGE...`: what a trained network takes images for.
+"""What a trained network takes images for.
+
+`python -m darts_engine.programs.predict CONFIG.toml IMAGE...` answers in JSON.
 
 Asked by `darts-tui predict`; the answer is JSON on stdout, a `Prediction` per image in their order.
 """

@@ -1,4 +1,4 @@
-"""`python -m darts_engine.profile CONFIG.toml`: where a search step's time and memory go.
+"""`python -m darts_engine.programs.profile CONFIG.toml`: where a search step's time and memory go.
 
 A few steps run under torch's profiler, with modules labelled by the kind of operation they are.
 The table is read out of the Chrome trace itself (`trace.Tally`), so it can be looked up there.

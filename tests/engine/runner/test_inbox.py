@@ -134,7 +134,7 @@ def test_commands_in_a_file_of_another_user_are_not_read(desk: Desk) -> None:
 # Says what it received; a second signal of the same kind must end it before it can.
 SIGNALLED = """
 import os, signal, sys
-from darts_engine.control import Signals
+from darts_engine.runner.inbox import Signals
 signals = Signals()
 signals.install()
 for name in sys.argv[1:]:

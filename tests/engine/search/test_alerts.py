@@ -1,6 +1,6 @@
 """Alerts come once when something begins, and again after it was over."""
 
-from engine.test_stop import seen
+from tests.engine.methods.test_stop import evidence
 
 from darts_engine.methods.stopping.rules import EigenvalueRule
 from darts_engine.runner.checkpoint import Position
@@ -9,7 +9,7 @@ from darts_engine.search.alerts import Alerts
 
 def codes(alerts: Alerts, epoch: int, eigenvalue: float | None = None, entropy: float = 2.0):
     position = Position(epoch=epoch, step=1, global_step=epoch)
-    raised = alerts.check(position, seen(epoch, eigenvalue), {"normal": entropy, "reduce": 2.0})
+    raised = alerts.check(position, evidence(epoch, eigenvalue), {"normal": entropy, "reduce": 2.0})
     return [alert.code for alert in raised]
 
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from engine.test_methods import a_search, equal, walk
+from tests.engine.methods.test_methods import a_search, equal, walk
 
 from darts_engine.run import events
 from darts_engine.runner.checkpoint import Position

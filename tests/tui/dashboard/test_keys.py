@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from dashboard_kit import SIZES, a_run, caught_up, screen_text, story, until, watching
 from textual.events import Key
 from textual.widgets import OptionList
-from tui.watching import SIZES, a_run, caught_up, screen_text, story, until, watching
 
 from darts_engine.run import events
 from darts_tui.dashboard.app import DashboardApp

@@ -7,10 +7,10 @@ from pathlib import Path
 import fake_run
 import msgspec
 import pytest
+from dashboard_kit import a_run, app_on, caught_up, screen_text, story, until, watching
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from tui.watching import a_run, app_on, caught_up, screen_text, story, until, watching
 
 from darts_engine.run import events
 from darts_tui.console.safe_text import clean, clean_block
@@ -84,7 +84,7 @@ async def test_hostile_text_reaches_no_screen(runs: Path, kind):
                 assert is_harmless(text)
                 assert "Traceback" not in text
                 assert "panel failed" not in text
-            app.say(EVIL, "error")
+            app.show_message(EVIL, "error")
             await pilot.pause()
             assert is_harmless(screen_text(app))
             await pilot.press("8")

@@ -5,9 +5,9 @@ from pathlib import Path
 import fake_run
 import msgspec
 import pytest
-from tui.test_keys import append, commands
-from tui.test_training_panels import told, view
-from tui.watching import a_run, app_on, caught_up, screen_text, story, until, watching
+from dashboard_kit import a_run, app_on, caught_up, screen_text, story, until, watching
+from tests.tui.dashboard.test_keys import append, commands
+from tests.tui.dashboard.test_training_panels import told, view
 
 from darts_engine.run import events
 from darts_tui.dashboard.app import DashboardApp

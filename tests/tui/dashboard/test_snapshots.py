@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from dashboard_kit import SIZES, a_run, app_on, caught_up, story
 from textual.pilot import Pilot
-from tui.watching import SIZES, a_run, app_on, caught_up, story
 
 from darts_tui.dashboard.app import DashboardApp
 

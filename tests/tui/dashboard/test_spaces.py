@@ -1,8 +1,8 @@
 """Spaces other than that of DARTS: one cell type, nodes that choose, more nodes."""
 
 import pytest
-from tui.test_snapshots import looks_the_same  # noqa: F401
-from tui.watching import SIZES, a_run, screen_text, story, watching
+from dashboard_kit import SIZES, a_run, screen_text, story, watching
+from tests.tui.dashboard.test_snapshots import looks_the_same  # noqa: F401
 
 from darts_engine.run.events import GenotypeChange
 from darts_tui.console.event_text import change_text

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import fake_run
 import pytest
-from tui.watching import DashboardApp, a_run, screen_text, story, until, watching
+from dashboard_kit import DashboardApp, a_run, screen_text, story, until, watching
 
 from darts_engine.run import events, folder
 from darts_engine.run.settings.config import SearchConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import fake_run
 import msgspec
 import pytest
-from tui.watching import SIZES, a_run, screen_text, story, watching
+from dashboard_kit import SIZES, a_run, screen_text, story, watching
 
 from darts_engine.run import events
 from darts_engine.run.state import fold_all

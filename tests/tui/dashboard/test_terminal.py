@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from tui.watching import a_run
+from dashboard_kit import a_run
 
 from darts_tui.dashboard.driver import InputFilter
 from darts_tui.dashboard.terminal import glyphs
@@ -21,7 +21,7 @@ from darts_tui.dashboard.terminal import glyphs
 LEFT = ("?1049l", "?1000l", "?1003l", "?25h", "?2004l")
 PROGRAM = (
     "import sys; from pathlib import Path; from darts_engine.run.folder import RunFolder;"
-    "from darts_tui.app import watch; sys.exit(watch(RunFolder(Path(sys.argv[1]))))"
+    "from darts_tui.dashboard.app import watch; sys.exit(watch(RunFolder(Path(sys.argv[1]))))"
 )
 
 

@@ -4,8 +4,8 @@ import itertools
 from pathlib import Path
 
 import pytest
+from dashboard_kit import a_run, story, watching
 from rich.color import Color, ColorSystem
-from tui.watching import a_run, story, watching
 
 from darts_themes import (
     HEAT_LEVELS,

@@ -23,9 +23,9 @@ from darts_tui.runs.send import send
 LAUNCHER = """
 import signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-from darts_tui import launcher
-launcher.ENGINE = (sys.executable, {engine!r}, {how!r})
-from darts_tui.cli import main
+from darts_tui.launch import engine_process
+engine_process.ENGINE = (sys.executable, {engine!r}, {how!r})
+from darts_tui.cli.main import main
 main()
 """
 

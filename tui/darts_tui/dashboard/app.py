@@ -114,7 +114,7 @@ class DashboardApp(App[int]):
             self._wanted_theme = DEFAULT_THEME
         self.use_theme(self._wanted_theme)
         for problem in self._theme_problems:
-            self.print_out(problem, "warning")
+            self.show_message(problem, "warning")
         self._reader.start()
         self.set_interval(self._interval_s, self._tick)
         self.set_interval(RUNS_EVERY_S, self._list_runs)
@@ -177,7 +177,7 @@ class DashboardApp(App[int]):
             self._redraw_waits = True
             self.call_later(self.redraw)
 
-    def print_out(self, text: str, severity: str = "information") -> None:
+    def show_message(self, text: str, severity: str = "information") -> None:
         """A toast; never markup, never control characters."""
         known = {"warning": "warning", "error": "error"}
         self.notify(
@@ -235,7 +235,7 @@ class DashboardApp(App[int]):
         if asked or isinstance(event, aloud):
             told = note(event)
             if told:
-                self.print_out(told.text, told.level)
+                self.show_message(told.text, told.level)
                 if isinstance(event, CALLS):
                     self._call(told.text)
 
@@ -266,7 +266,7 @@ class DashboardApp(App[int]):
         if not self._can_steer("pause"):
             return
         if self._wishes.has("pausing"):
-            self.print_out("A pause is already asked for.")
+            self.show_message("A pause is already asked for.")
         elif live == "paused":
             self._send(commands.stamped(commands.Resume), "resuming")
         else:
@@ -276,14 +276,14 @@ class DashboardApp(App[int]):
         """Ask for a checkpoint at the next step."""
         if self._can_steer("save"):
             self._send(commands.stamped(commands.Checkpoint))
-            self.print_out("A checkpoint is asked for.")
+            self.show_message("A checkpoint is asked for.")
 
     def action_discretise(self) -> None:
         """Ask for the discretisation gap at the next step."""
         if self.state.kind == "train":
-            self.print_out("A training has no alpha to discretise.")
+            self.show_message("A training has no alpha to discretise.")
         elif self._wishes.has(MEASURING):
-            self.print_out("The gap is being measured.")
+            self.show_message("The gap is being measured.")
         elif self._can_steer("measure"):
             self._send(commands.stamped(commands.Discretise), MEASURING)
 
@@ -297,14 +297,16 @@ class DashboardApp(App[int]):
             command = commands.stamped(commands.Stop, after_epoch=answer == "epoch")
             self._send(command, "stopping" if answer == "now" else "")
             if answer == "epoch":
-                self.print_out(f"The engine will stop after epoch {self.state.epoch}.")
+                self.show_message(f"The engine will stop after epoch {self.state.epoch}.")
 
     def _can_steer(self, what: str) -> bool:
         if self.view().is_over:
-            self.print_out(f"The run is {self._pulse.live}: there is nothing to {what}.", "warning")
+            self.show_message(
+                f"The run is {self._pulse.live}: there is nothing to {what}.", "warning"
+            )
             return False
         if self._pulse.live == "starting" and self.state.download is None:
-            self.print_out(f"The engine is still starting: it cannot {what} yet.", "warning")
+            self.show_message(f"The engine is still starting: it cannot {what} yet.", "warning")
             return False
         return True
 
@@ -314,14 +316,14 @@ class DashboardApp(App[int]):
 
     def _on_not_written(self, error: RunError) -> None:
         if self.is_running:
-            self.print_out(f"{error.what} ({error.where})", "error")
+            self.show_message(f"{error.what} ({error.where})", "error")
 
     def action_export(self) -> None:
         """Draw the cells, alphas and curves in a process of their own."""
         if self.state.started is None:
-            self.print_out("There is nothing to export yet.", "warning")
+            self.show_message("There is nothing to export yet.", "warning")
             return
-        self.print_out("Exporting ...")
+        self.show_message("Exporting ...")
         self._export()
 
     @work(group="export", exclusive=True, exit_on_error=False)
@@ -329,12 +331,12 @@ class DashboardApp(App[int]):
         try:
             files, messages = await export(self.folder, self._epoch)
         except ExportFailedError as error:
-            self.print_out(f"Export failed: {error}", "error")
+            self.show_message(f"Export failed: {error}", "error")
             return
         for message in messages:
-            self.print_out(message, "warning")
+            self.show_message(message, "warning")
         if files:
-            self.print_out(f"{len(files)} files in {self.folder.exports}")
+            self.show_message(f"{len(files)} files in {self.folder.exports}")
 
     def action_detach(self) -> None:
         """Leave the engine alone and end the dashboard."""
@@ -345,7 +347,7 @@ class DashboardApp(App[int]):
     def action_tab(self, name: str) -> None:
         """Show a numbered view."""
         if name not in [tab.name for tab in self.dashboard.tabs(self.view())]:
-            self.print_out("A training has no alpha to show.")
+            self.show_message("A training has no alpha to show.")
             return
         if not self.dashboard.is_mounted:
             return
@@ -358,7 +360,7 @@ class DashboardApp(App[int]):
         """Look at an earlier epoch, or come back towards now."""
         newest = self.state.epoch
         if newest < 2:
-            self.print_out("There is no earlier epoch yet.")
+            self.show_message("There is no earlier epoch yet.")
             return
         epoch = (newest if self._epoch is None else self._epoch) + epochs
         self._epoch = None if epoch >= newest else max(1, epoch)

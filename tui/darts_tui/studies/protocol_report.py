@@ -88,13 +88,13 @@ def outcome(report: dict[str, Any]) -> str:
     return f"{_percent(report['test_top1_mean'])} ± {deviation:.2f} over {count} trainings"
 
 
-def tell_outcome(folder: ProtocolFolder, report: dict[str, Any], print_out: Say) -> None:
+def tell_outcome(folder: ProtocolFolder, report: dict[str, Any], print_line: Say) -> None:
     """Say what was found and where it stands."""
     for cell in sorted(report["cells"], key=lambda cell: int(cell["rank"])):
-        print_out(f"{cell['rank']}. {cell['search']}: {_percent(cell['valid_top1'])} held out")
-    print_out(report["genotype"])
-    print_out(f"test top-1: {outcome(report)}")
-    print_out(str(folder.report("md")))
+        print_line(f"{cell['rank']}. {cell['search']}: {_percent(cell['valid_top1'])} held out")
+    print_line(report["genotype"])
+    print_line(f"test top-1: {outcome(report)}")
+    print_line(str(folder.report("md")))
 
 
 def markdown(report: dict[str, Any]) -> str:

@@ -72,7 +72,7 @@ class Work:
 Say = Callable[[str], None]
 
 
-def finish(runs: Path, jobs: Sequence[Job], parallel: int, print_out: Say) -> None:
+def finish(runs: Path, jobs: Sequence[Job], parallel: int, print_line: Say) -> None:
     """Bring every job's run to its end, at most `parallel` of them at a time.
 
     The first of SIGINT, SIGTERM and SIGUSR1 lets all of them save a checkpoint and stop; the second
@@ -88,17 +88,17 @@ def finish(runs: Path, jobs: Sequence[Job], parallel: int, print_out: Say) -> No
         try:
             while (waiting or active) and not caught:
                 while waiting and len(active) < parallel and not caught:
-                    active.append(_take_up(runs, waiting.pop(0), parallel, print_out))
+                    active.append(_take_up(runs, waiting.pop(0), parallel, print_line))
                 for work in active.copy():
-                    if _advance(work, print_out):
+                    if _advance(work, print_line):
                         active.remove(work)
                         _check_end(work)
                 time.sleep(POLL_S)
         except BaseException:
-            _stop(active, caught, 0, print_out)
+            _stop(active, caught, 0, print_line)
             raise
         if caught:
-            _stop(active, caught, 1, print_out)
+            _stop(active, caught, 1, print_line)
             raise Interrupted(CODES[signal.Signals(caught[0])])
 
 
@@ -124,7 +124,7 @@ def _threadless(config: Config) -> Config:
     return override(config, {"engine.threads": 0})
 
 
-def _take_up(runs: Path, job: Job, parallel: int, print_out: Say) -> Work:
+def _take_up(runs: Path, job: Job, parallel: int, print_line: Say) -> Work:
     folder = RunFolder(runs / job.name)
     if not is_run(folder.path):
         _clear_half_made(folder)
@@ -133,10 +133,10 @@ def _take_up(runs: Path, job: Job, parallel: int, print_out: Say) -> Work:
     reader = LogReader(folder.events, offset=end(folder))
     state, live = summarise(folder)
     if folder.is_locked():
-        print_out(f"{folder.name} is {live}; waiting for it ({command('attach', folder)})")
+        print_line(f"{folder.name} is {live}; waiting for it ({command('attach', folder)})")
         return Work(folder, None, reader, state)
     engine = engine_process.start(folder, folder.read_config())
-    print_out(f"{folder.name} is under way; watch it with {command('attach', folder)}")
+    print_line(f"{folder.name} is under way; watch it with {command('attach', folder)}")
     return Work(folder, engine, reader, RunState())
 
 
@@ -158,7 +158,7 @@ def _sharing(config: Config, parallel: int) -> Config:
     return override(config, {"engine.threads": max(1, (num_threads(0) + 1) // parallel)})
 
 
-def _advance(work: Work, print_out: Say) -> bool:
+def _advance(work: Work, print_line: Say) -> bool:
     """Say the news of a run; whether these were the last."""
     over = work.is_over()
     before = work.reader.offset
@@ -167,7 +167,7 @@ def _advance(work: Work, print_out: Say) -> bool:
         told = None if is_routine(event) else note(event)
         if told is not None:
             mark = "" if told.level == "info" else f"{told.level}: "
-            print_out(f"{work.folder.name}: {mark}{clean(told.text, 300)}")
+            print_line(f"{work.folder.name}: {mark}{clean(told.text, 300)}")
     return over and work.reader.offset == before
 
 
@@ -189,17 +189,17 @@ def _check_end(work: Work) -> None:
     )
 
 
-def _stop(active: Sequence[Work], caught: list[int], heard: int, print_out: Say) -> None:
+def _stop(active: Sequence[Work], caught: list[int], heard: int, print_line: Say) -> None:
     """Ask all engines to save and stop, and wait for it until more signals come than `heard`."""
     if active:
-        print_out("saving checkpoints and stopping; ctrl+c leaves at once")
+        print_line("saving checkpoints and stopping; ctrl+c leaves at once")
     for work in active:
         if work.folder.is_locked():
             with contextlib.suppress(RunError):
                 work.folder.send(commands.stamped(commands.Stop))
     left = list(active)
     while left and len(caught) <= heard:
-        left = [work for work in left if not _advance(work, print_out)]
+        left = [work for work in left if not _advance(work, print_line)]
         time.sleep(POLL_S)
 
 
