@@ -13,8 +13,8 @@ from engine_kit import fingerprint, make_run  # noqa: E402
 
 from darts_engine.data import dataset as datasets  # noqa: E402
 from darts_engine.run import events  # noqa: E402
-from darts_engine.runner.checkpoint import Position  # noqa: E402
 from darts_engine.runner.loop import Timing  # noqa: E402
+from darts_engine.runner.position import Position  # noqa: E402
 from darts_engine.search.task import Search  # noqa: E402
 from darts_engine.training.task import Train  # noqa: E402
 

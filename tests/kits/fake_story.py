@@ -12,9 +12,10 @@ import msgspec
 from darts_engine.run import events
 from darts_engine.run.architecture import derivation, derivation_one_cell
 from darts_engine.run.architecture.genotype import CELLS, Genotype
+from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.architecture.spaces import SPECS
 from darts_engine.run.architecture.text import published
-from darts_engine.run.events import AnyEvent, CellLayout
+from darts_engine.run.events import AnyEvent
 from darts_engine.run.settings import config
 from darts_engine.run.settings.config import Config
 
@@ -165,7 +166,7 @@ class _Story:
             for _ in range(columns)
         ]
 
-    def _padded(self, values: dict[str, list[list[float]]]) -> dict[str, events.Matrix]:
+    def _padded(self, values: dict[str, list[list[float]]]) -> dict[str, Matrix]:
         """As on the log: null where a column is no state before the node."""
         wide = {layout.name: len(layout.operations) for layout in self.layouts}
         return {

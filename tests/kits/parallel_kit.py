@@ -26,12 +26,12 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import EventLog
 from darts_engine.run.settings import config as configs
 from darts_engine.runner import session
-from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.follower import Follower
 from darts_engine.runner.heartbeat import Heartbeat
 from darts_engine.runner.inbox import Inbox, Signals
 from darts_engine.runner.loop import Loop, Timing
 from darts_engine.runner.meter import FiniteGuard
+from darts_engine.runner.position import Position
 from darts_engine.search.task import Search
 from darts_engine.training.task import Train
 

@@ -13,10 +13,10 @@ from darts_engine.layers.operations import PRIMITIVES
 from darts_engine.methods.architects.first_order import Batch
 from darts_engine.methods.axes import architect
 from darts_engine.networks.derived import Network
+from darts_engine.optim.loss import cross_entropy
 from darts_engine.run.architecture.text import published
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.runner.meter import cross_entropy
 from darts_engine.supernet.plain import PlainSupernet, copy_weights
 from darts_engine.supernet.supernet import Supernet
 

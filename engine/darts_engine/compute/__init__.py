@@ -1,1 +1,1 @@
-"""Compute."""
+"""Devices, processes, random streams and what torch can be asked for on them."""

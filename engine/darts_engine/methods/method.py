@@ -22,8 +22,8 @@ from darts_engine.methods.architects.second_order import Distance, SecondOrder
 from darts_engine.methods.perturbations.mean_shift import MeanShift
 from darts_engine.methods.perturbations.random_and_adversarial import Losses, Objective
 from darts_engine.methods.schedules.staged import Stage, explain, narrowed, stage_of, stages
+from darts_engine.optim.loss import cross_entropy
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.runner.meter import cross_entropy
 from darts_engine.supernet.mixing import Matrices, Mixing
 from darts_engine.supernet.relaxed import RelaxedNetwork
 from darts_engine.supernet.supernet import CELLS, Supernet

@@ -1,1 +1,1 @@
-"""Networks."""
+"""Networks that are trained from scratch: derived ones and wide ResNets."""

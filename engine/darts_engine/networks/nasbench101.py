@@ -5,23 +5,17 @@ section 2, each with its code. Cells are of one type and have one input; nodes h
 and edges only say what they take. Shapes: B batch, C channels, H W space, N nodes, O operations.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from darts_engine.compute import streams
-from darts_engine.compute.activation_checkpoint import recomputed
+from darts_engine.layers.drop_path import DropPath
 from darts_engine.layers.norm import BatchNorm
-from darts_engine.layers.operations import ConvNorm
-from darts_engine.networks.derived import DropPath
 from darts_engine.run.architecture.genotype import OUTPUT, Genotype
 from darts_engine.run.architecture.nasbench import node_channels
 from darts_engine.run.architecture.spaces import ONE_SHOT_OPERATIONS
 from darts_engine.run.errors import GenotypeError
-from darts_engine.supernet.mixing import Matrices, Mixing
-from darts_engine.supernet.relaxed import RelaxedNetwork
 
 OPERATIONS, PARENTS = "operations", "parents"
 
@@ -66,143 +60,6 @@ def operation(name: str, channels: int) -> nn.Module:
 def parents_name(node: int) -> str:
     """The alpha matrix of a node's parents; the output is the node after the last."""
     return f"{PARENTS}{node}"
-
-
-class MixedNode(nn.Module):
-    """The weighted sum of a node's candidate operations."""
-
-    def __init__(self, names: Sequence[str], channels: int) -> None:
-        super().__init__()
-        self.operations = nn.ModuleList(operation(name, channels) for name in names)
-
-    def forward(self, x: Tensor, weights_O: Tensor, active: Sequence[int] | None = None) -> Tensor:
-        """(B, C, H, W) to the same; only the `active` columns are computed, or all.
-
-        The weights of the others, which are zero, are added as numbers for their gradient's sake.
-        """
-        out = torch.zeros_like(x)
-        for column, (weight, compute) in enumerate(
-            zip(weights_O.unbind(), self.operations, strict=True)
-        ):
-            is_computed = active is None or column in active
-            out = out + (weight * compute(x) if is_computed else weight)
-        return out
-
-
-class SearchCell101(nn.Module):
-    """A cell whose nodes weigh the states before them and mix their operations.
-
-    The cell's input reaches every node, and the output, through a projection of its own. The output
-    is the weighed nodes, concatenated, and the weighed projection added to them.
-    """
-
-    def __init__(self, names: Sequence[str], nodes: int, channels_in: int, channels: int) -> None:
-        super().__init__()
-        self.nodes = nn.ModuleList(MixedNode(names, channels) for _ in range(nodes))
-        self.projections = nn.ModuleList(
-            ConvNormRelu(channels_in, channels, 1) for _ in range(nodes)
-        )
-        self.output = ConvNormRelu(channels_in, nodes * channels, 1)
-
-    def forward(
-        self,
-        x: Tensor,
-        operations_NO: Tensor,
-        parents: dict[int, Tensor],
-        active: Sequence[Sequence[int]] | None = None,
-    ) -> Tensor:
-        """(B, Cin, H, W) to (B, N * C, H, W).
-
-        Args:
-            x: the cell's input.
-            operations_NO: each node's weights of its operations.
-            parents: (1, states before it) weights, of the nodes that choose.
-            active: the columns that each node computes.
-        """
-        made: list[Tensor] = []
-        for place, node in enumerate(self.nodes):
-            states = weighed([self.projections[place](x), *made], parents.get(place + 1))
-            columns = None if active is None else active[place]
-            made.append(node(sum_of(states), operations_NO[place], columns))
-        passed, *nodes = weighed([self.output(x), *made], parents.get(len(self.nodes) + 1))
-        return passed + torch.cat(nodes, 1)
-
-
-def weighed(states: list[Tensor], weights: Tensor | None) -> list[Tensor]:
-    """Each state times its weight, (1, states); as they are where there is nothing to choose."""
-    if weights is None:
-        return states
-    return [weight * state for weight, state in zip(weights[0].unbind(), states, strict=True)]
-
-
-class OneShotSupernet(RelaxedNetwork):
-    """The relaxed network of a space of NAS-Bench-1Shot1; its alphas are shared by all cells.
-
-    Args:
-        choices: the nodes that choose parents, from 1; the output is the node after the last.
-        nodes: of a cell, input and output not counted.
-        channels: C of the first cell.
-        layers: cells; before those at layers // 3 and 2 * layers // 3 the resolution is halved.
-        in_channels: channels of the images.
-        classes: outputs.
-        seed: names the streams that weights and alphas are drawn from.
-        alpha_scale: standard deviation of the first alphas.
-        bn_momentum: what a batch adds to the running statistics.
-        names: the candidate operations.
-    """
-
-    def __init__(
-        self,
-        choices: Sequence[int],
-        *,
-        nodes: int = 4,
-        channels: int = 16,
-        layers: int = 9,
-        in_channels: int = 3,
-        classes: int = 10,
-        seed: int = 0,
-        alpha_scale: float = 1e-3,
-        bn_momentum: float = 0.1,
-        names: Sequence[str] = ONE_SHOT_OPERATIONS,
-    ) -> None:
-        shapes = {OPERATIONS: (nodes, len(names))} | {parents_name(n): (1, n) for n in choices}
-        super().__init__(shapes, alpha_scale, seed)
-        self.choices = tuple(choices)
-        self.reductions = {layers // 3, 2 * layers // 3}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(streams.seed_of(seed, "weights"))
-            self.stem = ConvNormRelu(in_channels, channels, 3)
-            self.cells = nn.ModuleList()
-            before = channels
-            for layer in range(layers):
-                if layer in self.reductions:
-                    channels *= 2
-                self.cells.append(SearchCell101(names, nodes, before, channels))
-                before = nodes * channels
-            self.last = ConvNorm(before, channels, affine=False)
-            self.classifier = nn.Linear(channels, classes)
-        for module in self.modules():
-            if isinstance(module, BatchNorm):
-                module.momentum = bn_momentum
-
-    def forward(self, x: Tensor, mixing: Mixing | Matrices | None = None) -> Tensor:
-        """Images (B, in_channels, H, W) to logits (B, classes)."""
-        mixing = Mixing.of(self.relax() if mixing is None else mixing)
-        weights = mixing.weights[OPERATIONS]
-        active = None if mixing.active is None else mixing.active[OPERATIONS]
-        parents = {node: mixing.weights[parents_name(node)] for node in self.choices}
-        x = self.stem(x)
-        for layer, cell in enumerate(self.cells):
-            if layer in self.reductions:
-                # As in its code: a border of one pixel, so that 32 becomes 17.
-                x = functional.max_pool2d(x, 2, 2, 1)
-            if self.recomputes and torch.is_grad_enabled():
-                x = recomputed(cell, x, weights, parents, active)
-            else:
-                x = cell(x, weights, parents, active)
-        x = self.last(functional.relu(x))
-        logits: Tensor = self.classifier(functional.adaptive_avg_pool2d(x, 1).flatten(1))
-        return logits
 
 
 class Module101(nn.Module):

@@ -5,26 +5,20 @@ output. All cells of a stage have the same width; a residual block halves the re
 the width between stages. Shapes: B batch, C channels, H W space, E edges, O operations.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from darts_engine.compute import streams
-from darts_engine.compute.activation_checkpoint import recomputed
 from darts_engine.layers import operations
+from darts_engine.layers.drop_path import DropPath
 from darts_engine.layers.norm import BatchNorm
-from darts_engine.layers.operations import AVG_POOL, SKIP, NormalConv
-from darts_engine.networks.derived import DropPath
-from darts_engine.run.architecture.derivation_one_cell import edges_of
+from darts_engine.layers.operations import NormalConv
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.architecture.spaces import NASBENCH201_OPERATIONS
 from darts_engine.run.errors import GenotypeError
-from darts_engine.supernet.cell import MixedEdge, SourceFeatures
-from darts_engine.supernet.mixing import Matrices, Mixing
-from darts_engine.supernet.relaxed import RelaxedNetwork
-from darts_engine.supernet.stochastic import StochasticOps
 
 CELL = "cell"
 
@@ -91,107 +85,6 @@ class Stages(nn.Module):
         x = functional.relu(self.norm(x))
         out: Tensor = self.classifier(functional.adaptive_avg_pool2d(x, 1).flatten(1))
         return out
-
-
-class SearchCell201(nn.Module):
-    """A cell whose edges are mixed; what edges from one state share is computed once."""
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        nodes: int,
-        channels: int,
-        stochastic: StochasticOps,
-        *,
-        auxiliary_skip: bool,
-    ) -> None:
-        super().__init__()
-        self.ends = edges_of(nodes)
-        self.nodes, self.names = nodes, tuple(names)
-        # Pooling has no norm here, unlike in a cell of DARTS's.
-        self.edges = nn.ModuleList(
-            MixedEdge(names, channels, 1, stochastic, auxiliary_skip=auxiliary_skip)
-            for _ in self.ends
-        )
-
-    def forward(
-        self, x: Tensor, weights_EO: Tensor, active: Sequence[Sequence[int]] | None = None
-    ) -> Tensor:
-        """(B, C, H, W) to the same."""
-        states = [x]
-        features = [self._features(x)]
-        edge = 0
-        for node in range(1, self.nodes + 1):
-            into: list[Tensor] = []
-            for source in features:
-                columns = None if active is None else active[edge]
-                into.append(self.edges[edge](source, weights_EO[edge], columns))
-                edge += 1
-            states.append(sum(into[1:], into[0]))
-            if node < self.nodes:
-                features.append(self._features(states[-1]))
-        return states[-1]
-
-    def _features(self, x: Tensor) -> SourceFeatures:
-        shared = {SKIP: x}
-        if AVG_POOL in self.names:
-            shared[AVG_POOL] = operations.avg_pool(x, 1)
-        return SourceFeatures(functional.relu(x), shared, None)
-
-
-class Supernet201(RelaxedNetwork, Stages):
-    """The relaxed network; its one (E, O) alpha is shared by all cells.
-
-    Args:
-        names: the candidate operations of every edge, in alpha's column order.
-        nodes: of a cell, its input not counted.
-        channels: C of the first stage.
-        layers: cells in all.
-        in_channels: channels of the images.
-        classes: outputs.
-        seed: names the streams that weights and alphas are drawn from.
-        alpha_scale: standard deviation of the first alphas.
-        auxiliary_skip: every edge has a skip beside its candidates (DARTS-).
-    """
-
-    def __init__(
-        self,
-        names: Sequence[str] = NASBENCH201_OPERATIONS,
-        *,
-        nodes: int = 3,
-        channels: int = 16,
-        layers: int = 15,
-        in_channels: int = 3,
-        classes: int = 10,
-        seed: int = 0,
-        alpha_scale: float = 1e-3,
-        auxiliary_skip: bool = False,
-    ) -> None:
-        super().__init__({CELL: (len(edges_of(nodes)), len(names))}, alpha_scale, seed)
-        self.build(
-            lambda width: SearchCell201(
-                names, nodes, width, self.stochastic, auxiliary_skip=auxiliary_skip
-            ),
-            channels=channels,
-            layers=layers,
-            in_channels=in_channels,
-            classes=classes,
-            seed=seed,
-        )
-
-    def forward(self, x: Tensor, mixing: Mixing | Matrices | None = None) -> Tensor:
-        """Images (B, in_channels, H, W) to logits (B, classes)."""
-        mixing = Mixing.of(self.relax() if mixing is None else mixing)
-        weights = mixing.weights[CELL]
-        active = None if mixing.active is None else mixing.active[CELL]
-
-        def through(cell: nn.Module, state: Tensor) -> Tensor:
-            if self.recomputes and torch.is_grad_enabled():
-                return recomputed(cell, state, weights, active)
-            out: Tensor = cell(state, weights, active)
-            return out
-
-        return self.logits(x, through)
 
 
 class DerivedCell201(nn.Module):

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from darts_engine.layers.official_names import COUNTER, PARTS, fitting, parts, tensors
 from darts_engine.networks.build import TrainedNetwork
 from darts_engine.networks.derived import DerivedCell, Network
 from darts_engine.run.errors import CheckpointError
-from darts_engine.supernet.official_state import COUNTER, PARTS, fitting, parts, tensors
 
 REMEDY = "is it of a network with the same genotype, channels, cells, stem and classes?"
 HEAD = "auxiliary_head."

@@ -38,3 +38,9 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float, kin
     at_least_float32 = torch.promote_types(logits.dtype, torch.float32)
     share = uniform_share(smoothing, kind, logits.shape[1])
     return functional.cross_entropy(logits.to(at_least_float32), labels, label_smoothing=share)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross entropy in float32 or better, whatever precision the logits have."""
+    at_least_float32 = torch.promote_types(logits.dtype, torch.float32)
+    return functional.cross_entropy(logits.to(at_least_float32), labels)

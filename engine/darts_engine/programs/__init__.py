@@ -1,1 +1,1 @@
-"""Programs."""
+"""Programs that the terminal runs as child processes; they answer in JSON."""

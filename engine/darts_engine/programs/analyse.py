@@ -29,7 +29,8 @@ from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.run.state import RunState, fold_all
 from darts_engine.runner import checkpoint
-from darts_engine.runner.checkpoint import Manifest, Position, refuse_foreign
+from darts_engine.runner.checkpoint import Manifest, refuse_foreign
+from darts_engine.runner.position import Position
 from darts_engine.search import curvature
 from darts_engine.search.task import Search
 from darts_engine.training import trained

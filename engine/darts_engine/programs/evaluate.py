@@ -18,13 +18,14 @@ from darts_engine.data import dataset as datasets
 from darts_engine.data.augment import normalisation
 from darts_engine.data.batches import plain_batches
 from darts_engine.data.dataset import Dataset
+from darts_engine.optim.loss import cross_entropy
 from darts_engine.programs.answer import answer
 from darts_engine.run.errors import DataError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
 from darts_engine.runner.checkpoint import refuse_foreign
-from darts_engine.runner.meter import Meter, cross_entropy
+from darts_engine.runner.meter import Meter
 from darts_engine.runner.scores import EVALUATION_BATCH
 from darts_engine.search.task import Search
 from darts_engine.training import trained

@@ -7,7 +7,8 @@ import msgspec
 from darts_engine.run.architecture.derivation import SKIP
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.architecture.kept import row_counts, strongest
-from darts_engine.run.events import AlphaSampled, CellLayout
+from darts_engine.run.architecture.layout import CellLayout
+from darts_engine.run.events import AlphaSampled
 
 
 class EdgeFigures(msgspec.Struct, frozen=True):

@@ -12,11 +12,10 @@ from typing import Any, get_args
 
 import msgspec
 
-from darts_engine.run.architecture.genotype import Genotype
+from darts_engine.run.architecture.genotype import Genotype, GenotypeChange
+from darts_engine.run.architecture.layout import CellLayout, Matrix
 
 VERSION = 1
-
-Matrix = list[list[float | None]]
 
 
 def _type_name(class_name: str) -> str:
@@ -29,22 +28,6 @@ class Event(msgspec.Struct, tag_field="type", tag=_type_name, kw_only=True, froz
     seq: int = 0
     t: float = 0.0
     v: int = VERSION
-
-
-class CellLayout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Alphas of a search space as a heatmap shows them: mostly one cell type.
-
-    `edges[k]` is (source, target) of row k of the cell's alpha; the first states are the cell's
-    inputs. `operations[o]` names column o. `shows` says what a row chooses: an edge its operation
-    (`edges`), a node its operation (`nodes`), or a node the states it takes (`parents`: column o is
-    state o). A row that is no edge leads from its node to itself, and `labels` name such rows.
-    """
-
-    name: str
-    edges: list[tuple[int, int]]
-    operations: list[str]
-    shows: str = "edges"
-    labels: list[str] = []
 
 
 class ScheduleSpan(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,15 +111,6 @@ class AlphaSampled(Event, kw_only=True, frozen=True):
     global_step: int
     alphas: dict[str, Matrix]
     weights: dict[str, Matrix]
-
-
-class GenotypeChange(msgspec.Struct, frozen=True, kw_only=True):
-    """Edges that entered and left one node of one cell, as "operation(input)"."""
-
-    cell: str
-    node: int
-    removed: list[str]
-    added: list[str]
 
 
 class GenotypeDerived(Event, kw_only=True, frozen=True):

@@ -23,23 +23,12 @@ import torch
 
 from darts_engine.run.errors import CheckpointError, NotFiniteError, SpaceError
 from darts_engine.run.folder import RunFolder, write_private
+from darts_engine.runner.position import Position
 
 FORMAT = 1
 AUTOMATIC = ("epoch", "time", "stop")
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NAME = re.compile(r"^step-(?P<step>\d{9,})-seq-(?P<seq>\d+)\.pt\Z")
-
-
-class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a run stands: after `step` of `epoch` (both from 1; 0 before the first).
-
-    `is_epoch_done` tells whether the epoch's validation and its events are behind it too.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    global_step: int = 0
-    is_epoch_done: bool = True
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

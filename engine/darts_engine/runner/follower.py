@@ -11,8 +11,8 @@ from darts_engine.run import events
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
 from darts_engine.runner import checkpoint
-from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.inbox import SIGNAL_EXIT
+from darts_engine.runner.position import Position
 from darts_engine.runner.session import Stopped
 from darts_engine.runner.task import Discretisable, Reporting, RollsBack, Stateful
 

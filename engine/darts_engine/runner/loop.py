@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import psutil
 
 from darts_engine.run import events
-from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.follower import Follower
 from darts_engine.runner.heartbeat import Heartbeat
+from darts_engine.runner.position import Position
 from darts_engine.runner.session import Session
 from darts_engine.runner.stopwatch import Stopwatch
 from darts_engine.runner.task import Reporting, RollsBack

@@ -8,7 +8,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from darts_engine.compute.parallel import world
 from darts_engine.run.errors import NotFiniteError
@@ -106,7 +105,7 @@ class FiniteGuard:
             )
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross entropy in float32 or better, whatever precision the logits have."""
-    at_least_float32 = torch.promote_types(logits.dtype, torch.float32)
-    return functional.cross_entropy(logits.to(at_least_float32), labels)
+def number(value: Tensor) -> float | None:
+    """A scalar with six digits; None where it is not finite."""
+    plain = float(value)
+    return round(plain, 6) if math.isfinite(plain) else None

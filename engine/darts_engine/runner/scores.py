@@ -9,11 +9,12 @@ from torch import Tensor
 from darts_engine.data.augment import Normalisation
 from darts_engine.data.batches import plain_batches
 from darts_engine.data.dataset import AnyPart
+from darts_engine.optim.loss import cross_entropy
 from darts_engine.run import events
 from darts_engine.run.architecture.genotype import Genotype
-from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.loop import Timing
-from darts_engine.runner.meter import Meter, cross_entropy
+from darts_engine.runner.meter import Meter
+from darts_engine.runner.position import Position
 
 EVALUATION_BATCH = 256
 

@@ -16,8 +16,8 @@ from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError, Sp
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import EventLog, LogReader
 from darts_engine.runner import checkpoint
-from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.inbox import SIGNAL_EXIT, Inbox, Signals
+from darts_engine.runner.position import Position
 from darts_engine.runner.task import Discretisable, Reporting, RollsBack, Stateful
 
 POLL_S = 0.05

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from darts_engine.run import events
-from darts_engine.runner.checkpoint import Position
+from darts_engine.runner.position import Position
 
 
 class Stateful(Protocol):

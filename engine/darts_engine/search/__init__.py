@@ -1,1 +1,1 @@
-"""Search."""
+"""The search: alpha and weights in turn."""

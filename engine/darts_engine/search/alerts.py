@@ -10,7 +10,7 @@ from typing import Any
 
 from darts_engine.methods.stopping.rules import EigenvalueRule, EpochEvidence
 from darts_engine.run import events
-from darts_engine.runner.checkpoint import Position
+from darts_engine.runner.position import Position
 from darts_engine.search.report import called
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from darts_engine.run import events
 from darts_engine.run.architecture.genotype import Genotype
-from darts_engine.runner.checkpoint import Position
+from darts_engine.runner.position import Position
 from darts_engine.runner.scores import Figures
 from darts_engine.supernet.mixing import Mixing
 from darts_engine.supernet.relaxed import RelaxedNetwork

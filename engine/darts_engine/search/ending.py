@@ -10,7 +10,7 @@ from darts_engine.run import events
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.architecture.text import parse
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.runner.checkpoint import Position
+from darts_engine.runner.position import Position
 from darts_engine.search.alerts import Alerts
 
 

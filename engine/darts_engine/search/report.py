@@ -13,9 +13,10 @@ from darts_engine.methods.perturbations.mean_shift import MeanShift
 from darts_engine.run import events
 from darts_engine.run.architecture import derivation
 from darts_engine.run.architecture.genotype import ONE_CELL, Genotype
+from darts_engine.run.architecture.layout import Matrix
 from darts_engine.run.architecture.text import parse
-from darts_engine.run.events import Matrix
-from darts_engine.runner.checkpoint import Position
+from darts_engine.runner.meter import number
+from darts_engine.runner.position import Position
 from darts_engine.spaces.space import Space
 from darts_engine.tables.tables import Tables
 
@@ -186,12 +187,6 @@ def entropy(rows: Matrix) -> float | None:
         total = sum(known) or 1.0
         each.append(-sum(w / total * math.log(w / total) for w in known if w > 0))
     return round(statistics.fmean(each), 6) if each else None
-
-
-def number(value: Tensor) -> float | None:
-    """A scalar with six digits; None where it is not finite."""
-    plain = float(value)
-    return round(plain, 6) if math.isfinite(plain) else None
 
 
 def _exact_rows(matrix: Tensor) -> list[list[float]]:

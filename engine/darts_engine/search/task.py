@@ -25,19 +25,20 @@ from darts_engine.methods.method import Method
 from darts_engine.methods.schedules import staged
 from darts_engine.methods.schedules.staged import Stage
 from darts_engine.methods.stopping.rules import EpochEvidence, Verdict
+from darts_engine.optim.loss import cross_entropy
 from darts_engine.optim.schedules import cosine, spans
 from darts_engine.run import events
 from darts_engine.run.settings import catalog
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.loop import Timing
-from darts_engine.runner.meter import FiniteGuard, Meter, cross_entropy
+from darts_engine.runner.meter import FiniteGuard, Meter, number
+from darts_engine.runner.position import Position
 from darts_engine.runner.scores import Figures, Scores, evaluate
 from darts_engine.runner.stopwatch import Stopwatch
 from darts_engine.search.curvature import Curvature
 from darts_engine.search.discretisation_gap import GapMeter
 from darts_engine.search.ending import Ending
-from darts_engine.search.report import ArchitectureReport, number, shift_events
+from darts_engine.search.report import ArchitectureReport, shift_events
 from darts_engine.spaces.space import Space
 from darts_engine.supernet.mixing import Mixing
 from darts_engine.supernet.relaxed import RelaxedNetwork

@@ -14,7 +14,7 @@ from darts_engine.compute import streams
 from darts_engine.layers.operations import NONE, PRIMITIVES
 from darts_engine.run.architecture import derivation
 from darts_engine.run.architecture.genotype import CELLS, Genotype
-from darts_engine.run.events import CellLayout, Matrix
+from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.spaces.space import Space, Tables, plain_rows
 from darts_engine.supernet.cell import Names

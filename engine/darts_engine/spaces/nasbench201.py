@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from darts_engine.layers.operations import NONE
-from darts_engine.networks.nasbench201 import CELL, Supernet201
+from darts_engine.networks.nasbench201 import CELL
 from darts_engine.run.architecture.derivation_one_cell import derive_edges, edges_of
 from darts_engine.run.architecture.genotype import Genotype
+from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.architecture.spaces import NASBENCH201_OPERATIONS
-from darts_engine.run.events import CellLayout, Matrix
 from darts_engine.spaces.space import Space, Tables, plain_rows
 from darts_engine.supernet.mixing import Matrices, Mixing
+from darts_engine.supernet.nasbench201 import Supernet201
 
 
 class NASBench201(Space):

@@ -9,14 +9,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from darts_engine.networks.nasbench101 import OPERATIONS, PARENTS, OneShotSupernet, parents_name
+from darts_engine.networks.nasbench101 import OPERATIONS, PARENTS, parents_name
 from darts_engine.run.architecture.derivation_one_cell import derive_nodes
 from darts_engine.run.architecture.genotype import OUTPUT, Genotype
+from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.architecture.spaces import ONE_SHOT_OPERATIONS, SPECS
-from darts_engine.run.events import CellLayout, Matrix
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.spaces.space import Space, Tables, plain_rows
 from darts_engine.supernet.mixing import Matrices, Mixing
+from darts_engine.supernet.oneshot import OneShotSupernet
 
 
 class OneShot1(Space):

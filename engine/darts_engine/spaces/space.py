@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from darts_engine.run.architecture.genotype import Genotype
-from darts_engine.run.events import CellLayout, Matrix
+from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.supernet.mixing import Matrices, Mixing
 from darts_engine.supernet.relaxed import RelaxedNetwork

@@ -1,1 +1,1 @@
-"""Supernet."""
+"""The relaxed network of each space. Read `plain.py` first."""

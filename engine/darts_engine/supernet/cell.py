@@ -18,29 +18,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from darts_engine.layers import operations
-from darts_engine.layers.norm import BatchNorm
 from darts_engine.layers.operations import (
-    AVG_POOL,
-    MAX_POOL,
-    NOISE,
-    NONE,
-    SKIP,
     ConvNorm,
     FactorizedReduce,
     WeightedOperation,
 )
-from darts_engine.layers.slices import channels_apart, every_other
+from darts_engine.supernet.edge import MixedEdge, Source, SourceFeatures
+from darts_engine.supernet.partial_channels import shuffled
 from darts_engine.supernet.stochastic import StochasticOps
-from darts_engine.supernet.weighted_sum import Summand, weighted_sum
-from darts_engine.supernet.wide_edges import Norm, WideEdges, same_candidates, should_fuse, together
-
-WEIGHTLESS = {NONE, NOISE, MAX_POOL, AVG_POOL}
-
-# A shuffle of so many channels is a product with a matrix.
-FEW_CHANNELS = 16
+from darts_engine.supernet.wide_edges import WideEdges, same_candidates, should_fuse
 
 # Candidates in alpha's column order: the same for all edges, or each cell's, edge by edge.
 Names = Sequence[str] | Mapping[str, Sequence[Sequence[str]]]
@@ -74,151 +62,6 @@ class Design:
         if isinstance(self.names, Mapping):
             return [tuple(names) for names in self.names[cell]]
         return [tuple(self.names)] * self.edges
-
-
-@dataclass
-class SourceFeatures:
-    """One state as its outgoing edges see it.
-
-    Attributes:
-        rectified: relu of the operations' channels, what convolutions take.
-        shared: outputs of the weightless operations by name.
-        beside: the channels that pass the operations by, at the edges' resolution; None when all
-            channels take part.
-    """
-
-    rectified: Tensor
-    shared: dict[str, Tensor]
-    beside: Tensor | None
-
-
-class Source(nn.Module):
-    """What a state's outgoing edges share, at one stride."""
-
-    def __init__(self, channels: int, stride: int, names: set[str], partial: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.channels = channels // partial
-        self.max_norm = BatchNorm(self.channels, affine=False) if MAX_POOL in names else None
-        self.avg_norm = BatchNorm(self.channels, affine=False) if AVG_POOL in names else None
-        self.norms = Norm()
-
-    def forward(self, x: Tensor, needed: set[str] | None = None) -> SourceFeatures:
-        """Look at a state (B, C, H, W); of the shared operations only the `needed`, or all."""
-        beside: Tensor | None = None
-        if self.channels < x.shape[1]:
-            # Each is read by many edges: what lies together is read in one go.
-            x, beside = channels_apart(x, (self.channels, x.shape[1] - self.channels))
-            if self.stride == 2:
-                # DEVIATION: the official code cannot take odd sizes; ours rounds up like the rest.
-                beside = functional.max_pool2d(beside, 2, 2, ceil_mode=True)
-        shared = self._pooled(x, needed)
-        if self.stride == 1:
-            shared[SKIP] = x
-        return SourceFeatures(functional.relu(x), shared, beside)
-
-    def _pooled(self, x: Tensor, needed: set[str] | None) -> dict[str, Tensor]:
-        norms, pooled = [], {}
-        for name, norm, pool in (
-            (MAX_POOL, self.max_norm, operations.max_pool),
-            (AVG_POOL, self.avg_norm, operations.avg_pool),
-        ):
-            if norm is not None and (needed is None or name in needed):
-                norms.append(norm)
-                pooled[name] = pool(x, self.stride)
-        if len(norms) > 1 and together(norms[0], x):
-            both = self.norms(torch.cat(list(pooled.values()), 1), norms)
-            return dict(zip(pooled, both.chunk(2, 1), strict=True))
-        return {name: norm(pooled[name]) for name, norm in zip(pooled, norms, strict=True)}
-
-
-class MixedEdge(nn.Module):
-    """One edge: the weighted sum of its candidate operations (eq. 2)."""
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        channels: int,
-        stride: int,
-        stochastic: StochasticOps,
-        *,
-        auxiliary_skip: bool,
-    ) -> None:
-        super().__init__()
-        self.names = tuple(names)
-        self.stride = stride
-        self.stochastic = stochastic
-        weightless = WEIGHTLESS | ({SKIP} if stride == 1 else set())
-        self.weighted = nn.ModuleDict(
-            {
-                name: operations.weighted_operation(name, channels, stride, affine=False)
-                for name in names
-                if name not in weightless
-            }
-        )
-        self.has_auxiliary_skip = auxiliary_skip
-        self.auxiliary = (
-            FactorizedReduce(channels, channels, affine=False)
-            if auxiliary_skip and stride == 2
-            else None
-        )
-
-    def forward(
-        self, features: SourceFeatures, weights_O: Tensor, active: Sequence[int] | None = None
-    ) -> Tensor:
-        """The edge's output, (B, C, H', W').
-
-        Only the `active` columns are computed, or all. The weights of the others, which are zero,
-        are added as numbers for their gradient's sake.
-        """
-        summands = [
-            self._summand(column, name, features)
-            for column, name in enumerate(self.names)
-            if name != NONE and (active is None or column in active)
-        ]
-        if summands:
-            out = weighted_sum(weights_O, summands)
-        else:
-            out = torch.zeros_like(every_other(features.rectified, self.stride))
-        if active is not None and weights_O.requires_grad:
-            others = [w for o, w in enumerate(weights_O.unbind()) if o not in active]
-            out = out + sum(others[1:], others[0]) if others else out
-        return self.finished(out, features)
-
-    def finished(self, out: Tensor, features: SourceFeatures) -> Tensor:
-        """A weighted sum as it leaves the edge: with the auxiliary skip, and not without a path."""
-        if self.has_auxiliary_skip:
-            out = out + self.stochastic.auxiliary * self._auxiliary_skip(features)
-        if self.training and self.stochastic.drop_path:
-            out = self.stochastic.without_paths(out)
-        return out
-
-    def _summand(self, column: int, name: str, features: SourceFeatures) -> Summand:
-        if name == NOISE:
-            like = every_other(features.rectified, self.stride)
-            return Summand(column, self.stochastic.noise(like))
-        if name not in features.shared:
-            operation = self.weighted[name]
-            assert isinstance(operation, WeightedOperation)
-            return Summand(column, operation.before_norm(features.rectified), operation.last_norm)
-        values = features.shared[name]
-        if name == SKIP and self.training and self.stochastic.skip_dropout:
-            values = self.stochastic.without_skips(values)
-        return Summand(column, values)
-
-    def operations(self) -> dict[str, WeightedOperation]:
-        """Those with weights, by name."""
-        return {
-            name: operation
-            for name, operation in self.weighted.items()
-            if isinstance(operation, WeightedOperation)
-        }
-
-    def _auxiliary_skip(self, features: SourceFeatures) -> Tensor:
-        if self.auxiliary is None:
-            return features.shared[SKIP]
-        out: Tensor = self.auxiliary(features.rectified)
-        return out
 
 
 class SearchCell(nn.Module):
@@ -353,38 +196,3 @@ class SearchCell(nn.Module):
     ) -> list[dict[str, WeightedOperation]] | None:
         each = [self._each[edge].operations() for edge in leaving]
         return each if same_candidates(each, [self.names[edge] for edge in leaving]) else None
-
-
-def shuffled(first: Tensor, others: Tensor, groups: int) -> Tensor:
-    """Both side by side and shuffled: channel c of group g to place c * groups + g (PC-DARTS).
-
-    Args:
-        first: the first group's channels, (B, C / groups, H, W).
-        others: those of the other groups, (B, C - C / groups, H, W).
-        groups: K.
-
-    Memory stays channels-last, where it is.
-    """
-    batch, channels, height, width = first.shape
-    if _multiplies(first, groups):
-        order = torch.arange(groups * channels).view(groups, channels).t().flatten()
-        matrix = torch.eye(len(order), dtype=first.dtype)[:, order]
-        rows, other_rows = (t.permute(0, 2, 3, 1).flatten(0, 2) for t in (first, others))
-        mixed = torch.addmm(rows @ matrix[:channels], other_rows, matrix[channels:])
-        return mixed.view(batch, height, width, -1).permute(0, 3, 1, 2)
-    x = torch.cat([first, others], 1)
-    if x.is_contiguous():
-        planes = x.view(batch, groups, channels, height, width).transpose(1, 2)
-        return planes.reshape(x.shape)
-    apart = x.permute(0, 2, 3, 1).reshape(batch, height, width, groups, channels)
-    return apart.transpose(3, 4).flatten(3).permute(0, 3, 1, 2)
-
-
-def _multiplies(first: Tensor, groups: int) -> bool:
-    """Whether moving so few channels about costs the CPU more than a product with a matrix."""
-    return (
-        first.device.type == "cpu"
-        and groups * first.shape[1] <= FEW_CHANNELS
-        and not first.is_contiguous()
-        and not torch.is_autocast_enabled("cpu")
-    )

@@ -8,35 +8,20 @@ edge's own on the way out. Alphas are in no such file: the official code keeps t
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from darts_engine.layers.official_names import COUNTER, fitting, parts, tensors
 from darts_engine.layers.operations import (
     AVG_POOL,
     MAX_POOL,
-    Conv7x1,
-    ConvNorm,
-    DilConv,
-    FactorizedReduce,
-    SepConv,
 )
 from darts_engine.run.errors import CheckpointError
-from darts_engine.supernet.cell import MixedEdge, SearchCell
+from darts_engine.supernet.cell import SearchCell
+from darts_engine.supernet.edge import MixedEdge
 from darts_engine.supernet.supernet import Supernet
 
-COUNTER = "num_batches_tracked"
 REMEDY = "is it of a supernet with the same channels, cells, nodes and classes?"
 
-# Our names of a module's parts -> theirs.
-_SEPARABLE = {"depthwise": "op.1", "pointwise": "op.2", "norm": "op.3"}
-_TWICE = {"depthwise": "op.5", "pointwise": "op.6", "norm": "op.7"}
-PARTS: dict[type[nn.Module], dict[str, str]] = {
-    Conv7x1: {"wide": "1", "tall": "2", "norm": "3"},
-    ConvNorm: {"conv": "op.1", "norm": "op.2"},
-    FactorizedReduce: {"straight": "conv_1", "shifted": "conv_2", "norm": "bn"},
-    DilConv: _SEPARABLE,
-    SepConv: {f"first.{ours}": theirs for ours, theirs in _SEPARABLE.items()}
-    | {f"second.{ours}": theirs for ours, theirs in _TWICE.items()},
-}
 
 POOLS = {MAX_POOL: "max_norm", AVG_POOL: "avg_norm"}
 
@@ -112,24 +97,6 @@ def _by_cell(
     return {name: fitting(given, name, own[name], REMEDY) for name in cells}
 
 
-def fitting(state: Mapping[str, object], key: str, own: Tensor, remedy: str) -> Tensor:
-    """The tensor of a state under a key, detached.
-
-    Raises:
-        CheckpointError: there is none, or it has another shape than `own`.
-    """
-    value = state.get(key)
-    if not isinstance(value, Tensor):
-        raise CheckpointError("the weights lack a tensor", where=key, remedy=remedy)
-    if value.shape != own.shape:
-        raise CheckpointError(
-            f"a tensor has the shape {tuple(value.shape)} instead of {tuple(own.shape)}",
-            where=key,
-            remedy=remedy,
-        )
-    return value.detach()
-
-
 def _names(supernet: Supernet) -> Iterator[tuple[str, str]]:
     """(official name, our name) of everything in the layout."""
     yield from tensors(supernet.stem, "stem", "stem")
@@ -155,16 +122,3 @@ def _edge(cell: SearchCell, here: str, edge: int, source: int) -> Iterator[tuple
         elif name in mixed.weighted:
             ours = f"{here}.edges.{edge}.weighted.{name}"
             yield from parts(mixed.weighted[name], theirs, ours)
-
-
-def parts(module: nn.Module, theirs: str, ours: str) -> Iterator[tuple[str, str]]:
-    """(official name, our name) of the tensors of an operation in `PARTS`."""
-    for mine, other in PARTS[type(module)].items():
-        yield from tensors(module.get_submodule(mine), f"{theirs}.{other}", f"{ours}.{mine}")
-
-
-def tensors(module: nn.Module, theirs: str, ours: str) -> Iterator[tuple[str, str]]:
-    """(official name, our name) of the tensors of a module whose parts have the same names."""
-    for name in module.state_dict():
-        if name.rpartition(".")[2] != COUNTER:
-            yield f"{theirs}.{name}", f"{ours}.{name}"

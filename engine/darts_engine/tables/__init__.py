@@ -1,1 +1,1 @@
-"""Tables."""
+"""Tabulated and predicted accuracies of derived genotypes."""

@@ -1,1 +1,1 @@
-"""Training."""
+"""Training of a derived network or a wide ResNet."""

@@ -30,12 +30,11 @@ from darts_engine.run import events
 from darts_engine.run.architecture.networks import GENOTYPE
 from darts_engine.run.architecture.text import parse
 from darts_engine.run.settings.config import TrainConfig
-from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.loop import Timing
-from darts_engine.runner.meter import FiniteGuard, Meter
+from darts_engine.runner.meter import FiniteGuard, Meter, number
+from darts_engine.runner.position import Position
 from darts_engine.runner.scores import Scores, evaluate
 from darts_engine.runner.stopwatch import Stopwatch
-from darts_engine.search.report import number
 from darts_engine.training.inputs import Inputs
 
 

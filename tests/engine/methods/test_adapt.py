@@ -29,8 +29,8 @@ from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.run.state import RunState, fold
 from darts_engine.runner import checkpoint
-from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.loop import Timing
+from darts_engine.runner.position import Position
 from darts_engine.search.task import Search
 
 PLAIN = published()["DARTS_V2"].genotype

@@ -12,8 +12,8 @@ from darts_engine.run.architecture import spaces
 from darts_engine.run.settings import catalog, methods
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import NetworkSection, SearchConfig
-from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.loop import Timing
+from darts_engine.runner.position import Position
 from darts_engine.search.task import Search
 
 EPOCH = 3

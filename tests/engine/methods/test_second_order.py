@@ -21,7 +21,7 @@ from darts_engine.methods.architects.second_order import (
 from darts_engine.run.errors import ConfigError, NotFiniteError
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import AlphaSection, SearchConfig
-from darts_engine.runner.checkpoint import Position
+from darts_engine.runner.position import Position
 from darts_engine.search.task import Search
 from darts_engine.supernet.supernet import Supernet
 

@@ -16,8 +16,8 @@ from darts_engine.run.errors import ConfigError
 from darts_engine.run.events import AlphaSampled, LogWritten
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.loop import Timing
+from darts_engine.runner.position import Position
 from darts_engine.search.task import Search
 
 STEPS = (1, 2)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from darts_engine.networks.derived import DropPath, Network
+from darts_engine.layers.drop_path import DropPath
+from darts_engine.networks.derived import Network
 from darts_engine.run.architecture import text as genotypes
 from darts_engine.run.architecture.size import network_size
 from darts_engine.run.errors import GenotypeError

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from darts_engine.optim.loss import smoothed_cross_entropy
-from darts_engine.runner.meter import cross_entropy
+from darts_engine.optim.loss import cross_entropy, smoothed_cross_entropy
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5, 0.0], [0.0, 1.0, -3.0, 2.0]], dtype=torch.float64)
 LABELS = torch.tensor([0, 3])

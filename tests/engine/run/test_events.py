@@ -11,14 +11,15 @@ import pytest
 from fake_run import make_run
 
 from darts_engine.run import commands, events
-from darts_engine.run.architecture.genotype import Genotype
+from darts_engine.run.architecture.genotype import Genotype, GenotypeChange
+from darts_engine.run.architecture.layout import CellLayout
 from darts_engine.run.events import AnyEvent, Event
 
 GOLDEN = (Path(__file__).parent / "golden_events.jsonl").read_bytes().splitlines()
 PAGE = (Path(__file__).parents[3] / "docs" / "events.md").read_text("utf-8")
 COMMON = list(Event.__struct_fields__)
 TYPES = {kind.__struct_config__.tag: kind for kind in get_args(AnyEvent)}
-SHAPES = (events.CellLayout, events.ScheduleSpan, events.GenotypeChange, events.GpuFigures,
+SHAPES = (CellLayout, events.ScheduleSpan, GenotypeChange, events.GpuFigures,
           Genotype)  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from engine_kit import fingerprint  # noqa: E402
 from darts_engine.run.errors import CheckpointError, NotFiniteError, SpaceError  # noqa: E402
 from darts_engine.run.folder import RunFolder  # noqa: E402
 from darts_engine.runner import checkpoint  # noqa: E402
-from darts_engine.runner.checkpoint import Position  # noqa: E402
+from darts_engine.runner.position import Position  # noqa: E402
 
 IDENTITY = {"method": "darts", "space": "darts C=4"}
 

@@ -19,8 +19,8 @@ from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError  # 
 from darts_engine.run.folder import RunFolder  # noqa: E402
 from darts_engine.run.log import EventLog  # noqa: E402
 from darts_engine.runner import checkpoint, session  # noqa: E402
-from darts_engine.runner.checkpoint import Position  # noqa: E402
 from darts_engine.runner.inbox import Inbox, Signals  # noqa: E402
+from darts_engine.runner.position import Position  # noqa: E402
 from darts_engine.runner.session import Session, Stopped  # noqa: E402
 
 

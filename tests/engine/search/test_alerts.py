@@ -3,7 +3,7 @@
 from tests.engine.methods.test_stop import evidence
 
 from darts_engine.methods.stopping.rules import EigenvalueRule
-from darts_engine.runner.checkpoint import Position
+from darts_engine.runner.position import Position
 from darts_engine.search.alerts import Alerts
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from darts_engine.compute import streams
-from darts_engine.runner.meter import cross_entropy
+from darts_engine.optim.loss import cross_entropy
 from darts_engine.search.curvature import Curvature, hessian, spectrum
 from darts_engine.supernet.supernet import Supernet
 

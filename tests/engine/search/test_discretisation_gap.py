@@ -7,8 +7,8 @@ import torch
 from tests.engine.methods.test_methods import a_search, equal, walk
 
 from darts_engine.run import events
-from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.loop import Timing
+from darts_engine.runner.position import Position
 from darts_engine.search import discretisation_gap
 from darts_engine.spaces.darts import row_of
 from darts_engine.supernet.cell import Design

@@ -9,14 +9,8 @@ from torch.nn import functional
 
 from darts_engine.layers.norm import BatchNorm
 from darts_engine.networks import nasbench201
-from darts_engine.networks.nasbench101 import (
-    Module101,
-    Network101,
-    OneShotSupernet,
-    SearchCell101,
-    parents_name,
-)
-from darts_engine.networks.nasbench201 import CELL, Network201, ResidualBlock, Supernet201
+from darts_engine.networks.nasbench101 import Module101, Network101, parents_name
+from darts_engine.networks.nasbench201 import CELL, Network201, ResidualBlock
 from darts_engine.run.architecture.derivation_one_cell import derive_edges, derive_nodes, edges_of
 from darts_engine.run.architecture.nasbench import node_channels
 from darts_engine.run.architecture.size import network_size
@@ -28,6 +22,8 @@ from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.spaces.space import Space
 from darts_engine.supernet.mixing import Mixing
+from darts_engine.supernet.nasbench201 import Supernet201
+from darts_engine.supernet.oneshot import OneShotSupernet, SearchCell101
 
 ALL_3X3 = (
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"

@@ -27,7 +27,7 @@ from darts_engine.run.architecture.text import parse, published
 from darts_engine.run.errors import DataError, RunError
 from darts_engine.run.settings import config
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.runner.checkpoint import Position
+from darts_engine.runner.position import Position
 from darts_engine.search.report import ArchitectureReport
 from darts_engine.spaces.nasbench201 import NASBench201
 from darts_engine.tables import nasbench201 as nb201

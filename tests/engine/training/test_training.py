@@ -6,15 +6,15 @@ from engine_kit import NOISY, fingerprint
 from torch import nn
 
 from darts_engine.data.dataset import Dataset, Part
+from darts_engine.layers.drop_path import Noise
 from darts_engine.layers.norm import BatchNorm
 from darts_engine.networks import official_state
-from darts_engine.networks.derived import Noise
 from darts_engine.optim.average import MovingAverage
 from darts_engine.run.architecture.text import published
 from darts_engine.run.errors import CheckpointError
 from darts_engine.run.settings import config
-from darts_engine.runner.checkpoint import Position
 from darts_engine.runner.loop import Timing
+from darts_engine.runner.position import Position
 from darts_engine.training.task import Train
 
 EVERYTHING = {

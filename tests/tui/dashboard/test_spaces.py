@@ -4,7 +4,7 @@ import pytest
 from dashboard_kit import SIZES, a_run, screen_text, story, watching
 from tests.tui.dashboard.test_snapshots import looks_the_same  # noqa: F401
 
-from darts_engine.run.events import GenotypeChange
+from darts_engine.run.architecture.genotype import GenotypeChange
 from darts_tui.console.event_text import change_text
 
 LOOKS = [

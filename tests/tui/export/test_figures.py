@@ -5,8 +5,9 @@ import pytest
 from fake_story import EDGES, OPERATIONS, made_up_events
 
 from darts_engine.run.architecture.derivation import derive
+from darts_engine.run.architecture.layout import CellLayout
 from darts_engine.run.architecture.text import published
-from darts_engine.run.events import AlphaSampled, CellLayout
+from darts_engine.run.events import AlphaSampled
 from darts_engine.run.state import RunState, fold_all
 from darts_tui.export import figures, pictures
 from darts_tui.export.pictures import Job, curves, draw, heatmap, history

@@ -14,6 +14,7 @@ from fake_story import EDGES, OPERATIONS, made_up_events
 
 from darts_engine.run import events
 from darts_engine.run.architecture.genotype import CELLS
+from darts_engine.run.architecture.layout import CellLayout
 from darts_engine.run.architecture.text import published
 from darts_engine.run.errors import RunError
 from darts_engine.run.folder import RunFolder
@@ -233,7 +234,7 @@ def test_a_log_with_nonsense_cells_is_refused_not_drawn(search: RunFolder) -> No
     story = made_up_events(epochs_done=2)
     started = story[0]
     assert isinstance(started, events.RunStarted)
-    layout = events.CellLayout(name="normal", edges=[(-9, 2)] * 14, operations=OPERATIONS)
+    layout = CellLayout(name="normal", edges=[(-9, 2)] * 14, operations=OPERATIONS)
     write(search, [msgspec.structs.replace(started, cells=[layout]), *story[1:]])
     with pytest.raises(RunError, match="another shape"):
         export(search, what=["alphas"])

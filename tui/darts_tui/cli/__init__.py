@@ -1,1 +1,1 @@
-"""Cli."""
+"""The command line: what commands take."""

@@ -1,1 +1,1 @@
-"""Commands."""
+"""What each command does."""

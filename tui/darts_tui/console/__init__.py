@@ -1,1 +1,1 @@
-"""Console."""
+"""Text to stdout and stderr, made harmless."""

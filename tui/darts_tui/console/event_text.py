@@ -7,9 +7,9 @@ thing in the same words.
 from typing import NamedTuple
 
 from darts_engine.run import events
-from darts_engine.run.architecture.genotype import ONE_CELL, OUTPUT
+from darts_engine.run.architecture.genotype import ONE_CELL, OUTPUT, GenotypeChange
 from darts_engine.run.architecture.networks import wide_in
-from darts_engine.run.events import AnyEvent, GenotypeChange
+from darts_engine.run.events import AnyEvent
 
 SHORT_OPERATIONS = {
     "none": "none",

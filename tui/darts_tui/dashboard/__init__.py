@@ -1,1 +1,1 @@
-"""Dashboard."""
+"""The dashboard: an app, its screens, panels and widgets."""

@@ -11,8 +11,9 @@ import msgspec
 
 from darts_engine.run.architecture.genotype import ONE_CELL, Genotype
 from darts_engine.run.architecture.kept import kept_columns, row_labels
+from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.errors import RunError
-from darts_engine.run.events import AlphaSampled, CellLayout, Matrix, ScheduleSpan
+from darts_engine.run.events import AlphaSampled, ScheduleSpan
 from darts_engine.run.state import RunState
 from darts_tui.console.safe_text import clean
 from darts_tui.export.dot import state_name

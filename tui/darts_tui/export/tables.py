@@ -9,13 +9,8 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 
-from darts_engine.run.events import (
-    AccuracyTabulated,
-    AlphaSampled,
-    CellLayout,
-    EpochFinished,
-    MeanShifted,
-)
+from darts_engine.run.architecture.layout import CellLayout
+from darts_engine.run.events import AccuracyTabulated, AlphaSampled, EpochFinished, MeanShifted
 from darts_engine.run.state import RunState
 from darts_tui.console.safe_text import clean
 

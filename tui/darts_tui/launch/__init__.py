@@ -1,1 +1,1 @@
-"""Launch."""
+"""Starts engines and child programs."""

@@ -1,1 +1,1 @@
-"""Printing."""
+"""Watching a run without the dashboard."""

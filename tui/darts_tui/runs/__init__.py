@@ -1,1 +1,1 @@
-"""Runs."""
+"""Finds, names and summarises runs, and sends commands to them."""

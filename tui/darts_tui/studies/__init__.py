@@ -1,1 +1,1 @@
-"""Studies."""
+"""Several runs with one report: protocol and benchmark."""

@@ -1,1 +1,1 @@
-"""Sources."""
+"""One file per data source."""

@@ -1,1 +1,1 @@
-"""Architects."""
+"""How alpha is moved: one file per order."""

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from darts_engine.compute.parallel import WHOLE, Shard
+from darts_engine.optim.loss import cross_entropy
 from darts_engine.run.settings.config import AlphaSection
-from darts_engine.runner.meter import cross_entropy
 from darts_engine.supernet.relaxed import RelaxedNetwork
 
 # Images (B, C, H, W) and labels (B,).

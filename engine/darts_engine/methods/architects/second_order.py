@@ -36,8 +36,8 @@ from darts_engine.methods.architects.first_order import (
     Precision,
     Shards,
 )
+from darts_engine.optim.loss import cross_entropy
 from darts_engine.run.settings.config import AlphaSection
-from darts_engine.runner.meter import cross_entropy
 from darts_engine.supernet.relaxed import RelaxedNetwork
 
 Loss = Callable[[], Tensor]

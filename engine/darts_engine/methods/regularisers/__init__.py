@@ -1,1 +1,1 @@
-"""Regularisers."""
+"""Terms on alpha's loss: one file per term."""

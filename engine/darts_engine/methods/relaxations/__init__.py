@@ -1,1 +1,1 @@
-"""Relaxations."""
+"""How alpha becomes mixing weights: one file per relaxation."""

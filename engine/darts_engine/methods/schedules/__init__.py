@@ -1,1 +1,1 @@
-"""Schedules."""
+"""When candidates and edges are decided: one file per schedule."""

@@ -1,1 +1,1 @@
-"""Stopping."""
+"""When a search ends or rolls back."""

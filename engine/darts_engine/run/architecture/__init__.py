@@ -1,1 +1,1 @@
-"""Architecture."""
+"""Genotypes, alphas and spaces as plain values."""

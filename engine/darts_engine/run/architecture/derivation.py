@@ -13,9 +13,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from darts_engine.run.architecture.genotype import CELLS, Genotype, Part
+from darts_engine.run.architecture.genotype import CELLS, Genotype, GenotypeChange, Part
 from darts_engine.run.errors import GenotypeError
-from darts_engine.run.events import GenotypeChange
 
 NONE = "none"
 SKIP = "skip_connect"

@@ -249,3 +249,12 @@ def _text_201(edges: list[Edge]) -> str:
     nodes = range(1, max(edge.node for edge in edges) + 1)
     into = [sorted((e.input, e.operation) for e in edges if e.node == node) for node in nodes]
     return "+".join("|" + "".join(f"{name}~{source}|" for source, name in node) for node in into)
+
+
+class GenotypeChange(msgspec.Struct, frozen=True, kw_only=True):
+    """Edges that entered and left one node of one cell, as "operation(input)"."""
+
+    cell: str
+    node: int
+    removed: list[str]
+    added: list[str]

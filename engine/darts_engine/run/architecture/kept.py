@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from darts_engine.run.architecture.genotype import NONE, ONE_CELL, Genotype
-from darts_engine.run.events import CellLayout
+from darts_engine.run.architecture.layout import CellLayout
 
 
 def kept_columns(layout: CellLayout, genotype: Genotype | None) -> list[tuple[int, ...]]:

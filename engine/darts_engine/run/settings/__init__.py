@@ -1,1 +1,1 @@
-"""Settings."""
+"""Every setting of a run: defaults, files, methods, recipes, refusals."""

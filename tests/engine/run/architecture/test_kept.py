@@ -5,9 +5,10 @@ import pytest
 from darts_engine.run.architecture.derivation import changes
 from darts_engine.run.architecture.derivation_one_cell import derive_edges, derive_nodes
 from darts_engine.run.architecture.kept import kept_columns, row_counts, strongest
+from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.architecture.text import parse
 from darts_engine.run.edges import edge_figures
-from darts_engine.run.events import AlphaSampled, CellLayout, Matrix
+from darts_engine.run.events import AlphaSampled
 
 EDGES = CellLayout(name="cell", edges=[(0, 1)], operations=["none", "skip_connect", "avg"])
 PARENTS = CellLayout(

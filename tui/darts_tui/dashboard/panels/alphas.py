@@ -2,7 +2,8 @@
 
 from darts_engine.run.architecture.derivation import NONE
 from darts_engine.run.architecture.kept import kept_columns, row_counts, row_labels, strongest
-from darts_engine.run.events import AlphaSampled, CellLayout, Matrix
+from darts_engine.run.architecture.layout import CellLayout, Matrix
+from darts_engine.run.events import AlphaSampled
 from darts_engine.run.state import RunState
 from darts_tui.console.event_text import heading, short_operation
 from darts_tui.console.safe_text import clean

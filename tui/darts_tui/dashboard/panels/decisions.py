@@ -10,7 +10,8 @@ from typing import ClassVar
 from darts_engine.run.architecture.derivation import NONE
 from darts_engine.run.architecture.genotype import ONE_CELL
 from darts_engine.run.architecture.kept import row_labels
-from darts_engine.run.events import AlphaSampled, CellLayout
+from darts_engine.run.architecture.layout import CellLayout
+from darts_engine.run.events import AlphaSampled
 from darts_tui.console.event_text import heading, short_operation
 from darts_tui.console.safe_text import clean
 from darts_tui.dashboard.panels.alphas import winners

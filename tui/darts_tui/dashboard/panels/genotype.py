@@ -12,9 +12,10 @@ from darts_engine.run.architecture.genotype import (
     OUTPUT,
     Edge,
     Genotype,
+    GenotypeChange,
 )
 from darts_engine.run.architecture.networks import wide_in
-from darts_engine.run.events import GenotypeChange, GenotypeDerived
+from darts_engine.run.events import GenotypeDerived
 from darts_tui.console.event_text import (
     cell_word,
     change_text,
