@@ -1,4 +1,4 @@
-"""The engine of darts-tui: searches cells with DARTS and its descendants, and trains what they find.
+"""The engine of darts-tui: searches cells with DARTS and its kin, and trains what they find.
 
 Where to begin:
 
