@@ -61,3 +61,14 @@ def test_the_readme_names_every_command_and_page() -> None:
     assert [name for name in shown if f"`{name}" not in readme] == []
     pages = [page.name for page in LIBRARY.parent.glob("*.md")]
     assert [page for page in pages if f"docs/{page}" not in readme] == []
+
+
+def test_every_file_that_the_architecture_page_names_exists() -> None:
+    root = LIBRARY.parents[1]
+    page = (root / "docs" / "architecture.md").read_text("utf-8")
+    bases = [root, root / "engine/darts_engine", root / "tui/darts_tui"]
+    bases += [folder for base in bases[1:] for folder in base.iterdir() if folder.is_dir()]
+    named = re.findall(r"`([\w./]+(?:\.py|/))`", page)
+    assert len(named) > 50
+    missing = [name for name in named if not any((base / name).exists() for base in bases)]
+    assert missing == []
