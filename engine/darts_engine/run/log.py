@@ -159,7 +159,6 @@ class LogReader:
         offset: bytes consumed, always at the start of a line.
         damaged: lines that were no events.
         unknown: events of a type or version this program does not know.
-        restarts: how often the file was replaced or cut, so that what follows is a new story.
     """
 
     def __init__(self, path: Path, *, offset: int = 0) -> None:
@@ -168,7 +167,6 @@ class LogReader:
         self.offset = offset
         self.damaged = 0
         self.unknown = 0
-        self.restarts = 0
         self._skipping = False
 
     def read(self, max_bytes: int = 16 * READ_BYTES) -> list[AnyEvent]:
@@ -190,7 +188,6 @@ class LogReader:
             identity = (status.st_dev, status.st_ino)
             if status.st_size < self.offset or self._identity not in (None, identity):
                 self.offset, self._skipping = 0, False
-                self.restarts += 1
             self._identity = identity
             data = os.pread(descriptor, max_bytes, self.offset)
             if len(data) == max_bytes <= MAX_LINE_BYTES and b"\n" not in data:

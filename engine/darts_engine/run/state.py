@@ -105,7 +105,6 @@ class RunState:
     checkpoints: list[events.CheckpointSaved] = field(default_factory=list)
 
     pending: dict[str, str] = field(default_factory=dict)
-    pause_reason: str = ""
     result: events.RunFinished | None = None
     failure: events.RunFailed | None = None
     alerts: list[events.AlertRaised] = field(default_factory=list)
@@ -207,7 +206,6 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.pending.clear()
             state.failure = state.result = None
             state.download = None
-            state.pause_reason = ""
         case events.Rewound():
             _rewind(state, event)
             if not event.reason:
@@ -258,9 +256,9 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.pending.pop(event.id, None)
         case events.RunPaused():
             _arrive(state, event)
-            state.phase, state.pause_reason = "paused", event.reason
+            state.phase = "paused"
         case events.RunContinued():
-            state.phase, state.pause_reason = "running", ""
+            state.phase = "running"
         case events.RunStopping():
             state.phase = "stopping"
         case events.RunStopped():
