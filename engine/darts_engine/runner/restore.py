@@ -25,7 +25,7 @@ NEW_RUN = "start a new run with --config on this run's config.toml"
 
 @dataclass(frozen=True)
 class Restorer:
-    """Loads checkpoints of one run into its task.
+    """Loads checkpoints of one run into its task, on rank 0.
 
     Args:
         folder: the run; its lock must be held by this process.
