@@ -1,11 +1,13 @@
-"""How sharp the minimum in alpha is.
+"""Measures how sharp the minimum in alpha is.
 
-`python -m darts_engine.programs.analyse CONFIG.toml --run RUN` answers in JSON.
+`python -m darts_engine.programs.analyse CONFIG.toml --run RUN --request JSON` writes an `Analysis`
+as JSON.
 
 Zela et al., 2020, arXiv 1909.09656, section 3 and figure 4; Chen and Hsieh, 2020, arXiv 2002.05283,
-figure 1. Works on a checkpoint, and asks for no lock, so that a run may be looked at while it goes
-on. The Hessian is that of the live eigenvalue: of the last alpha batch of the checkpoint's epoch,
-in training mode. Losses off alpha are validation losses, in evaluation mode.
+figure 1. It reads a checkpoint without taking the run's lock, so a run may be analysed while it
+goes on. The Hessian is that of the eigenvalue in `health_measured`: of the loss on the last alpha
+batch of the checkpoint's epoch, in training mode. Losses around alpha are validation losses, in
+evaluation mode.
 """
 
 import argparse
@@ -39,13 +41,22 @@ RANDOM_DIRECTIONS = 3
 READ_BYTES = 1 << 24
 
 
-class Around:
-    """A search whose alpha can be moved away from where the checkpoint has it, and back."""
+class Neighbourhood:
+    """Validation losses of a search around the alpha of its checkpoint.
+
+    Args:
+        search: its alpha is moved for every loss, and moved back.
+        images: images per loss; 0 is the whole alpha half.
+
+    Attributes:
+        alphas: the alpha matrices, n entries together.
+        centre: (n,) float64, alpha of the checkpoint.
+    """
 
     def __init__(self, search: Search, images: int) -> None:
         self._search, self._images = search, images
         self.alphas = list(search.supernet.alphas.parameters())
-        self.here = self._flat().double().cpu()
+        self.centre = self._flat().double().cpu()
 
     def _flat(self) -> Tensor:
         return torch.cat([a.detach().reshape(-1) for a in self.alphas])
@@ -53,9 +64,9 @@ class Around:
     @torch.no_grad()
     def at(self, offset: Tensor) -> tuple[float | None, float | None]:
         """Validation loss and accuracy at alpha + offset (n,)."""
-        self._put(self.here + offset)
+        self._put(self.centre + offset)
         loss, top1, _ = self._search.validate(self._images)
-        self._put(self.here)
+        self._put(self.centre)
         return loss, top1
 
     def _put(self, flat: Tensor) -> None:
@@ -65,7 +76,7 @@ class Around:
             start += alpha.numel()
 
     def walk(self, name: str, direction: Tensor, distances: Sequence[float]) -> Walk:
-        """Along a unit vector (n,)."""
+        """Losses along a unit vector (n,)."""
         found = [self.at(distance * direction) for distance in distances]
         return Walk(
             direction=name,
@@ -75,7 +86,7 @@ class Around:
         )
 
     def landscape(self, names: list[str], plane: Tensor, distances: Sequence[float]) -> Landscape:
-        """In the plane of two unit vectors (2, n)."""
+        """Losses in the plane of two unit vectors (2, n)."""
         rows = [[self.at(x * plane[0] + y * plane[1]) for x in distances] for y in distances]
         return Landscape(
             directions=names,
@@ -86,10 +97,10 @@ class Around:
 
 
 def analyse(config: SearchConfig, folder: RunFolder, request: AnalysisRequest) -> Analysis:
-    """Look around a checkpoint's alpha.
+    """Measure curvature and losses around a checkpoint's alpha.
 
     Raises:
-        RunError: no such checkpoint, or no data set.
+        RunError: there is no such checkpoint, or no data set.
     """
     manifest, state = _checkpoint(folder, request.epoch)
     search = Search(config, datasets.read(config.data), devices.choose(config.engine))
@@ -98,7 +109,7 @@ def analyse(config: SearchConfig, folder: RunFolder, request: AnalysisRequest) -
         search.load_state(state)
     position = manifest.position
     search.begin_epoch(position.epoch)
-    around = Around(search, request.images)
+    around = Neighbourhood(search, request.images)
     seed = config.engine.seed
     with search.alpha_loss(position) as loss:
         draws = streams.generator(seed, "eigenvalue", position.epoch)
@@ -107,17 +118,17 @@ def analyse(config: SearchConfig, folder: RunFolder, request: AnalysisRequest) -
         wants_matrix = wants_matrix or request.landscape == "dominant"
         matrix = curvature.hessian(loss, around.alphas) if wants_matrix else None
     eigenvalues = None if matrix is None else curvature.spectrum(matrix).tolist()
-    radius = request.radius or max(1.0, float(around.here.norm()))
+    radius = request.radius or max(1.0, float(around.centre.norm()))
     steps = [radius * step / request.points for step in range(-request.points, request.points + 1)]
     directions = curvature.orthonormal(
-        RANDOM_DIRECTIONS, len(around.here), streams.generator(seed, "directions")
+        RANDOM_DIRECTIONS, len(around.centre), streams.generator(seed, "directions")
     )
     walks = landscape = None
     if request.distance:
         assert matrix is not None
         walks = [around.walk("dominant", curvature.eigenvectors(matrix, 1)[0], steps)]
         walks += [around.walk(f"random {n}", d, steps) for n, d in enumerate(directions, 1)]
-        walks += _towards_the_first(around, search, folder, position, request.points)
+        walks += _walk_to_first(around, search, folder, position, request.points)
     if request.landscape == "random":
         landscape = around.landscape(["random 1", "random 2"], directions[:2], steps)
     elif request.landscape:
@@ -130,8 +141,8 @@ def analyse(config: SearchConfig, folder: RunFolder, request: AnalysisRequest) -
         source=trained.source_of(folder, manifest),
         epoch=position.epoch,
         step=position.step,
-        entries=len(around.here),
-        alpha_norm=round(float(around.here.norm()), 6),
+        entries=len(around.centre),
+        alpha_norm=round(float(around.centre.norm()), 6),
         eigenvalue=lanczos,
         exact_eigenvalue=eigenvalues[-1] if eigenvalues else None,
         spectrum=eigenvalues if request.spectrum else None,
@@ -148,7 +159,7 @@ def _checkpoint(folder: RunFolder, epoch: int | None) -> tuple[Manifest, dict[st
     """The newest checkpoint, or that of an epoch's end.
 
     Raises:
-        NotFoundError: it is not kept; those that are, are named.
+        NotFoundError: it is not kept. Choose one of the epochs that the message lists.
     """
     if epoch is None:
         manifest, state = trained.read(folder, "last")
@@ -167,10 +178,10 @@ def _checkpoint(folder: RunFolder, epoch: int | None) -> tuple[Manifest, dict[st
     )
 
 
-def _towards_the_first(
-    around: Around, search: Search, folder: RunFolder, position: Position, points: int
+def _walk_to_first(
+    around: Neighbourhood, search: Search, folder: RunFolder, position: Position, points: int
 ) -> list[Walk]:
-    """The line back to the alpha of the first epoch on record, weights as they are now."""
+    """The line to alpha of the first epoch in the log; the network weights stay."""
     state: RunState = fold_all(LogReader(folder.events).read(READ_BYTES))
     epoch = min(state.epoch_alphas, default=position.epoch)
     if epoch >= position.epoch or state.started is None:
@@ -190,7 +201,7 @@ def _towards_the_first(
 
 
 def main(arguments: list[str]) -> int:
-    """Analyse and answer; the exit status."""
+    """Analyse and write the answer. Returns: the exit status."""
     parser = argparse.ArgumentParser(prog="darts-tui analyse")
     parser.add_argument("config", type=Path)
     parser.add_argument("--run", type=Path, required=True)
