@@ -29,8 +29,7 @@ from darts_engine.data.files.pickle_machine import (
     same,
 )
 
-# What begins a file of torch before 1.6, which is a row of pickles: this, a version, the system,
-# and only then the value.
+# A file of torch before 1.6 is a row of pickles: this number, a version, the system, the value.
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 ACCURACIES = "eval_acc1es"
 DROPPED = {
