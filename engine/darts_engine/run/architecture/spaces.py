@@ -1,6 +1,6 @@
-"""What there is to say of each search space without building it: `darts-tui spaces`.
+"""Facts about each search space, without building it, for `darts-tui spaces`.
 
-A test holds every line to the space's own layout and to its supernet's parameters.
+A test compares every entry with the space's layout and the parameters of its supernet.
 """
 
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ NASNET_OPERATIONS = (
     "sep_conv_7x7",
     "conv_7x1_1x7",
 )
-# How many parents each node keeps, the output last.
+# Number of parents of each node, the output last.
 PARENTS = {
     "1shot1-1": (1, 2, 2, 2, 2),
     "1shot1-2": (1, 1, 2, 2, 3),
@@ -36,18 +36,17 @@ class SpaceSpec(NamedTuple):
     """A space at its published size.
 
     Attributes:
-        paper: where it comes from.
-        candidates: every operation that some edge or node may take, in alpha's column order.
-        per_edge: how many of them each has.
-        parameters: weights of that supernet for 10 classes of RGB images, alphas not counted.
-        cells: names of what is searched, each with alphas of its own.
+        paper: its source.
+        candidates: all candidate operations, in alpha's column order.
+        per_edge: candidates of each edge or node.
+        parameters: weights of the supernet for 10 classes of RGB images, without alphas.
+        cells: names of the alpha matrices.
         nodes: intermediate nodes of a cell.
         channels: C of the first cell, as published.
         layers: cells of the supernet, as published.
         inputs: of a cell.
-        has_free_nodes: whether another number of nodes may be asked for.
-        parents: how many states each node keeps, the output last, where nodes choose them; else
-            empty.
+        has_free_nodes: whether `--nodes` may be another number.
+        parents: number of parents of each node, the output last, if nodes choose them; else empty.
     """
 
     paper: str
@@ -69,12 +68,12 @@ class SpaceSpec(NamedTuple):
 
     @property
     def choices(self) -> tuple[int, ...]:
-        """The nodes that choose among the states before them, where nodes do; the output last."""
+        """The nodes that choose parents among the states before them; the output last."""
         return tuple(node for node, count in enumerate(self.parents, 1) if count < node)
 
     @property
     def alphas(self) -> int:
-        """How many alphas there are."""
+        """Number of entries of alpha."""
         if self.parents:
             return self.nodes * self.per_edge + sum(self.choices)
         return len(self.cells) * self.edges * self.per_edge
@@ -145,10 +144,10 @@ SPECS: dict[str, SpaceSpec] = {
 
 
 def with_nodes(plain: dict[str, Any]) -> dict[str, Any]:
-    """A search's nested settings with its space's own number of nodes, unless one is set.
+    """Add the space's number of nodes to a search's nested settings, unless one is set.
 
     Args:
-        plain: what was asked so far, and nothing that is only a default.
+        plain: the settings that were given, without defaults.
     """
     space = plain.get("space")
     if not isinstance(space, dict) or "nodes" in space:
@@ -160,7 +159,7 @@ def with_nodes(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def nodes_with(changes: dict[str, Any], before: str) -> dict[str, Any]:
-    """Changed settings, dotted, with the number of nodes of another space if that is among them."""
+    """Add the number of nodes to changes by dotted key, if they change the space."""
     name = changes.get("space.space", before)
     if name == before or name not in SPECS:
         return changes
