@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from darts_engine.run import events
-from darts_engine.run.architecture.genotype import CELLS, Genotype
+from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.edges import EdgeFigures, edge_figures
 from darts_engine.run.events import AnyEvent
 
@@ -336,6 +336,3 @@ def _rewind(state: RunState, event: events.Rewound) -> None:
     per_epoch = state.started.steps_per_epoch if state.started else 0
     state.epoch, state.global_step = event.to_epoch, event.to_step
     state.step = event.to_step - (event.to_epoch - 1) * per_epoch if event.to_epoch else 0
-
-
-__all__ = ["CELLS", "MAX_NOTES", "MAX_POINTS", "RunState", "Series", "fold", "fold_all"]

@@ -26,7 +26,7 @@ FETCH_EVENTS_S = 1.0
 
 
 class Stopped(Exception):  # noqa: N818  a way for a run to end, not a fault
-    """Ends the run at a boundary, after its checkpoint was saved."""
+    """Ends the run between two steps; has the exit code and the reason."""
 
     def __init__(self, exit_code: ExitCode, reason: str) -> None:
         super().__init__(reason)
@@ -45,6 +45,7 @@ class Session:
         checkpoint_seconds: save when the last checkpoint is this old, in seconds; 0 = never.
 
     Attributes:
+        leads: whether this process writes events and checkpoints; only rank 0 does.
         identity: what a checkpoint must have in common with the run to be loaded.
         environment: what bit-identical resuming depends on (versions, threads, device).
         world: the processes that share the run. At every boundary this session announces to the
@@ -103,12 +104,10 @@ class Session:
         if self._signals.received is not None:
             raise Stopped(SIGNAL_EXIT[self._signals.received], self._signals.received.name)
         while (command := self._inbox.take()) is not None:
-            name = type(command).__name__.lower()
             if not isinstance(command, commands.Stop):
-                why = "the run has not begun: its data set is being downloaded"
-                self.emit(events.CommandRejected(id=command.id, command=name, reason=why))
+                self._reject(command, "the run has not begun: its data set is being downloaded")
                 continue
-            self.emit(events.CommandAccepted(id=command.id, command=name, source=command.source))
+            self._accept(command)
             self._done(command, now)
             raise Stopped(ExitCode.OK, "command")
 
@@ -191,12 +190,10 @@ class Session:
     ) -> bool:
         """Execute one command. Returns: whether it ends a pause."""
         began = time.monotonic()
-        name = type(command).__name__.lower()
-        refusal = _refusal(command, task, paused=paused)
-        if refusal:
-            self.emit(events.CommandRejected(id=command.id, command=name, reason=refusal))
+        if refusal := _refusal(command, task, paused=paused):
+            self._reject(command, refusal)
             return False
-        self.emit(events.CommandAccepted(id=command.id, command=name, source=command.source))
+        self._accept(command)
         match command:
             case commands.Pause():
                 self._done(command, began)
@@ -220,10 +217,17 @@ class Session:
                 return True
         return False
 
+    def _accept(self, command: commands.Command) -> None:
+        name, source = _name(command), command.source
+        self.emit(events.CommandAccepted(id=command.id, command=name, source=source))
+
     def _done(self, command: commands.Command, began: float) -> None:
-        name = type(command).__name__.lower()
-        seconds = time.monotonic() - began
-        self.emit(events.CommandDone(id=command.id, command=name, seconds=round(seconds, 3)))
+        seconds = round(time.monotonic() - began, 3)
+        self.emit(events.CommandDone(id=command.id, command=_name(command), seconds=seconds))
+
+    def _reject(self, command: commands.Command, reason: str) -> None:
+        name = _name(command)
+        self.emit(events.CommandRejected(id=command.id, command=name, reason=reason))
 
     def _stop(self, task: Stateful, position: Position, command: commands.Stop) -> None:
         began = time.monotonic()
@@ -319,13 +323,10 @@ class Session:
             if self._signals.received is not None:
                 raise Stopped(SIGNAL_EXIT[self._signals.received], why)
             while (command := self._inbox.take()) is not None:
-                name = type(command).__name__.lower()
                 if not isinstance(command, commands.Stop | commands.Resume):
-                    self.emit(events.CommandRejected(id=command.id, command=name, reason=why))
+                    self._reject(command, why)
                     continue
-                self.emit(
-                    events.CommandAccepted(id=command.id, command=name, source=command.source)
-                )
+                self._accept(command)
                 self._done(command, time.monotonic())
                 if isinstance(command, commands.Stop):
                     raise Stopped(ExitCode.NO_SPACE, why)
@@ -337,9 +338,12 @@ class Session:
         if self._stop_after_epoch is not None:
             self._done(self._stop_after_epoch, time.monotonic())
         while (command := self._inbox.take()) is not None:
-            name = type(command).__name__.lower()
-            self.emit(events.CommandRejected(id=command.id, command=name, reason="the run is over"))
+            self._reject(command, "the run is over")
         self.world.announce(Decision.GO)
+
+
+def _name(command: commands.Command) -> str:
+    return type(command).__name__.lower()
 
 
 def _refusal(command: commands.AnyCommand, task: Stateful, *, paused: bool) -> str:
