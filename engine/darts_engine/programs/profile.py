@@ -67,7 +67,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class _LabelledSearch(Search):
-    """A search that labels batches and steps in the trace."""
+    """A search that says in the trace where batches are made and steps begin."""
 
     def _weight_batch(self, epoch: int, step: int) -> Batch:
         with record_function(AUGMENTATION):

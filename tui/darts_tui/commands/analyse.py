@@ -1,4 +1,4 @@
-"""`darts-tui analyse`: the loss around a checkpoint's alpha, as text, tables and pictures."""
+"""`darts-tui analyse`: the loss around a checkpoint's alpha, told, tabulated and drawn."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -20,10 +20,10 @@ PLANES = ("random", "dominant")
 
 
 def analyse(folder: RunFolder, config: SearchConfig, request: AnalysisRequest) -> Analysis:
-    """Analyse a checkpoint in a child process of the engine.
+    """Ask the engine.
 
     Raises:
-        EngineDiedError: the child failed; has its message and exit code.
+        EngineDiedError: it could not; carries its words and exit code.
     """
     request_json = msgspec.json.encode(request).decode()
     found = ask("analyse", config, ["--run", folder.path, "--request", request_json])
@@ -47,7 +47,7 @@ def search_of(folder: RunFolder) -> SearchConfig:
 def write(
     folder: RunFolder, found: Analysis, formats: Collection[str], out: Path | None
 ) -> tuple[list[Path], list[str]]:
-    """Write pictures and tables of what was requested. Returns: the files, and messages.
+    """Pictures and tables of what was asked for; the files, and messages about them.
 
     Raises:
         RunError: the folder cannot be written.
@@ -108,7 +108,7 @@ def write(
 
 
 def text(name: str, found: Analysis) -> str:
-    """The analysis for people."""
+    """For people."""
     after = f"after epoch {found.epoch}, step {found.step}"
     exact = found.exact_eigenvalue
     lines = [
@@ -155,9 +155,9 @@ def _percent(value: float | None) -> str:
 
 
 def as_plain(found: Analysis, files: list[Path]) -> dict[str, Any]:
-    """The analysis for programs."""
+    """For programs."""
     plain: dict[str, Any] = msgspec.to_builtins(found)
     if plain["gap"]:
-        # Sequence number and time of an event that is in no log.
+        # When it is written depends on nothing in the log.
         plain["gap"] = {k: v for k, v in plain["gap"].items() if k not in ("seq", "t", "v", "type")}
     return plain | {"agrees": found.agrees, "files": [str(file) for file in files]}

@@ -1,6 +1,6 @@
-"""`darts-tui bilevel`: the toy problem of the DARTS paper's figure 2, by the searches' alpha step.
+"""`darts-tui bilevel`: the toy problem of the DARTS paper's figure 2, with the searches' own step.
 
-The engine computes the path; a child process draws it.
+The engine walks; the picture is drawn by the export child.
 """
 
 import json
@@ -19,10 +19,10 @@ from darts_tui.launch.child_program import died
 
 
 def walk(xi: float, steps: int) -> ToyDescent:
-    """Compute the path in a child process of the engine.
+    """Ask the engine.
 
     Raises:
-        EngineDiedError: the child failed; has its message and exit code.
+        EngineDiedError: it gave no answer.
     """
     program = [sys.executable, "-P", "-W", "ignore", "-m", "darts_engine.programs.bilevel"]
     done = subprocess.run(
@@ -37,7 +37,7 @@ def walk(xi: float, steps: int) -> ToyDescent:
 
 
 def text(found: ToyDescent) -> str:
-    """The end of the path, and the limit that theory gives."""
+    """Where it went, and where it cannot but go."""
     alpha, weight = found.path[-1]
     rest = 2 / (1 + 2 * found.xi)
     return (
@@ -50,15 +50,15 @@ def text(found: ToyDescent) -> str:
 
 
 def as_json(found: ToyDescent) -> str:
-    """The path for programs."""
+    """For programs."""
     return json.dumps({"xi": found.xi, "path": found.path})
 
 
 def export(found: ToyDescent, first_order: ToyDescent, file: Path) -> Path:
-    """Draw the figure in the format of the file's ending.
+    """Draw the figure; the file's ending says as what.
 
     Raises:
-        ConfigError: the ending is no picture format.
+        ConfigError: it says nothing that can be drawn.
         RenderError: matplotlib is missing.
         RunError: the file cannot be written.
     """

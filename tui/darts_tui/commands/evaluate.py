@@ -1,4 +1,4 @@
-"""`darts-tui evaluate`: a network on the test images, as text, tables and pictures."""
+"""`darts-tui evaluate`: a network on the test images, told, tabulated and drawn."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -16,12 +16,12 @@ from darts_tui.console.safe_text import clean
 from darts_tui.launch.child_program import ask
 
 SHOWN_CLASSES = 20
-# Files about a network without a run are written into the current folder.
+# Whose files are written where there is no run to keep them.
 HERE = Path()
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What to evaluate: a run (None for weights from elsewhere) and its config."""
+    """What is to be evaluated: a run (None for weights from elsewhere) and the config it is by."""
 
     folder: RunFolder | None
     config: Config
@@ -30,7 +30,7 @@ class Subject(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Name for titles and files."""
+        """What to call it."""
         if self.weights is not None:
             return self.weights.stem
         assert self.folder is not None
@@ -40,17 +40,17 @@ class Subject(msgspec.Struct, frozen=True):
 def subject(
     run: str | None, runs: Path, weights: Path | None, checkpoint: str, given: dict[str, Any]
 ) -> Subject:
-    """What the arguments of the command line stand for.
+    """What the command line means.
 
     Args:
-        run: name or path; None is the newest, unless there are weights.
+        run: as the user calls it; None is the newest, unless there are weights.
         runs: the folder of runs.
         weights: a file in the official layout.
         checkpoint: "best" or "last".
         given: settings, by dotted key, on top of the run's.
 
     Raises:
-        ConfigError: a setting cannot be combined with the others.
+        ConfigError: settings that make no sense here.
         RunError: the run or its genotype cannot be found or read.
     """
     if run is None and weights is not None:
@@ -83,7 +83,7 @@ def picture_formats(text: str) -> list[str]:
     """The picture formats in a list with commas.
 
     Raises:
-        ConfigError: a format is unknown.
+        ConfigError: there is no such format.
     """
     from darts_tui.export.render import FORMATS
 
@@ -95,10 +95,10 @@ def picture_formats(text: str) -> list[str]:
 
 
 def evaluate(chosen: Subject) -> Evaluation:
-    """Evaluate in a child process of the engine.
+    """Ask the engine.
 
     Raises:
-        EngineDiedError: the child failed; has its message and exit code.
+        EngineDiedError: it could not; carries its words and exit code.
     """
     arguments: list[str | Path] = ["--checkpoint", chosen.checkpoint]
     if chosen.folder is not None:
@@ -112,7 +112,7 @@ def evaluate(chosen: Subject) -> Evaluation:
 def write(
     chosen: Subject, found: Evaluation, formats: Collection[str], out: Path | None
 ) -> tuple[list[Path], list[str]]:
-    """Write the confusion matrix as pictures and a table. Returns: the files, and messages.
+    """The confusion matrix as pictures and a table; the files, and messages about them.
 
     Raises:
         RunError: the folder cannot be written, or a format is unknown.
@@ -137,7 +137,7 @@ def write(
 
 
 def text(chosen: Subject, found: Evaluation) -> str:
-    """The evaluation for people."""
+    """For people."""
     after = f", after epoch {found.epoch}" if found.epoch is not None else ""
     lines = [
         f"{clean(chosen.name)}: {clean(found.source)}{after}",
@@ -175,7 +175,7 @@ def _figure(value: float | None, form: str) -> str:
 
 
 def as_plain(found: Evaluation, files: list[Path]) -> dict[str, Any]:
-    """The evaluation for programs; the confusion matrix is in the CSV file."""
+    """For programs; the confusion matrix is in the CSV file."""
     plain: dict[str, Any] = msgspec.to_builtins(found)
     del plain["confusion"]
     return plain | {"files": [str(file) for file in files]}

@@ -16,19 +16,19 @@ FORMATS = ("state-dict", "torchscript", "torch-export", "onnx")
 def export(
     folder: RunFolder, formats: list[str], *, checkpoint: str, out: Path | None
 ) -> list[Path]:
-    """Export the network in a child process of the engine.
+    """Ask the engine to write the network.
 
     Args:
         folder: of a training.
         formats: names in `FORMATS`.
         checkpoint: best or last.
-        out: folder; None is the run's exports folder.
+        out: where to; None is the run's exports folder.
 
     Returns:
         The files.
 
     Raises:
-        RunError: a format is unknown, there is no network, or the files cannot be written.
+        RunError: an unknown format, no network, or no place for the files.
     """
     for name in formats:
         if name not in FORMATS:

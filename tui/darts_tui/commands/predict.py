@@ -1,4 +1,4 @@
-"""`darts-tui predict`: label pictures with a run's network."""
+"""`darts-tui predict`: what a run's network takes pictures for."""
 
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ BAR = 20
 def predict(
     folder: RunFolder, images: list[Path], *, checkpoint: str, top: int, given: dict[str, Any]
 ) -> list[Prediction]:
-    """Label images in a child process of the engine. Returns: one prediction per image.
+    """Ask the engine; the answers in the order of the images.
 
     Raises:
         RunError: the run has no network or no checkpoint.
     """
-    # On the CPU by default: a run that goes on needs its GPU.
+    # On the CPU unless asked otherwise: a run that goes on needs its GPU to itself.
     config = configs.override(folder.read_config(), {"engine.device": "cpu", **given})
     answer = ask(
         "predict",
@@ -41,7 +41,7 @@ def predict(
 
 
 def report(images: list[Path], found: list[Prediction], *, as_json: bool) -> int:
-    """Print labels on stdout and broken images on stderr. Returns: the exit code."""
+    """Print what was found, name the broken images, and give the exit code."""
     if as_json:
         print_json([_plain(image, one) for image, one in zip(images, found, strict=True)])
     for image, one in zip(images, found, strict=True):

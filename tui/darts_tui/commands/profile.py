@@ -1,4 +1,4 @@
-"""`darts-tui profile`: profile a search step in a child process of the engine."""
+"""Profiling a search step: the engine's profiler runs as a child, for this floor knows no torch."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ TRACE = "darts-profile.json.gz"
 
 ENVIRONMENT = {
     "PYTHONUTF8": "1",
-    # As in a run. The two below keep the profiler's messages off stderr.
+    # As in a run; the others keep the profiler's chatter off stderr.
     "OMP_WAIT_POLICY": "PASSIVE",
     "KINETO_LOG_LEVEL": "5",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
@@ -30,14 +30,14 @@ def profile(chosen: SearchConfig, steps: int, out: Path, *, as_json: bool) -> tu
     Args:
         chosen: the search.
         steps: how many to take the mean of.
-        out: folder for the Chrome trace of the last step; made if it is missing.
-        as_json: return JSON instead of a table.
+        out: folder for the Chrome trace of the last step; made if it is not there.
+        as_json: whether programs will read it.
 
     Returns:
         The table, or JSON text, and the trace's path.
 
     Raises:
-        RunError: the trace cannot be written, or the child failed; has its exit code.
+        RunError: the trace cannot be written, or the search not be run; carries its exit code.
     """
     trace = out / TRACE
     was_there = trace.exists()
@@ -64,7 +64,7 @@ def profile(chosen: SearchConfig, steps: int, out: Path, *, as_json: bool) -> tu
 
 
 def _make_writable(trace: Path) -> None:
-    """Raise before the work, not after it, if the trace cannot be written."""
+    """Find out before the work, not after it, that there is no place for the trace."""
     try:
         trace.parent.mkdir(parents=True, exist_ok=True)
         trace.open("ab").close()

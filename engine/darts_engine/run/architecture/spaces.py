@@ -144,10 +144,10 @@ SPECS: dict[str, SpaceSpec] = {
 
 
 def with_nodes(plain: dict[str, Any]) -> dict[str, Any]:
-    """Add the space's number of nodes to a search's nested settings, unless one is set.
+    """A search's nested settings with its space's own number of nodes, unless one is set.
 
     Args:
-        plain: the settings that were given, without defaults.
+        plain: what was asked so far, and nothing that is only a default.
     """
     space = plain.get("space")
     if not isinstance(space, dict) or "nodes" in space:
@@ -159,7 +159,7 @@ def with_nodes(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def nodes_with(changes: dict[str, Any], before: str) -> dict[str, Any]:
-    """Add the number of nodes to changes by dotted key, if they change the space."""
+    """Changed settings, dotted, with the number of nodes of another space if that is among them."""
     name = changes.get("space.space", before)
     if name == before or name not in SPECS:
         return changes

@@ -1,7 +1,7 @@
-"""Tables of the spaces and data sets: name -> where its code is, and one line about it.
+"""What there is to choose from: name -> where its code is, and one line about it.
 
-The tables are listed without importing torch; the engine imports an entry only when it is chosen.
-To add a space or data set, write its file and a line here. Methods are in `methods.py`.
+Greppable, and listed without importing torch: the engine resolves an entry only when it is chosen.
+Adding a space or data set is its file and a line here. Methods are in `methods.py`.
 """
 
 import difflib
@@ -75,15 +75,10 @@ DATASETS = {
 
 
 def entry(kind: str, table: dict[str, Entry], name: str) -> Entry:
-    """The entry of a name, without importing anything.
-
-    Args:
-        kind: what the table lists, for messages.
-        table: `SPACES` or `DATASETS`.
-        name: of the entry.
+    """What `table` has under `name`; `kind` is the word for it in messages. Imports nothing.
 
     Raises:
-        NotFoundError: the table has no such name. The hint has the most similar one.
+        NotFoundError: the table has no such name; the nearest is named.
     """
     if name not in table:
         near = difflib.get_close_matches(name, table, 1)
@@ -93,7 +88,7 @@ def entry(kind: str, table: dict[str, Entry], name: str) -> Entry:
 
 
 def resolve(kind: str, table: dict[str, Entry], name: str) -> Any:
-    """Import the object of a name in `table`.
+    """The object that `name` stands for in `table`.
 
     Raises:
         NotFoundError: as `entry`.
