@@ -45,8 +45,9 @@ class SpaceSpec(NamedTuple):
         channels: C of the first cell, as published.
         layers: cells of the supernet, as published.
         inputs: of a cell.
-        has_free_nodes: whether `--nodes` may be another number.
-        parents: number of parents of each node, the output last, if nodes choose them; else empty.
+        has_free_nodes: whether another number of nodes may be asked for.
+        parents: how many states each node keeps, the output last, where nodes choose them; else
+            empty.
     """
 
     paper: str
