@@ -7,7 +7,6 @@ up (a pause, a full disk) happens in these two, never inside a step.
 import contextlib
 import shutil
 import time
-from typing import Any
 
 from darts_engine.compute.parallel import KEEP_ALIVE_S, Decision, World
 from darts_engine.run import commands, events
@@ -239,7 +238,7 @@ class Session:
 
     def _pause(self, task: Stateful, position: Position, reason: str) -> None:
         """Wait for the command to go on; other commands are executed meanwhile."""
-        self.emit(_at(events.RunPaused, position, reason=reason))
+        self.emit(position.stamp(events.RunPaused, reason=reason))
         self.log.sync()
         announced = time.monotonic()
         while True:
@@ -251,7 +250,7 @@ class Session:
             self._check_folder()
             while (command := self._inbox.take()) is not None:
                 if self._execute(command, task, position, paused=True):
-                    self.emit(_at(events.RunContinued, position))
+                    self.emit(position.stamp(events.RunContinued))
                     if self._stop_after_epoch is not None:
                         self.emit(events.RunStopping(reason="after this epoch"))
                     return
@@ -287,20 +286,18 @@ class Session:
                 # The log is on the same full disk: repeat the event until it is written.
                 why = self._why_unsaved(error)
                 is_reported = is_reported or self.log.append(
-                    _at(events.RunPaused, position, reason=why)
+                    position.stamp(events.RunPaused, reason=why)
                 )
                 has_waited = True
                 self._wait_for_room(why)
         if has_waited:
-            self.emit(_at(events.RunContinued, position))
+            self.emit(position.stamp(events.RunContinued))
         self._saved_at = time.monotonic()
         self.emit(
-            events.CheckpointSaved(
+            position.stamp(
+                events.CheckpointSaved,
                 path=str(saved.path.relative_to(self.folder.path)),
                 reason=reason,
-                epoch=position.epoch,
-                step=position.step,
-                global_step=position.global_step,
                 size_bytes=saved.size_bytes,
                 seconds=round(saved.seconds, 3),
             )
@@ -354,9 +351,3 @@ def _refusal(command: commands.AnyCommand, task: Stateful, *, paused: bool) -> s
     if isinstance(command, commands.Resume) and not paused:
         return "the run is not paused"
     return ""
-
-
-def _at(kind: type[Any], position: Position, **fields: Any) -> Any:
-    return kind(
-        epoch=position.epoch, step=position.step, global_step=position.global_step, **fields
-    )
