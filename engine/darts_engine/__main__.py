@@ -1,9 +1,9 @@
-"""`python -m darts_engine RUN_DIR [--nproc N]`: the engine process, or all N of them.
+"""`python -m darts_engine RUN_DIR [--nproc N]`: the engine process of a run, or N of them.
 
-It takes the run's lock before anything slow, so that a second engine is refused at once and
-watchers see it start; torch is imported after that. Every fault a user can cause ends as a
-`RunFailed` event of three lines and an exit status of `ExitCode`; the traceback of any other goes
-to engine.log.
+The run's lock is taken before anything slow, so that a second engine is refused at once and
+watchers see the engine start; torch is imported after that. Every fault that a user can cause ends
+as a `RunFailed` event of three lines and an exit status of `ExitCode`. The traceback of any other
+fault goes to engine.log.
 """
 
 import contextlib
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the engine on the folder that the first argument names; its exit status."""
+    """Run the engine on the folder that the first argument names. Returns: the exit status."""
     faulthandler.enable()
     try:
-        folder, nproc = _understand(arguments)
+        folder, nproc = _parse(arguments)
         place = Place.of_environment()
     except ValueError:
         print("usage: python -m darts_engine RUN_DIR [--nproc N]", file=sys.stderr)
@@ -57,8 +57,8 @@ def main(arguments: list[str]) -> int:
         signals = Signals()
         signals.install()
         log = EventLog(folder.events, folder.torn_events)
-        # From here on commands count; those before were meant for an earlier engine. Only then does
-        # the record name this process, which is what launchers wait for.
+        # From here on commands count; those before were meant for an earlier engine. After that the
+        # record names this process, which launchers wait for.
         inbox = Inbox(folder, log.append)
         folder.write_engine()
     except (RunError, OSError) as fault:
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
         log.append(events.RunFailed(message=str(error), exit_code=error.exit_code))
         _print(str(error))
         return error.exit_code
-    except Exception as error:  # noqa: BLE001  the process's last line of defence
+    except Exception as error:  # noqa: BLE001  every other fault ends here
         code = ExitCode.OUT_OF_MEMORY if _is_out_of_memory(error) else ExitCode.FAILED
         log.append(events.RunFailed(message=_explain(error, folder), exit_code=code))
         _print(traceback.format_exc())
@@ -82,8 +82,8 @@ def main(arguments: list[str]) -> int:
         os.close(lock)
 
 
-def _understand(arguments: list[str]) -> tuple[RunFolder, int]:
-    """The run, and how many processes share it; ValueError where there is no sense in it."""
+def _parse(arguments: list[str]) -> tuple[RunFolder, int]:
+    """The run, and how many processes share it; ValueError for a wrong usage."""
     path, *rest = arguments
     nproc = 1
     if rest:
@@ -95,7 +95,7 @@ def _understand(arguments: list[str]) -> tuple[RunFolder, int]:
 
 
 def _follow(folder: RunFolder, place: Place) -> int:
-    """Be a rank above 0: no lock, no log, no commands. What goes wrong is told on stderr."""
+    """Run a rank above 0: no lock, no log, no commands. Faults are printed on stderr."""
     end_with_rank_0(place)
     try:
         config = folder.read_config()
@@ -122,9 +122,9 @@ def _set_environment(config: Config) -> None:
 def _run(folder: RunFolder, log: EventLog, signals: Signals, inbox: Inbox, place: Place) -> int:
     config = folder.read_config()
     _set_environment(config)
-    # Before torch, whose import from a cold disk would otherwise pass for a stalled engine.
-    heart = Heartbeat(folder)
-    heart.start()
+    # Before torch, whose import from a cold disk would otherwise look like a stalled engine.
+    heartbeat = Heartbeat(folder)
+    heartbeat.start()
     try:
         from darts_engine.runner.session import Session
 
@@ -137,13 +137,13 @@ def _run(folder: RunFolder, log: EventLog, signals: Signals, inbox: Inbox, place
             keep=kept.keep,
             checkpoint_seconds=kept.checkpoint_seconds,
         )
-        return _work(config, session, heart, place)
+        return _work(config, session, heartbeat, place)
     finally:
-        heart.stop()
+        heartbeat.stop()
 
 
-def _work(config: Config, session: "Session | Follower", heart: Heartbeat, place: Place) -> int:
-    """Build the task, bring it to where it was, and run it to its end or a stop."""
+def _work(config: Config, session: "Session | Follower", heartbeat: Heartbeat, place: Place) -> int:
+    """Build the task, restore it, and run it to its end or a stop."""
     from darts_engine.compute import device as devices
     from darts_engine.compute import parallel
     from darts_engine.compute.compiling import compile_forward
@@ -151,11 +151,11 @@ def _work(config: Config, session: "Session | Follower", heart: Heartbeat, place
     from darts_engine.runner.loop import Loop
     from darts_engine.runner.session import Stopped
 
-    session.tell_of_repairs()
+    session.report_repairs()
     device = devices.choose(config.engine, place)
     if device.type == "cuda":
-        heart.gpu_index = device.index or 0
-    # Rank 0 first, so that a data set is fetched once; what comes after is done by all together.
+        heartbeat.gpu_index = device.index or 0
+    # Rank 0 first, so that a data set is downloaded once. The other ranks wait in `join`.
     try:
         dataset = None if place.rank else _load(config, session)
         tables = None if place.rank else _tables(config, session)
@@ -167,9 +167,9 @@ def _work(config: Config, session: "Session | Follower", heart: Heartbeat, place
     if config.engine.memory_check:
         weights.refuse_what_cannot_fit(config, dataset.image_shape, len(dataset.classes), device)
     task = _build(config, dataset, device, tables)
-    memory = _memory_of_a_step(task, config, device, session)
+    memory = _step_memory(task, config, device, session)
     if config.engine.compile:
-        compile_forward(task.network, lambda why: session.note(why, "warning"))
+        compile_forward(task.network, lambda message: session.note(message, "warning"))
     session.identity = task.identity()
     session.environment = devices.environment(device, config.engine, place)
     position = session.restore(task)
@@ -192,7 +192,7 @@ def _work(config: Config, session: "Session | Follower", heart: Heartbeat, place
             **task.describe(),
         )
     )
-    loop = Loop(task, session, heart, every=config.checkpoint.checkpoint_every)
+    loop = Loop(task, session, heartbeat, every=config.checkpoint.checkpoint_every)
     try:
         loop.run(position)
     except Stopped as stop:
@@ -235,22 +235,22 @@ def _build(
     return search
 
 
-def _memory_of_a_step(
+def _step_memory(
     task: "Search | Train",
     config: Config,
     device: "torch.device",
     session: "Session | Follower",
 ) -> int | None:
-    """Bytes that a step is expected to need; None, with a note, where there is no telling.
+    """Bytes that a step is expected to need; None, and a warning, if that cannot be estimated.
 
     Raises:
-        TooLargeError: there is not as much.
+        TooLargeError: there is less memory than that.
     """
     from darts_engine.memory import footprint
 
     try:
         found = task.footprint()
-    except Exception as error:  # noqa: BLE001  no estimate is a reason to stop a run
+    except Exception as error:  # noqa: BLE001  a failed estimate must not stop a run
         session.note(f"no estimate of memory: {type(error).__name__}: {error}", "warning")
         return None
     ranks = session.world.size
@@ -286,7 +286,7 @@ def _cannot_start(error: OSError, folder: RunFolder) -> RunError:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    # By name, because torch itself may be what could not be imported.
+    # By name, because importing torch may be what failed.
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
@@ -306,7 +306,7 @@ def _explain(error: Exception, folder: RunFolder) -> str:
 def _leave(code: int) -> None:
     distributed = sys.modules.get("torch.distributed")
     if distributed and distributed.is_available() and distributed.is_initialized():
-        # Taking a world apart can wait for a rank that is no more.
+        # Destroying the process group can wait for a rank that is gone.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -103,7 +103,8 @@ def test_a_run_on_a_full_disk_waits_for_room_and_ends_as_if_nothing_had_been(
     until(lambda: state_of(run).phase in ("paused", "finished"))
     state = state_of(run)
     assert state.phase == "paused"
-    assert "disk full: no room for a checkpoint of" in state.pause_reason
+    paused = of_type(events_in(run), events.RunPaused)[-1]
+    assert "disk full: no room for a checkpoint of" in paused.reason
     beat = run.engine.stat().st_mtime_ns
     until(lambda: run.engine.stat().st_mtime_ns > beat)
     assert state_of(run).phase == "paused"

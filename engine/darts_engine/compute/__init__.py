@@ -1,1 +1,1 @@
-"""Devices, processes, random streams and what torch can be asked for on them."""
+"""Devices, ranks, random streams, compilation and activation checkpointing."""

@@ -1,9 +1,8 @@
-"""Activation checkpointing: keep a module's inputs, and compute its inside again when needed.
+"""Activation checkpointing: keep only a module's inputs, and compute its inside again later.
 
 Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016, arXiv 1604.06174. The second
-computation must be the first one over again. So it sees the weights as frozen as they were then,
-and what it would add to the running statistics of batch norms is thrown away: they have taken the
-batch in already.
+computation must repeat the first. So `requires_grad` of the weights is as it was then, and the
+running statistics of batch norms are left alone: they already include the batch.
 """
 
 from contextlib import nullcontext
@@ -14,20 +13,20 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recomputed(module: nn.Module, *inputs: object) -> Tensor:
-    """`module(*inputs)`, keeping nothing of it for the backward pass but the inputs."""
-    # There are no random numbers in a cell: the config refuses methods that draw some.
+    """`module(*inputs)`; only the inputs are kept for the backward pass."""
+    # A cell draws no random numbers: the config refuses methods that do.
     out: Tensor = checkpoint(
         module,
         *inputs,
         use_reentrant=False,
-        context_fn=lambda: (nullcontext(), _AsItWas(module)),
+        context_fn=lambda: (nullcontext(), _FirstPass(module)),
         preserve_rng_state=False,
     )
     return out
 
 
-class _AsItWas:
-    """The context of a second computation, made before the first, whose state it remembers."""
+class _FirstPass:
+    """Context of the second computation. It is made before the first, whose state it restores."""
 
     def __init__(self, module: nn.Module) -> None:
         self._weights = list(module.parameters())
@@ -51,7 +50,7 @@ class _AsItWas:
             norm._buffers = buffers
 
     def _exchange(self) -> None:
-        """What was remembered, for what is now."""
+        """Swap the remembered state with the present one."""
         for index, weight in enumerate(self._weights):
             now = weight.requires_grad
             weight.requires_grad_(self._learned[index])

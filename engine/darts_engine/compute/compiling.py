@@ -1,4 +1,4 @@
-"""torch.compile for a network, in place, and back to the ordinary forward if it cannot be done."""
+"""Compiles a network in place with torch.compile; if that fails, the plain forward stays."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +11,11 @@ def compile_forward(network: nn.Module, warn: Callable[[str], None], backend: An
     """Compile a network's forward pass; the names in its `state_dict` stay as they are.
 
     Compilation happens at the first call, and again for every other size of batch. If it fails
-    there, `warn` is told why, and the network computes as ever from then on.
+    there, `warn` is called with the reason, and the plain forward pass is used from then on.
 
     Args:
         network: changed in place.
-        warn: takes one line for people.
+        warn: writes one line for people.
         backend: of torch.compile; None for its default.
     """
     plain = network.forward
@@ -31,15 +31,15 @@ def compile_forward(network: nn.Module, warn: Callable[[str], None], backend: An
             if compiled is plain:
                 raise
             compiled = plain
-            told = " ".join(str(error).split("\n", 2)[:2])[:300]
-            warn(f"not compiled, because {type(error).__name__}: {told}")
+            reason = " ".join(str(error).split("\n", 2)[:2])[:300]
+            warn(f"not compiled, because {type(error).__name__}: {reason}")
             return plain(*inputs, **named)
 
     network.forward = forward
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """What the compiler raises about itself; other faults are the network's own."""
+    """The errors of the compiler itself; all others are the network's."""
     from torch._dynamo.exc import TorchDynamoException
 
     return (TorchDynamoException,)

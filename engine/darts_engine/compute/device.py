@@ -1,4 +1,4 @@
-"""Where the run computes, and how exactly: the only place that knows kinds of devices."""
+"""Chooses and sets up the device of a run: the only file that tells kinds of devices apart."""
 
 import platform
 from contextlib import AbstractContextManager, nullcontext
@@ -13,10 +13,10 @@ from darts_engine.run.threads import num_threads
 
 
 def choose(engine: EngineSection, place: Place = ALONE) -> torch.device:
-    """The device that a config asks for, set up; of several processes each gets its own GPU.
+    """The device of a config, set up. Each of several processes gets its own GPU.
 
     Raises:
-        ConfigError: there is no such device here.
+        ConfigError: this machine has no such device. Choose another with --device.
     """
     name = engine.device
     if name == "auto":
@@ -47,14 +47,14 @@ def choose(engine: EngineSection, place: Place = ALONE) -> torch.device:
 
 
 def autocast(device: torch.device, engine: EngineSection) -> AbstractContextManager[object]:
-    """bfloat16 for the network when asked for, else nothing; `meta` knows no autocast."""
+    """bfloat16 for the network with `amp`, else no change. The device `meta` has no autocast."""
     if not engine.amp or device.type == "meta":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def place(network: nn.Module, device: torch.device, *, channels_last: bool = True) -> None:
-    """Bring a network to the device, its convolutions channels-last (1.7x faster on the CPU)."""
+    """Move a network to the device, its convolutions channels-last (1.7x faster on the CPU)."""
     network.to(device)
     if not channels_last:
         return
@@ -64,9 +64,9 @@ def place(network: nn.Module, device: torch.device, *, channels_last: bool = Tru
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """A small tensor of the CPU on the device, without waiting for what the device is doing.
+    """Copy a small tensor from the CPU to the device, without waiting for the device.
 
-    From ordinary memory a copy to a GPU first waits for all work in its queue, in every step.
+    From pageable memory a copy to a GPU first waits for all work in its queue.
     """
     if device.type != "cuda":
         return tensor.to(device)

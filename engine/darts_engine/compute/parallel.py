@@ -1,9 +1,9 @@
-"""Several processes that compute as one: shares of a batch, sums over ranks, and rank 0's word.
+"""Several processes that compute as one: shares of a batch, sums over ranks, rank 0's decisions.
 
 Each rank takes every N-th image of a step's batch and scales its mean loss by its share of the
 batch, so that the sum of all ranks' gradients is the whole batch's. Everything that moves weights
-or alphas is such a sum and therefore the same on every rank, bit for bit. Whatever one process
-decides by its clock or its commands, rank 0 decides for all and tells between two steps.
+or alphas is such a sum and therefore the same on every rank, bit for bit. What depends on a clock
+or on commands, rank 0 decides for all and announces between two steps.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,20 +20,20 @@ from torch import distributed as dist
 from darts_engine.compute.ranks import Place
 from darts_engine.run.errors import ConfigError, RunError
 
-# A rank that died is noticed at once, because its connections close. This is for one that hangs.
+# For a rank that hangs. One that died is noticed at once, because its connections close.
 PATIENCE = timedelta(minutes=30)
-# How often waiting ranks hear from rank 0 in a pause, which may be longer than their patience.
+# How often rank 0 announces WAIT during a pause, which may be longer than `PATIENCE`.
 KEEP_ALIVE_S = 5.0
-# Images a rank's batch norms need to be worth their name.
+# Fewest images per rank that batch norm can take statistics of.
 LEAST = 2
 
 
 class RankLostError(RunError):
-    """Another process of the run died, or does not answer."""
+    """Another process of the run died or hangs. Resume the run."""
 
 
 class Decision(IntEnum):
-    """What rank 0 tells the others to do next between two steps."""
+    """What all ranks do next between two steps."""
 
     GO = 0
     WAIT = 1
@@ -47,10 +47,11 @@ class Shard(NamedTuple):
     """A rank's part of a batch.
 
     Args:
-        mine: picks its images out of the whole batch.
-        share: what its mean loss counts for in the batch's.
-        counts: whether this rank adds these images to the figures, which one of their holders does.
-        whole: images of the whole batch; None where this is all of it.
+        mine: selects its images out of the whole batch.
+        share: factor of its mean loss in that of the whole batch.
+        counts: whether this rank adds these images to loss and accuracy. Where every rank has the
+            whole batch, only rank 0 does.
+        whole: images of the whole batch; None if this part is the whole batch.
     """
 
     mine: slice = slice(None)
@@ -59,7 +60,7 @@ class Shard(NamedTuple):
     whole: int | None = None
 
     def of(self, loss: Tensor) -> Tensor:
-        """The part of a mean loss in the whole batch's; the sum over ranks is the whole."""
+        """A mean loss times `share`; the sum over ranks is the mean loss of the whole batch."""
         return loss if self.share == 1 else loss * self.share
 
     def mask(self, like: Tensor, keep: float, draws: torch.Generator | None) -> Tensor:
@@ -83,7 +84,7 @@ WHOLE = Shard()
 
 @dataclass(frozen=True)
 class World:
-    """All processes of a run, as rank `rank` of `size` sees them. Alone, everything is free."""
+    """The processes of a run: this one is `rank` of `size`. With size 1 nothing is sent."""
 
     rank: int = 0
     size: int = 1
@@ -91,7 +92,7 @@ class World:
     def shard(self, count: int, least: int = LEAST) -> Shard:
         """This rank's part of a batch of `count` images.
 
-        Every N-th image; a batch that leaves a rank fewer than `least` is every rank's whole.
+        Every N-th image. If a rank had fewer than `least`, every rank takes the whole batch.
         """
         if self.size == 1:
             return WHOLE
@@ -109,12 +110,12 @@ class World:
         """
         if self.size == 1:
             return
-        alike: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+        groups: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
         for tensor in tensors:
-            alike.setdefault((tensor.dtype, tensor.device), []).append(tensor)
-        for group in alike.values():
+            groups.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+        for group in groups.values():
             flat = torch.cat([tensor.reshape(-1) for tensor in group])
-            with _told_plainly():
+            with _lost_ranks():
                 dist.all_reduce(flat)
             parts = flat.split([tensor.numel() for tensor in group])
             for tensor, part in zip(group, parts, strict=True):
@@ -132,28 +133,28 @@ class World:
             torch._foreach_div_(statistics, self.size)
 
     def of_rank_0(self, choice: bool) -> bool:
-        """What rank 0 chose. Every rank must ask."""
+        """Rank 0's choice. Every rank must call this."""
         return bool(self._from_rank_0([int(choice)])[0])
 
     def number_of_rank_0(self, number: float) -> float:
-        """What rank 0 found, to the last bit. Every rank must ask."""
+        """Rank 0's number, to the last bit. Every rank must call this."""
         return float.fromhex(self.text_of_rank_0(number.hex()))
 
-    def tell(self, decision: Decision, detail: int = 0) -> None:
-        """Rank 0's word to those that `hear`.
+    def announce(self, decision: Decision, detail: int = 0) -> None:
+        """Send rank 0's decision to the ranks that wait in `next_decision`.
 
         Raises:
             RankLostError: a rank is gone.
         """
         self._from_rank_0([decision, detail])
 
-    def hear(self) -> tuple[Decision, int]:
-        """Wait for rank 0's next word; its detail is an exit code with STOP."""
+    def next_decision(self) -> tuple[Decision, int]:
+        """Wait for rank 0's next decision; with STOP the second value is its exit code."""
         decision, detail = self._from_rank_0([0, 0])
         return Decision(decision), detail
 
     def text_of_rank_0(self, text: str = "") -> str:
-        """A text that rank 0 gives to all."""
+        """Rank 0's text. Every rank must call this."""
         content = text.encode()
         (length,) = self._from_rank_0([len(content)])
         padded = content.ljust(length, b"\0")[:length]
@@ -162,15 +163,15 @@ class World:
     def _from_rank_0(self, numbers: list[int]) -> list[int]:
         if self.size == 1:
             return numbers
-        # Always on the CPU, where it does not wait for what a GPU is doing.
-        word = torch.tensor(numbers, dtype=torch.int64)
-        with _told_plainly():
-            dist.broadcast(word, 0)
-        heard: list[int] = word.tolist()
-        return heard
+        # Always on the CPU, where it does not wait for the GPU.
+        sent = torch.tensor(numbers, dtype=torch.int64)
+        with _lost_ranks():
+            dist.broadcast(sent, 0)
+        received: list[int] = sent.tolist()
+        return received
 
     def leave(self) -> None:
-        """Part from the others when all are done."""
+        """Wait until all ranks are done, and disconnect."""
         if self.size > 1:
             with suppress(RuntimeError):
                 dist.barrier()
@@ -178,7 +179,7 @@ class World:
 
 
 def world() -> World:
-    """The world that this process has joined; torch knows it, so nobody has to be handed it."""
+    """The world that this process has joined, as torch knows it."""
     if dist.is_available() and dist.is_initialized():
         return World(dist.get_rank(), dist.get_world_size())
     return World()
@@ -187,17 +188,18 @@ def world() -> World:
 def join(
     place: Place, device: torch.device, batch_size: int, patience: timedelta = PATIENCE
 ) -> World:
-    """Meet the other processes: gloo between CPUs, NCCL between GPUs.
+    """Connect to the other processes: gloo between CPUs, NCCL between GPUs.
 
     Args:
-        place: this process's.
-        device: where it computes.
-        batch_size: images of a batch, which all share.
-        patience: how long to wait for a rank that does not answer.
+        place: of this process.
+        device: that this process computes on.
+        batch_size: images of a batch, over all ranks.
+        patience: how long to wait for a rank that hangs.
 
     Raises:
-        ConfigError: this torch, this kind of device or so small a batch does not do for it.
-        RankLostError: not all came.
+        ConfigError: this torch, device or batch size cannot be shared. Leave out --nproc, or use a
+            larger batch.
+        RankLostError: not all ranks connected.
     """
     if place.size == 1:
         return World()
@@ -215,7 +217,7 @@ def join(
     if device.type == "cuda":
         torch.cuda.set_device(device)
         backend = "cpu:gloo,cuda:nccl"
-    with _told_plainly():
+    with _lost_ranks():
         dist.init_process_group(
             backend,
             init_method=f"file://{place.meeting}" if place.meeting else "env://",
@@ -223,17 +225,18 @@ def join(
             world_size=place.size,
             timeout=patience,
         )
-        # The first sum connects everybody to everybody: who is not there is missed now.
+        # The first sum connects all ranks: a missing one is noticed now.
         dist.all_reduce(torch.zeros(1, device=device))
     return World(place.rank, place.size)
 
 
 @contextmanager
-def _told_plainly() -> Iterator[None]:
+def _lost_ranks() -> Iterator[None]:
+    """Raise errors of torch's connections as RankLostError."""
     try:
         yield
     except RuntimeError as error:
-        # Which rank it was is not known here: its own last words are in the engine's log.
+        # Which rank it was is not known here: its own message is in the engine's log.
         reason = (str(error).splitlines() or [""])[0]
         raise RankLostError(
             "another process of the run died or does not answer",

@@ -1,9 +1,9 @@
-"""A run of several processes: which of them this one is, and how the others are started.
+"""Starts the other processes of a run, and finds out which of them this one is.
 
 Rank 0 is the run's engine: it holds the lock, writes the log and reads the commands. The others
-compute along. `python -m darts_engine RUN --nproc N` starts them itself, and they meet through a
+only compute. `python -m darts_engine RUN --nproc N` starts them itself, and they meet through a
 file that only their user can open and over the loopback interface: no port is open to the network.
-Under torchrun, which opens one, the places come from its environment. Knows no torch.
+Under torchrun, which opens one, the places come from its environment. Imports no torch.
 """
 
 import os
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEETING = "DARTS_ENGINE_MEETING"
-# What decides a process's place, by torchrun's names.
+# Environment variables of a process's place, by torchrun's names.
 PLACE = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", MEETING)
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 GRACE_S = 10.0
@@ -27,14 +27,14 @@ WATCH_S = 1.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process stands among those of its run.
+    """Rank of a process among those of its run.
 
     Args:
-        rank: its number, from 0.
-        size: how many there are.
-        local_rank: its number on its machine.
-        local_size: how many there are on its machine.
-        meeting: the file they meet through; "" where torchrun's environment tells.
+        rank: from 0.
+        size: number of processes.
+        local_rank: rank on its machine.
+        local_size: number of processes on its machine.
+        meeting: file through which they connect; "" under torchrun.
     """
 
     rank: int = 0
@@ -45,10 +45,10 @@ class Place:
 
     @classmethod
     def of_environment(cls) -> "Place":
-        """The place that torchrun or rank 0 gave this process; alone if nobody did.
+        """The place in the environment variables of this process; `ALONE` without them.
 
         Raises:
-            ValueError: the environment holds no numbers.
+            ValueError: the variables are no numbers.
         """
         rank, size = (int(os.environ.get(name) or fallback) for name, fallback in _GLOBAL)
         local_rank = int(os.environ.get("LOCAL_RANK") or rank)
@@ -56,7 +56,7 @@ class Place:
         return cls(rank, size, local_rank, local_size, os.environ.get(MEETING, ""))
 
     def environment(self) -> dict[str, str]:
-        """What tells a new process that this is its place."""
+        """Environment variables for a process of this place."""
         numbers = (self.rank, self.size, self.local_rank, self.local_size)
         return dict(zip(PLACE, [*map(str, numbers), self.meeting], strict=True))
 
@@ -66,7 +66,7 @@ _GLOBAL = (("RANK", "0"), ("WORLD_SIZE", "1"))
 
 
 def end_with_rank_0(place: Place) -> None:
-    """End this process as soon as the one that started it is gone, whatever it waits for."""
+    """End this process as soon as the one that started it is gone."""
     if place.meeting:
         threading.Thread(target=_watch, args=(os.getppid(),), name="watch", daemon=True).start()
 
@@ -79,10 +79,9 @@ def _watch(parent: int) -> None:
 
 @contextmanager
 def spawn_ranks(run: Path, nproc: int) -> Iterator[Place]:
-    """Rank 0's place, while the other `nproc` - 1 processes of the run are there.
+    """Start the other `nproc` - 1 processes of the run; the context value is rank 0's place.
 
-    They write to the same stdout and stderr, and none is left when the context ends. With an
-    `nproc` of 1 nobody is started.
+    They write to the same stdout and stderr, and all have ended when the context ends.
     """
     if nproc == 1:
         yield Place.of_environment()
@@ -116,6 +115,6 @@ def _end(process: subprocess.Popen[bytes], grace_s: float) -> None:
     try:
         process.wait(grace_s)
     except subprocess.TimeoutExpired:
-        # It holds nothing on the disk, and may wait for a rank that is no more.
+        # It holds nothing on the disk, and may wait for a rank that is gone.
         process.kill()
         process.wait()

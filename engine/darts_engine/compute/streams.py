@@ -1,7 +1,7 @@
-"""Random numbers that need no memory: every draw comes from a stream with a name.
+"""Random numbers without a saved generator state: every draw comes from a named stream.
 
-A stream is named by (seed, purpose, epoch, step), so resuming at any step, or doing one again,
-draws the same numbers without anyone's generator state.
+A stream is named by (seed, purpose, epoch, step), so a run that is resumed at any step, or repeats
+one, draws the same numbers.
 """
 
 import hashlib

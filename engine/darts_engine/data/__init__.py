@@ -1,1 +1,1 @@
-"""Images: one file per source, batched augmentation, and an order that needs no memory."""
+"""Data sets: sources, files, batches, augmentation and streaming."""

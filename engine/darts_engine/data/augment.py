@@ -1,7 +1,7 @@
-"""Batched augmentation on tensors: crop, flip, normalise, cutout, all in a few calls per batch.
+"""Batched augmentation on tensors: crop, flip, normalise, cutout, in a few calls per batch.
 
-Every image gets its own draw; the draws come from a stream named by epoch and step, on the CPU, so
-they are the same on every device. Cutout (DeVries and Taylor, 2017, arXiv 1708.04552) zeroes a
+Every image has its own draw. The draws come from a stream named by epoch and step, on the CPU, so
+that they are the same on every device. Cutout (DeVries and Taylor, 2017, arXiv 1708.04552) zeroes a
 square after normalisation; its centre is uniform over the image, so it is clipped at the borders.
 """
 
@@ -18,10 +18,13 @@ from darts_engine.run.settings.config import DataSection
 
 
 class Draws(NamedTuple):
-    """What chance decides for a batch; one row an image, None for what is off.
+    """Random numbers for a batch, one row an image; None for what is off.
 
-    `mirrored` (B, 1) bool, `shift` (B, 2) rows and columns of the crop, `centre` (B, 2) of the
-    square that is cut out of those that `is_cut` (B,).
+    Attributes:
+        mirrored: (B, 1) bool.
+        shift: (B, 2), row and column of the crop.
+        centre: (B, 2), row and column of the cutout square.
+        is_cut: (B,) bool, which images have a cutout.
     """
 
     mirrored: Tensor | None
@@ -32,14 +35,14 @@ class Draws(NamedTuple):
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What is done to every image: level * `scale` (C,) + `offset` (C,), on the batches' device."""
+    """pixel * `scale` (C,) + `offset` (C,) for pixels in 0 .. 255, on the device of the batches."""
 
     scale: Tensor
     offset: Tensor
 
     @property
     def device(self) -> torch.device:
-        """Where batches are made."""
+        """The device of the batches."""
         return self.scale.device
 
     def plain(self, images: Tensor) -> Tensor:
@@ -48,14 +51,14 @@ class Normalisation:
 
 
 def normalisation(dataset: Dataset, device: torch.device) -> Normalisation:
-    """With the statistics of the training part."""
+    """The normalisation by the statistics of the training part."""
     mean, std = dataset.channel_statistics()
     return Normalisation((1 / (255 * std)).to(device), (-mean / std).to(device))
 
 
 @dataclass(frozen=True)
 class Augmentation(Normalisation):
-    """What is done to a batch of a part in memory; `crop_padding` and `cutout` are in pixels."""
+    """Augmentation of a part in memory; `crop_padding` and `cutout` are in pixels."""
 
     crop_padding: int
     flip: bool
@@ -64,13 +67,13 @@ class Augmentation(Normalisation):
 
     @classmethod
     def of(cls, data: DataSection, dataset: Dataset, device: torch.device) -> "Augmentation":
-        """The augmentation that a config asks for, with the statistics of the training part."""
+        """The augmentation of a config, with the statistics of the training part."""
         norm = normalisation(dataset, device)
         crop, flip = data.crop_padding, data.flip
         return cls(norm.scale, norm.offset, crop, flip, data.cutout, data.cutout_prob)
 
     def draw(self, part: Part, batch: int, draws: torch.Generator) -> Draws:
-        """What happens to each image of a batch."""
+        """Draw the random numbers of a batch."""
         height, width = part.images.shape[1:3]
         mirrored = shift = centre = is_cut = None
         if self.flip:

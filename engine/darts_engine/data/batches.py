@@ -1,8 +1,8 @@
-"""The batches of one part of a data set: for any epoch and step, without having made those before.
+"""The batches of one part of a data set, for any epoch and step.
 
-The order of the images and what augmentation draws are functions of seed, purpose, epoch and step,
-so a run can take up any step. A part that has to fetch its images is asked for the next batches
-ahead of time.
+The order of the images and the draws of augmentation are functions of seed, purpose, epoch and
+step, so a run can resume at any step. A streamed part starts to decode the next batches ahead of
+time.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ AnyAugmentation = Augmentation | StreamAugmentation
 
 
 def augmentation(data: DataSection, dataset: Dataset, device: torch.device) -> AnyAugmentation:
-    """What a config asks to be done to the images of a data set."""
+    """The augmentation of a config for the training part of a data set."""
     if isinstance(dataset.train, StreamedPart):
         return StreamAugmentation.of(data, dataset, device)
     return Augmentation.of(data, dataset, device)
@@ -36,16 +36,16 @@ class Batches:
 
     Args:
         part: the images.
-        augment: what is done to them; knows the device.
-        batch_size: images of a batch, of all ranks together; the last may have fewer.
+        augment: augments them; has the device.
+        batch_size: images of a batch, over all ranks; the last may have fewer.
         seed: of the run.
-        purpose: what the batches are for; names their streams.
+        purpose: part of the names of the random streams.
         world: the processes that share a batch; each gets its shard.
-        least: images that a rank needs of a batch to be given a shard of its own.
+        least: fewest images of a shard; if a rank had fewer, each takes the whole batch.
 
     Attributes:
-        order: which images a step has.
-        steps: batches of an epoch.
+        order: the images of each step.
+        steps: batches per epoch.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class Batches:
         return self._augment(self._part, indices, drawn), self._labels(indices)
 
     def _chosen(self, epoch: int, step: int) -> tuple[Tensor, Any]:
-        """This process's images of a step, and what is drawn for them."""
+        """This process's images of a step, and their draws."""
         indices = self.order.batch(epoch, step)
         stream = streams.generator(self._seed, f"augment {self._purpose}", epoch, step)
         drawn: Any = self._augment.draw(self._part, len(indices), stream)  # type: ignore[arg-type]
-        # Drawn for all first, so that the images do not depend on how many share them.
+        # Drawn for the whole batch, so that an image does not depend on the number of ranks.
         mine = self._shard(len(indices)).mine
         return indices[mine], type(drawn)(*(None if t is None else t[mine] for t in drawn))
 
@@ -89,7 +89,7 @@ class Batches:
         return self._part.labels[send(indices, self._part.labels.device)]
 
     def _streamed(self, part: StreamedPart, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """As `batch`; the next ones of the epoch are begun before this one is waited for."""
+        """As `batch`. Decoding of the next batches starts before this one is waited for."""
         augment = self._augment
         assert isinstance(augment, StreamAugmentation)
         places = [(epoch, later) for later in range(step, min(step + AHEAD, self.steps) + 1)]
@@ -102,16 +102,16 @@ class Batches:
         return augment.finish(images, drawn), self._labels(indices)
 
     def cut_out(self, prob: float) -> None:
-        """From now on cut a square out of an image with this probability, if one is cut at all."""
+        """Set the probability of cutout, if the config has cutout."""
         if isinstance(self._augment, Augmentation):
             self._augment = replace(self._augment, cutout_prob=prob)
 
     def images(self, epoch: int, step: int) -> int:
-        """How many images a step's batch has, on all ranks together."""
+        """Images in the batch of a step, over all ranks."""
         return len(self.order.batch(epoch, step))
 
     def shard(self, epoch: int, step: int) -> Shard:
-        """Which part of a step's batch is this process's."""
+        """This process's part of the batch of a step."""
         return self._shard(self.images(epoch, step))
 
     def _shard(self, count: int) -> Shard:

@@ -1,8 +1,8 @@
-"""What a data set is to the engine: uint8 images, labels, class names, and its parts.
+"""Data sets: uint8 images, labels, class names, and a training and a test part.
 
-Images are (N, H, W, C): batches are gathered in that layout and seen by the network as
+Images are (N, H, W, C): batches are gathered in that layout, and the network takes them as
 channels-last without a copy. A `Part` has them in memory; `streaming.StreamedPart` reads them from
-files batch by batch, and offers the same. The alpha half exists in a search only.
+files batch by batch. Only a search splits its training part into a weight half and an alpha half.
 """
 
 import difflib
@@ -23,13 +23,19 @@ from darts_engine.run.settings.config import DataSection
 
 TEST_EVERY = 5
 SAMPLE = 1000
-# Mean and standard deviation of each channel, of levels in 0 .. 1.
+# Mean and standard deviation of each channel, of pixels in 0 .. 1.
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a reader of a data set is asked: `rest` is what stands behind the colon."""
+    """What a reader of a data set is to read.
+
+    Attributes:
+        rest: the text after the colon of the data set's name, as in `folder:DIR`.
+        data: the settings.
+        watch: takes reports of progress.
+    """
 
     rest: str
     data: DataSection
@@ -37,7 +43,7 @@ class Request:
 
 
 class AnyPart(Protocol):
-    """Some of a data set, wherever its images are."""
+    """Some images of a data set, in memory or in files."""
 
     @property
     def labels(self) -> Tensor:
@@ -53,7 +59,7 @@ class AnyPart(Protocol):
         """The chosen images, in the chosen order."""
 
     def to(self, device: torch.device) -> Self:
-        """The same, as near to a device as there is room."""
+        """The same part on a device, as far as there is memory."""
 
     def pick(self, indices: Tensor, device: torch.device) -> Tensor:
         """The images of `indices` (B,), which are on the CPU: (B, H, W, C) uint8 on a device."""
@@ -64,7 +70,7 @@ P = TypeVar("P", bound=AnyPart)
 
 @dataclass(frozen=True)
 class Part:
-    """Some of a data set: `images` (N, H, W, C) uint8, `labels` (N,) int64."""
+    """Some images of a data set, in memory: `images` (N, H, W, C) uint8, `labels` (N,) int64."""
 
     images: Tensor
     labels: Tensor
@@ -83,7 +89,7 @@ class Part:
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
     def to(self, device: torch.device) -> Self:
-        """The same on a device; images that would fill half its free memory stay where they are."""
+        """The same on a device. Images that would fill half its free memory stay on the CPU."""
         images = self.images
         if device.type != "cuda" or images.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
             images = images.to(device)
@@ -100,7 +106,7 @@ class Part:
 class Dataset:
     """`train` and `test` parts and the names of the classes, which labels index.
 
-    `statistics` are those that the field normalises with; without them they are measured.
+    `statistics` are the published ones; if they are None, they are measured.
     """
 
     name: str
@@ -115,9 +121,9 @@ class Dataset:
         return self.train.image_shape
 
     def channel_statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of each channel, in 0 .. 1: published, or measured.
+        """Mean and standard deviation (C,) of pixels in 0 .. 1: published, or measured.
 
-        Measured are all training images in memory, or every n-th of a streamed part.
+        They are measured on all training images in memory, or on every n-th of a streamed part.
         """
         if self.statistics is not None:
             mean, std = (torch.tensor(values) for values in self.statistics)
@@ -132,7 +138,7 @@ class Dataset:
 
 
 def load(dataset: str, image_size: int = 0) -> Dataset:
-    """`read` with the data set's name and the images' edge length only."""
+    """`read` with a name and an image size only, pixels; 0 keeps the size."""
     return read(DataSection(dataset=dataset, image_size=image_size))
 
 
@@ -141,10 +147,10 @@ def read(data: DataSection, watch: Watch | None = None) -> Dataset:
 
     Args:
         data: the settings.
-        watch: is told of downloads.
+        watch: takes reports of downloads.
 
     Raises:
-        DataError: it cannot be had or read, or makes no sense as a classification problem.
+        DataError: it cannot be downloaded or read, or is no classification problem.
         NotFoundError: there is no such kind of data set.
         SpaceError: there is no room for it on the disk.
     """
@@ -190,7 +196,7 @@ def _resized(part: Part, size: int) -> Part:
 
 
 def ranks_in_class(labels: Tensor) -> Tensor:
-    """For each image, how many of its class stand before it."""
+    """(N,) for each image, how many images of its class come before it."""
     ranks = torch.empty_like(labels)
     for label in labels.unique():
         mine = labels == label
@@ -199,13 +205,13 @@ def ranks_in_class(labels: Tensor) -> Tensor:
 
 
 def split_off_test(part: P) -> tuple[P, P]:
-    """Training and test part of a set that has no test part: every fifth image of each class."""
+    """Split into training and test part; every fifth image of each class is for testing."""
     is_test = ranks_in_class(part.labels) % TEST_EVERY == TEST_EVERY - 1
     return part.take((~is_test).nonzero()[:, 0]), part.take(is_test.nonzero()[:, 0])
 
 
 def halves(part: P) -> tuple[P, P]:
-    """The half that weights learn from and the half that alpha learns from.
+    """Split into the half that weights learn from and the half that alpha learns from.
 
     DEVIATION: the official code cuts the training set in the middle, which is only fair when it is
     shuffled on disk. Images of each class go to the two halves in turn, so that folders sorted by
@@ -216,13 +222,13 @@ def halves(part: P) -> tuple[P, P]:
 
 
 def hold_out(dataset: Dataset, fraction: float, seed: int) -> Dataset:
-    """The data set with part of its training images in the place of its test part.
+    """Replace the test part by held-out training images.
 
     Args:
-        dataset: its own test part is let go of, so nobody can look at it.
-        fraction: of each class's training images, rounded; one stays at least, and of two or more
-            one is held out at least.
-        seed: of the draw; the same one holds out the same images.
+        dataset: its own test part is dropped, so that nothing can be chosen by it.
+        fraction: of each class's training images, rounded. At least one stays, and of two or more
+            at least one is held out.
+        seed: of the draw; the same seed holds out the same images.
     """
     labels = dataset.train.labels
     shuffled = torch.randperm(len(labels), generator=streams.generator(seed, "hold out"))
@@ -235,7 +241,7 @@ def hold_out(dataset: Dataset, fraction: float, seed: int) -> Dataset:
 
 
 def nearest(name: str, names: list[str]) -> str:
-    """A hint that names what was probably meant."""
+    """A hint with the most similar name, or with all names."""
     near = difflib.get_close_matches(name, names, 1)
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names[:8])}"
 
@@ -244,7 +250,7 @@ def existing(path: str, kind: str) -> Path:
     """The path of a setting like `npz:PATH`.
 
     Raises:
-        DataError: there is none; the nearest name beside it is told.
+        DataError: nothing is there. The hint has the most similar name in the folder.
     """
     if not path:
         raise DataError(f"{kind}: needs a path", remedy=f"write {kind}:PATH")

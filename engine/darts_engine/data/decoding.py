@@ -1,4 +1,4 @@
-"""Opens one image file, or says in one line what is wrong with it."""
+"""Decodes one image file."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from darts_engine.run.errors import DataError
 
 
 def open_image(path: str | Path) -> Image.Image:
-    """The decoded image, its levels 8 bits.
+    """The decoded image, with 8 bits per channel.
 
     Raises:
-        DataError: it cannot be read, is too large to be safe, or has levels of no known range.
+        DataError: it cannot be read, is too large to be safe, or has 32 bits per channel.
     """
     try:
         with Image.open(path) as image:
@@ -25,7 +25,7 @@ def open_image(path: str | Path) -> Image.Image:
 
 
 def _of_eight_bits(image: Image.Image) -> Image.Image:
-    """The image with 256 levels; Pillow's own conversion cuts 16 bits off at 255: all white."""
+    """Scale 16 bits to 8; Pillow's own conversion clips them at 255, which makes all white."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):

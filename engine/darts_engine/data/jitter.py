@@ -1,8 +1,8 @@
-"""Random changes of colour, each image's own and in its own order, on whole batches.
+"""Colour jitter on whole batches, with factors and an order for each image.
 
 Brightness, contrast and saturation mix an image with black, with its mean grey and with its own
-grey (Howard, 2013, arXiv 1312.5402); the hue is turned in the HSV hexcone. The order of the four is
-random for every image, as in torchvision's `ColorJitter`, which the official training uses.
+grey (Howard, 2013, arXiv 1312.5402); the hue is rotated in the HSV hexcone. The order of the four
+is random for every image, as in torchvision's `ColorJitter`, which the official training uses.
 """
 
 import torch
@@ -54,7 +54,7 @@ def _saturation(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def _hue(images: Tensor, factor: Tensor) -> Tensor:
-    """Through HSV and back: value and chroma stay, the hue turns by half of the factor."""
+    """Rotate the hue by half of the factor, in turns; value and chroma stay."""
     value, brightest = images.max(3, keepdim=True)
     chroma = value - images.min(3, keepdim=True).values
     red, green, blue = images.split(1, 3)
@@ -65,7 +65,7 @@ def _hue(images: Tensor, factor: Tensor) -> Tensor:
         torch.where(brightest == 1, (blue - red) / safe + 2, (red - green) / safe + 4),
     )
     hue = (sector + 3 * factor) % 6
-    # Each channel's distance around the circle from where it is brightest: red 0, green 2, blue 4.
+    # Distance around the circle from where each channel is brightest: red 0, green 2, blue 4.
     shifts = images.new_tensor([5.0, 3.0, 1.0])
     along = (hue + shifts) % 6
     return value - chroma * torch.minimum(along, 4 - along).clamp(0, 1)

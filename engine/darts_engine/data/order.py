@@ -1,6 +1,6 @@
-"""The order in which images are seen: a pure function of seed, purpose and epoch.
+"""The order of training images: a pure function of seed, purpose and epoch.
 
-Nothing remembers a position, so a run can take up any step without having done those before.
+No position is kept, so a run can resume at any step.
 """
 
 import torch
@@ -19,10 +19,10 @@ class Order:
     """The shuffled batches of one part of a data set.
 
     Args:
-        images: how many there are.
-        batch_size: how many a batch has; the last may have fewer.
+        images: number of images.
+        batch_size: images per batch; the last may have fewer.
         seed: of the run.
-        purpose: what the batches are for; names the stream.
+        purpose: part of the name of the random stream.
     """
 
     def __init__(self, images: int, batch_size: int, seed: int, purpose: str) -> None:
@@ -33,7 +33,7 @@ class Order:
     def batch(self, epoch: int, step: int) -> Tensor:
         """The indices of a step's images; epoch and step count from 1.
 
-        Steps past the end of the part begin it again, in the same order.
+        Steps after the last batch begin again with the first, in the same order.
         """
         if self._epoch != epoch:
             draws = streams.generator(self._seed, f"order {self._purpose}", epoch)

@@ -1,12 +1,12 @@
-"""Images that are read from files when they are needed: sets that no memory holds.
+"""Streams images from files, for data sets that are larger than the memory.
 
-What is done to an image is drawn for the whole batch before any file is read, so that it depends on
-seed, purpose, epoch and step only, and not on which thread is faster. Threads decode, because
-Pillow lets go of the interpreter while it does; they end with the engine.
+The random numbers of a batch are drawn before any file is read, so that they depend on seed,
+purpose, epoch and step only, and not on which thread is faster. Threads decode, because Pillow
+releases the interpreter's lock meanwhile; they end with the engine.
 
-Training images are cut out at random and brought to size as the official `train_imagenet.py` does
-(area 0.08 to 1, aspect 3/4 to 4/3, ten tries; Szegedy et al., 2015, arXiv 1409.4842), validation
-images are the middle of the image at a shorter side of 256/224 of the size.
+Training images are random crops, resized as the official `train_imagenet.py` does (area 0.08 to 1,
+aspect 3/4 to 4/3, ten tries; Szegedy et al., 2015, arXiv 1409.4842). Validation images are the
+centre crop of the image at a shorter side of 256/224 of the size.
 """
 
 import math
@@ -33,7 +33,7 @@ TRIES = 10
 AREA = (0.08, 1.0)
 ASPECT = (3 / 4, 4 / 3)
 MIDDLE = 224 / 256
-# Batches that are decoded while the network works on another.
+# Batches that are decoded while the network computes another.
 AHEAD = 2
 
 # Left, upper, right, lower, in pixels.
@@ -42,9 +42,9 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class StreamedPart:
-    """Some of a data set in files: `paths` and `labels` (N,) int64, at `size` pixels, in colour.
+    """Some images of a data set, in files: `paths` and `labels` (N,) int64.
 
-    `pool` decodes, and is shared by all parts of a set.
+    Images are decoded to RGB of `size` x `size` pixels by `pool`, which all parts of a set share.
     """
 
     paths: Sequence[str]
@@ -57,7 +57,7 @@ class StreamedPart:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image as the network sees it."""
+        """(C, H, W) of every decoded image."""
         return 3, self.size, self.size
 
     def take(self, indices: Tensor) -> Self:
@@ -70,11 +70,11 @@ class StreamedPart:
         return replace(self, labels=self.labels.to(device))
 
     def pick(self, indices: Tensor, device: torch.device) -> Tensor:
-        """The middles of the images `indices` (B,): (B, S, S, 3) uint8 on a device."""
+        """Centre crops of the images `indices` (B,): (B, S, S, 3) uint8 on a device."""
         return joined(self.start(indices, [middle] * len(indices)), device)
 
     def pick_all(self, batches: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:
-        """`pick` of one batch after another; the next ones are begun before one is waited for."""
+        """`pick` of one batch after another; decoding of the next ones starts ahead of time."""
         begun: deque[list[Future[np.ndarray]]] = deque()
         for indices in batches:
             begun.append(self.start(indices, [middle] * len(indices)))
@@ -86,7 +86,7 @@ class StreamedPart:
     def start(
         self, indices: Tensor, boxes: "Sequence[Callable[[int, int], Box]]"
     ) -> "list[Future[np.ndarray]]":
-        """Begin to decode images; each function says from width and height what to cut out."""
+        """Start to decode images; each function gives the crop box from width and height."""
         return [
             self.pool.submit(_decode, self.paths[i], box, self.size)
             for i, box in zip(indices.tolist(), boxes, strict=True)
@@ -94,16 +94,16 @@ class StreamedPart:
 
 
 def joined(images: "list[Future[np.ndarray]]", device: torch.device) -> Tensor:
-    """Decoded images as one batch (B, S, S, 3) uint8, when they are all there.
+    """Wait for decoded images. Returns: one batch (B, S, S, 3) uint8.
 
     Raises:
-        DataError: an image cannot be read; its file is named.
+        DataError: an image cannot be read; names its file.
     """
     return send(torch.from_numpy(np.stack([image.result() for image in images])), device)
 
 
 def decoders(workers: int) -> ThreadPoolExecutor:
-    """Threads that decode: as many as asked for, or (0) as torch computes with and one more."""
+    """A pool of decoding threads; 0 workers means one more than torch's threads."""
     return ThreadPoolExecutor(workers or num_threads(0) + 1, thread_name_prefix="decode")
 
 
@@ -114,18 +114,20 @@ def _decode(path: str, box: "Callable[[int, int], Box]", size: int) -> np.ndarra
 
 
 def middle(width: int, height: int) -> Box:
-    """The middle square, as a resize of the shorter side to 256/224 and a crop would leave it."""
+    """The centre square, as after a resize of the shorter side to 256/224 and a crop."""
     side = min(width, height) * MIDDLE
     left, upper = (width - side) / 2, (height - side) / 2
     return left, upper, left + side, upper + side
 
 
 class StreamDraws(NamedTuple):
-    """What chance decides for a batch; one row an image, None for what is off.
+    """Random numbers for a batch, one row an image; None for what is off.
 
-    `crops` (B, tries, 4) in 0 .. 1: area, aspect, place from above and from the left; `mirrored`
-    (B, 1) bool; `jitter` (B, 4) in -1 .. 1 for brightness, contrast, saturation and hue, which
-    come in the `order` (B, 4).
+    Attributes:
+        crops: (B, tries, 4) in 0 .. 1: area, aspect, position from above and from the left.
+        mirrored: (B, 1) bool.
+        jitter: (B, 4) in -1 .. 1 for brightness, contrast, saturation and hue.
+        order: (B, 4), the order of these four.
     """
 
     crops: Tensor
@@ -136,19 +138,19 @@ class StreamDraws(NamedTuple):
 
 @dataclass(frozen=True)
 class StreamAugmentation(Normalisation):
-    """What is done to a batch of a streamed part; `jitter` is the strength of colour changes."""
+    """Augmentation of a streamed part; `jitter` is the strength of colour changes."""
 
     flip: bool
     jitter: float
 
     @classmethod
     def of(cls, data: DataSection, dataset: Dataset, device: torch.device) -> "StreamAugmentation":
-        """The augmentation that a config asks for."""
+        """The augmentation of a config."""
         norm = normalisation(dataset, device)
         return cls(norm.scale, norm.offset, data.flip, data.color_jitter)
 
     def draw(self, _part: StreamedPart, batch: int, draws: torch.Generator) -> StreamDraws:
-        """What happens to each image of a batch."""
+        """Draw the random numbers of a batch."""
         crops = torch.rand(batch, TRIES, 4, generator=draws)
         mirrored = jitter = order = None
         if self.flip:
@@ -161,14 +163,14 @@ class StreamAugmentation(Normalisation):
     def start(
         self, part: StreamedPart, indices: Tensor, drawn: StreamDraws
     ) -> "list[Future[np.ndarray]]":
-        """Begin to decode a batch."""
+        """Start to decode a batch."""
         return part.start(indices, [RandomBox(rows) for rows in drawn.crops.tolist()])
 
     def finish(self, images: "list[Future[np.ndarray]]", drawn: StreamDraws) -> Tensor:
-        """The batch (B, 3, S, S) float32, when it is decoded.
+        """Wait for the decoded batch and augment it. Returns: (B, 3, S, S) float32.
 
         Raises:
-            DataError: an image cannot be read; its file is named.
+            DataError: an image cannot be read; names its file.
         """
         batch = joined(images, self.device)
         if drawn.mirrored is not None:
@@ -181,18 +183,18 @@ class StreamAugmentation(Normalisation):
 
 
 class RandomBox:
-    """A box of random area and aspect that fits into the image; `rows` (tries, 4) as drawn."""
+    """A box of random area and aspect inside the image; `rows` (tries, 4) as in `crops`."""
 
     def __init__(self, rows: list[list[float]]) -> None:
         self._rows = rows
 
     def __call__(self, width: int, height: int) -> Box:
-        """The first try that fits, else the whole image cut to an aspect that is allowed."""
+        """The first try that fits, else the largest centre box of an allowed aspect."""
         low, high = math.log(ASPECT[0]), math.log(ASPECT[1])
         for area, aspect, above, before in self._rows:
-            wanted = width * height * (AREA[0] + area * (AREA[1] - AREA[0]))
+            target = width * height * (AREA[0] + area * (AREA[1] - AREA[0]))
             ratio = math.exp(low + aspect * (high - low))
-            w, h = round(math.sqrt(wanted * ratio)), round(math.sqrt(wanted / ratio))
+            w, h = round(math.sqrt(target * ratio)), round(math.sqrt(target / ratio))
             if 0 < w <= width and 0 < h <= height:
                 left, upper = int(before * (width - w + 1)), int(above * (height - h + 1))
                 return left, upper, left + w, upper + h

@@ -1,23 +1,23 @@
-"""Whom reading a data set tells what it does, because a download may take an hour."""
+"""Reports of a reader of data sets about its progress, because a download may take an hour."""
 
 from typing import Protocol
 
 
 class Watch(Protocol):
-    """Takes lines and progress; may raise to end the work, as when the run is asked to stop."""
+    """Takes messages and progress. It may raise to end the work, as on a command to stop."""
 
     def note(self, message: str, level: str = "info") -> None:
-        """A line for people; `level` is info, warning or error."""
+        """Report a message for people; `level` is info, warning or error."""
 
     def fetched(self, file: str, done_bytes: int, total_bytes: int) -> None:
-        """So much of a file is here; called for every piece."""
+        """Report how much of a file is downloaded; called for every piece."""
 
 
 class Unwatched:
-    """Nobody is told."""
+    """Ignores all reports."""
 
     def note(self, message: str, level: str = "info") -> None:
-        """Nothing."""
+        """Ignore it."""
 
     def fetched(self, file: str, done_bytes: int, total_bytes: int) -> None:
-        """Nothing."""
+        """Ignore it."""

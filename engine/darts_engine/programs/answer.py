@@ -1,4 +1,4 @@
-"""How a child of the terminal floor answers: JSON on stdout, or three lines on stderr."""
+"""Writes a child program's answer: JSON on stdout, or a fault in three lines on stderr."""
 
 import contextlib
 import sys
@@ -12,10 +12,10 @@ from darts_engine.run.errors import ExitCode, RunError
 
 
 def answer(work: Callable[[], Any]) -> int:
-    """Do the work and tell what came of it; the exit status.
+    """Do the work and write its result. Returns: the exit status.
 
     Args:
-        work: gives what msgspec can write. What it prints goes to stderr: stdout is the answer's.
+        work: returns a value that msgspec can encode. What it prints goes to stderr.
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):

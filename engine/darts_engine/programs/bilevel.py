@@ -1,19 +1,20 @@
-"""The toy problem of the DARTS paper's figure 2, as JSON.
+"""Gradient descent on the toy bilevel problem of the DARTS paper's figure 2.
 
-`python -m darts_engine.programs.bilevel`
+`python -m darts_engine.programs.bilevel --xi XI --steps N` writes a `ToyDescent` as JSON.
 
 L_valid = alpha w - 2 alpha + 1 and L_train = w^2 - 2 alpha w + alpha^2, from (alpha, w) = (2, -2).
-The optimum of the bilevel problem is (1, 1). The alpha step is the very code that searches use;
-only the toy's own descent around it is here.
+The optimum of the bilevel problem is (1, 1). The alpha step is the code that searches use; only the
+toy's descent around it is here.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 
 import torch
 
 from darts_engine.methods.architects.second_order import VirtualStep, combine, exact, unroll
+from darts_engine.programs.answer import answer
+from darts_engine.run.answers import ToyDescent
 
 START = (2.0, -2.0)
 
@@ -21,11 +22,11 @@ START = (2.0, -2.0)
 def path(
     xi: float, steps: int = 200, alpha_lr: float = 0.01, weight_lr: float = 0.1
 ) -> list[tuple[float, float]]:
-    """The pairs (alpha, w) of gradient descent in turns, alpha first; xi = 0 is first order.
+    """The pairs (alpha, w) of alternating gradient descent, alpha first; xi = 0 is first order.
 
     Args:
         xi: learning rate of the virtual step.
-        steps: pairs after the first.
+        steps: number of pairs after the first.
         alpha_lr: learning rate of alpha.
         weight_lr: learning rate of w.
     """
@@ -41,9 +42,9 @@ def path(
     pairs = [START]
     ahead = VirtualStep(xi, 0.0, 0.0, [None])
     for _ in range(steps):
-        look = unroll(train, valid, [weight], [alpha], ahead)
-        product = exact(train, [weight], [alpha], look.vector)
-        (gradient,) = combine(look.direct, product, xi)
+        virtual = unroll(train, valid, [weight], [alpha], ahead)
+        product = exact(train, [weight], [alpha], virtual.vector)
+        (gradient,) = combine(virtual.direct, product, xi)
         with torch.no_grad():
             alpha -= alpha_lr * gradient
         (slope,) = torch.autograd.grad(train(), [weight])
@@ -54,13 +55,12 @@ def path(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print {"xi": ..., "path": [[alpha, w], ...]}."""
+    """Descend and write the answer. Returns: the exit status."""
     parser = argparse.ArgumentParser(prog="python -m darts_engine.programs.bilevel")
     parser.add_argument("--xi", type=float, default=0.7)
     parser.add_argument("--steps", type=int, default=200)
-    asked = parser.parse_args(arguments)
-    print(json.dumps({"xi": asked.xi, "path": path(asked.xi, asked.steps)}))
-    return 0
+    options = parser.parse_args(arguments)
+    return answer(lambda: ToyDescent(options.xi, path(options.xi, options.steps)))
 
 
 if __name__ == "__main__":

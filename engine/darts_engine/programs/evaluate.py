@@ -1,6 +1,7 @@
-"""`python -m darts_engine.programs.evaluate CONFIG.toml`: a trained network on the test images.
+"""Evaluates a network on the test images.
 
-Asked by `darts-tui evaluate`; the answer is JSON on stdout (`Evaluation`).
+`python -m darts_engine.programs.evaluate CONFIG.toml` writes an `Evaluation` as JSON, for
+`darts-tui evaluate`.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from darts_engine.data.batches import plain_batches
 from darts_engine.data.dataset import Dataset
 from darts_engine.optim.loss import cross_entropy
 from darts_engine.programs.answer import answer
+from darts_engine.run.answers import Evaluation
 from darts_engine.run.errors import DataError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config as configs
@@ -33,35 +35,17 @@ from darts_engine.training.inputs import Inputs
 from darts_engine.training.trained import Trained
 
 
-class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a network makes of the test images.
-
-    Attributes:
-        test_loss: mean cross entropy, nats; None where it is not finite.
-        test_top1: accuracy, percent; `test_top5` among the best five classes.
-        per_class: class -> accuracy of its images, percent; None for a class without any.
-        images: how many there were.
-        confusion: images by true class (rows) and predicted class (columns), in the order of
-            `per_class`.
-        dataset: their data set.
-        source: the checkpoint or file of the weights.
-        epoch: after which the checkpoint was saved; None for weights from elsewhere.
-    """
-
-    test_loss: float | None
-    test_top1: float | None
-    test_top5: float | None
-    per_class: dict[str, float | None]
-    images: int
-    confusion: list[list[int]]
-    dataset: str
-    source: str
-    epoch: int | None
-
-
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated: from normalised images (B, C, H, W) to logits (B, classes), and whence."""
+    """The network that is evaluated, and where its weights come from.
+
+    Attributes:
+        logits: from normalised images (B, C, H, W) to (B, classes).
+        inputs: the images that the network was trained on.
+        source: the checkpoint or file of the weights.
+        epoch: of the checkpoint; None for a file.
+        device: that the network is on.
+    """
 
     logits: Callable[[Tensor], Tensor]
     inputs: Inputs
@@ -76,13 +60,13 @@ def training(
     """Evaluate a derived network on the test part of the config's data set.
 
     Args:
-        config: names network, data set and device.
-        folder: the run that `which` of the checkpoints is taken of, unless there are weights.
+        config: of the network, data set and device.
+        folder: the run whose checkpoint is used if `weights` is None.
         weights: a file in the official layout.
         which: a name in `trained.CHECKPOINTS`.
 
     Raises:
-        RunError: no checkpoint, no data set, or one that does not fit the network.
+        RunError: there is no checkpoint or no data set, or it does not fit the network.
     """
     if weights is not None:
         dataset = load(config)
@@ -96,10 +80,10 @@ def training(
 
 
 def supernet(config: SearchConfig, folder: RunFolder) -> Evaluation:
-    """Evaluate a search's supernet on test images, its operations mixed by alpha as it stands.
+    """Evaluate a search's supernet on the test images, mixed by alpha of the last checkpoint.
 
     Raises:
-        RunError: no checkpoint, or no data set.
+        RunError: there is no checkpoint or no data set.
     """
     manifest, state = trained.read(folder, "last")
     device = devices.choose(config.engine)
@@ -119,7 +103,7 @@ def load(config: Config) -> Dataset:
 
 
 def _sized_for(network: Trained, config: TrainConfig, folder: RunFolder) -> TrainConfig:
-    """The config, with other images than the run's brought to the size the network knows."""
+    """The config; images of another data set are resized to those that the network takes."""
     _, height, width = network.inputs.image_shape
     is_own = config.data.dataset == folder.read_config().data.dataset
     if is_own or config.data.image_size or height != width:
@@ -129,10 +113,10 @@ def _sized_for(network: Trained, config: TrainConfig, folder: RunFolder) -> Trai
 
 
 def _places(dataset: Dataset, inputs: Inputs) -> Tensor:
-    """(K,) for each class of the data set, its place among the network's.
+    """(K,) for each class of the data set, its index among the network's.
 
     Raises:
-        DataError: images or classes are not those of the network.
+        DataError: images or classes do not fit the network. Choose another data set.
     """
     if dataset.image_shape != inputs.image_shape:
         theirs, ours = ("x".join(map(str, s)) for s in (dataset.image_shape, inputs.image_shape))
@@ -189,7 +173,7 @@ def evaluate(subject: Subject, dataset: Dataset, config: Config) -> Evaluation:
 
 
 def main(arguments: list[str]) -> int:
-    """Evaluate and answer; the exit status."""
+    """Evaluate and write the answer. Returns: the exit status."""
     parser = argparse.ArgumentParser(prog="darts-tui evaluate")
     parser.add_argument("config", type=Path)
     parser.add_argument("--run", type=Path)

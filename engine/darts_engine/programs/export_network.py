@@ -1,10 +1,9 @@
-"""A trained network for other programs.
+"""Exports a trained network for other programs.
 
-`python -m darts_engine.programs.export_network CONFIG.toml`
-
-Asked by `darts-tui export-network`; the answer is JSON on stdout, the files' names. The programs
-(TorchScript, torch.export, ONNX) take raw pixels in 0 .. 1 and normalise them inside; the state
-dictionary is of the bare network, in the official code's layout. All say so in their metadata.
+`python -m darts_engine.programs.export_network CONFIG.toml` writes the names of the files as JSON,
+for `darts-tui export-network`. The programs (TorchScript, torch.export, ONNX) take raw pixels in
+0 .. 1 and normalise them inside. The state dictionary is of the bare network, in the official
+code's layout. Their metadata describe the input.
 """
 
 import argparse
@@ -41,11 +40,11 @@ BATCH = "batch"
 
 
 class Program(nn.Module):
-    """A trained network with its normalisation, without what only a training needs.
+    """A trained network with its normalisation, without its auxiliary head.
 
     Args:
-        network: copied.
-        inputs: what it was trained on.
+        network: is copied.
+        inputs: the images that it was trained on.
     """
 
     scale: Tensor
@@ -57,7 +56,7 @@ class Program(nn.Module):
         if isinstance(self.network, Network):
             self.network.auxiliary = None
         _use_library_convolutions(self.network)
-        # Normalisation is of levels up to 255 elsewhere.
+        # Elsewhere pixels are 0 .. 255.
         self.register_buffer("scale", (255 * inputs.norm.scale).view(1, -1, 1, 1))
         self.register_buffer("offset", inputs.norm.offset.view(1, -1, 1, 1))
 
@@ -68,7 +67,7 @@ class Program(nn.Module):
 
 
 def _use_library_convolutions(module: nn.Module) -> None:
-    """Depthwise convolutions as one call: ours are written for speed of training on the CPU."""
+    """Replace depthwise convolutions, written for fast training on the CPU, by `nn.Conv2d`."""
     for name, child in module.named_children():
         if isinstance(child, DepthwiseConv):
             channels, kernel, dilation = child.in_channels, child.kernel_size[0], child.dilation[0]
@@ -82,7 +81,7 @@ def _use_library_convolutions(module: nn.Module) -> None:
 
 
 def describe(network: Trained) -> dict[str, Any]:
-    """What an exported file says of itself."""
+    """The metadata of an exported file."""
     channels, height, width = network.inputs.image_shape
     mean, std = network.inputs.statistics()
     return {
@@ -113,9 +112,9 @@ def describe(network: Trained) -> dict[str, Any]:
 def _state_dict(network: Trained, _: Program, about: str) -> dict[str, bytes]:
     buffer = io.BytesIO()
     torch.save(official_state.export(network.network), buffer)
-    said = json.loads(about)
-    said["input"] |= {"range": None, "normalised_inside": False}
-    return {"-state.pt": buffer.getvalue(), "-state.json": json.dumps(said, indent=2).encode()}
+    metadata = json.loads(about)
+    metadata["input"] |= {"range": None, "normalised_inside": False}
+    return {"-state.pt": buffer.getvalue(), "-state.json": json.dumps(metadata, indent=2).encode()}
 
 
 def _torchscript(network: Trained, program: Program, about: str) -> dict[str, bytes]:
@@ -163,7 +162,7 @@ def _onnx(network: Trained, program: Program, about: str) -> dict[str, bytes]:
 
 
 def _example(inputs: Inputs) -> Tensor:
-    # Two images: a batch of one is taken for a constant by torch.export.
+    # Two images: torch.export treats a batch size of one as a constant.
     return torch.rand(2, *inputs.image_shape, generator=torch.Generator().manual_seed(0))
 
 
@@ -177,30 +176,30 @@ FORMATS: dict[str, Writer] = {
 
 
 def export(network: Trained, formats: list[str], folder: Path, stem: str) -> list[str]:
-    """Write the network; nothing is written before all formats are made.
+    """Write the network. No file is written unless all formats can be made.
 
     Args:
-        network: is left as it is.
+        network: is not changed.
         formats: names in `FORMATS`.
-        folder: where to; it must be there.
-        stem: what the files' names begin with.
+        folder: must exist.
+        stem: beginning of the files' names.
 
     Returns:
         The names of the files.
 
     Raises:
-        RunError: a format cannot be made here, or a file not be written.
+        RunError: a format cannot be made here, or a file cannot be written.
     """
     program, about = Program(network.network, network.inputs), json.dumps(describe(network))
     made: dict[str, bytes] = {}
     with torch.no_grad():
-        # What is drawn once for all images is there then, and the programs take it as it is.
+        # What the network draws once for all images is drawn now, so that it is constant.
         program(_example(network.inputs))
     for name in formats:
         if name not in FORMATS:
             raise ConfigError(f"there is no format {name!r}", remedy=f"use {', '.join(FORMATS)}")
         with torch.no_grad(), warnings.catch_warnings():
-            # The exporters' advice is for who writes the network's code.
+            # The exporters' warnings are for authors of the network's code.
             warnings.simplefilter("ignore")
             for ending, content in FORMATS[name](network, program, about).items():
                 made[f"{stem}{ending}"] = content
@@ -217,7 +216,7 @@ def export(network: Trained, formats: list[str], folder: Path, stem: str) -> lis
 
 
 def main(arguments: list[str]) -> int:
-    """Export and answer; the exit status."""
+    """Export and write the answer. Returns: the exit status."""
     parser = argparse.ArgumentParser(prog="darts-tui export-network")
     parser.add_argument("config", type=Path)
     parser.add_argument("--run", type=Path, required=True)

@@ -1,8 +1,7 @@
-"""What a trained network takes images for.
+"""Labels images with a trained network.
 
-`python -m darts_engine.programs.predict CONFIG.toml IMAGE...` answers in JSON.
-
-Asked by `darts-tui predict`; the answer is JSON on stdout, a `Prediction` per image in their order.
+`python -m darts_engine.programs.predict CONFIG.toml IMAGE...` writes a `Prediction` per image, in
+their order, as JSON, for `darts-tui predict`.
 """
 
 import argparse
@@ -10,7 +9,6 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
 from PIL import Image
@@ -19,6 +17,7 @@ from torch import Tensor
 from darts_engine.data.decoding import open_image
 from darts_engine.data.streaming import middle
 from darts_engine.programs.answer import answer
+from darts_engine.run.answers import Prediction
 from darts_engine.run.errors import ConfigError, DataError
 from darts_engine.run.folder import RunFolder
 from darts_engine.training import trained
@@ -28,25 +27,13 @@ from darts_engine.training.trained import Trained
 BATCH = 64
 
 
-class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """What an image is taken for.
-
-    Attributes:
-        labels: (class, probability in 0 .. 1), the likeliest first; empty for a broken image.
-        error: why the image cannot be read; else empty.
-    """
-
-    labels: list[tuple[str, float]] = []
-    error: str = ""
-
-
 def predict(network: Trained, files: list[Path], top: int) -> list[Prediction]:
-    """Label images; one that cannot be read costs the others nothing.
+    """Label images. One that cannot be read gets an error and does not affect the others.
 
     Args:
-        network: says what its images are like.
+        network: with the kind of images that it was trained on.
         files: images of any size and mode that Pillow reads.
-        top: how many labels each gets, at most.
+        top: most labels per image.
     """
     out: list[Prediction] = []
     left = iter(files)
@@ -72,7 +59,7 @@ def _labels(network: Trained, images: Tensor, top: int) -> list[list[tuple[str, 
 
 
 def _read(file: Path, inputs: Inputs) -> Tensor | Prediction:
-    """(H, W, C) uint8 as the network knows images, or why not."""
+    """(H, W, C) uint8 in the network's size and colours, or the reason why not."""
     try:
         if not file.is_file():
             return Prediction(error="there is no such file")
@@ -85,10 +72,10 @@ def _read(file: Path, inputs: Inputs) -> Tensor | Prediction:
 
 
 def pixels(image: Image.Image, inputs: Inputs) -> Tensor:
-    """(H, W, C) uint8: greyscale or RGB and of the size of the images the network was trained on.
+    """(H, W, C) uint8, grey or RGB, of the size of the images that the network was trained on.
 
     Raises:
-        ConfigError: it was trained on images that no picture file holds.
+        ConfigError: those images have neither one nor three channels.
     """
     channels, height, width = inputs.image_shape
     if channels not in (1, 3):
@@ -101,7 +88,7 @@ def pixels(image: Image.Image, inputs: Inputs) -> Tensor:
 
 
 def main(arguments: list[str]) -> int:
-    """Predict and answer; the exit status."""
+    """Predict and write the answer. Returns: the exit status."""
     parser = argparse.ArgumentParser(prog="darts-tui predict")
     parser.add_argument("config", type=Path)
     parser.add_argument("--run", type=Path, required=True)

@@ -1,7 +1,8 @@
-"""`python -m darts_engine.programs.profile CONFIG.toml`: where a search step's time and memory go.
+"""Measures time and memory of a search step by kind of operation.
 
-A few steps run under torch's profiler, with modules labelled by the kind of operation they are.
-The table is read out of the Chrome trace itself (`trace.Tally`), so it can be looked up there.
+`python -m darts_engine.programs.profile CONFIG.toml` runs a few steps under torch's profiler, with
+modules labelled by their kind of operation. The table is computed from the Chrome trace
+(`trace.Tally`), so every figure can be looked up there.
 """
 
 import argparse
@@ -45,11 +46,11 @@ from darts_engine.supernet.cell import SearchCell
 
 
 class Report(msgspec.Struct, frozen=True):
-    """A mean step by kind, the longest first.
+    """Figures of a mean step by kind of operation, the longest first.
 
-    `ms` is a step's time under the profiler, which slows it down; `plain_ms` is without. Times are
-    the host's, except `device_ms`, a GPU's own. `allocated_mb` adds up everything a step asks for;
-    `peak_mb` is the most that it holds at a time.
+    `ms` is a step's time under the profiler, `plain_ms` without it. Times are the host's, except
+    `device_ms`, a GPU's own. `allocated_mb` is the sum of a step's allocations, `peak_mb` the most
+    that is allocated at a time.
     """
 
     device: str
@@ -77,7 +78,7 @@ class _LabelledSearch(Search):
             return super()._alpha_batch(epoch, step)
 
     def timed_step(self, number: int) -> float:
-        """Seconds of a step, with everything it gave a GPU to do."""
+        """Seconds of a step, its work on a GPU included."""
         began = time.perf_counter()
         with record_function(STEP):
             self.step(self.config.alpha_start, number % self.steps_per_epoch + 1)
@@ -88,7 +89,7 @@ class _LabelledSearch(Search):
 
 @contextmanager
 def _labelled(network: nn.Module) -> Iterator[None]:
-    """Modules say in the trace what kind of operation they are."""
+    """Label the forward passes of modules in the trace with their kind of operation."""
     inside: list[record_function] = []
 
     def leave(*_: object) -> None:
@@ -131,15 +132,15 @@ def _kind_of(module: nn.Module) -> str | None:
 
 
 def measure(config: SearchConfig, steps: int, trace: Path | None) -> Report:
-    """Profile steps of the search that a config asks for, after three that warm it up.
+    """Profile steps of a search, after three steps of warm-up.
 
     Args:
-        config: its first epoch in which alpha moves is the one that is profiled.
+        config: of the search; the first epoch in which alpha learns is profiled.
         steps: how many to take the mean of.
-        trace: where the gzipped Chrome trace of the last step goes; nowhere if None.
+        trace: file for the gzipped Chrome trace of the last step; None writes none.
 
     Raises:
-        RunError: the data cannot be read, or the device is not here.
+        RunError: the data cannot be read, or this machine has no such device.
         OSError: the trace cannot be written.
     """
     device = devices.choose(config.engine)
@@ -203,7 +204,7 @@ def _host_ms(row: Row) -> float:
 
 
 def table(report: Report) -> str:
-    """The report for people."""
+    """The report as a table for people."""
     on_gpu = report.device_ms > 0
     head = f"{'kind of operation':27}{'calls':>9}{'forward':>10}{'backward':>10}{'ms':>10}"
     lines = [head + f"{'GPU ms':>10}" * on_gpu + f"{'share':>9}{'MB':>10}"]
@@ -224,7 +225,7 @@ def table(report: Report) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Profile, and print a table or JSON; the exit status."""
+    """Profile, and print a table or JSON. Returns: the exit status."""
     parser = argparse.ArgumentParser(prog="darts-tui profile")
     parser.add_argument("config", type=Path)
     parser.add_argument("--steps", type=int, default=3)

@@ -1,8 +1,8 @@
-"""Reading a profiler's trace of a search step: time and memory by kind of operation.
+"""Reads time and memory by kind of operation from a profiler's trace of a search step.
 
-Labels in the trace (`LABELS`) say what the operations inside them are; the rest goes by name. Every
-operation of a backward pass is counted to the kind of the forward operation that it differentiates,
-by the sequence numbers that autograd gives both.
+Operations inside a label (`LABELS`) are of that kind; the others are classified by name. An
+operation of a backward pass counts for the kind of the forward operation that it differentiates:
+autograd gives both the same sequence number.
 """
 
 from collections.abc import Iterable, Iterator
@@ -42,15 +42,15 @@ _BY_NAME = {
     # Gradient clipping, and the steps in place of second order.
     "aten::linalg_vector_norm": OPTIMIZER,
     "aten::_foreach_": OPTIMIZER,
-    # The host has nothing to do but wait for a GPU.
+    # The host waits for a GPU.
     "cudaDeviceSynchronize": BETWEEN,
 }
 _BACKWARD = "autograd::engine::evaluate_function: "
 _ACCUMULATE = f"{_BACKWARD}torch::autograd::AccumulateGrad"
-# A cell adds up and weighs what its labelled modules give; other labels decide for all inside.
+# Labels inside a mixing label count for their own kind; any other label decides for all inside.
 _CONTAINERS = (MIXING,)
 LABELS = frozenset(KINDS)
-# Launches of a GPU's runtime are host work too: they are what a kernel is traced back by.
+# Launches of a GPU's runtime are host work too: a kernel is traced back to its launch.
 _HOST_WORK = ("cpu_op", "user_annotation", "cuda_runtime", "cuda_driver")
 _DEVICE_WORK = ("kernel", "gpu_memcpy", "gpu_memset")
 FOREVER = float("inf")
@@ -90,14 +90,14 @@ class _Trace(msgspec.Struct):
 
 
 class _Open(msgspec.Struct):
-    """An operation that the walk through the trace is inside of."""
+    """An operation of the trace that has not ended yet."""
 
     end: float
     kind: str
-    # Whether all inside is of this kind too.
+    # Whether everything inside is of this kind too.
     decided: bool
     backward: bool
-    # A label of ours, whose own time is no operation's.
+    # Whether it is one of our labels; its own time belongs to no operation.
     label: bool
 
 
@@ -124,8 +124,8 @@ class Tally:
         self.steps += 1
 
     def _walk(self, events: Iterable[_Event]) -> dict[int, str]:
-        """Give every moment to the kind of the innermost operation; kinds of device launches."""
-        # The operation that took a sequence number last is the one that its backward belongs to.
+        """Count all time for the kind of the innermost operation. Returns: launch -> kind."""
+        # A backward operation belongs to the last forward operation with its sequence number.
         owners: dict[int, str] = {}
         launches: dict[int, str] = {}
         stack = [_Open(FOREVER, OTHER, decided=False, backward=False, label=True)]
@@ -171,12 +171,12 @@ def _events(trace: bytes) -> Iterator[_Event]:
         try:
             yield decoder.decode(raw)
         except msgspec.ValidationError:
-            # Names of processes and the like, whose arguments are of other types.
+            # Metadata, whose arguments are of other types.
             continue
 
 
 def _enter(event: _Event, outer: _Open, owners: dict[int, str]) -> _Open:
-    """What kind an operation is of, given what is around it and what came before."""
+    """Classify an operation by what surrounds it and what came before."""
     backward = event.name.startswith(_BACKWARD)
     label = event.cat == "user_annotation" and not event.name.startswith("Optimizer.")
     number = event.args.sequence

@@ -1,5 +1,6 @@
 """The contract between the engine and everything that watches or steers it.
 
-A run is a folder. Events flow out of it (`events`), commands flow into it (`commands`), and
-everything else is a view (`state`). Nothing in this package imports torch or a terminal library.
+A run is a folder. The engine writes events (`events`) into it and reads commands (`commands`) from
+it; `state` folds the events of a run into one value. Nothing in this package imports torch or a
+terminal library.
 """

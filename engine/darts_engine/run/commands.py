@@ -1,7 +1,7 @@
 """Commands, in the imperative: one struct per kind of line in `commands.jsonl`.
 
-Anyone who may write the file may append a line; the engine reads between steps and answers every
-line with `CommandAccepted` and `CommandDone`, or `CommandRejected`, carrying the line's `id`.
+Anyone who may write the file may append a line. The engine reads the file between steps and answers
+every line with `CommandAccepted` and `CommandDone`, or with `CommandRejected`; all carry its `id`.
 """
 
 import getpass
@@ -17,7 +17,7 @@ ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}\Z"
 
 
 class Command(msgspec.Struct, tag_field="type", tag=str.lower, kw_only=True, frozen=True):
-    """What all commands have in common: an id of the asker's choosing, when, and who asked."""
+    """What all commands have in common: an id that the sender chose, the time, and the sender."""
 
     id: str
     t: float = 0.0
@@ -25,7 +25,7 @@ class Command(msgspec.Struct, tag_field="type", tag=str.lower, kw_only=True, fro
 
 
 class Pause(Command, kw_only=True, frozen=True):
-    """Hold at the next step boundary."""
+    """Pause at the next step boundary."""
 
 
 class Resume(Command, kw_only=True, frozen=True):
@@ -57,8 +57,8 @@ def new_id() -> str:
     return secrets.token_hex(6)
 
 
-def asker() -> str:
-    """Who is asking, for the event log: user and terminal, as in "ada@pts/3"."""
+def sender() -> str:
+    """The sender of a command, for the event log: user and terminal, as in "ada@pts/3"."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -72,8 +72,8 @@ def asker() -> str:
 
 
 def stamped(kind: type[Command], **fields: object) -> Command:
-    """A command of `kind`, stamped with an id, the time and the asker."""
-    return kind(id=new_id(), t=time.time(), source=asker(), **fields)
+    """A command of `kind`, stamped with a new id, the time and the sender."""
+    return kind(id=new_id(), t=time.time(), source=sender(), **fields)
 
 
 def encode(command: Command) -> bytes:

@@ -1,4 +1,4 @@
-"""How sure a search is of its edges: figures that follow from its mixing weights."""
+"""How decided the edges of a search are: figures computed from its mixing weights."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ class EdgeFigures(msgspec.Struct, frozen=True):
     Attributes:
         seq: of the sample.
         epoch: of the sample.
-        margin: cell -> weight of an edge's strongest operation less that of its second, `none`
-            left out where it is never kept; 0 is undecided. Where a node keeps n parents, that of
-            the n-th less that of the next.
-        skip_share: cell -> the skip connection's part of an edge's weights, from 0 to 1; cells
+        margin: cell -> weight of an edge's strongest operation minus that of its second; 0 is
+            undecided. `none` does not count where it is never kept. Where a node keeps n parents,
+            the weight of the n-th minus that of the next.
+        skip_share: cell -> share of the skip connection in an edge's weights, from 0 to 1; cells
             without one are left out.
     """
 
@@ -35,7 +35,10 @@ def edge_figures(
 ) -> EdgeFigures:
     """The figures of a sample; what a damaged log lacks is left out.
 
-    `genotype` says how many parents a node keeps.
+    Args:
+        cells: the layouts of the alpha matrices.
+        sample: their mixing weights.
+        genotype: the derived one, which gives the number of parents that a node keeps.
     """
     margin, skip_share = {}, {}
     for layout in cells:

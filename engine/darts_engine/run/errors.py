@@ -7,7 +7,7 @@ RunError                what happened / where / what to do next
 |-- GenotypeError       a genotype that cannot be read or built
 |-- CheckpointError     a checkpoint that cannot be trusted
 |-- BusyError           another engine holds the run
-|-- NotFiniteError      a loss or alpha stopped being a number
+|-- NotFiniteError      a loss, gradient or alpha is not finite
 |-- TooLargeError       a step needs more memory than there is
 `-- SpaceError          the disk is full
 """
@@ -16,7 +16,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a darts-tui process says with its exit status."""
+    """Exit statuses of all darts-tui processes."""
 
     OK = 0
     FAILED = 1
@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
 
 
 class RunError(Exception):
-    """A fault with a remedy, told in at most three lines and without a traceback.
+    """A fault with a remedy, shown in at most three lines and without a traceback.
 
     Args:
         what: what happened.
@@ -49,7 +49,7 @@ class RunError(Exception):
 
 
 class NotFoundError(RunError):
-    """Something named by the user does not exist."""
+    """Something that the user named does not exist."""
 
     exit_code = ExitCode.NOT_FOUND
 

@@ -1,11 +1,11 @@
 """Events, in the past tense: one struct per kind of line in `events.jsonl`.
 
-Every line carries `v` (format version), `seq` (its place, from 1), `t` (Unix seconds) and `type`.
-Order is by `seq`; `t` is for people. Epochs and steps count from 1. Losses are natural-log cross
-entropies, accuracies are percent, durations are seconds unless a name says otherwise. A number
-that is not finite is written as null.
+Every line has `v` (format version), `seq` (its number, from 1), `t` (Unix seconds) and `type`.
+Order is by `seq`; `t` is for people. Epochs and steps count from 1. Losses are cross entropies in
+nats, accuracies are percent, durations are seconds unless a name has another unit. A number that is
+not finite is written as null.
 
-`docs/events.md` describes each type; a test holds the two together.
+`docs/events.md` describes each type and field; a test keeps both the same.
 """
 
 from typing import Any, get_args
@@ -39,7 +39,7 @@ class ScheduleSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunStarted(Event, kw_only=True, frozen=True):
-    """An engine took the run up, for the first time or again (`resumed_at_step` is not null).
+    """An engine started or resumed the run; in the second case `resumed_at_step` is not null.
 
     `memory_estimate_bytes` is the expected peak of a step, above what the idle engine holds.
     """
@@ -70,10 +70,10 @@ class RunStarted(Event, kw_only=True, frozen=True):
 
 
 class Rewound(Event, kw_only=True, frozen=True):
-    """Work after a checkpoint was lost and is being done again, or was given up by a search.
+    """The run went back to a checkpoint: after a kill, or by a rollback of the search itself.
 
-    The checkpoint knows all events up to `to_seq`; those between it and this one are superseded.
-    `reason` is why a search itself went back, and `schedules` what it plans since; else empty.
+    The checkpoint was saved after event `to_seq`; events between that and this one are superseded.
+    Only after a rollback, `reason` and `schedules` give its cause and the new schedules.
     """
 
     to_seq: int
@@ -85,7 +85,7 @@ class Rewound(Event, kw_only=True, frozen=True):
 
 
 class EpochStarted(Event, kw_only=True, frozen=True):
-    """`schedules` maps each schedule's name to its value in this epoch."""
+    """An epoch begins or goes on. `schedules` is schedule name -> value in this epoch."""
 
     epoch: int
     steps: int
@@ -93,7 +93,7 @@ class EpochStarted(Event, kw_only=True, frozen=True):
 
 
 class StepFinished(Event, kw_only=True, frozen=True):
-    """Thinned to a few a second. Losses are means over the steps since the last such event."""
+    """A step is done. Not every step is written; losses are means since the last such event."""
 
     epoch: int
     step: int
@@ -104,7 +104,7 @@ class StepFinished(Event, kw_only=True, frozen=True):
 
 
 class AlphaSampled(Event, kw_only=True, frozen=True):
-    """`alphas[cell]` is the raw architecture matrix, `weights[cell]` what mixes the operations."""
+    """`alphas[cell]` is the matrix (E, O) of alpha, `weights[cell]` the operation weights."""
 
     epoch: int
     step: int
@@ -114,7 +114,7 @@ class AlphaSampled(Event, kw_only=True, frozen=True):
 
 
 class GenotypeDerived(Event, kw_only=True, frozen=True):
-    """What the alphas say now. `changed` compares with the genotype derived before."""
+    """The genotype of the present alpha. `changed` compares with the one derived before."""
 
     epoch: int
     step: int
@@ -125,10 +125,10 @@ class GenotypeDerived(Event, kw_only=True, frozen=True):
 
 
 class AccuracyTabulated(Event, kw_only=True, frozen=True):
-    """What a published table says of the genotype just derived, in percent.
+    """Accuracy of the genotype just derived according to a published table, in percent.
 
-    `table` is nasbench201 (measured) or nasbench301 (predicted); `values` is by data set, with
-    "-valid" where it was measured on validation images.
+    `table` is nasbench201 (measured) or nasbench301 (predicted). `values` is by data set; a name
+    with "-valid" means its validation images.
     """
 
     epoch: int
@@ -139,7 +139,7 @@ class AccuracyTabulated(Event, kw_only=True, frozen=True):
 
 
 class EpochFinished(Event, kw_only=True, frozen=True):
-    """`valid_*` is the half that alpha learns from in a search, the test part in training."""
+    """`valid_*` is on the alpha half of the data in a search, on the test part in training."""
 
     epoch: int
     global_step: int
@@ -174,10 +174,10 @@ class HealthMeasured(Event, kw_only=True, frozen=True):
 
 
 class HvpChecked(Event, kw_only=True, frozen=True):
-    """What the finite difference of second order costs in exactness, at one step's batches.
+    """The error of second order's finite difference, on the batches of one step.
 
     `relative_distance` is |h - exact h| / |exact h| of the product with the Hessian,
-    `gradient_distance` the same of alpha's whole gradient, `radius` the r of the difference.
+    `gradient_distance` the same for alpha's whole gradient, `radius` the r of the difference.
     """
 
     epoch: int
@@ -189,10 +189,10 @@ class HvpChecked(Event, kw_only=True, frozen=True):
 
 
 class MeanShifted(Event, kw_only=True, frozen=True):
-    """The mean-shift perturbation of the last weight step; thinned as the alpha samples are.
+    """The mean-shift perturbation of the last weight step, written with the alpha samples.
 
     `losses` are of the samples in the order they were drawn (T shifts of N samples each), `shift`
-    is how far each cell's mixing weights went (L2).
+    is the distance that each cell's mixing weights moved (L2).
     """
 
     epoch: int
@@ -205,9 +205,10 @@ class MeanShifted(Event, kw_only=True, frozen=True):
 
 
 class GapMeasured(Event, kw_only=True, frozen=True):
-    """The supernet against itself, cut to the genotype, on the half that alpha learns from.
+    """The supernet before and after it is cut to the genotype, on the alpha half of the data.
 
-    `derived_*` uses the running statistics of the mixture, `renewed_*` those of the cut network.
+    `derived_*` is the cut supernet with the running statistics of the whole one, `renewed_*` with
+    running statistics of its own.
     """
 
     epoch: int
@@ -233,7 +234,7 @@ class GpuFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemMeasured(Event, kw_only=True, frozen=True):
-    """The engine process and its machine. `cpu_percent` is of one core, so it may pass 100."""
+    """The engine process and its machine. `cpu_percent` is of one core and may exceed 100."""
 
     global_step: int
     images_per_s: float | None = None
@@ -262,7 +263,7 @@ class CheckpointSaved(Event, kw_only=True, frozen=True):
 
 
 class CommandAccepted(Event, kw_only=True, frozen=True):
-    """A command was read and will be carried out."""
+    """A command was read and will be executed."""
 
     id: str
     command: str
@@ -270,7 +271,7 @@ class CommandAccepted(Event, kw_only=True, frozen=True):
 
 
 class CommandDone(Event, kw_only=True, frozen=True):
-    """A command was carried out, `seconds` after it was read."""
+    """A command was executed, `seconds` after it was read."""
 
     id: str
     command: str
@@ -286,7 +287,7 @@ class CommandRejected(Event, kw_only=True, frozen=True):
 
 
 class DownloadProgressed(Event, kw_only=True, frozen=True):
-    """So much of a data set's or table's file is here, before the run starts; one a second."""
+    """Progress of a download of a data set or table, at most once a second, before the run."""
 
     file: str
     done_bytes: int
@@ -294,7 +295,7 @@ class DownloadProgressed(Event, kw_only=True, frozen=True):
 
 
 class RunPaused(Event, kw_only=True, frozen=True):
-    """The engine holds at a step boundary. `reason` is "command" or what went wrong."""
+    """The engine pauses at a step boundary. `reason` is "command" or what went wrong."""
 
     epoch: int
     step: int
@@ -303,7 +304,7 @@ class RunPaused(Event, kw_only=True, frozen=True):
 
 
 class RunContinued(Event, kw_only=True, frozen=True):
-    """The engine left its pause."""
+    """The pause is over."""
 
     epoch: int
     step: int
@@ -326,7 +327,7 @@ class RunStopped(Event, kw_only=True, frozen=True):
 
 
 class RunFinished(Event, kw_only=True, frozen=True):
-    """All epochs are done. A search has a genotype, a training its best test accuracy."""
+    """All epochs are done. A search ends with a genotype, a training with a test accuracy."""
 
     seconds: float
     genotype: Genotype | None = None
@@ -338,7 +339,7 @@ class RunFinished(Event, kw_only=True, frozen=True):
 
 
 class RunFailed(Event, kw_only=True, frozen=True):
-    """The run ended by a fault. `message` has at most three lines; engine.log has the traceback."""
+    """A fault ended the run. `message` has at most three lines; engine.log has the traceback."""
 
     message: str
     exit_code: int
@@ -398,7 +399,7 @@ AnyEvent = (
 
 TYPES = frozenset(kind.__struct_config__.tag for kind in get_args(AnyEvent))
 
-# Events that tell of work: those after a checkpoint are lost with it.
+# Events about work that has to be repeated if it came after the last checkpoint.
 WORK = (
     StepFinished,
     AlphaSampled,
@@ -416,7 +417,7 @@ _decoder = msgspec.json.Decoder(AnyEvent)
 
 
 def encode(event: Event) -> bytes:
-    """One line of the log, newline included; half characters, as in odd paths, become "?"."""
+    """One line of the log, newline included. Lone surrogates, as in odd paths, become "?"."""
     try:
         return _encoder.encode(event) + b"\n"
     except UnicodeEncodeError:
@@ -435,7 +436,7 @@ def decode(line: bytes) -> AnyEvent:
     """The event on a line.
 
     Raises:
-        msgspec.MsgspecError: the line is not an event this version knows.
+        msgspec.MsgspecError: the line is no event that this version knows.
     """
     event: AnyEvent = _decoder.decode(line)
     return event

@@ -1,17 +1,17 @@
-"""The run folder: every path inside it, who holds it, and how runs are found.
+"""The run folder: its paths, its lock, and how runs are made and found.
 
     runs/NAME/            mode 0700, its files 0600
-      config.toml         what was asked
-      events.jsonl        what happened (the engine appends, others tail)
-      commands.jsonl      what is asked (anyone of the same user appends, the engine reads)
+      config.toml         the resolved settings
+      events.jsonl        what happened (the engine appends, others follow)
+      commands.jsonl      commands (any process of the same user appends, the engine reads)
       engine.json         pid, host, boot id, start; its mtime is the heartbeat
       engine.lock         flock: one engine per run
       engine.log          the process's own stdout and stderr
       checkpoints/        the complete state
       exports/            pictures and tables
 
-Nobody else joins paths of a run. Files that are written in place are not followed where they are
-symbolic links: a run that came in an archive must not lead a resume to other files of its user.
+No other file builds paths of a run. Files that are written in place must not be symbolic links: a
+run that came in an archive must not make the engine write to other files of its user.
 """
 
 import fcntl
@@ -48,13 +48,13 @@ class EngineRecord(msgspec.Struct, kw_only=True, frozen=True):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run. Making the value touches nothing on the disk."""
+    """Paths of one run. Making the object touches nothing on the disk."""
 
     path: Path
 
     @property
     def name(self) -> str:
-        """The run's name, which is its folder's."""
+        """The name of the run and of its folder."""
         return self.path.name
 
     @property
@@ -79,7 +79,7 @@ class RunFolder:
 
     @property
     def engine(self) -> Path:
-        """Who runs here."""
+        """The record of the engine."""
         return self.path / "engine.json"
 
     @property
@@ -103,11 +103,11 @@ class RunFolder:
         return self.path / "exports"
 
     def read_config(self) -> Config:
-        """The run's config; raises ConfigError where it is missing or wrong."""
+        """The run's config; raises ConfigError if it is missing or wrong."""
         return read_config(self.config)
 
     def read_engine(self) -> EngineRecord | None:
-        """The record of the newest engine, or None before there is one."""
+        """The record of the newest engine; None before the first."""
         try:
             return msgspec.json.decode(self.engine.read_bytes(), type=EngineRecord)
         except (OSError, msgspec.MsgspecError):
@@ -121,18 +121,18 @@ class RunFolder:
         write_private(self.engine, msgspec.json.encode(record))
 
     def beat(self) -> None:
-        """Say that the engine lives."""
+        """Touch the heartbeat file."""
         os.utime(self.engine)
 
     def heartbeat_age_s(self) -> float | None:
-        """Seconds since the engine last said that it lives; None before there is one."""
+        """Seconds since the last heartbeat; None before the first."""
         try:
             return max(0.0, time.time() - self.engine.stat().st_mtime)
         except OSError:
             return None
 
     def is_locked(self) -> bool:
-        """Whether an engine holds the run. Never blocks an engine that is starting for long."""
+        """Whether an engine holds the lock. An engine that is starting is not held up."""
         try:
             descriptor = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -148,10 +148,10 @@ class RunFolder:
         return False
 
     def take_lock(self) -> int:
-        """Become the run's engine; the lock lives as long as the returned descriptor.
+        """Become the run's engine. Returns: a descriptor that holds the lock until it is closed.
 
         Raises:
-            BusyError: another engine holds it.
+            BusyError: another engine holds it. Attach to that one, or stop it.
         """
         descriptor = os.open(
             self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
@@ -162,7 +162,7 @@ class RunFolder:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return descriptor
             except BlockingIOError:
-                # A watcher's probe holds the lock for microseconds: look again before giving up.
+                # `is_locked` of a watcher holds the lock for microseconds: try again.
                 if time.monotonic() > deadline:
                     os.close(descriptor)
                     raise self._busy() from None
@@ -200,7 +200,7 @@ class RunFolder:
 
 
 def boot_id() -> str:
-    """Names this boot of the machine, so that a pid of an earlier boot is not believed."""
+    """Id of this boot of the machine; a pid of an earlier boot means another process."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -208,7 +208,7 @@ def boot_id() -> str:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace a small file whole, readable by its owner only, also across a power loss.
+    """Replace a small file durably and atomically; only its owner can read it.
 
     Raises:
         OSError: the old file, if any, is still there unchanged.
@@ -240,7 +240,7 @@ def sync_folder(path: Path) -> None:
 
 
 def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
-    """Make the folder of a new run with its config. Without a name, one is made from the time.
+    """Make the folder of a new run. Without a name, it is named by kind and time.
 
     Raises:
         RunError: the name is not allowed or taken, or the folder cannot be made.
@@ -251,11 +251,11 @@ def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
             remedy="use 1 to 64 of a-z 0-9 . _ - with a letter or digit first; not latest",
         )
     kind = msgspec.to_builtins(configuration)["kind"]
-    wanted = name or f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+    stem = name or f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
     try:
         runs.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, 100):
-            folder = RunFolder(runs / (wanted if attempt == 1 else f"{wanted}-{attempt}"))
+            folder = RunFolder(runs / (stem if attempt == 1 else f"{stem}-{attempt}"))
             try:
                 folder.path.mkdir(mode=0o700)
                 break
@@ -281,9 +281,9 @@ def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder looks like a run that is ours to open.
+    """Whether a folder looks like a run that may be opened.
 
-    A symbolic link or a folder of another user is not: its files could be swapped under us.
+    A symbolic link or a folder of another user may not: its files could be swapped in between.
     """
     try:
         status = path.lstat()
@@ -313,7 +313,7 @@ def _started(path: Path) -> tuple[float, str]:
 
 
 def find(runs: Path, reference: str | None) -> RunFolder:
-    """The run that a name, a path or "latest" (also None) means.
+    """The run with a name or path; "latest" and None are the newest.
 
     Raises:
         NotFoundError: there is none.

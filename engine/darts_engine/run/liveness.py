@@ -1,8 +1,8 @@
-"""Is the engine alive? Told from its lock, never from its silence.
+"""Whether the engine of a run is alive, by its lock.
 
-The log says what the engine meant to do; the lock says whether a process still does it. A lock that
-is held without a heartbeat means a process that was stopped or hangs; a free lock below a log that
-has not ended means one that was killed.
+The log alone does not show it: a killed engine writes nothing. A held lock without a heartbeat
+means an engine that is suspended or hangs. A free lock and a log without an end mean an engine that
+was killed.
 """
 
 import socket
@@ -16,18 +16,21 @@ STARTING_GRACE_S = 20.0
 
 
 def observe(folder: RunFolder, state: RunState) -> str:
-    """One of starting, running, paused, stopping, finished, stopped, failed, dead, stalled."""
+    """Starting, running, paused, stopping, finished, stopped, failed, dead or stalled.
+
+    dead: the engine was killed. stalled: it lives, but its heartbeat has stopped.
+    """
     if state.phase in ENDED and not folder.is_locked():
         return state.phase
     age = folder.heartbeat_age_s()
     if folder.is_locked():
         if state.phase in ENDED:
-            # Either the engine that ended is on its way out, or another one is on its way in.
+            # Either the engine that ended is still exiting, or another one is starting.
             record = folder.read_engine()
             return "starting" if record and record.started > state.last_t else state.phase
         return "stalled" if age is not None and age > STALLED_AFTER_S else state.phase
     if state.phase == "starting" and age is None:
-        # The launcher has made the folder; its engine needs a moment to take the lock.
+        # The launcher has made the folder; its engine has a grace period to take the lock.
         return "starting" if _folder_age_s(folder) < STARTING_GRACE_S else "dead"
     return "dead"
 
@@ -40,6 +43,6 @@ def _folder_age_s(folder: RunFolder) -> float:
 
 
 def is_here(folder: RunFolder) -> bool:
-    """Whether the engine's pid means a process of this machine and boot."""
+    """Whether the engine's pid is of this machine and boot."""
     record = folder.read_engine()
     return record is not None and (record.host, record.boot_id) == (socket.gethostname(), boot_id())

@@ -1,8 +1,8 @@
-"""The event log: append on one side, tail on the other.
+"""The event log: `EventLog` appends, `LogReader` follows.
 
 The writer makes one `write` call per event, so a kill leaves at most one torn line, at the end; the
-next engine moves it aside. The reader believes only whole lines: a short read is "not yet", a
-damaged line is counted and skipped, an event of a newer version is counted and ignored.
+next engine moves it aside. The reader takes only whole lines: an incomplete last line is read
+later, a damaged line is counted and skipped, an event of a newer version is counted and ignored.
 """
 
 import contextlib
@@ -21,9 +21,20 @@ READ_BYTES = 1 << 20
 
 
 class EventLog:
-    """The engine's end of the log. One process writes; a lock of the caller's guards threads.
+    """Appends events. One process writes, one thread at a time.
 
-    A full disk never stops the run: what cannot be written is counted and said later.
+    A full disk never stops the run: events that cannot be written are counted, and the number is
+    written later as `EventsDropped`.
+
+    Args:
+        path: the log; made if it is missing, its torn last line moved aside.
+        torn: takes that line.
+        clock: gives Unix seconds.
+
+    Attributes:
+        last_seq: number of the last event.
+        repaired_bytes: length of the torn line.
+        dropped: events that could not be written since the last one that could.
     """
 
     def __init__(self, path: Path, torn: Path, *, clock: Callable[[], float] = time.time) -> None:
@@ -36,7 +47,7 @@ class EventLog:
         self._size = os.fstat(self._descriptor).st_size
 
     def append(self, event: Event) -> bool:
-        """Number, stamp and write an event. False when it had to be dropped (OSError)."""
+        """Number, stamp and write an event. Returns: False if it was dropped (OSError)."""
         if self.dropped:
             notice = events.EventsDropped(count=self.dropped)
             if not self._write(notice):
@@ -56,7 +67,7 @@ class EventLog:
             while written < len(line):
                 written += os.write(self._descriptor, line[written:])
         except OSError:
-            # Half a line on a full disk would glue itself to the next one: cut it off again.
+            # Half a line would join the next one: cut it off again.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._size)
             return False
@@ -65,22 +76,22 @@ class EventLog:
         return True
 
     def sync(self) -> None:
-        """Make what was written durable."""
+        """Make what was written durable (fsync)."""
         with contextlib.suppress(OSError):
             os.fsync(self._descriptor)
 
     def size_bytes(self) -> int:
-        """Length of the log."""
+        """Length of the log in bytes."""
         return self._size
 
     def close(self) -> None:
-        """Make it durable and let go."""
+        """Make the log durable and close it."""
         self.sync()
         os.close(self._descriptor)
 
 
 def _repair(path: Path, torn: Path) -> tuple[int, int]:
-    """Move a torn tail aside; return the last sequence number and how many bytes were moved."""
+    """Move a torn last line aside. Returns: the last sequence number, and bytes moved."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -127,7 +138,7 @@ def _last_seq(descriptor: int, end: int) -> int:
     return 0
 
 
-# Torn bytes may be no text at all, and noise may nest without end.
+# Torn bytes may be no text, and random bytes may nest too deep.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -153,13 +164,12 @@ def _seq(line: bytes) -> int:
 
 
 class LogReader:
-    """A watcher's end of the log: call `read` now and then, at any pace.
+    """Follows a log: call `read` again and again, at any pace.
 
     Attributes:
         offset: bytes consumed, always at the start of a line.
-        damaged: lines that were no events.
-        unknown: events of a type or version this program does not know.
-        restarts: how often the file was replaced or cut, so that what follows is a new story.
+        damaged: number of lines that were no events.
+        unknown: number of events of a type or version that this program does not know.
     """
 
     def __init__(self, path: Path, *, offset: int = 0) -> None:
@@ -168,7 +178,6 @@ class LogReader:
         self.offset = offset
         self.damaged = 0
         self.unknown = 0
-        self.restarts = 0
         self._skipping = False
 
     def read(self, max_bytes: int = 16 * READ_BYTES) -> list[AnyEvent]:
@@ -180,7 +189,7 @@ class LogReader:
         return [event for line in lines if (event := self.decode(line)) is not None]
 
     def read_lines(self, max_bytes: int = 16 * READ_BYTES) -> list[bytes]:
-        """As `read`, but whole lines as they are on the disk, without their newlines."""
+        """As `read`, but returns the lines as they are on the disk, without their newlines."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -190,11 +199,10 @@ class LogReader:
             identity = (status.st_dev, status.st_ino)
             if status.st_size < self.offset or self._identity not in (None, identity):
                 self.offset, self._skipping = 0, False
-                self.restarts += 1
             self._identity = identity
             data = os.pread(descriptor, max_bytes, self.offset)
             if len(data) == max_bytes <= MAX_LINE_BYTES and b"\n" not in data:
-                # The next line is longer than was asked for: take it alone, or nothing ever comes.
+                # The next line is longer than `max_bytes`: read it alone, or nothing is ever read.
                 data = os.pread(descriptor, MAX_LINE_BYTES + 1, self.offset)
                 data = data[: data.find(b"\n") + 1] or data
             return self._lines(data)
@@ -214,7 +222,7 @@ class LogReader:
         end = data.rfind(b"\n") + 1
         if not end:
             if len(data) > MAX_LINE_BYTES:
-                # No event is this long: drop what is there and resynchronise at the next newline.
+                # No event is this long: skip to the next newline.
                 self.offset += len(data)
                 self.damaged += not self._skipping
                 self._skipping = True
@@ -229,7 +237,7 @@ class LogReader:
         return found
 
     def decode(self, line: bytes) -> AnyEvent | None:
-        """The event on a line; None, and counted, when it is damaged or not known here."""
+        """The event on a line; None if it is damaged or unknown, which is counted."""
         if len(line) <= MAX_LINE_BYTES:
             try:
                 event = events.decode(line)

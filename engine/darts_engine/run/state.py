@@ -1,8 +1,8 @@
-"""The fold: events in, one `RunState` out. The only thing that dashboards and printers look at.
+"""Folds the events of a run into one `RunState`, which dashboards and printers show.
 
-Live, finished, crashed and replayed runs take the same path; a replay is the same fold, stopped
-earlier. `fold` owns the state it is given and changes it in place, because a log may hold a million
-events; from the same events it always makes the same state.
+Live, finished, crashed and replayed runs are folded alike; a replay stops earlier. `fold` changes
+the given state in place, because a log may hold a million events. The same events always give the
+same state.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from darts_engine.run import events
-from darts_engine.run.architecture.genotype import CELLS, Genotype
+from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.edges import EdgeFigures, edge_figures
 from darts_engine.run.events import AnyEvent
 
@@ -23,7 +23,7 @@ MAX_NOTES = 1000
 class Series:
     """Points (x, y) of a curve, x never falling, bounded in number.
 
-    When full, each pair of neighbours-of-neighbours keeps its lowest and highest point, so that
+    With 2 * `limit` points, every four neighbours are thinned to their lowest and highest, so that
     spikes survive any length of run.
     """
 
@@ -42,7 +42,7 @@ class Series:
             self._thin()
 
     def cut(self, x: float) -> None:
-        """Forget all points after x."""
+        """Remove all points after x."""
         while self.x and self.x[-1] > x:
             self.x.pop()
             self.y.pop()
@@ -70,9 +70,13 @@ class Series:
 class RunState:
     """All that is known of a run after some of its events.
 
-    `phase` is starting, running, paused, stopping, stopped, finished or failed: what the log says.
-    Whether the engine behind it still lives is for `liveness.observe` to tell. `given_up` are the
-    epochs that a search itself went back behind: they cost time, and are not among `epochs`.
+    Attributes:
+        phase: starting, running, paused, stopping, stopped, finished or failed, by the log alone.
+            `liveness.observe` also looks at whether the engine lives.
+        epochs: the finished epochs that count.
+        given_up: finished epochs that a search itself undid by a rollback. They cost time.
+        pending: commands that were accepted and are not done: id -> command.
+        notes: the newest events for an event list.
     """
 
     phase: str = "starting"
@@ -105,7 +109,6 @@ class RunState:
     checkpoints: list[events.CheckpointSaved] = field(default_factory=list)
 
     pending: dict[str, str] = field(default_factory=dict)
-    pause_reason: str = ""
     result: events.RunFinished | None = None
     failure: events.RunFailed | None = None
     alerts: list[events.AlertRaised] = field(default_factory=list)
@@ -123,20 +126,20 @@ class RunState:
 
     @property
     def best(self) -> events.EpochFinished | None:
-        """The epoch with the highest validation accuracy, the first of equals."""
+        """The epoch with the highest validation accuracy; the first of several."""
         scored = [e for e in self.epochs if e.valid_top1 is not None]
         return max(scored, key=lambda e: (e.valid_top1 or 0.0, -e.epoch), default=None)
 
     @property
     def progress(self) -> float:
-        """Fraction of the planned steps that is done."""
+        """Fraction of the planned steps that are done."""
         if not self.started or not self.started.steps_per_epoch:
             return 0.0
         return min(1.0, self.global_step / (self.started.epochs * self.started.steps_per_epoch))
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds to the end at the pace of the last epochs; None before one is known."""
+        """Seconds to the end at the pace of the last five epochs; None before the first is done."""
         if not self.epochs or not self.started or self.phase not in ("running", "paused"):
             return None
         recent = self.epochs[-5:]
@@ -150,20 +153,20 @@ class RunState:
         return 0.0 if self.first_t is None else max(0.0, self.last_t - self.first_t)
 
     def alpha_at(self, epoch: int | None) -> events.AlphaSampled | None:
-        """The last alpha of an epoch (or of the newest one before it); None means now."""
+        """The last alpha sample in or before an epoch; None is the newest."""
         if epoch is None:
             return self.alpha
         known = [e for e in self.epoch_alphas if e <= epoch]
         return self.epoch_alphas[max(known)] if known else None
 
     def genotype_at(self, epoch: int | None) -> events.GenotypeDerived | None:
-        """The last genotype derived in or before an epoch; None means now."""
+        """The last genotype derived in or before an epoch; None is the newest."""
         if epoch is None:
             return self.genotype
         return next((g for g in reversed(self.genotypes) if g.epoch <= epoch), None)
 
     def tabulated_at(self, epoch: int | None) -> events.AccuracyTabulated | None:
-        """What a table says of the genotype of `genotype_at`; None where none knows it."""
+        """The tabulated accuracy of that genotype; None if no table has it."""
         derived = self.genotype_at(epoch)
         if derived is None:
             return None
@@ -172,7 +175,7 @@ class RunState:
         return next(its, None)
 
     def stable_epochs(self, cell: str, epoch: int | None = None) -> int:
-        """For how many epochs the cell's derived edges have been the same."""
+        """For how many epochs the derived edges of a cell have been the same."""
         current = self.genotype_at(epoch)
         if current is None:
             return 0
@@ -186,7 +189,7 @@ class RunState:
         return (self.epoch if epoch is None else epoch) - since
 
     def final_genotype(self) -> Genotype | None:
-        """The genotype a finished search ended with, else the one derived last."""
+        """The genotype that a search ended with, or derived last; in training, the trained one."""
         if self.result and self.result.genotype:
             return self.result.genotype
         if self.genotype:
@@ -195,7 +198,7 @@ class RunState:
 
 
 def fold(state: RunState, event: AnyEvent) -> RunState:
-    """Take one more event into account, and give the same state back."""
+    """Apply one more event to `state`. Returns: the same object."""
     state.last_seq = max(state.last_seq, event.seq)
     state.last_t = max(state.last_t, event.t)
     if state.first_t is None:
@@ -207,7 +210,6 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.pending.clear()
             state.failure = state.result = None
             state.download = None
-            state.pause_reason = ""
         case events.Rewound():
             _rewind(state, event)
             if not event.reason:
@@ -218,15 +220,15 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.epoch, state.steps = event.epoch, event.steps
             state.schedules = event.schedules
         case events.StepFinished():
-            _arrive(state, event)
+            _move_to(state, event)
             state.train_loss.add(event.global_step, event.train_loss)
             state.alpha_loss.add(event.global_step, event.alpha_loss)
         case events.AlphaSampled():
-            _arrive(state, event)
+            _move_to(state, event)
             state.alpha = event
             state.epoch_alphas[event.epoch] = event
         case events.GenotypeDerived():
-            _arrive(state, event)
+            _move_to(state, event)
             state.genotype = event
             state.genotypes.append(event)
         case events.AccuracyTabulated():
@@ -257,14 +259,14 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
         case events.CommandDone() | events.CommandRejected():
             state.pending.pop(event.id, None)
         case events.RunPaused():
-            _arrive(state, event)
-            state.phase, state.pause_reason = "paused", event.reason
+            _move_to(state, event)
+            state.phase = "paused"
         case events.RunContinued():
-            state.phase, state.pause_reason = "running", ""
+            state.phase = "running"
         case events.RunStopping():
             state.phase = "stopping"
         case events.RunStopped():
-            _arrive(state, event)
+            _move_to(state, event)
             state.phase = "stopped"
         case events.RunFinished():
             state.phase, state.result = "finished", event
@@ -279,7 +281,7 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
     return state
 
 
-# Events that panels show but an event list would drown in.
+# Events that panels show, too many for an event list.
 _SILENT = (
     events.StepFinished,
     events.AlphaSampled,
@@ -292,14 +294,14 @@ _SILENT = (
 
 
 def fold_all(history: Iterable[AnyEvent], state: RunState | None = None) -> RunState:
-    """Fold many events, into a new state or on top of one."""
+    """Fold many events into a new state, or into `state`."""
     state = state or RunState()
     for event in history:
         fold(state, event)
     return state
 
 
-def _arrive(
+def _move_to(
     state: RunState,
     event: events.StepFinished
     | events.AlphaSampled
@@ -311,7 +313,7 @@ def _arrive(
 
 
 def _rewind(state: RunState, event: events.Rewound) -> None:
-    """Forget what the checkpoint that the run went back to does not know of."""
+    """Undo the events after the checkpoint that the run went back to."""
     known = event.to_seq
     state.train_loss.cut(event.to_step)
     state.alpha_loss.cut(event.to_step)
@@ -334,6 +336,3 @@ def _rewind(state: RunState, event: events.Rewound) -> None:
     per_epoch = state.started.steps_per_epoch if state.started else 0
     state.epoch, state.global_step = event.to_epoch, event.to_step
     state.step = event.to_step - (event.to_epoch - 1) * per_epoch if event.to_epoch else 0
-
-
-__all__ = ["CELLS", "MAX_NOTES", "MAX_POINTS", "RunState", "Series", "fold", "fold_all"]

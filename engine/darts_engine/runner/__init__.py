@@ -1,1 +1,1 @@
-"""Drives a search or a training through its epochs and keeps its run folder."""
+"""Runs a search or a training through its epochs, with its events, commands and checkpoints."""

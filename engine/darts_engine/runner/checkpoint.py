@@ -1,10 +1,9 @@
-"""The complete state of a run on disk: captured, saved whole, verified, restored.
+"""Checkpoints on disk: saved whole, verified, loaded, pruned.
 
 A checkpoint is a tensor file and a manifest (JSON) with the SHA-256 of both. The manifest is
-written last and is what makes the checkpoint exist; both are written beside their place, synced,
-and renamed, so that a kill or a full disk leaves the older ones as they were. A flipped bit is
-found by the digest, which `torch.load` would not notice. Nothing is unpickled but tensors and plain
-containers.
+written last; without it the checkpoint does not exist. Both are written to a temporary name, synced
+and renamed, so that a kill or a full disk leaves the older ones as they were. The digest finds a
+flipped bit, which `torch.load` does not notice. Only tensors and plain containers are unpickled.
 """
 
 import contextlib
@@ -32,9 +31,9 @@ NAME = re.compile(r"^step-(?P<step>\d{9,})-seq-(?P<seq>\d+)\.pt\Z")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a checkpoint without opening it.
+    """What is known of a checkpoint without opening its tensor file.
 
-    `seq` is the last event it knows of; `sha256` is of the tensor file and this manifest together.
+    `seq` is the last event before it was saved. `sha256` is of the tensor file and this manifest.
     """
 
     format: int
@@ -49,14 +48,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
 
     def digest(self, content: bytes) -> str:
-        """The SHA-256 of a tensor file's content and of everything else that is said here."""
-        said = msgspec.json.encode(msgspec.structs.replace(self, sha256=""))
-        return hashlib.sha256(hashlib.sha256(content).digest() + said).hexdigest()
+        """The SHA-256 of a tensor file's content and all other fields of this manifest."""
+        fields = msgspec.json.encode(msgspec.structs.replace(self, sha256=""))
+        return hashlib.sha256(hashlib.sha256(content).digest() + fields).hexdigest()
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint that is durable: its path, size and how long it took."""
+    """A checkpoint that is durable: path, size, and seconds that saving took."""
 
     path: Path
     size_bytes: int
@@ -73,27 +72,27 @@ def save(
     identity: dict[str, str],
     environment: dict[str, str],
 ) -> Saved:
-    """Write a checkpoint whole.
+    """Write a checkpoint.
 
     Args:
         folder: the run.
         state: nested dictionaries and lists of tensors, numbers and strings.
-        position: where the run stands.
+        position: of the run.
         reason: epoch, time, stop, command or best; decides how long it is kept.
-        seq: the last event that the state contains.
-        identity: what a run must have in common with the checkpoint to take it up.
+        seq: of the last event before the state.
+        identity: what a run must have in common with the checkpoint to load it.
         environment: what bit-identical resuming depends on (versions, threads, device).
 
     Raises:
         SpaceError: there is no room; older checkpoints are untouched.
-        OSError: it cannot be written for another reason; likewise.
-        NotFiniteError: the state is poisoned, and nothing was written.
+        OSError: it cannot be written for another reason; older checkpoints are untouched.
+        NotFiniteError: the state holds a number that is not finite; nothing was written.
     """
     began = time.monotonic()
-    if poisoned := find_not_finite(state):
+    if where := find_not_finite(state):
         raise NotFiniteError(
             "the state holds a number that is not finite, so it was not saved",
-            where=f"{poisoned}, after epoch {position.epoch}, step {position.step}",
+            where=f"{where}, after epoch {position.epoch}, step {position.step}",
             remedy="lower --lr or --alpha-lr; the checkpoints before this one are good",
         )
     # Serialised in memory first: torch turns a full disk into a RuntimeError without an errno.
@@ -119,7 +118,7 @@ def save(
         write_private(path.with_suffix(".json"), msgspec.json.encode(manifest))
     except OSError as error:
         if not path.with_suffix(".json").exists():
-            # Without a manifest it is no checkpoint, and on a full disk it would be in the way.
+            # Without a manifest it is no checkpoint, and it fills the disk.
             path.unlink(missing_ok=True)
         if error.errno in FULL_DISK:
             raise SpaceError(
@@ -145,9 +144,10 @@ def find_not_finite(state: Any) -> str:
 
 
 def newest_first(folder: RunFolder) -> list[Path]:
-    """The manifests of a run, by the last event they know of; nothing is read yet.
+    """Paths of a run's manifests, by the `seq` in their names; nothing is read.
 
-    A run that fell back to an older checkpoint goes on from fewer steps but with later events.
+    Steps would not do: a run that went back to an older checkpoint has fewer steps but later
+    events.
     """
     found = [
         (int(name["seq"]), int(name["step"]), path)
@@ -158,7 +158,7 @@ def newest_first(folder: RunFolder) -> list[Path]:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest; that it is true is known only when `load` has compared the digest.
+    """Read a manifest. Only `load` compares the digest.
 
     Raises:
         CheckpointError: it is missing, damaged or of another version.
@@ -210,7 +210,7 @@ def _read_plain(path: Path) -> bytes:
 
 
 def refuse_foreign(folder: RunFolder, manifest: Manifest, identity: dict[str, str]) -> None:
-    """Make sure that a checkpoint is of this kind of run.
+    """Refuse a checkpoint of another kind of run.
 
     Raises:
         CheckpointError: it is of another method, space or network.
@@ -228,13 +228,13 @@ def refuse_foreign(folder: RunFolder, manifest: Manifest, identity: dict[str, st
 def prune(folder: RunFolder, keep: int, ends: Collection[int] = ()) -> None:
     """Delete all but the newest `keep` automatic checkpoints and the newest best one.
 
-    Where nearly every epoch is the best so far there are few automatic ones: then older bests stay,
-    so that there always are `keep` to fall back on. The newest of the end of each epoch in `ends`
-    stays too.
+    If nearly every epoch is the best so far, there are few automatic ones: then older best ones
+    stay, so that there are always `keep` to go back to. The newest of the end of each epoch in
+    `ends` stays too.
     """
     known = []
     for path in newest_first(folder):
-        # What cannot be read is left for a person to look at.
+        # An unreadable one is kept for a person to look at.
         with contextlib.suppress(CheckpointError):
             known.append(read_manifest(path))
     automatic = [m for m in known if m.reason in AUTOMATIC]
@@ -247,7 +247,7 @@ def prune(folder: RunFolder, keep: int, ends: Collection[int] = ()) -> None:
     for manifest in (m for m in either if m.file not in stay):
         path = folder.checkpoints / manifest.file
         # The manifest goes first: without it the checkpoint does not exist. A file that cannot be
-        # deleted now is no reason to end a run; the next save tries again.
+        # deleted does not end the run; the next save tries again.
         with contextlib.suppress(OSError):
             path.with_suffix(".json").unlink(missing_ok=True)
             path.unlink(missing_ok=True)
@@ -269,10 +269,10 @@ def sweep(folder: RunFolder) -> None:
 
 @contextlib.contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """Where a task becomes what a checkpoint holds.
+    """Context in which a task loads the state of a checkpoint.
 
     Raises:
-        CheckpointError: it does not fit.
+        CheckpointError: the state does not fit the task.
     """
     try:
         yield

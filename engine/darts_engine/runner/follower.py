@@ -1,7 +1,7 @@
-"""What a rank above 0 has in place of a session: it says nothing, decides nothing, and follows.
+"""Takes the place of the session on ranks above 0, which write nothing and decide nothing.
 
-It goes through the same loop as rank 0, and at every boundary does what rank 0 tells, so that the
-sums over ranks meet.
+They run the same loop as rank 0 and do at every boundary what rank 0 announces, so that all ranks
+take part in the same sums.
 """
 
 import signal
@@ -18,7 +18,7 @@ from darts_engine.runner.task import Discretisable, Reporting, RollsBack, Statef
 
 
 class Follower:
-    """The view of a `Session` without its hold on the run.
+    """Has the methods of a `Session`, without writing to the run or reading its commands.
 
     Args:
         folder: the run; nothing is written to it.
@@ -33,28 +33,28 @@ class Follower:
         self.world = World()
 
     def join(self, world: World) -> None:
-        """Belong to a world; from here on only rank 0's word or end ends this process."""
+        """Follow rank 0 of a world. From here on signals are ignored: rank 0 ends this process."""
         self.world = world
         for number in (*SIGNAL_EXIT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
 
     def emit(self, event: events.Event) -> None:
-        """Rank 0 says it."""
+        """Does nothing: rank 0 writes it."""
 
     def note(self, message: str, level: str = "info") -> None:
-        """Rank 0 says it."""
+        """Does nothing: rank 0 writes it."""
 
     def fetched(self, file: str, done_bytes: int, total_bytes: int) -> None:
-        """Rank 0 says it."""
+        """Does nothing: rank 0 writes it."""
 
-    def tell_of_repairs(self) -> None:
-        """Rank 0 says it."""
+    def report_repairs(self) -> None:
+        """Does nothing: rank 0 writes it."""
 
     def restore(self, task: Stateful) -> Position:
-        """Load the checkpoint that rank 0 trusts, which has to be visible here too.
+        """Load the checkpoint that rank 0 has loaded.
 
         Raises:
-            CheckpointError: it is not, or does not fit.
+            CheckpointError: this process cannot read it, or it does not fit.
         """
         name = self.world.text_of_rank_0()
         if not name:
@@ -66,10 +66,10 @@ class Follower:
         return manifest.position
 
     def roll_back(self, task: RollsBack) -> Position:
-        """Go back with rank 0, to the checkpoint that it trusts.
+        """Go back to the checkpoint that rank 0 goes back to.
 
         Raises:
-            CheckpointError: it is not visible here, or does not fit.
+            CheckpointError: this process cannot read it, or it does not fit.
         """
         path = self.folder.checkpoints / self.world.text_of_rank_0()
         manifest = checkpoint.read_manifest(path)
@@ -79,41 +79,41 @@ class Follower:
         return manifest.position
 
     def boundary(self, task: Reporting, position: Position) -> None:
-        """Do what rank 0 tells, until it tells to go on.
+        """Do what rank 0 announces, until it announces to go on.
 
         Raises:
             Stopped: the run ends here.
         """
-        while (told := self._next()) is not Decision.GO:
-            if told is Decision.SAVE:
+        while (decision := self._next()) is not Decision.GO:
+            if decision is Decision.SAVE:
                 task.state()
-            elif told is Decision.MEASURE:
+            elif decision is Decision.MEASURE:
                 assert isinstance(task, Discretisable)
                 task.measure_gap(position)
             else:
                 task.report(position)
 
     def save(self, task: Stateful, position: Position, *, reason: str) -> None:  # noqa: ARG002
-        """Give what a checkpoint takes of every rank; rank 0 writes it."""
-        told = self._next()
-        assert told is Decision.SAVE
+        """Take part in collecting the state that rank 0 saves."""
+        decision = self._next()
+        assert decision is Decision.SAVE
         task.state()
 
     def report(self, task: Reporting, position: Position) -> None:
-        """Comes at the next boundary."""
+        """Does nothing: rank 0 announces it, and `boundary` takes part."""
 
     def dismiss(self, code: ExitCode) -> None:
-        """Rank 0 does it."""
+        """Does nothing: rank 0 ends the processes."""
 
     def close(self) -> None:
-        """Wait for the end."""
-        told = self._next()
-        assert told is Decision.GO
+        """Wait until rank 0 has closed the run."""
+        decision = self._next()
+        assert decision is Decision.GO
 
     def _next(self) -> Decision:
         while True:
-            told, detail = self.world.hear()
-            if told is Decision.STOP:
-                raise Stopped(ExitCode(detail), "rank 0 said so")
-            if told is not Decision.WAIT:
-                return told
+            decision, detail = self.world.next_decision()
+            if decision is Decision.STOP:
+                raise Stopped(ExitCode(detail), "rank 0 stopped")
+            if decision is not Decision.WAIT:
+                return decision

@@ -1,7 +1,7 @@
-"""What the process and its machine are doing, and the heartbeat that says it lives.
+"""Touches the heartbeat file of a run, and measures the process and its machine.
 
-A thread of its own, so that a long step does not look like a dead engine. It never touches the
-event log: the loop asks for the newest figures when it is about to write.
+Both happen in a thread of their own, so that a long step does not look like a dead engine. The
+thread never touches the event log: the loop reads the newest figures when it writes an event.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from darts_engine.run.folder import HEARTBEAT_S, RunFolder
 
 
 class Figures:
-    """The newest measurements; one writer, one reader, whole values only."""
+    """The newest measurements. One thread writes and one reads, whole values only."""
 
     cpu_percent = 0.0
     rss_bytes = 0
@@ -25,19 +25,19 @@ class Figures:
 
 
 class Heartbeat(threading.Thread):
-    """Beats once a second, and measures while it is at it.
+    """A thread that touches the heartbeat file and measures once a second.
 
     Args:
         folder: the run whose heartbeat file is touched.
 
     Attributes:
-        gpu_index: the GPU to watch as well; None, also while torch is still being imported.
+        gpu_index: the GPU to measure too; None if there is none, or torch is not imported yet.
     """
 
     gpu_index: int | None = None
 
     def __init__(self, folder: RunFolder) -> None:
-        super().__init__(name="heart", daemon=True)
+        super().__init__(name="heartbeat", daemon=True)
         self.figures = Figures()
         self._folder = folder
         self._stopping = threading.Event()
@@ -45,10 +45,10 @@ class Heartbeat(threading.Thread):
         self._process.cpu_percent()
 
     def run(self) -> None:
-        """Beat until stopped."""
+        """Touch and measure until stopped."""
         gpu: _Gpu | None = None
         while not self._stopping.wait(HEARTBEAT_S):
-            # A run folder that went away is the loop's to report, not a reason to stop measuring.
+            # The loop reports a run folder that is gone; measuring goes on.
             with contextlib.suppress(OSError):
                 self._folder.beat()
                 self.figures.disk_free_bytes = shutil.disk_usage(self._folder.path).free
@@ -67,7 +67,7 @@ class Heartbeat(threading.Thread):
 
 
 class _Gpu:
-    """One NVIDIA GPU by torch's index, through the driver's library; silent where it is absent."""
+    """One NVIDIA GPU by torch's index, read through NVML. Without NVML it measures nothing."""
 
     def __init__(self, index: int) -> None:
         self._handle = None

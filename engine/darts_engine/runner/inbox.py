@@ -1,4 +1,4 @@
-"""Commands and signals, as the loop sees them between two steps.
+"""Commands and signals that the engine has received, read between two steps.
 
 Handlers only set flags: a Python handler waits for the running C call, and saving from inside one
 corrupts what it interrupts. A second signal of the same kind ends the process at once.
@@ -27,28 +27,28 @@ SIGNAL_EXIT = {
 
 
 class Signals:
-    """Which signal asked the engine to end, if any."""
+    """Records which signal is to end the engine, if any."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
 
     def install(self) -> None:
-        """Take over the signals that end a run; a hang-up is ignored, because runs outlive them."""
+        """Handle the signals that end a run. A hang-up is ignored: runs outlive their terminal."""
         for number in SIGNAL_EXIT:
             signal.signal(number, self._handle)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        asked = signal.Signals(number)
-        if self.received == asked and asked != signal.SIGUSR1:
-            os._exit(SIGNAL_EXIT[asked])
-        self.received = asked
+        received = signal.Signals(number)
+        if self.received == received and received != signal.SIGUSR1:
+            os._exit(SIGNAL_EXIT[received])
+        self.received = received
 
 
 class Inbox:
-    """Reads `commands.jsonl` and answers what cannot be done.
+    """Reads `commands.jsonl` and rejects lines that are no commands.
 
-    Lines that were there before the inbox was opened are not run again.
+    Lines that were there before the inbox was opened were meant for an earlier engine: skipped.
     """
 
     def __init__(self, folder: RunFolder, emit: Callable[[events.Event], object]) -> None:
@@ -59,26 +59,26 @@ class Inbox:
         self._waiting: deque[AnyCommand] = deque()
 
     def take(self) -> AnyCommand | None:
-        """The next command, None when there is none now; refused lines are answered on the way."""
+        """The next command, or None. Lines before it that are no commands are rejected."""
         if not self._waiting:
             self._read()
         return self._waiting.popleft() if self._waiting else None
 
     def _read(self) -> None:
-        drowned = 0
+        num_dropped = 0
         for line in self._lines():
             if not line.strip():
                 continue
             if self._is_flooded():
-                drowned += 1
+                num_dropped += 1
                 continue
             try:
                 self._waiting.append(commands.decode(line))
             except ValueError as error:
                 self._emit(events.CommandRejected(reason=str(error)[:300]))
-        if drowned:
-            # One answer for all of them: a flood of commands must not become a flood of events.
-            why = f"{drowned} lines in a flood of more than {MAX_PER_SECOND} commands a second"
+        if num_dropped:
+            # One event for all of them: a flood of commands must not become a flood of events.
+            why = f"{num_dropped} lines in a flood of more than {MAX_PER_SECOND} commands a second"
             self._emit(events.CommandRejected(reason=why))
 
     def _lines(self) -> list[bytes]:

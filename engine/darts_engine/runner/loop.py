@@ -1,7 +1,7 @@
-"""Epochs and steps: what a search and a training have in common.
+"""The loop over epochs and steps that a search and a training share.
 
-A task does the work of a step and says what there is to say; the loop decides when to say it, and
-obeys commands and saves checkpoints between steps. Epochs and steps count from 1.
+A task does the work of a step and makes the events about it. The loop decides when to write them;
+between steps its session executes commands and saves checkpoints. Epochs and steps count from 1.
 """
 
 import time
@@ -17,8 +17,8 @@ from darts_engine.runner.session import Session
 from darts_engine.runner.stopwatch import Stopwatch
 from darts_engine.runner.task import Reporting, RollsBack
 
-STEP_FACTS_S = 0.25
-SYSTEM_FACTS_S = 2.0
+STEP_EVENTS_S = 0.25
+SYSTEM_EVENTS_S = 2.0
 
 
 class Task(Reporting, Protocol):
@@ -31,33 +31,33 @@ class Task(Reporting, Protocol):
         """The fields of `RunStarted` that only the task knows."""
 
     def opening(self, position: Position) -> list[events.Event]:
-        """Events before the first step of this process: where things stand."""
+        """Events before the first step of this process: the state that it starts from."""
 
     def begin_epoch(self, epoch: int) -> dict[str, float]:
-        """Set what changes by epoch; the schedules' values by name."""
+        """Set what changes by epoch. Returns: the schedules' values by name."""
 
     def step(self, epoch: int, step: int) -> int:
-        """Do one step, without waiting for the device; how many images the weights learned from."""
+        """Run one step asynchronously. Returns: images in the weight batch."""
 
     def stopwatch(self) -> Stopwatch:
-        """How long the parts of steps take."""
+        """Times the parts of steps."""
 
     def finish_epoch(self, position: Position, timing: "Timing") -> list[events.Event]:
-        """Validate; the epoch's events."""
+        """Validate. Returns: the epoch's events."""
 
     @property
     def is_over(self) -> bool:
-        """Whether the epoch that just ended was the last, whatever the plan was."""
+        """Whether the epoch that just ended is the last, even if more were planned."""
 
     def checkpoint_reason(self) -> str:
-        """Why the epoch that just ended is saved: epoch or best."""
+        """Reason for a checkpoint of the epoch that just ended: epoch or best."""
 
     def finish(self, seconds: float) -> events.RunFinished:
         """The run's last event."""
 
 
 class Timing:
-    """How long the epoch has taken, without pauses, and how many images it has seen."""
+    """Working time and number of images of the current epoch; pauses do not count."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -65,12 +65,12 @@ class Timing:
         self.images = 0
 
     def hold(self, seconds: float) -> None:
-        """Leave out a pause."""
+        """Do not count a pause."""
         self._held += seconds
 
     @property
     def seconds(self) -> float:
-        """Working time so far."""
+        """Working time so far, s."""
         return max(1e-9, time.monotonic() - self._began - self._held)
 
     @property
@@ -80,19 +80,22 @@ class Timing:
 
 
 class Loop:
-    """Runs a task to its end, or until it is asked to stop; `position` is where it stands.
+    """Runs a task to its end, or until a command or signal stops it.
 
     Args:
-        task: what is run.
-        session: where events go and commands come from; that of rank 0, or what follows it.
-        heart: the newest figures of the machine.
-        every: save at the end of every so many epochs.
+        task: a search or a training.
+        session: takes the events and executes commands; a `Follower` on ranks above 0.
+        heartbeat: has the newest figures of the machine.
+        every: save at the end of every `every`-th epoch.
+
+    Attributes:
+        position: after which step the task stands.
     """
 
     def __init__(
-        self, task: Task, session: Session | Follower, heart: Heartbeat, *, every: int
+        self, task: Task, session: Session | Follower, heartbeat: Heartbeat, *, every: int
     ) -> None:
-        self._task, self._session, self._heart = task, session, heart
+        self._task, self._session, self._heartbeat = task, session, heartbeat
         self._every = every
         self._reported = self._measured = time.monotonic()
         self._steps_since_measured, self._seconds_since_measured = 0, 0.0
@@ -103,7 +106,7 @@ class Loop:
         """Go on from `position` to the last epoch.
 
         Raises:
-            Stopped: the run was asked to end and its checkpoint is saved.
+            Stopped: a command or signal ended the run; its checkpoint is saved.
         """
         task, session = self._task, self._session
         self.position = position
@@ -128,7 +131,7 @@ class Loop:
                     global_step=(epoch - 1) * task.steps_per_epoch + step,
                     is_epoch_done=False,
                 )
-                self._say(position)
+                self._report(position)
                 self._boundary(position)
             position = self._finish_epoch(position)
             epoch = position.epoch + 1
@@ -136,7 +139,7 @@ class Loop:
         session.emit(task.finish(round(time.monotonic() - began, 3)))
 
     def _finish_epoch(self, position: Position) -> Position:
-        """Where the run stands then: at the epoch's end, or at that of an earlier one."""
+        """End an epoch. Returns: its end, or that of an earlier epoch after a rollback."""
         task = self._task
         for event in task.finish_epoch(position, self._timing):
             self._session.emit(event)
@@ -151,13 +154,13 @@ class Loop:
         is_last = task.is_over or position.epoch == task.epochs
         reason = task.checkpoint_reason()
         is_due = position.epoch % self._every == 0 or is_last or reason == "best"
-        if is_due or self._may_be_needed(position.epoch):
+        if is_due or self._may_roll_back_to(position.epoch):
             self._session.save(task, position, reason=reason)
         if not is_last:
             self._boundary(position)
         return position
 
-    def _may_be_needed(self, epoch: int) -> bool:
+    def _may_roll_back_to(self, epoch: int) -> bool:
         task = self._task
         return isinstance(task, RollsBack) and epoch in task.may_return_to(epoch)
 
@@ -171,23 +174,23 @@ class Loop:
         self._steps_since_measured += 1
         self._seconds_since_measured += seconds
 
-    def _say(self, position: Position) -> None:
+    def _report(self, position: Position) -> None:
         if not self._session.leads:
             return
         now = time.monotonic()
-        if now - self._reported >= STEP_FACTS_S or position.global_step == 1:
+        if now - self._reported >= STEP_EVENTS_S or position.global_step == 1:
             self._reported = now
             self._session.report(self._task, position)
-        if now - self._measured >= SYSTEM_FACTS_S or position.global_step == 1:
+        if now - self._measured >= SYSTEM_EVENTS_S or position.global_step == 1:
             self._measure(position)
 
     def _measure(self, position: Position) -> None:
-        """Say how the machine does; `step_ms` is what steps cost the host, pauses left out."""
+        """Write figures of the machine. `step_ms` is host time per step, without pauses."""
         if not self._session.leads:
             return
         steps = self._steps_since_measured
         step_ms = 1000 * self._seconds_since_measured / steps if steps else None
-        figures = self._heart.figures
+        figures = self._heartbeat.figures
         parts = self._task.stopwatch().read()
         self._session.emit(
             events.SystemMeasured(

@@ -1,33 +1,31 @@
-"""One engine's hold on one run: events out, commands in, checkpoints, pauses, and the end.
+"""Writes events, executes commands and saves checkpoints for one run.
 
-The loop calls `boundary` between steps and `save` at epochs' ends; everything that may hold it up
-(a pause, a full disk) happens in there, never inside a step.
+The loop calls `boundary` between steps and `save` at epochs' ends. Everything that may hold the run
+up (a pause, a full disk) happens in these two, never inside a step.
 """
 
 import contextlib
 import shutil
 import time
-from pathlib import Path
-from typing import Any
 
 from darts_engine.compute.parallel import KEEP_ALIVE_S, Decision, World
 from darts_engine.run import commands, events
-from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError, SpaceError
+from darts_engine.run.errors import ExitCode, NotFoundError, SpaceError
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.log import EventLog, LogReader
+from darts_engine.run.log import EventLog
 from darts_engine.runner import checkpoint
 from darts_engine.runner.inbox import SIGNAL_EXIT, Inbox, Signals
 from darts_engine.runner.position import Position
+from darts_engine.runner.restore import Restorer
 from darts_engine.runner.task import Discretisable, Reporting, RollsBack, Stateful
 
 POLL_S = 0.05
-LOST_WORK_BYTES = 1 << 20
 RETRY_S = 1.0
 FETCH_EVENTS_S = 1.0
 
 
-class Stopped(Exception):  # noqa: N818  it is how a run ends, not a fault
-    """The run ends at a boundary, its checkpoint saved."""
+class Stopped(Exception):  # noqa: N818  a way for a run to end, not a fault
+    """Ends the run between two steps; has the exit code and the reason."""
 
     def __init__(self, exit_code: ExitCode, reason: str) -> None:
         super().__init__(reason)
@@ -35,19 +33,22 @@ class Stopped(Exception):  # noqa: N818  it is how a run ends, not a fault
 
 
 class Session:
-    """Events, commands and checkpoints of a run.
+    """Events, commands and checkpoints of a run, on rank 0.
 
     Args:
         folder: the run; its lock must be held by this process.
         log: its event log, open for appending.
-        signals: the process's flags.
-        inbox: the commands since the engine took the run.
+        signals: the signals that this process has received.
+        inbox: the commands since the engine took the lock.
         keep: automatic checkpoints to keep.
-        checkpoint_seconds: save when this long has passed since the last; 0 = never.
+        checkpoint_seconds: save when the last checkpoint is this old, in seconds; 0 = never.
 
     Attributes:
-        world: the processes that share the run. The others hear from here what they do at every
-            boundary, because it takes all of them to report or save.
+        leads: whether this process writes events and checkpoints; only rank 0 does.
+        identity: what a checkpoint must have in common with the run to be loaded.
+        environment: what bit-identical resuming depends on (versions, threads, device).
+        world: the processes that share the run. At every boundary this session announces to the
+            others what to do next, because reporting and saving take all of them.
     """
 
     leads = True
@@ -73,22 +74,24 @@ class Session:
         self._stop_after_epoch: commands.Stop | None = None
 
     def join(self, world: World) -> None:
-        """Speak for a world."""
+        """Lead the processes of a world."""
         self.world = world
 
     def emit(self, event: events.Event) -> None:
-        """Write an event. A full disk drops it and is reported by the log itself later."""
+        """Write an event. On a full disk it is dropped; the log itself reports that later."""
         self.log.append(event)
 
     def note(self, message: str, level: str = "info") -> None:
-        """Write a line for people."""
+        """Write a message for people; `level` is info, warning or error."""
         self.emit(events.LogWritten(level=level, message=message))
 
     def fetched(self, file: str, done_bytes: int, total_bytes: int) -> None:
-        """Before the run starts: so much of a data set's file is here.
+        """Report how much of a file is downloaded, and obey a signal or a stop command.
+
+        Called before the run starts, when every other command is rejected.
 
         Raises:
-            Stopped: the run was asked to end meanwhile.
+            Stopped: a signal or command ends the run.
         """
         now = time.monotonic()
         if now - self._fetched_at >= FETCH_EVENTS_S or done_bytes == total_bytes:
@@ -96,165 +99,69 @@ class Session:
             self.emit(
                 events.DownloadProgressed(file=file, done_bytes=done_bytes, total_bytes=total_bytes)
             )
-            self._refuse_gone()
+            self._check_folder()
         if self._signals.received is not None:
             raise Stopped(SIGNAL_EXIT[self._signals.received], self._signals.received.name)
         while (command := self._inbox.take()) is not None:
-            name = type(command).__name__.lower()
             if not isinstance(command, commands.Stop):
-                why = "the run has not begun: its data set is being downloaded"
-                self.emit(events.CommandRejected(id=command.id, command=name, reason=why))
+                self._reject(command, "the run has not begun: its data set is being downloaded")
                 continue
-            self.emit(events.CommandAccepted(id=command.id, command=name, source=command.source))
+            self._accept(command)
             self._done(command, now)
             raise Stopped(ExitCode.OK, "command")
 
-    def tell_of_repairs(self) -> None:
-        """Say what was wrong with the log when it was opened."""
+    def report_repairs(self) -> None:
+        """Write how much of the log was moved aside when it was opened, if any."""
         if self.log.repaired_bytes:
             moved = f"moved {self.log.repaired_bytes} bytes of a torn line to"
             self.note(f"{moved} {self.folder.torn_events.name}")
 
     def restore(self, task: Stateful) -> Position:
-        """Bring a task to the newest checkpoint that can be trusted; say which and what is lost.
-
-        Raises:
-            CheckpointError: the checkpoints are of another kind of run, or all are damaged.
-        """
-        checkpoint.sweep(self.folder)
-        refused: CheckpointError | None = None
-        for path in checkpoint.newest_first(self.folder):
-            try:
-                manifest = checkpoint.read_manifest(path)
-                state = checkpoint.load(self.folder, manifest)
-            except CheckpointError as error:
-                refused = error
-                self.note(str(error).replace("\n", "; "), "error")
-                continue
-            checkpoint.refuse_foreign(self.folder, manifest, self.identity)
-            self.world.text_of_rank_0(path.name)
-            with checkpoint.fitting(path):
-                task.load_state(state)
-            self._say_what_differs(manifest.environment)
-            # A log that lost its end must not number new events as older than the checkpoint.
-            self.log.last_seq = max(self.log.last_seq, manifest.seq)
-            if refused is not None or self._has_lost(manifest.seq):
-                self.emit(
-                    events.Rewound(
-                        to_seq=manifest.seq,
-                        to_step=manifest.position.global_step,
-                        to_epoch=manifest.position.epoch,
-                        checkpoint=manifest.file,
-                    )
-                )
-            return manifest.position
-        if refused is not None:
-            raise CheckpointError(
-                "no checkpoint of this run can be trusted",
-                where=refused.where,
-                remedy="start a new run with --config on this run's config.toml",
-            )
-        if self.log.last_seq:
-            self.emit(events.Rewound(to_seq=0, to_step=0, to_epoch=0, checkpoint=""))
-        self.world.text_of_rank_0("")
-        return Position()
+        """Load the newest checkpoint that can be trusted into a new task; see `Restorer`."""
+        return self._restorer().restore(task)
 
     def roll_back(self, task: RollsBack) -> Position:
-        """Bring a task back to where its turn sends it; tell it, and save what it is then.
+        """Take a task back to the epoch that its `rollback` names, and save what it is then."""
+        position = self._restorer().roll_back(task)
+        self.save(task, position, reason="epoch")
+        return position
 
-        Raises:
-            CheckpointError: no checkpoint of that epoch's end can be trusted.
-        """
-        rollback = task.rollback
-        assert rollback is not None
-        path, manifest, state = self._end_of(rollback.epoch)
-        self.world.text_of_rank_0(path.name)
-        with checkpoint.fitting(path):
-            said = task.roll_back(state, manifest.position)
-        self.emit(
-            events.Rewound(
-                to_seq=manifest.seq,
-                to_step=manifest.position.global_step,
-                to_epoch=manifest.position.epoch,
-                checkpoint=manifest.file,
-                reason=rollback.reason,
-                schedules=task.schedules(),
-            )
-        )
-        for event in said:
-            self.emit(event)
-        # Killed before this is saved, the run does the last epoch again and goes back again.
-        self.save(task, manifest.position, reason="epoch")
-        return manifest.position
-
-    def _end_of(self, epoch: int) -> tuple[Path, checkpoint.Manifest, dict[str, Any]]:
-        """The newest checkpoint of an epoch's end that can be trusted."""
-        refused = ""
-        for path in checkpoint.newest_first(self.folder):
-            try:
-                manifest = checkpoint.read_manifest(path)
-                if manifest.position.epoch == epoch and manifest.position.is_epoch_done:
-                    return path, manifest, checkpoint.load(self.folder, manifest)
-            except CheckpointError as error:
-                refused = str(error).replace("\n", "; ")
-                self.note(refused, "error")
-        raise CheckpointError(
-            f"the search has to go back to the end of epoch {epoch}, and its checkpoint is "
-            f"{'damaged' if refused else 'missing'}",
-            where=str(self.folder.checkpoints),
-            remedy="start a new run with --config on this run's config.toml",
-        )
-
-    def _has_lost(self, seq: int) -> bool:
-        """Whether the log tells of work that came after the event `seq`."""
-        start = max(0, self.folder.events.stat().st_size - LOST_WORK_BYTES)
-        history = LogReader(self.folder.events, offset=start).read(LOST_WORK_BYTES)
-        # A stretch that begins after the checkpoint's events does not show all of them: say so.
-        newer_only = bool(history) and history[0].seq > seq + 1
-        return newer_only or any(isinstance(f, events.WORK) and f.seq > seq for f in history)
-
-    def _say_what_differs(self, environment: dict[str, str]) -> None:
-        for key, mine in self.environment.items():
-            theirs = environment.get(key)
-            if theirs != mine:
-                self.note(
-                    f"{key} was {theirs} and is {mine}: results may differ in the last digits",
-                    "warning",
-                )
+    def _restorer(self) -> Restorer:
+        return Restorer(self.folder, self.log, self.world, self.identity, self.environment)
 
     def boundary(self, task: Stateful, position: Position) -> None:
-        """Between two steps: obey commands and signals, and save when it is time to.
+        """Between two steps: execute commands, obey signals, and save if a checkpoint is due.
 
         Raises:
-            Stopped: the run was asked to end; its checkpoint is saved.
+            Stopped: a signal or command ends the run; its checkpoint is saved.
         """
-        self._obey(task, position)
+        self._execute_commands(task, position)
         due = self._checkpoint_seconds
         if due and time.monotonic() - self._saved_at >= due and not position.is_epoch_done:
             self.save(task, position, reason="time")
         if position.is_epoch_done and self._stop_after_epoch is not None:
             self._stop(task, position, self._stop_after_epoch)
-        self.world.tell(Decision.GO)
+        self.world.announce(Decision.GO)
 
     def report(self, task: Reporting, position: Position) -> None:
-        """Say what there is to say of a step."""
-        self.world.tell(Decision.REPORT)
+        """Write the events of a step."""
+        self.world.announce(Decision.REPORT)
         for event in task.report(position):
             self.emit(event)
 
     def dismiss(self, code: ExitCode) -> None:
-        """The other processes end with this one, and with its exit code."""
-        self.world.tell(Decision.STOP, code)
+        """End the other processes with this one's exit code."""
+        self.world.announce(Decision.STOP, code)
 
-    def _obey(self, task: Stateful, position: Position) -> None:
-        self._refuse_gone()
+    def _execute_commands(self, task: Stateful, position: Position) -> None:
+        self._check_folder()
         if self._signals.received is not None:
             self._end_by_signal(task, position)
         while (command := self._inbox.take()) is not None:
-            self._carry_out(command, task, position)
+            self._execute(command, task, position)
 
-    def _refuse_gone(self) -> None:
-        # Only "no such file" means gone: a network file system may fail in other ways for a while.
+    def _check_folder(self) -> None:
+        # Only "no such file" means gone: a network file system may raise other errors for a while.
         with contextlib.suppress(OSError):
             try:
                 self.folder.path.stat()
@@ -272,7 +179,7 @@ class Session:
         self.save(task, position, reason="stop")
         raise Stopped(SIGNAL_EXIT[received], received.name)
 
-    def _carry_out(
+    def _execute(
         self,
         command: commands.AnyCommand,
         task: Stateful,
@@ -280,14 +187,12 @@ class Session:
         *,
         paused: bool = False,
     ) -> bool:
-        """Do one command; True when it ends a pause."""
+        """Execute one command. Returns: whether it ends a pause."""
         began = time.monotonic()
-        name = type(command).__name__.lower()
-        refusal = _refusal(command, task, paused=paused)
-        if refusal:
-            self.emit(events.CommandRejected(id=command.id, command=name, reason=refusal))
+        if refusal := _refusal(command, task, paused=paused):
+            self._reject(command, refusal)
             return False
-        self.emit(events.CommandAccepted(id=command.id, command=name, source=command.source))
+        self._accept(command)
         match command:
             case commands.Pause():
                 self._done(command, began)
@@ -296,7 +201,7 @@ class Session:
                 self.save(task, position, reason="command")
                 self._done(command, began)
             case commands.Discretise() if isinstance(task, Discretisable):
-                self.world.tell(Decision.MEASURE)
+                self.world.announce(Decision.MEASURE)
                 self.emit(task.measure_gap(position))
                 self._done(command, began)
             case commands.Stop(after_epoch=True) if self._stop_after_epoch is not None:
@@ -311,10 +216,17 @@ class Session:
                 return True
         return False
 
+    def _accept(self, command: commands.Command) -> None:
+        name, source = _name(command), command.source
+        self.emit(events.CommandAccepted(id=command.id, command=name, source=source))
+
     def _done(self, command: commands.Command, began: float) -> None:
-        name = type(command).__name__.lower()
-        seconds = time.monotonic() - began
-        self.emit(events.CommandDone(id=command.id, command=name, seconds=round(seconds, 3)))
+        seconds = round(time.monotonic() - began, 3)
+        self.emit(events.CommandDone(id=command.id, command=_name(command), seconds=seconds))
+
+    def _reject(self, command: commands.Command, reason: str) -> None:
+        name = _name(command)
+        self.emit(events.CommandRejected(id=command.id, command=name, reason=reason))
 
     def _stop(self, task: Stateful, position: Position, command: commands.Stop) -> None:
         began = time.monotonic()
@@ -325,38 +237,38 @@ class Session:
         raise Stopped(ExitCode.OK, "command")
 
     def _pause(self, task: Stateful, position: Position, reason: str) -> None:
-        """Hold until a command to go on; other commands are obeyed meanwhile."""
-        self.emit(_at(events.RunPaused, position, reason=reason))
+        """Wait for the command to go on; other commands are executed meanwhile."""
+        self.emit(position.stamp(events.RunPaused, reason=reason))
         self.log.sync()
-        told = time.monotonic()
+        announced = time.monotonic()
         while True:
-            if time.monotonic() - told >= KEEP_ALIVE_S:
-                self.world.tell(Decision.WAIT)
-                told = time.monotonic()
+            if time.monotonic() - announced >= KEEP_ALIVE_S:
+                self.world.announce(Decision.WAIT)
+                announced = time.monotonic()
             if self._signals.received is not None:
                 self._end_by_signal(task, position)
-            self._refuse_gone()
+            self._check_folder()
             while (command := self._inbox.take()) is not None:
-                if self._carry_out(command, task, position, paused=True):
-                    self.emit(_at(events.RunContinued, position))
+                if self._execute(command, task, position, paused=True):
+                    self.emit(position.stamp(events.RunContinued))
                     if self._stop_after_epoch is not None:
                         self.emit(events.RunStopping(reason="after this epoch"))
                     return
             time.sleep(POLL_S)
 
     def save(self, task: Stateful, position: Position, *, reason: str) -> None:
-        """Save a checkpoint; while it cannot be written, as on a full disk, the run is paused.
+        """Save a checkpoint. While it cannot be written, as on a full disk, the run is paused.
 
         Raises:
-            Stopped: asked to while it could not be written; older checkpoints are untouched.
-            NotFoundError: there is no run folder any more.
-            NotFiniteError: the state is not worth saving.
+            Stopped: a signal or command ended the pause; older checkpoints are untouched.
+            NotFoundError: the run folder is gone.
+            NotFiniteError: the state holds a number that is not finite.
         """
-        self.world.tell(Decision.SAVE)
+        self.world.announce(Decision.SAVE)
         state = task.state()
-        # The checkpoint knows these events: they have to outlive a power loss too.
+        # The checkpoint counts these events as done: they have to survive a power loss too.
         self.log.sync()
-        waited = told = False
+        has_waited = is_reported = False
         while True:
             try:
                 saved = checkpoint.save(
@@ -370,22 +282,22 @@ class Session:
                 )
                 break
             except (SpaceError, OSError) as error:
-                self._refuse_gone()
-                # The log shares the full disk: say it again until it could be written.
+                self._check_folder()
+                # The log is on the same full disk: repeat the event until it is written.
                 why = self._why_unsaved(error)
-                told = told or self.log.append(_at(events.RunPaused, position, reason=why))
-                waited = True
+                is_reported = is_reported or self.log.append(
+                    position.stamp(events.RunPaused, reason=why)
+                )
+                has_waited = True
                 self._wait_for_room(why)
-        if waited:
-            self.emit(_at(events.RunContinued, position))
+        if has_waited:
+            self.emit(position.stamp(events.RunContinued))
         self._saved_at = time.monotonic()
         self.emit(
-            events.CheckpointSaved(
+            position.stamp(
+                events.CheckpointSaved,
                 path=str(saved.path.relative_to(self.folder.path)),
                 reason=reason,
-                epoch=position.epoch,
-                step=position.step,
-                global_step=position.global_step,
                 size_bytes=saved.size_bytes,
                 seconds=round(saved.seconds, 3),
             )
@@ -401,20 +313,17 @@ class Session:
         return f"the checkpoint cannot be saved: {error.strerror}"
 
     def _wait_for_room(self, why: str) -> None:
-        """A second of patience, in which a signal or a command to stop still ends the run."""
-        self.world.tell(Decision.WAIT)
+        """Wait a second before the next try. A signal or a stop command still ends the run."""
+        self.world.announce(Decision.WAIT)
         until = time.monotonic() + RETRY_S
         while time.monotonic() < until:
             if self._signals.received is not None:
                 raise Stopped(SIGNAL_EXIT[self._signals.received], why)
             while (command := self._inbox.take()) is not None:
-                name = type(command).__name__.lower()
                 if not isinstance(command, commands.Stop | commands.Resume):
-                    self.emit(events.CommandRejected(id=command.id, command=name, reason=why))
+                    self._reject(command, why)
                     continue
-                self.emit(
-                    events.CommandAccepted(id=command.id, command=name, source=command.source)
-                )
+                self._accept(command)
                 self._done(command, time.monotonic())
                 if isinstance(command, commands.Stop):
                     raise Stopped(ExitCode.NO_SPACE, why)
@@ -422,13 +331,16 @@ class Session:
             time.sleep(POLL_S)
 
     def close(self) -> None:
-        """Answer the commands that no boundary will come for: the last epoch is over."""
+        """Answer the commands that came after the last boundary of the run."""
         if self._stop_after_epoch is not None:
             self._done(self._stop_after_epoch, time.monotonic())
         while (command := self._inbox.take()) is not None:
-            name = type(command).__name__.lower()
-            self.emit(events.CommandRejected(id=command.id, command=name, reason="the run is over"))
-        self.world.tell(Decision.GO)
+            self._reject(command, "the run is over")
+        self.world.announce(Decision.GO)
+
+
+def _name(command: commands.Command) -> str:
+    return type(command).__name__.lower()
 
 
 def _refusal(command: commands.AnyCommand, task: Stateful, *, paused: bool) -> str:
@@ -439,9 +351,3 @@ def _refusal(command: commands.AnyCommand, task: Stateful, *, paused: bool) -> s
     if isinstance(command, commands.Resume) and not paused:
         return "the run is not paused"
     return ""
-
-
-def _at(kind: type[Any], position: Position, **fields: Any) -> Any:
-    return kind(
-        epoch=position.epoch, step=position.step, global_step=position.global_step, **fields
-    )

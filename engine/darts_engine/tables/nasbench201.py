@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from darts_engine.data.files.skimmed_pickle import ACCURACIES, SkimError, skim
+from darts_engine.data.files.pickle_machine import PickleError
+from darts_engine.data.files.skimmed_pickle import ACCURACIES, skim
 from darts_engine.data.watch import Watch
 from darts_engine.run.errors import DataError
 
@@ -136,18 +137,18 @@ def _from_csv(path: Path) -> Table:
 
 
 def _published(path: Path, watch: Watch) -> Table:
-    """Raises SkimError, a ValueError, where it is damaged."""
+    """Raises PickleError, a ValueError, where it is damaged."""
     if path.is_dir():
         return dict(_from_folder(path, watch))
     size = path.stat().st_size
     value = skim(path, lambda done: watch.fetched(path.name, done, size))
     if not isinstance(value, dict):
-        raise SkimError("it holds no dictionary")
+        raise PickleError("it holds no dictionary")
     if "arch2infos" not in value:
         return {str(name): _naslib(found) for name, found in value.items()}
     infos = value["arch2infos"]
     if not isinstance(infos, dict):
-        raise SkimError("it holds no results")
+        raise PickleError("it holds no results")
     return dict(_row(info) for info in infos.values())
 
 
@@ -166,7 +167,7 @@ def _row(info: Any) -> tuple[str, dict[str, float]]:
             whole = info[key]
             break
     else:
-        raise SkimError("an architecture has no trainings of 200 epochs")
+        raise PickleError("an architecture has no trainings of 200 epochs")
     values: dict[str, float] = {}
     for name, (trained_on, measured_on) in REPORTED.items():
         of_seeds = [

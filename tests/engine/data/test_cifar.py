@@ -12,6 +12,7 @@ from data_kit import archive, binary_batch, pictures, published_as, python2_batc
 
 from darts_engine.data import dataset as datasets
 from darts_engine.data.files import plain_pickle
+from darts_engine.data.files.pickle_machine import PickleError
 from darts_engine.data.sources import cifar
 from darts_engine.run.errors import DataError
 from darts_engine.run.settings.config import DataSection
@@ -133,7 +134,7 @@ class Evil:
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_a_hostile_pickle_is_refused_and_not_run(tmp_path, protocol):
-    with pytest.raises(plain_pickle.PickleError, match=r"asks for '\w+ eval'"):
+    with pytest.raises(PickleError, match=r"asks for '\w+ eval'"):
         plain_pickle.loads(pickle.dumps({"data": Evil()}, protocol))
     folder, batches = ten("python")
     hostile = pickle.dumps({b"data": Evil(), b"labels": []}, 2)
@@ -157,10 +158,10 @@ def test_no_damage_to_a_pickle_does_more_than_be_refused():
     whole = python2_batch(pictures(1, side=4), labels=np.array([1]))
     draws = np.random.default_rng(0)
     for cut in range(len(whole) - 1):
-        with pytest.raises(plain_pickle.PickleError):
+        with pytest.raises(PickleError):
             plain_pickle.loads(whole[:cut])
     for _ in range(2000):
         damaged = bytearray(whole)
         damaged[draws.integers(len(whole))] = draws.integers(256)
-        with contextlib.suppress(plain_pickle.PickleError):
+        with contextlib.suppress(PickleError):
             plain_pickle.loads(bytes(damaged))

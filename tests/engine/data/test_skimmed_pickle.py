@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from darts_engine.data.files.skimmed_pickle import SkimError, skim
+from darts_engine.data.files.pickle_machine import PickleError
+from darts_engine.data.files.skimmed_pickle import skim
 
 Pair = collections.namedtuple("Pair", "left right")
 
@@ -88,7 +89,7 @@ def test_nothing_in_the_file_is_run(tmp_path: Path, protocol: int) -> None:
 def test_a_damaged_file_is_told_at_every_length(tmp_path: Path, pack: Any) -> None:
     whole = pack(pickle.dumps({"a": [1.0, {"b": "c" * 300}], ("x", 1): (2, 3)}, 2))
     for length in range(0, len(whole) - 1, 3):
-        with pytest.raises(SkimError):
+        with pytest.raises(PickleError):
             skimmed(tmp_path / "f", whole[:length])
 
 
@@ -99,7 +100,7 @@ def test_any_changed_byte_gives_a_value_or_a_skim_error(tmp_path: Path) -> None:
             broken = whole[:at] + bytes([new]) + whole[at + 1 :]
             try:
                 skimmed(tmp_path / "f", broken)
-            except SkimError:
+            except PickleError:
                 continue
 
 

@@ -1,1 +1,1 @@
-"""Files as they come: downloads, archives, and readers that run no code."""
+"""Downloads, and readers of file formats that run no code."""

@@ -1,8 +1,8 @@
-"""Fetches published files over HTTPS: mirrors first, resumable, and held against their MD5 sums.
+"""Downloads published files over HTTPS: from mirrors first, resumable, checked by MD5 sum.
 
-What has come so far is in NAME.part beside the file; only a whole file whose sum is right gets the
-file's name. A download that was cut goes on where it was, also from another mirror and in another
-run; a sum that is wrong throws the part away.
+An unfinished download is NAME.part beside the file; only a whole file with the right sum gets the
+file's name. An interrupted download goes on where it was, also from another mirror and in another
+run. A part with a wrong sum is deleted.
 """
 
 import contextlib
@@ -27,20 +27,20 @@ from darts_engine.run.errors import DataError, SpaceError
 
 TIMEOUT_S = 30.0
 PIECE_BYTES = 1 << 18
-# Waits before going on after cuts in a row without a byte of progress; then a mirror is given up.
+# Waits after connections in a row that brought no byte; then the next mirror is tried.
 PATIENCE_S = (1.0, 2.0, 4.0)
 POLL_S = 0.5
-# File systems without locks: two runs may then fetch a file twice, and both get it whole.
+# File systems without locks: two runs may then download the same file, and both get it whole.
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class _Refused(Exception):  # noqa: N818  one mirror less, not a fault
-    """A mirror did not give the file; the message says why."""
+    """A mirror did not deliver the file; the message is the reason."""
 
 
 def fetch_for(request: Request, files: Sequence[File], folder: Path) -> tuple[File, Path]:
-    """`fetch` what a config asks for, unless it says not to download.
+    """`fetch`, if the config allows downloads.
 
     Raises:
         DataError: as `fetch`, or downloads are off.
@@ -58,18 +58,18 @@ def fetch_for(request: Request, files: Sequence[File], folder: Path) -> tuple[Fi
 
 
 def fetch(files: Sequence[File], folder: Path, watch: Watch) -> tuple[File, Path]:
-    """Download the first of some equally good files that can be had.
+    """Download one of several equivalent files.
 
     Args:
-        files: any of them will do.
-        folder: where it goes; made if it is not there.
-        watch: is told of progress and of mirrors that fail.
+        files: in the order of preference; the first that can be downloaded is used.
+        folder: for the file; made if it is missing.
+        watch: takes reports of progress and of mirrors that fail.
 
     Returns:
-        Which file it is, and its path.
+        The file, and its path.
 
     Raises:
-        DataError: no mirror gives any of them; tells which file to put where.
+        DataError: no mirror delivers any of them. Put the file into the folder by hand.
         SpaceError: the disk is full.
     """
     tries = [(file, url) for file in files for url in file.mirrors]
@@ -81,7 +81,7 @@ def fetch(files: Sequence[File], folder: Path, watch: Watch) -> tuple[File, Path
         with _alone(folder, wanted, watch):
             for file, url in tries:
                 path = folder / file.name
-                # Another run may have fetched it while this one waited.
+                # Another run may have downloaded it while this one waited.
                 if path.exists() and is_whole(path, file):
                     return file, path
                 try:
@@ -114,14 +114,14 @@ def is_whole(path: Path, file: File) -> bool:
 
 
 def md5_of(path: Path) -> str:
-    """The MD5 sum of a file. It finds accidents, and is no defence against a forger."""
+    """The MD5 sum of a file. It finds accidents; it does not protect against forgery."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 @contextlib.contextmanager
 def _alone(folder: Path, file: File, watch: Watch) -> Iterator[None]:
-    """One download of a file at a time; others wait for it."""
+    """Wait until no other run downloads the file, and hold its lock."""
     with (folder / f".{file.name}.lock").open("wb") as lock:
         waits = False
         while True:
@@ -146,7 +146,7 @@ def _fetch_from(url: str, file: File, folder: Path, watch: Watch) -> None:
     """Download from one mirror until the file is whole.
 
     Raises:
-        _Refused: it cannot be had from there.
+        _Refused: the mirror does not deliver it.
     """
     part = folder / f"{file.name}.part"
     is_resumed = part.exists()
@@ -168,10 +168,10 @@ def _fetch_from(url: str, file: File, folder: Path, watch: Watch) -> None:
 
 
 def _receive_all(url: str, file: File, part: Path, watch: Watch) -> None:
-    """Append to `part` what it lacks, going on where the connection is cut.
+    """Append to `part` until it is complete, with a new connection after each interruption.
 
     Raises:
-        _Refused: the mirror gives nothing, or nothing any more.
+        _Refused: the mirror delivers nothing, or nothing any more.
     """
     first = before = _size(part)
     cuts = 0
@@ -194,7 +194,7 @@ def _size(path: Path) -> int:
 
 
 def _receive(url: str, file: File, part: Path, start: int, watch: Watch) -> str:
-    """One connection: write what comes behind `start` bytes; why it ended early."""
+    """Write what one connection delivers after `start` bytes. Returns: why it ended early."""
     headers = {"User-Agent": "darts-tui", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -208,19 +208,19 @@ def _receive(url: str, file: File, part: Path, start: int, watch: Watch) -> str:
     except (OSError, http.client.HTTPException, ValueError) as error:
         return _reason(error)
     with answer:
-        # A server that knows no ranges sends the whole file again.
+        # A server without ranges sends the whole file again.
         mode = "ab" if start and _starts_at(answer, start) else "wb"
         with part.open(mode) as stream:
             return _copy(answer, stream, file, watch)
 
 
 def _copy(answer: http.client.HTTPResponse, stream: IO[bytes], file: File, watch: Watch) -> str:
-    """Write what comes, up to the file's size; why it ended early."""
+    """Write what arrives, up to the file's size. Returns: why it ended early."""
     done = stream.tell()
     watch.fetched(file.name, done, file.size)
     while done < file.size:
         try:
-            # Whatever is there: a slow host must not hold up a command to stop.
+            # Takes what has arrived: a slow host must not hold up a command to stop.
             piece = answer.read1(min(PIECE_BYTES, file.size - done))
         except (OSError, http.client.HTTPException) as error:
             return _reason(error)
@@ -233,15 +233,15 @@ def _copy(answer: http.client.HTTPResponse, stream: IO[bytes], file: File, watch
 
 
 def _reason(error: Exception) -> str:
-    said = getattr(error, "reason", None) or error
-    return (str(said).splitlines() or [type(error).__name__])[0][:120]
+    reason = getattr(error, "reason", None) or error
+    return (str(reason).splitlines() or [type(error).__name__])[0][:120]
 
 
 def _starts_at(answer: http.client.HTTPResponse, start: int) -> bool:
     if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
         return False
-    said = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-    if said is None or int(said[1]) != start:
+    sent = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+    if sent is None or int(sent[1]) != start:
         raise _Refused("it answers with another part of the file than was asked for")
     return True
 
@@ -268,7 +268,7 @@ def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
 
 
 def _refuse_unsafe(url: str) -> None:
-    """HTTPS only, but for servers on this machine."""
+    """Refuse all but HTTPS and servers on this machine."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
         raise _Refused(f"it leads to {parts.scheme}://, which is not secure")

@@ -1,8 +1,8 @@
 """Reads numeric arrays from MATLAB files of version 5, the format of SVHN.
 
-MAT-File Format, The MathWorks, "Level 5 MAT-Files": a header of 128 bytes, then elements of a tag
-(type, bytes) and data padded to 8 bytes; variables are matrix elements, usually inside compressed
-ones. Only real, dense arrays are read; arrays are stored column by column.
+MAT-File Format, The MathWorks, "Level 5 MAT-Files": a header of 128 bytes, then elements. Each
+has a tag (type, number of bytes) and data padded to 8 bytes. Variables are matrix elements, usually
+inside compressed ones. Only real, dense arrays are read; they are stored column by column.
 """
 
 import struct

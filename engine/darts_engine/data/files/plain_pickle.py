@@ -1,17 +1,24 @@
-"""Reads pickles that hold plain values and arrays, without running anything that they ask for.
+"""Reads pickles that hold plain values and arrays, without running anything that they name.
 
-CIFAR's "python version" is a pickle. `pickle.load` would call whatever functions such a file names;
-here its opcodes are read by an interpreter that knows the few which build numbers, text, lists,
-dictionaries and NumPy arrays, and refuses every other. It never imports or calls what a file names.
+CIFAR's "python version" is a pickle. Its opcodes are read by `pickle_machine`; beyond plain values
+only what builds NumPy arrays is understood, and everything else is refused.
 """
 
-import pickletools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-# What a file may name, and what we make of it ourselves.
+from darts_engine.data.files.pickle_machine import (
+    ACTIONS,
+    VALUES,
+    Action,
+    Machine,
+    PickleError,
+    Value,
+    same,
+)
+
+# The only names that a file may hold. None is imported: what they stand for is built here.
 RECONSTRUCT = {
     "numpy.core.multiarray _reconstruct",
     "numpy._core.multiarray _reconstruct",
@@ -19,14 +26,10 @@ RECONSTRUCT = {
 NDARRAY, DTYPE, ENCODE = "numpy ndarray", "numpy dtype", "_codecs encode"
 TYPES = {"u1": np.uint8, "i4": np.int32, "i8": np.int64}
 
-_MARK = object()
-
-
-class PickleError(ValueError):
-    """The file holds something else than plain values and arrays."""
-
 
 class _Name:
+    """A function or class that the file names."""
+
     def __init__(self, name: str) -> None:
         if name not in {*RECONSTRUCT, NDARRAY, DTYPE, ENCODE}:
             raise PickleError(f"it asks for {name[:60]!r}, which is no part of a data set")
@@ -34,6 +37,8 @@ class _Name:
 
 
 class _Type:
+    """The element type of an array."""
+
     def __init__(self, code: object) -> None:
         code = _text(code).lstrip("|<")
         if code not in TYPES:
@@ -42,6 +47,8 @@ class _Type:
 
 
 class _Array:
+    """An array, empty until its state follows."""
+
     value: np.ndarray | None = None
 
     def build(self, state: object) -> None:
@@ -65,92 +72,58 @@ def loads(data: bytes) -> Any:
         PickleError: it is damaged, or holds anything but plain values and arrays.
     """
     try:
-        return _finished(_Machine().run(data))
+        return _finished(Machine(_VALUES, _ACTIONS).run(data))
     except PickleError:
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise PickleError(f"it is damaged: {str(error)[:80]}") from None
 
 
-class _Machine:
-    """The stack and the memory that the opcodes work on."""
-
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.memory: dict[int, Any] = {}
-
-    def run(self, data: bytes) -> Any:
-        for opcode, argument, _ in pickletools.genops(data):
-            name = opcode.name
-            if name == "STOP":
-                return self.stack.pop()
-            if name in _VALUES:
-                self.stack.append(_VALUES[name](argument))
-            elif name in _ACTIONS:
-                _ACTIONS[name](self, argument)
-            elif name not in ("PROTO", "FRAME"):
-                raise PickleError(f"it uses the opcode {name}")
-        raise PickleError("it has no end")
-
-    def marked(self) -> list[Any]:
-        """Everything above the last mark."""
-        start = len(self.stack) - 1 - self.stack[::-1].index(_MARK)
-        found = self.stack[start + 1 :]
-        del self.stack[start:]
-        return found
-
-    def last(self, count: int) -> tuple[Any, ...]:
-        """The topmost values, as a tuple."""
-        found = tuple(self.stack[-count:])
-        if len(found) != count:
-            raise PickleError("it is damaged: nothing is left")
-        del self.stack[-count:]
-        return found
-
-    def remember(self, place: int | None) -> None:
-        self.memory[len(self.memory) if place is None else place] = self.stack[-1]
-
-    def name(self, parts: tuple[Any, ...]) -> None:
-        self.stack.append(_Name(" ".join(map(_text, parts))))
-
-    def reduce(self) -> None:
-        named, arguments = self.last(2)
-        if not isinstance(named, _Name) or not isinstance(arguments, tuple):
-            raise PickleError("it calls what is no function")
-        if named.name in RECONSTRUCT:
-            self.stack.append(_Array())
-        elif named.name == DTYPE:
-            self.stack.append(_Type(arguments[0]))
-        elif named.name == ENCODE and all(isinstance(part, str) for part in arguments):
-            # How Python 3 writes bytes for Python 2 to read.
-            self.stack.append(arguments[0].encode("latin-1"))
-        else:
-            raise PickleError(f"it calls {named.name!r}")
-
-    def build(self) -> None:
-        (state,) = self.last(1)
-        if isinstance(self.stack[-1], _Array):
-            self.stack[-1].build(state)
-        elif not isinstance(self.stack[-1], _Type):
-            raise PickleError("it gives a state to what has none")
-
-    def new_dict(self, items: list[Any]) -> None:
-        self.stack.append({})
-        self.set_items(items)
-
-    def set_items(self, items: list[Any]) -> None:
-        if not isinstance(self.stack[-1], dict):
-            raise PickleError("it puts keys into what is no dictionary")
-        self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
-
-    def append(self, items: list[Any]) -> None:
-        if not isinstance(self.stack[-1], list):
-            raise PickleError("it appends to what is no list")
-        self.stack[-1].extend(items)
+def _name(machine: Machine, parts: tuple[Any, ...]) -> None:
+    machine.push(_Name(" ".join(map(_text, parts))))
 
 
-def _same(value: Any) -> Any:
-    return value
+def _reduce(machine: Machine) -> None:
+    named, arguments = machine.last(2)
+    if not isinstance(named, _Name) or not isinstance(arguments, tuple):
+        raise PickleError("it calls what is no function")
+    if named.name in RECONSTRUCT:
+        machine.push(_Array())
+    elif named.name == DTYPE:
+        machine.push(_Type(arguments[0]))
+    elif named.name == ENCODE and all(isinstance(part, str) for part in arguments):
+        # How Python 3 writes bytes for Python 2 to read.
+        machine.push(arguments[0].encode("latin-1"))
+    else:
+        raise PickleError(f"it calls {named.name!r}")
+
+
+def _build(machine: Machine) -> None:
+    (state,) = machine.last(1)
+    target = machine.stack[-1]
+    if isinstance(target, _Array):
+        target.build(state)
+    elif not isinstance(target, _Type):
+        raise PickleError("it gives a state to what has none")
+
+
+def _new_dict(machine: Machine, items: list[Any]) -> None:
+    machine.push({})
+    _set_items(machine, items)
+
+
+def _set_items(machine: Machine, items: list[Any]) -> None:
+    target = machine.stack[-1]
+    if not isinstance(target, dict):
+        raise PickleError("it puts keys into what is no dictionary")
+    target.update(zip(items[::2], items[1::2], strict=True))
+
+
+def _append(machine: Machine, items: list[Any]) -> None:
+    target = machine.stack[-1]
+    if not isinstance(target, list):
+        raise PickleError("it appends to what is no list")
+    target.extend(items)
 
 
 # Text of Python 2 has no encoding; pickletools shows its bytes as latin-1.
@@ -158,36 +131,23 @@ def _bytes(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode("latin-1")
 
 
-_VALUES: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(["BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1"], _same),
-    **dict.fromkeys(["UNICODE", "SHORT_BINUNICODE", "BINUNICODE"], _same),
+_VALUES: dict[str, Value] = {
+    **VALUES,
+    **dict.fromkeys(["UNICODE", "SHORT_BINUNICODE", "BINUNICODE"], same),
     **dict.fromkeys(["BINBYTES", "SHORT_BINBYTES", "BINBYTES8"], _bytes),
     **dict.fromkeys(["STRING", "BINSTRING", "SHORT_BINSTRING"], _bytes),
-    "NONE": lambda _: None,
-    "NEWTRUE": lambda _: True,
-    "NEWFALSE": lambda _: False,
-    "EMPTY_DICT": lambda _: {},
-    "EMPTY_LIST": lambda _: [],
-    "EMPTY_TUPLE": lambda _: (),
-    "MARK": lambda _: _MARK,
 }
-_ACTIONS: dict[str, Callable[[_Machine, Any], object]] = {
-    **dict.fromkeys(["PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"], _Machine.remember),
-    **dict.fromkeys(["GET", "BINGET", "LONG_BINGET"], lambda m, n: m.stack.append(m.memory[n])),
-    "TUPLE": lambda m, _: m.stack.append(tuple(m.marked())),
-    "TUPLE1": lambda m, _: m.stack.append(m.last(1)),
-    "TUPLE2": lambda m, _: m.stack.append(m.last(2)),
-    "TUPLE3": lambda m, _: m.stack.append(m.last(3)),
-    "DICT": lambda m, _: m.new_dict(m.marked()),
-    "LIST": lambda m, _: m.stack.append(m.marked()),
-    "SETITEM": lambda m, _: m.set_items(list(m.last(2))),
-    "SETITEMS": lambda m, _: m.set_items(m.marked()),
-    "APPEND": lambda m, _: m.append(list(m.last(1))),
-    "APPENDS": lambda m, _: m.append(m.marked()),
-    "GLOBAL": lambda m, name: m.name((name,)),
-    "STACK_GLOBAL": lambda m, _: m.name(m.last(2)),
-    "REDUCE": lambda m, _: m.reduce(),
-    "BUILD": lambda m, _: m.build(),
+_ACTIONS: dict[str, Action] = {
+    **ACTIONS,
+    "DICT": lambda m, _: _new_dict(m, m.marked()),
+    "SETITEM": lambda m, _: _set_items(m, list(m.last(2))),
+    "SETITEMS": lambda m, _: _set_items(m, m.marked()),
+    "APPEND": lambda m, _: _append(m, list(m.last(1))),
+    "APPENDS": lambda m, _: _append(m, m.marked()),
+    "GLOBAL": lambda m, name: _name(m, (name,)),
+    "STACK_GLOBAL": lambda m, _: _name(m, m.last(2)),
+    "REDUCE": lambda m, _: _reduce(m),
+    "BUILD": lambda m, _: _build(m),
 }
 
 

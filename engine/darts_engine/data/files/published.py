@@ -1,8 +1,8 @@
-"""Where the published data sets are, and what their files must be: one table.
+"""Addresses, MD5 sums and sizes of the published data sets.
 
-Sums and sizes are those that the data sets' authors publish, and that torchvision and others hold
-files against. Mirrors come first, because the official host of CIFAR is throttled to less than
-100 kB/s; a mirror is not trusted: every file is held against its sum.
+Sums and sizes are those that the data sets' authors publish and torchvision uses. Mirrors come
+first, because the official host of CIFAR is throttled to less than 100 kB/s. Mirrors are not
+trusted: every file is compared with its sum.
 """
 
 import os
@@ -24,7 +24,7 @@ _SAN_DIEGO = "https://cseweb.ucsd.edu/~weijian/static/datasets/svhn"
 
 @dataclass(frozen=True)
 class File:
-    """A published file: its name, MD5 sum, size in bytes, its mirrors and its own host."""
+    """A published file; `size` is in bytes, `mirrors` and `official` are URLs."""
 
     name: str
     md5: str
@@ -91,6 +91,6 @@ SVHN_TEST = File(
 )
 
 
-def data_folder(asked: str) -> Path:
-    """Where data sets are kept: as asked for, else $DARTS_TUI_DATA, else the user's cache."""
-    return Path(asked or os.environ.get(DATA_VARIABLE) or DEFAULT_FOLDER).expanduser()
+def data_folder(chosen: str) -> Path:
+    """The folder of data sets: as chosen, else $DARTS_TUI_DATA, else the user's cache."""
+    return Path(chosen or os.environ.get(DATA_VARIABLE) or DEFAULT_FOLDER).expanduser()

@@ -5,7 +5,7 @@ versions of the files. Binary: records of the label (CIFAR-100: the coarse, then
 3,072 bytes, the red, green and blue plane row by row. Python: pickles of a dictionary with `data`
 (N, 3072) uint8 and a list of labels; nothing in them is run (`plain_pickle`).
 
-Read are the archives, straight, or folders that somebody unpacked.
+The archives are read as they are, without unpacking them; unpacked folders are read too.
 """
 
 import gzip
@@ -28,13 +28,13 @@ PIXELS = SIDE * SIDE * CHANNELS
 IMAGES = (50_000, 10_000)
 MAX_MEMBER_BYTES = 400 << 20
 
-# Of a batch's bytes: images (N, 3072) and labels (N,).
+# From the bytes of a batch to images (N, 3072) and labels (N,).
 Reader = Callable[[bytes, "Version"], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Version:
-    """One way in which a set is published: its archive, what is in it, and how that is read."""
+    """One published form of a set: its archive, the files in it, and their reader."""
 
     file: File
     folder: str
@@ -46,7 +46,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Cifar:
-    """One of the two sets; per-channel mean and standard deviation as the papers' code has them."""
+    """One of the two sets, with the statistics that the official code uses."""
 
     name: str
     classes: tuple[str, ...]
@@ -58,7 +58,7 @@ def cifar10(request: Request) -> Dataset:
     """CIFAR-10.
 
     Raises:
-        DataError: it is not there and cannot be downloaded, or a file makes no sense.
+        DataError: it is missing and cannot be downloaded, or a file is broken.
     """
     return _load(CIFAR10, request)
 
@@ -93,7 +93,7 @@ def _load(cifar: Cifar, request: Request) -> Dataset:
 
 
 def _archive(cifar: Cifar, root: Path, request: Request) -> tuple[Path, Version]:
-    """An archive that is whole, from the folder or from the net."""
+    """A whole archive, from the folder or by download."""
     for version in cifar.versions:
         path = root / version.file.name
         if path.exists():
@@ -106,7 +106,7 @@ def _archive(cifar: Cifar, root: Path, request: Request) -> tuple[Path, Version]
 
 @dataclass(frozen=True)
 class _Files:
-    """The batches of a version by name, and where they were found."""
+    """The batches of a version by name, and the folder or archive that they are from."""
 
     where: Path
     archive: str
@@ -128,7 +128,7 @@ def _unpacked(folder: Path, version: Version) -> _Files:
 
 
 def _archived(path: Path, version: Version) -> _Files:
-    """The batches of an archive; only members of their very names are looked at."""
+    """The batches in an archive; members with other names are skipped."""
     wanted = {f"{version.folder}/{name}": name for name in (*version.train, version.test)}
     batches: dict[str, bytes] = {}
     try:
@@ -167,7 +167,7 @@ def _part(cifar: Cifar, version: Version, files: _Files, names: tuple[str, ...])
 
 
 def _read_binary(data: bytes, version: Version) -> tuple[np.ndarray, np.ndarray]:
-    """Records of `version.labels` label bytes, the last of which counts, and the pixels."""
+    """Read records of `version.labels` label bytes, of which the last counts, and pixels."""
     assert isinstance(version.labels, int)
     record = version.labels + PIXELS
     if not data or len(data) % record:
@@ -177,7 +177,7 @@ def _read_binary(data: bytes, version: Version) -> tuple[np.ndarray, np.ndarray]
 
 
 def _read_python(data: bytes, version: Version) -> tuple[np.ndarray, np.ndarray]:
-    """A pickled dictionary, its keys text of Python 2 or 3."""
+    """Read a pickled dictionary, with keys of Python 2 or 3."""
     assert isinstance(version.labels, str)
     batch = plain_pickle.loads(data)
     if not isinstance(batch, dict):
@@ -200,7 +200,7 @@ _TEN = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_ba
 CIFAR10 = Cifar(
     "cifar10",
     tuple("airplane automobile bird cat deer dog frog horse ship truck".split()),  # noqa: SIM905
-    # As in the official DARTS code; these deviations are those of pixels over the whole set.
+    # As in the official DARTS code; the deviations are over all pixels of the set.
     ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)),
     (
         Version(

@@ -1,8 +1,8 @@
 """The bundled default: handwritten digits of 8x8 pixels.
 
 Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning
-Repository, doi 10.24432/C50P49, CC BY 4.0 (see NOTICE). 1,797 images by 13 writers, which are UCI's
-test part; every fifth image of each class is our test part.
+Repository, doi 10.24432/C50P49, CC BY 4.0 (see NOTICE). 1,797 images by 13 writers, the test part
+of UCI; every fifth image of each class is the test part here.
 """
 
 from importlib import resources
@@ -16,7 +16,7 @@ LEVELS = 16
 
 
 def load(_request: Request) -> Dataset:
-    """The digits, their 17 grey levels spread over 0 .. 255."""
+    """The digits, their 17 grey levels scaled to 0 .. 255."""
     with resources.files("darts_engine.data").joinpath("digits.npz").open("rb") as file:
         arrays = np.load(file, allow_pickle=False)
         images = torch.from_numpy(arrays["images"].astype(np.int64) * 255 // LEVELS)

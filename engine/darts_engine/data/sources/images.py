@@ -1,8 +1,8 @@
 """`folder:DIR`: one sub-folder of images per class, in `train/` and optional `test/` or `val/`.
 
-Without those, DIR itself holds the class folders. Images are greyscale or RGB; all of one size, or
-brought to one with `--image-size`. A folder whose images would fill more memory than
-`--stream-above` is streamed, in colour. So is `imagenet`, whose folder has `train/` and `val/`.
+Without those, DIR itself holds the class folders. Images are grey or RGB. They are of one size, or
+are resized to one with `--image-size`. A folder whose images would fill more memory than
+`--stream-above` is streamed, in RGB. So is `imagenet`, whose folder has `train/` and `val/`.
 """
 
 import os
@@ -26,10 +26,11 @@ IMAGENET_SIZE = 224
 
 
 def load(request: Request) -> Dataset:
-    """Read the folder that is asked for, or make ready to stream it.
+    """Read a folder into memory, or prepare to stream it.
 
     Raises:
-        DataError: a missing or empty folder, an unreadable image, or mixed sizes; names the file.
+        DataError: a folder is missing or empty, an image cannot be read, or sizes differ; names
+            the file.
     """
     root = existing(request.rest, "folder")
     if not root.is_dir():
@@ -54,7 +55,7 @@ def imagenet(request: Request) -> Dataset:
     """ImageNet (Russakovsky et al., 2015), or a folder laid out like it; streamed.
 
     Raises:
-        DataError: there is no such folder: it is not offered for download.
+        DataError: there is no such folder. ImageNet cannot be downloaded: put it there.
     """
     root = Path(request.rest).expanduser() if request.rest else None
     root = root or published.data_folder(request.data.data_dir) / "imagenet"
@@ -72,7 +73,7 @@ def imagenet(request: Request) -> Dataset:
 
 
 def _streamed_size(root: Path, classes: list[str], request: Request) -> int:
-    """At how many pixels to stream a folder; 0 = it goes into memory."""
+    """The side in pixels at which to stream a folder; 0 = read it into memory."""
     files = [file for name in classes for file in _files(root, name)]
     if not files:
         return 0
@@ -113,7 +114,7 @@ def _streamed(
 
 
 def _test_root(root: Path, train_root: Path, classes: list[str]) -> Path | None:
-    """The folder of the test part, None when there is none."""
+    """The folder of the test part; None if there is none."""
     for name in ("test", "val"):
         if train_root is not root and (root / name).is_dir():
             extra = set(_classes(root / name)) - set(classes)
@@ -136,7 +137,7 @@ def _classes(root: Path) -> list[str]:
 
 
 def _files(root: Path, name: str) -> list[str]:
-    """The image files of a class, as text: a million paths are told to no other library."""
+    """The image files of a class, as text: a million `Path` objects would be slow."""
     found = [
         os.path.join(folder, file)  # noqa: PTH118
         for folder, _, files in os.walk(root / name)
@@ -155,7 +156,7 @@ def _no_images(root: Path, name: str) -> DataError:
 
 
 def _is_grey(root: Path, classes: list[str]) -> bool:
-    """Greyscale when the first image of every class is: one colour image makes the set RGB."""
+    """Whether the first image of every class is grey; one in colour makes the set RGB."""
     for name in classes:
         files = _files(root, name)
         if files and open_image(files[0]).mode not in ("1", "L", "LA"):

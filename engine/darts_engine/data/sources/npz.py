@@ -16,10 +16,10 @@ MAX_CLASSES = 100_000
 
 
 def load(request: Request) -> Dataset:
-    """Read the file that is asked for.
+    """Read the file.
 
     Raises:
-        DataError: what is wrong with the file or which array in it.
+        DataError: the file or one of its arrays is wrong; names the array.
     """
     path = existing(request.rest, "npz")
     try:

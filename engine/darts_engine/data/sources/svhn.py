@@ -20,10 +20,10 @@ FOLDER = "svhn"
 
 
 def load(request: Request) -> Dataset:
-    """Both parts.
+    """SVHN, training and test part.
 
     Raises:
-        DataError: a file is not there and cannot be downloaded, or makes no sense.
+        DataError: a file is missing and cannot be downloaded, or is broken.
     """
     root = published.data_folder(request.data.data_dir)
     train, test = (
@@ -34,7 +34,7 @@ def load(request: Request) -> Dataset:
 
 
 def _file(root: Path, file: File, request: Request) -> Path:
-    """The file, in the folder for data sets, in `svhn/` there, or from the net."""
+    """A file from the folder of data sets, from `svhn/` in it, or by download."""
     for path in (root / file.name, root / FOLDER / file.name):
         if path.exists():
             if download.is_whole(path, file):

@@ -1,4 +1,4 @@
-"""What the parts of a network cost: parameters, and multiply-adds for one image.
+"""Cost of the parts of a network: parameters, and multiply-adds for one image.
 
 Multiply-adds count convolutions and linear layers; pooling, normalisation and additions count
 nothing.
@@ -24,7 +24,7 @@ NOTHING = Cost()
 
 
 def convolution(inputs: int, outputs: int, kernel: int, positions: int, *, groups: int = 1) -> Cost:
-    """A convolution without bias whose kernel has `kernel` taps, seen from `positions` outputs."""
+    """A convolution without bias: `kernel` taps, `positions` output positions."""
     weights = inputs // groups * outputs * kernel
     return Cost(weights, weights * positions)
 
@@ -40,5 +40,5 @@ def linear(inputs: int, outputs: int) -> Cost:
 
 
 def strided(side: int, stride: int) -> int:
-    """Output positions along one side, padded so that only the stride shortens it."""
+    """Output positions along one side, with padding that keeps the size at stride 1."""
     return math.ceil(side / stride)

@@ -2,7 +2,7 @@
 
 For each node, edges are ranked by the largest weight among their operations other than `none`,
 the two best are kept, and each keeps that operation. The weights are the softmax over all
-operations, `none` included, so a large `none` lowers an edge's rank without ever being chosen.
+operations, `none` included, so a large `none` lowers an edge's rank but is never chosen.
 Ties go to the lower input and the earlier operation. Edges are listed by strength, as published.
 
 The other rules of the axis "derivation" are here too: FairDARTS's threshold, GDAS's joint choice of
@@ -47,7 +47,7 @@ def softmax(rows: Rows) -> list[list[float]]:
 
 
 def node_count(edges: int) -> int:
-    """How many nodes a cell with this many edges has: 2 + 3 + ... per node.
+    """Nodes of a cell with this many edges: node i has i + 1 inputs, i from 1.
 
     Raises:
         GenotypeError: no number of nodes has so many edges.
@@ -61,7 +61,7 @@ def node_count(edges: int) -> int:
     return nodes
 
 
-# One list for all edges, or a list for each.
+# One list of names for all edges, or a list for each.
 Operations = Sequence[str] | Sequence[Sequence[str]]
 Rule = Callable[[Rows, Operations], tuple[Part, ...]]
 
@@ -74,7 +74,7 @@ class _Node(NamedTuple):
     names: Sequence[Sequence[str]]
 
     def best(self, source: int) -> int:
-        """The column of an edge's strongest operation other than none."""
+        """The column of an edge's strongest operation other than `none`."""
         row, names = self.rows[source], self.names[source]
         return max((o for o, name in enumerate(names) if name != NONE), key=row.__getitem__)
 
@@ -110,7 +110,7 @@ def derive_cell(weights: Rows, operations: Operations) -> tuple[Part, ...]:
 
 
 def derive_joint(weights: Rows, operations: Operations) -> tuple[Part, ...]:
-    """GDAS: the two strongest (operation, input) pairs of each node, perhaps of one edge."""
+    """GDAS: the two strongest (operation, input) pairs of each node; both may be of one edge."""
     parts: list[Part] = []
     for node in _nodes(weights, operations):
         pairs = [
@@ -141,7 +141,7 @@ def derive_threshold(
 
 
 def derive_skip_limited(weights: Rows, operations: Operations, most: int = 2) -> tuple[Part, ...]:
-    """P-DARTS: while too many skip connections are kept, the weakest kept one loses its weight."""
+    """P-DARTS: while too many skip connections are kept, drop the weakest and derive again."""
     rows = [list(row) for row in weights]
     while True:
         kept, start = [], 0
@@ -152,7 +152,7 @@ def derive_skip_limited(weights: Rows, operations: Operations, most: int = 2) ->
                 if name == SKIP
             ]
             start += len(node.rows)
-        # A node whose edges have nothing but skips keeps them.
+        # A node whose edges have only skip connections keeps them.
         left = [skip for skip in kept if skip[0] > -math.inf]
         if len(kept) <= most or not left:
             return derive_cell(rows, operations)
@@ -171,8 +171,8 @@ def derive(
     Args:
         weights: (E, O) mixing weights by cell.
         operations: the columns' names, for all edges, for each edge, or for each cell.
-        rule: how a cell is derived.
-        reduce_rule: another rule for the reduction cell.
+        rule: derives a cell.
+        reduce_rule: rule for the reduction cell, if it is another.
     """
 
     def of(cell: str) -> Operations:
@@ -188,7 +188,7 @@ def derive(
 
 
 def with_loose_ends(genotype: Genotype) -> Genotype:
-    """The same edges; of each cell only the nodes that no other node takes are concatenated.
+    """The same edges, with only those nodes concatenated that are no input of another node.
 
     Zoph et al., NASNet, CVPR 2018, arXiv 1707.07012, section 3.
     """
@@ -207,7 +207,7 @@ def with_loose_ends(genotype: Genotype) -> Genotype:
 
 
 def changes(before: Genotype | None, after: Genotype) -> list[GenotypeChange]:
-    """What `after` keeps differently from `before`, node by node, whatever the order."""
+    """Edges that differ between two genotypes, node by node; their order does not matter."""
     if before is None:
         return []
     out = []

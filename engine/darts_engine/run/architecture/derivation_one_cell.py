@@ -2,8 +2,8 @@
 
 NAS-Bench-201 (Dong and Yang, ICLR 2020, arXiv 2001.00326, section 2.1) keeps every edge with its
 strongest operation, which may be `none`. NAS-Bench-1Shot1 (Zela et al., ICLR 2020, arXiv
-2001.10422, section 3) keeps each node's strongest operation and as many of its strongest parents as
-the space says. Ties go to the earlier operation and the earlier state.
+2001.10422, section 3) keeps each node's strongest operation and its strongest parents, as many as
+the space gives. Ties go to the earlier operation and the earlier state.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ def derive_edges(weights: Rows, names: Sequence[str], threshold: float | None = 
     Args:
         weights: (E, O) mixing weights, edges as in `edges_of`.
         names: of the columns.
-        threshold: with gates that do not compete, one below it opens nothing: `none`.
+        threshold: for independent gates; an edge whose strongest gate is below it keeps `none`.
     """
     nodes = next(n for n in range(1, len(weights) + 1) if n * (n + 1) // 2 == len(weights))
     parts: list[Part] = []
@@ -45,9 +45,9 @@ def derive_nodes(
     Args:
         operations: (N, O) mixing weights of nodes 1 to N.
         names: of the columns.
-        parents: weights of the states before a node, for nodes that have a choice; the output is
-            node N + 1.
-        kept: how many parents nodes 1 to N + 1 keep.
+        parents: node -> weights of the states before it, for nodes that choose among them; the
+            output is node N + 1.
+        kept: number of parents of nodes 1 to N + 1.
     """
     parts: list[Part] = []
     for node, count in enumerate(kept, 1):

@@ -1,12 +1,12 @@
-"""The genotype: which operations a derived cell keeps, and where their inputs come from.
+"""The genotype: the operations that a derived cell keeps, and their inputs.
 
-A genotype is kept in the published form: per cell a list of `(operation, input)`, two for each
-node, or of `(operation, node, input)` where nodes may have any number of inputs (FairDARTS). States
-0 and 1 are the cell's inputs, node i is state i + 2. `genotype_text.py` reads what is written.
+A genotype has the published form: per cell a list of `(operation, input)`, two for each node, or of
+`(operation, node, input)` if nodes may have any number of inputs (FairDARTS). States 0 and 1 are
+the cell's inputs, node i is state i + 2. `text.py` reads written genotypes.
 
-Spaces whose cells are all of one type and have one input (state 0; nodes from 1) have published
-forms of their own: the NAS-Bench-201 string (Dong and Yang, ICLR 2020, arXiv 2001.00326) and the
-NAS-Bench-101 matrix (Ying et al., ICML 2019, arXiv 1902.09635), which NAS-Bench-1Shot1 uses too.
+Spaces with one cell type and one input (state 0; nodes from 1) have published forms of their own:
+the NAS-Bench-201 string (Dong and Yang, ICLR 2020, arXiv 2001.00326) and the NAS-Bench-101 matrix
+(Ying et al., ICML 2019, arXiv 1902.09635), which NAS-Bench-1Shot1 uses too.
 """
 
 import re
@@ -48,18 +48,19 @@ class Edge(NamedTuple):
 
 
 class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A derived architecture: the normal and the reduction cell, or the one cell there is.
+    """A derived architecture: the normal and the reduction cell, or the only cell.
 
     Attributes:
         normal: the edges of the normal cell, or of the only one.
         normal_concat: states that are its output.
-        reduce: the edges of the reduction cell; none where there is only one cell type.
+        reduce: the edges of the reduction cell; empty if there is only one cell type.
         reduce_concat: states that are its output.
         form: DARTS, NASBENCH201 or NASBENCH101. In the last, an edge carries the operation of the
             node that it leads to; the output is a node whose operation is `OUTPUT`.
 
     Raises:
-        GenotypeError: when an edge names a state that does not exist before its node.
+        GenotypeError: an edge has a state that does not come before its node, or the cell is
+            malformed in another way.
     """
 
     normal: tuple[Part, ...]
@@ -99,12 +100,12 @@ class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
         return [_edge(part, place) for place, part in enumerate(parts)]
 
     def live_edges(self, name: str) -> list[Edge]:
-        """The edges that compute something: those from a state that the cell's inputs reach.
+        """The edges that compute something: from states that depend on the cell's inputs.
 
         In a cell of NAS-Bench-101 they must also lead to its output.
         """
         reached = set(range(self.inputs))
-        # A cell of NAS-Bench-201 names every edge, also those that compute nothing.
+        # A cell of NAS-Bench-201 lists every edge, also those with `none`.
         counting = [e for e in self.edges(name) if (self.form, e.operation) != (NASBENCH201, NONE)]
         for edge in sorted(counting, key=lambda edge: edge.node):
             if edge.input in reached:
@@ -119,13 +120,13 @@ class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
         return live
 
     def nodes(self, name: str) -> int:
-        """How many intermediate nodes the cell has, isolated ones included."""
+        """Number of intermediate nodes of the cell, isolated ones included."""
         _, concat = self.cell(name)
         states = [edge.node for edge in self.edges(name)] + list(concat)
         return max(states) - self.inputs + 1
 
     def text(self) -> str:
-        """The published form, as papers and their code print it: Python, string or matrix."""
+        """The published form of the space: Python, string or matrix."""
         if self.form == NASBENCH201:
             return _text_201(self.edges("cell"))
         if self.form == NASBENCH101:
@@ -154,7 +155,7 @@ class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
         return {"matrix": matrix, "ops": operations}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain lists and numbers, ready for any JSON writer."""
+        """Plain dictionaries, lists and numbers for a JSON encoder."""
         if self.form != DARTS:
             parts = [list(part) for part in self.normal]
             return {"form": self.form, "normal": parts, "normal_concat": list(self.normal_concat)}
@@ -169,7 +170,7 @@ class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
         """NNI's legacy form: `normal_n2_p0: "sepconv3x3"`, `normal_n2_switch: [...]`.
 
         Raises:
-            GenotypeError: an operation NNI has no name for, or two operations on one edge.
+            GenotypeError: NNI has no name for an operation, or an edge has two operations.
         """
         if self.form != DARTS:
             raise GenotypeError(f"NNI has no form for a cell of {self.form}")
@@ -235,7 +236,7 @@ def _check_cell(
 
 
 def _check_nodes(parts: tuple[Part, ...]) -> None:
-    """A node has one operation, whatever leads to it, and the last one is the output."""
+    """All edges into a node must have one operation, and only the last node is the output."""
     found: dict[int, str] = {}
     for operation, node, _ in parts:
         if found.setdefault(int(node), str(operation)) != operation:

@@ -1,4 +1,4 @@
-"""Which entries of alpha a genotype keeps, and would keep: what a heatmap marks."""
+"""Which entries of alpha a genotype keeps, for the marks of a heatmap."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from darts_engine.run.architecture.layout import CellLayout
 
 
 def kept_columns(layout: CellLayout, genotype: Genotype | None) -> list[tuple[int, ...]]:
-    """For each row of a layout, the columns that are kept, in their order; often one or none."""
+    """For each row of a layout, the columns that the genotype keeps, in order."""
     if genotype is None:
         return [()] * len(layout.edges)
     cell = layout.name if layout.name in genotype.cells else genotype.cells[0]
@@ -30,22 +30,22 @@ def kept_columns(layout: CellLayout, genotype: Genotype | None) -> list[tuple[in
 
 
 def row_labels(layout: CellLayout) -> list[str]:
-    """What a layout's rows are called: their edge, as in 0→2, unless it has names for them."""
+    """Names of a layout's rows: their `labels`, or their edges, as in 0→2."""
     return layout.labels or [f"{source}→{target}" for source, target in layout.edges]
 
 
 def row_counts(layout: CellLayout, genotype: Genotype | None) -> list[int]:
-    """How many columns each row chooses: one, or as many parents as the genotype gives its node."""
+    """How many columns each row chooses: one, or as many as its node has parents."""
     if layout.shows != "parents":
         return [1] * len(layout.edges)
     return [max(1, len(columns)) for columns in kept_columns(layout, genotype)]
 
 
 def strongest(row: Sequence[float | None], layout: CellLayout, count: int = 1) -> tuple[int, ...]:
-    """The columns that a derivation would take from a row, the largest weights, strongest first.
+    """The columns of the `count` largest weights of a row, which a derivation would keep.
 
     `none` is among them only in NAS-Bench-201, where an edge may keep it. Ties go to the earlier
-    column; what is no finite number is left out.
+    column; weights that are not finite are left out.
     """
     may_be_none = layout.name in ONE_CELL
     candidates = [

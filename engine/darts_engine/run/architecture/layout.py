@@ -1,4 +1,4 @@
-"""The rows and columns of alpha, as the engine builds them and a heatmap shows them."""
+"""Names of the rows and columns of alpha."""
 
 import msgspec
 
@@ -6,12 +6,12 @@ Matrix = list[list[float | None]]
 
 
 class CellLayout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Alphas of a search space as a heatmap shows them: mostly one cell type.
+    """Rows and columns of one alpha matrix, mostly that of one cell type.
 
     `edges[k]` is (source, target) of row k of the cell's alpha; the first states are the cell's
-    inputs. `operations[o]` names column o. `shows` says what a row chooses: an edge its operation
-    (`edges`), a node its operation (`nodes`), or a node the states it takes (`parents`: column o is
-    state o). A row that is no edge leads from its node to itself, and `labels` name such rows.
+    inputs. `operations[o]` names column o. `shows` gives what a row chooses: the operation of
+    an edge (`edges`) or of a node (`nodes`), or the input states of a node (`parents`: column o is
+    state o). A row of a node is (node, node), and `labels` name such rows.
     """
 
     name: str

@@ -19,8 +19,8 @@ TAPS_101 = {"maxpool3x3": 0, "conv1x1_bn_relu": 1, "conv3x3_bn_relu": 9}
 def node_channels(genotype: Genotype, channels: int) -> dict[int, int]:
     """The channels of each node that leads to the output, and of the output.
 
-    Nodes that lead to the output share its channels, the earliest taking one more where they do not
-    divide; any other node has as many as the widest that it leads to.
+    Nodes with an edge to the output share its channels; the earliest get one more if these do not
+    divide evenly. Any other node has as many as the widest node that it leads to.
 
     Args:
         genotype: of the form `nasbench101`.
@@ -48,7 +48,7 @@ def node_channels(genotype: Genotype, channels: int) -> dict[int, int]:
 def cost(
     genotype: Genotype, channels: int, layers: int, classes: int, side: int, image_channels: int
 ) -> Cost:
-    """What the network of a genotype costs; there is no auxiliary head.
+    """Cost of the network of a genotype; there is no auxiliary head.
 
     Args:
         genotype: of the form `nasbench101` or `nasbench201`.

@@ -1,4 +1,4 @@
-"""Names of networks: what `network.network` and `darts-tui show` understand besides genotypes."""
+"""Names of networks other than those of genotypes, for `network.network` and `darts-tui show`."""
 
 import re
 from dataclasses import dataclass
@@ -43,19 +43,19 @@ class WideShape:
 
 
 def is_wide(name: str) -> bool:
-    """Whether a name means a wide ResNet, well formed or not."""
+    """Whether a name begins like that of a wide ResNet, even a malformed one."""
     return _LOOKS_WIDE.match(name) is not None
 
 
 def wide_in(config: dict[str, Any]) -> str:
-    """The wide ResNet that a run's settings name; empty for a search or a genotype's network."""
+    """The name of the wide ResNet in a run's settings; empty if there is none."""
     table = config.get("network")
     name = table.get("network") if isinstance(table, dict) else None
     return name if isinstance(name, str) and name != GENOTYPE else ""
 
 
 def parse(name: str, where: str = "") -> WideShape | None:
-    """The wide ResNet that a name stands for; None for "genotype".
+    """The wide ResNet of a name; None for "genotype".
 
     Raises:
         ConfigError: it is neither, or there is no wide ResNet of that depth and width.

@@ -1,6 +1,6 @@
-"""What there is to say of each search space without building it: `darts-tui spaces`.
+"""Facts about each search space, without building it, for `darts-tui spaces`.
 
-A test holds every line to the space's own layout and to its supernet's parameters.
+A test compares every entry with the space's layout and the parameters of its supernet.
 """
 
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ NASNET_OPERATIONS = (
     "sep_conv_7x7",
     "conv_7x1_1x7",
 )
-# How many parents each node keeps, the output last.
+# Number of parents of each node, the output last.
 PARENTS = {
     "1shot1-1": (1, 2, 2, 2, 2),
     "1shot1-2": (1, 1, 2, 2, 3),
@@ -36,11 +36,11 @@ class SpaceSpec(NamedTuple):
     """A space at its published size.
 
     Attributes:
-        paper: where it comes from.
-        candidates: every operation that some edge or node may take, in alpha's column order.
-        per_edge: how many of them each has.
-        parameters: weights of that supernet for 10 classes of RGB images, alphas not counted.
-        cells: names of what is searched, each with alphas of its own.
+        paper: its source.
+        candidates: all candidate operations, in alpha's column order.
+        per_edge: candidates of each edge or node.
+        parameters: weights of the supernet for 10 classes of RGB images, without alphas.
+        cells: names of the alpha matrices.
         nodes: intermediate nodes of a cell.
         channels: C of the first cell, as published.
         layers: cells of the supernet, as published.
@@ -69,12 +69,12 @@ class SpaceSpec(NamedTuple):
 
     @property
     def choices(self) -> tuple[int, ...]:
-        """The nodes that choose among the states before them, where nodes do; the output last."""
+        """The nodes that choose parents among the states before them; the output last."""
         return tuple(node for node, count in enumerate(self.parents, 1) if count < node)
 
     @property
     def alphas(self) -> int:
-        """How many alphas there are."""
+        """Number of entries of alpha."""
         if self.parents:
             return self.nodes * self.per_edge + sum(self.choices)
         return len(self.cells) * self.edges * self.per_edge

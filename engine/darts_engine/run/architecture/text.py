@@ -1,7 +1,7 @@
-"""Genotypes as they are written: Python-looking text, JSON of several kinds, strings, matrices.
+"""Reads genotypes: Python-like text, JSON of several kinds, strings, matrices.
 
-Nothing here evaluates text: Python-looking genotypes are parsed to a syntax tree, of which only
-literals, `range(...)` and the `Genotype(...)` call itself are understood.
+No text is evaluated. Python-like text is parsed to a syntax tree, of which only literals,
+`range(...)` and the `Genotype(...)` call itself are understood.
 """
 
 import ast
@@ -66,8 +66,8 @@ def _from_matrix(value: dict[str, Any]) -> Genotype:
         )
     if names[0] != "input" or names[-1] != OUTPUT:
         raise GenotypeError("the first row is the input and the last the output")
-    # NAS-Bench-101 leaves out what nothing leads to; such a node's operation means nothing.
-    kept = _fed(matrix)
+    # NAS-Bench-101 leaves out nodes without an input; their operation has no effect.
+    kept = _reachable(matrix)
     if kept[-1] != size - 1:
         raise GenotypeError("no path leads from the input to the output")
     parts = tuple(
@@ -79,8 +79,8 @@ def _from_matrix(value: dict[str, Any]) -> Genotype:
     return Genotype(parts, (len(kept) - 1,), form=NASBENCH101)
 
 
-def _fed(matrix: list[list[int]]) -> list[int]:
-    """The rows that a path from the first leads to, and the first."""
+def _reachable(matrix: list[list[int]]) -> list[int]:
+    """The first row, and all rows that a path leads to from it."""
     fed = [0]
     for node in range(1, len(matrix)):
         if any(matrix[source][node] for source in fed):
@@ -89,10 +89,10 @@ def _fed(matrix: list[list[int]]) -> list[int]:
 
 
 def from_json(value: Any) -> Genotype:
-    """Read our JSON form, NNI's, NAS-Bench-101's, or `{"normal": [...], "reduce": [...]}`.
+    """Read `Genotype.to_json`, NNI's form, NAS-Bench-101's, or `{"normal": ..., "reduce": ...}`.
 
     Raises:
-        GenotypeError: anything else.
+        GenotypeError: the JSON is none of these.
     """
     if not isinstance(value, dict):
         raise GenotypeError("a genotype in JSON is an object with normal and reduce")
@@ -142,7 +142,7 @@ def _from_nni(value: dict[str, Any]) -> Genotype:
         if not nodes or max(nodes) >= MAX_STATES:
             raise GenotypeError(f"the NNI form has no {cell} nodes", where=f"{cell}_n2_switch")
         for node in range(2, max(nodes) + 1):
-            # An operation on an edge that the switch leaves out does not count: such files exist.
+            # An edge that the switch leaves out does not count; in some files it has an operation.
             switch = value.get(f"{cell}_n{node}_switch", [])
             for name in switch if isinstance(switch, list) else [switch]:
                 match = re.fullmatch(rf"{cell}_n{node}_p([0-9]{{1,3}})", str(name))
@@ -159,7 +159,7 @@ def _from_nni(value: dict[str, Any]) -> Genotype:
 
 
 def parse(text: str) -> Genotype:
-    """Read a genotype from Python-looking text, JSON or a string, without evaluating any.
+    """Read a genotype from Python-like text, JSON or a string, without evaluating it.
 
     Raises:
         GenotypeError: the text is not a genotype.
@@ -176,7 +176,7 @@ def parse(text: str) -> Genotype:
             raise GenotypeError("the genotype is not valid JSON", where=str(error)) from None
     try:
         with warnings.catch_warnings():
-            # Python warns of odd escapes and numbers on stderr, which may be the dashboard.
+            # Python warns of odd escapes on stderr, which may be the dashboard's terminal.
             warnings.simplefilter("ignore")
             tree = ast.parse(text, mode="exec").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -205,7 +205,7 @@ def _literal(node: ast.expr) -> Any:
     match node:
         case ast.Constant(value=str() as value):
             return value
-        # None larger: Python refuses to print an integer of thousands of digits.
+        # No larger ones: Python refuses to print an integer of thousands of digits.
         case ast.Constant(value=int() as value) if type(value) is int and value < 2**63:
             return value
         case ast.List(elts=items) | ast.Tuple(elts=items):
@@ -227,14 +227,14 @@ def _literal(node: ast.expr) -> Any:
 
 
 class Published(msgspec.Struct, frozen=True):
-    """A cell from the literature with where it was read."""
+    """A published cell and its source."""
 
     genotype: Genotype
     source: str
 
 
 def published() -> dict[str, Published]:
-    """The cells of the literature by name, as shipped in `genotypes.json`."""
+    """The published cells in `genotypes.json`, by name."""
     raw = resources.files("darts_engine.run.architecture").joinpath("genotypes.json").read_bytes()
     table = msgspec.json.decode(raw)["genotypes"]
     return {

@@ -1,7 +1,7 @@
-"""What was asked: one frozen, nested value per run, written to and read from TOML.
+"""The config of a run: one frozen, nested value, written to and read from TOML.
 
-Every field is also a command-line option (`option_name`), made from the field itself, so that file
-and command line cannot drift apart. Defaults are sized for the bundled digits; recipes change them.
+Every field is also a command-line option (`option_name`), made from the field, so that file and
+command line always agree. Defaults are sized for the bundled digits; recipes change them.
 """
 
 import difflib
@@ -75,7 +75,7 @@ KINDS: dict[str, type[SearchConfig] | type[TrainConfig]] = {
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """One field as an option: where it lives, its type, default and one-line description."""
+    """One field as an option: its table, name, type, default and one-line description."""
 
     section: str
     field: str
@@ -90,7 +90,7 @@ class Setting(msgspec.Struct, frozen=True):
 
     @property
     def option_name(self) -> str:
-        """The command-line option; alpha's fields carry its name, all others stand alone."""
+        """The command-line option: `--FIELD`, with the prefix `alpha-` in the table `alpha`."""
         prefix = "alpha-" if self.section == "alpha" else ""
         return f"--{prefix}{self.field.replace('_', '-')}"
 
@@ -116,15 +116,15 @@ def to_plain(config: Config) -> dict[str, Any]:
 
 
 def to_toml(config: Config) -> str:
-    """The TOML text that `from_toml` turns back into an equal value."""
+    """The TOML text of a config; `from_toml` makes an equal config of it."""
     return tomli_w.dumps(to_plain(config))
 
 
 def from_plain(plain: dict[str, Any], *, where: str = "") -> Config:
-    """Check nested dictionaries and make the value.
+    """Check nested dictionaries and make the config.
 
     Raises:
-        ConfigError: an unknown key (the nearest valid one is named) or a value that cannot be.
+        ConfigError: a key is unknown (the hint has the most similar one) or a value not allowed.
     """
     kind = plain.get("kind", "search")
     if not isinstance(kind, str) or kind not in KINDS:
@@ -136,7 +136,7 @@ def from_plain(plain: dict[str, Any], *, where: str = "") -> Config:
         plain = spaces.with_nodes(methods.with_preset(plain))
     try:
         config = msgspec.convert(plain, KINDS[kind])
-        # A path that is no text could not be told in the event log.
+        # A path that is no valid text could not be written into the event log.
         msgspec.json.encode(config)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise ConfigError(f"a setting cannot be: {error}", where=where) from None
@@ -178,7 +178,7 @@ def read(path: Path) -> Config:
 
 
 def read_plain(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file, unchecked: what it says and no defaults.
+    """The tables of a TOML file, unchecked and without defaults.
 
     Raises:
         ConfigError: it cannot be read, or is not TOML.
@@ -193,8 +193,8 @@ def read_plain(path: Path) -> dict[str, Any]:
 def override(config: Config, changes: dict[str, Any]) -> Config:
     """`config` with dotted keys replaced, checked again.
 
-    Another method brings its own settings, and takes those of the one before with it; another
-    space brings its number of nodes.
+    A new method replaces the settings of the old one by its own; a new space brings its number of
+    nodes.
 
     Raises:
         ConfigError: as `from_plain`.
@@ -227,7 +227,7 @@ def _refuse_unknown(plain: dict[str, Any], kind: str, where: str) -> None:
 
 
 def _unknown(key: str, candidates: list[str], everywhere: list[str], where: str) -> ConfigError:
-    # The right name in the wrong table comes first: "search.lr" is no typing error.
+    # The right name in the wrong table comes first, as in "search.lr".
     last = key.rpartition(".")[2]
     near = [k for k in everywhere if k.rpartition(".")[2] == last]
     near = near or difflib.get_close_matches(key, candidates, 1, 0.5)

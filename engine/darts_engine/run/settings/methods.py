@@ -1,7 +1,7 @@
-"""Search methods as choices on independent axes, and the papers' names as presets of them.
+"""Search methods as choices on independent axes, and the published methods as presets of them.
 
-Nothing here knows torch: views list and explain methods, and a config is resolved, without it.
-`docs/methods.md` has a paragraph for each.
+This file does not import torch: methods are listed and configs resolved without it.
+`docs/methods.md` has a paragraph for each method.
 """
 
 import difflib
@@ -25,7 +25,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 
 class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The axes of a search method; `--method` sets them all, each can be set alone."""
+    """The axes of a search method; `--method` sets all of them, and each has its own option."""
 
     architect: Annotated[
         str,
@@ -147,10 +147,10 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = 2
 
     def stage_list(self) -> list[tuple[int, int, float]]:
-        """The stages: cells more than the space has, most candidates per edge, skip dropout.
+        """The stages: extra cells, most candidates per edge, skip dropout.
 
         Raises:
-            ValueError: the lists are not of one length, or hold what cannot be.
+            ValueError: the lists differ in length, or a value is not allowed.
         """
         layers = [int(part) for part in self.stage_layers.split(",")]
         candidates = [int(part) for part in self.stage_candidates.split(",")]
@@ -159,7 +159,7 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError("they are not of one length")
         if not all(0 <= more <= 100 for more in layers):
             raise ValueError("a stage has 0 to 100 cells more")
-        # With none among them, one would leave nothing to derive.
+        # With `none` among them, one candidate would leave nothing to derive.
         if min(candidates) < 2 or candidates != sorted(candidates, reverse=True):
             raise ValueError("candidates only get fewer, and two are the fewest")
         if not all(0 <= rate < 1 for rate in dropout):
@@ -168,7 +168,7 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Preset(NamedTuple):
-    """A paper's method: what it is, where it comes from, and the settings that make it up."""
+    """A published method: a summary, its paper, and its settings by dotted key."""
 
     summary: str
     paper: str
@@ -301,7 +301,7 @@ def preset(name: str) -> Preset:
     """The preset of that name.
 
     Raises:
-        NotFoundError: there is none; the nearest is named.
+        NotFoundError: there is none. The hint has the most similar name.
     """
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, 1)
@@ -311,10 +311,10 @@ def preset(name: str) -> Preset:
 
 
 def with_preset(plain: dict[str, Any]) -> dict[str, Any]:
-    """A search's nested settings with its method's put beneath: what is set stays.
+    """Add the settings of a search's method to its nested settings; what is set stays.
 
     Args:
-        plain: what was asked so far, and nothing that is only a default.
+        plain: the settings that were given, without defaults.
 
     Raises:
         NotFoundError: there is no such method.
@@ -331,10 +331,10 @@ def with_preset(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_nonsense(method: MethodSection, where: str) -> None:
-    """Refuse unknown words, and combinations that have no meaning.
+    """Refuse unknown choices and meaningless combinations.
 
     Raises:
-        ConfigError: with the reason.
+        ConfigError: with the reason. Change one of the settings that it names.
     """
     for field, choices in CHOICES.items():
         value = getattr(method, field)

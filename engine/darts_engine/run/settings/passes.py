@@ -1,9 +1,9 @@
-"""How often a step of a search passes through the supernet, counted from its axes.
+"""Counts the passes through the supernet in a search, from the axes of its method.
 
-A forward pass is one evaluation of the network on one batch, a backward pass one sweep of gradients
-from its logits towards alpha or the weights. Passes of different methods do not cost the same: GDAS
-computes one operation per edge in each, PC-DARTS a fraction of the channels, and mean shift's are
-forward only. `darts-tui bench --methods` measures the seconds.
+A forward pass is one evaluation of the network on one batch, a backward pass one computation of
+gradients in alpha or the weights. Passes of different methods differ in cost: GDAS computes one
+operation per edge, PC-DARTS a fraction of the channels, and those of mean shift are forward only.
+`darts-tui bench --methods` measures the seconds.
 """
 
 from typing import NamedTuple
@@ -26,19 +26,19 @@ ONE = Passes(1, 1)
 
 
 def of_step(config: SearchConfig) -> Passes:
-    """The passes of a step in which alpha moves, if it ever does."""
+    """The passes of a step in which alpha learns, if the method has such steps."""
     passes = ONE.plus(_of_perturbation(config))
     return passes if config.method.architect == "random" else passes.plus(_of_alpha(config))
 
 
 def of_search(config: SearchConfig, steps: int, epochs: int) -> Passes:
-    """The passes of so many epochs of so many steps; validation and analysis do not count."""
-    moving = max(0, epochs - config.alpha_start + 1)
+    """The passes of `epochs` epochs of `steps` steps; validation and analysis do not count."""
+    learning = max(0, epochs - config.alpha_start + 1)
     resting = ONE.plus(_of_perturbation(config))
     full = of_step(config)
     return Passes(
         *(
-            steps * (moving * with_alpha + (epochs - moving) * without)
+            steps * (learning * with_alpha + (epochs - learning) * without)
             for with_alpha, without in zip(full, resting, strict=True)
         )
     )
@@ -48,8 +48,8 @@ def _of_alpha(config: SearchConfig) -> Passes:
     search = config.search
     if search.order == 1:
         return ONE
-    # The virtual step and the loss behind it, then the product with the Hessian: two sides of a
-    # difference, or a gradient that is differentiated once more.
+    # The virtual step and the loss after it, then the product with the Hessian: both sides of the
+    # finite difference, or a gradient that is differentiated again.
     return Passes(4, 4) if search.hvp == "finite-difference" else Passes(3, 4)
 
 

@@ -1,8 +1,7 @@
 """Recipes: the settings of published results, each a TOML file with its sources as comments.
 
-A recipe holds `about` (what it reproduces), `source`, and a table of settings for each kind of run
-it serves, `search` or `train` or both, in the layout of that kind's config. What it does not say
-keeps its default.
+A recipe has `about` (what it reproduces), `source`, and a table of settings for a `search`, a
+`train` or both, in the layout of the config. Settings that it leaves out keep their default.
 """
 
 import difflib
@@ -18,7 +17,7 @@ _SUFFIX = ".toml"
 
 
 class Recipe(NamedTuple):
-    """One recipe: its name, what it is, where its numbers come from, and its file's text."""
+    """One recipe: its name, what it reproduces, its sources, and its file as text and tables."""
 
     name: str
     about: str
@@ -28,12 +27,12 @@ class Recipe(NamedTuple):
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of runs it is for."""
+        """The kinds of runs that it is for."""
         return list(self.tables)
 
 
 def names() -> list[str]:
-    """All recipes."""
+    """The names of all recipes."""
     entries = [entry.name for entry in _folder().iterdir()]
     return sorted(name.removesuffix(_SUFFIX) for name in entries if name.endswith(_SUFFIX))
 
@@ -42,7 +41,7 @@ def read(name: str) -> Recipe:
     """The recipe of a name.
 
     Raises:
-        NotFoundError: there is none; the nearest name is told.
+        NotFoundError: there is none. The hint has the most similar name.
     """
     if name not in (known := names()):
         near = difflib.get_close_matches(name, known, 1, 0.4)
@@ -57,7 +56,7 @@ def read(name: str) -> Recipe:
 
 
 def settings(name: str, kind: str) -> dict[str, Any]:
-    """A recipe's tables for a kind of run, which name the recipe too.
+    """A recipe's tables for a kind of run, with `basis.recipe` set to its name.
 
     Raises:
         ConfigError: it is not for that kind of run.
@@ -74,14 +73,14 @@ def settings(name: str, kind: str) -> dict[str, Any]:
 
 
 def named_in(plain: dict[str, Any]) -> str:
-    """The recipe that a config's tables say they begin with; empty where there is none."""
+    """The recipe that a config's tables name as their basis; empty if there is none."""
     table = plain.get("basis")
     recipe = table.get("recipe", "") if isinstance(table, dict) else ""
     return recipe if isinstance(recipe, str) else ""
 
 
 def merged(basis: dict[str, Any], on_top: dict[str, Any]) -> dict[str, Any]:
-    """Tables with the fields of others put over theirs."""
+    """Merge nested tables; fields of `on_top` replace those of `basis`."""
     out = dict(basis)
     for key, value in on_top.items():
         under = out.get(key)

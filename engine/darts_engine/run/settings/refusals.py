@@ -1,4 +1,4 @@
-"""Settings that are each allowed and cannot be together, refused before anything is computed."""
+"""Refuses settings that cannot be combined, before anything is computed."""
 
 import math
 
@@ -17,10 +17,10 @@ STEMS = ("cifar", "imagenet")
 
 
 def refuse_nonsense(config: Config, where: str) -> None:
-    """Refuse settings that cannot be together.
+    """Refuse settings that cannot be combined.
 
     Raises:
-        ConfigError: it names the settings and what to use instead.
+        ConfigError: names the settings, and what to use instead.
     """
     for section, table in msgspec.to_builtins(config).items():
         for field, value in table.items() if isinstance(table, dict) else ():

@@ -1,7 +1,7 @@
 """The settings themselves: one struct per table of a run's config file, and the two configs.
 
-A field's name, type, bounds, default and description are all there is to say about a setting; the
-command line, its help and the file are made from them.
+The command line, its help and the file are made from each field's name, type, bounds, default and
+description.
 """
 
 from typing import Annotated
@@ -18,7 +18,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class BasisSection(Section, frozen=True, kw_only=True):
-    """Where the settings come from. A run's own file has all of them, and this only names it."""
+    """The recipe that the settings began with. A run's own file has all settings anyway."""
 
     recipe: Annotated[
         str, Meta(description="Begin with a recipe's settings; 'darts-tui recipes' lists them.")
@@ -26,7 +26,7 @@ class BasisSection(Section, frozen=True, kw_only=True):
 
 
 class EngineSection(Section, frozen=True, kw_only=True):
-    """The process: where and how exactly it computes."""
+    """The process: seed, device, threads, precision and memory."""
 
     seed: Annotated[
         int, Meta(ge=0, le=2**63 - 1, description="Names every random stream of the run.")
@@ -189,7 +189,7 @@ class WeightsSection(Section, frozen=True, kw_only=True):
 
 
 class TrainWeightsSection(WeightsSection, frozen=True, kw_only=True):
-    """Stochastic gradient descent as a training has it: more schedules, and what goes with it.
+    """Stochastic gradient descent of a training, with more schedules, SAM and averaging.
 
     Lengths are fractions of the epochs, so that another number of epochs scales the schedule.
     """
@@ -250,7 +250,7 @@ class AlphaSection(Section, frozen=True, kw_only=True):
 
 
 class NetworkSection(Section, frozen=True, kw_only=True):
-    """The network that is trained: that of a genotype, or a wide ResNet."""
+    """The network that is trained: of a genotype, or a wide ResNet."""
 
     network: Annotated[
         str, Meta(description="genotype, or a wide ResNet by depth and width: wrn-28-10.")
@@ -331,7 +331,7 @@ class SearchConfig(Section, frozen=True, kw_only=True, tag_field="kind", tag="se
 
     @property
     def alpha_start(self) -> int:
-        """The first epoch in which alpha moves; behind the last where it never does."""
+        """The first epoch in which alpha learns; after the last if it never does."""
         if self.method.architect == "random":
             return self.epochs + 1
         rests = int(self.search.alpha_warmup * self.search.epochs)
