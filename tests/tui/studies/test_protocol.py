@@ -15,7 +15,8 @@ from darts_engine.run.folder import RunFolder, create, list_runs
 from darts_engine.run.settings.config import SearchConfig
 from darts_tui.launch import engine_process
 from darts_tui.runs.summary import summarise
-from darts_tui.studies import protocol, protocol_plan, run_all
+from darts_tui.studies import protocol, run_all
+from darts_tui.studies.study import StudyFolder
 
 SMALL = ("--name", "p", "--seeds", 2, "--final-seeds", 1)
 
@@ -144,14 +145,14 @@ def test_a_second_signal_leaves_an_engine_that_does_not_answer(engine, runs):
 
 
 def test_only_one_process_works_on_a_protocol(darts, runs):
-    folder = protocol_plan.ProtocolFolder(runs / "p")
+    folder = StudyFolder(runs / "p")
     folder.make()
     with folder.held():
         assert darts("protocol", *SMALL).code == 3
 
 
 def test_the_ranking_is_by_the_last_epoch_then_loss_then_order(runs):
-    folder = protocol_plan.ProtocolFolder(runs / "p")
+    folder = StudyFolder(runs / "p")
     jobs = []
     for place, seed in enumerate((3, 1, 2, 1)):
         run = make_run(runs, f"p-short-{place}", kind="train", epochs_done=3, epochs=3, seed=seed)

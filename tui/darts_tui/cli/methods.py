@@ -180,11 +180,12 @@ def benchmark(
     Takes the options of 'search' but its method.
     Example: darts-tui benchmark --name first --methods darts,pc-darts,ms-darts --seeds 3
     """
-    from darts_tui.studies import benchmark as it
+    from darts_tui.studies.benchmark import run
+    from darts_tui.studies.benchmark_plan import BenchmarkRequest, method_names
 
-    request = it.Request(
+    request = BenchmarkRequest(
         given=given,
-        methods=it.words(methods),
+        methods=method_names(methods),
         config=config,
         train_config=train_config,
         train_settings=train_setting,
@@ -194,4 +195,4 @@ def benchmark(
         train=train,
     )
     chosen = name or time.strftime("benchmark-%Y%m%d-%H%M%S")
-    return it.run(runs, chosen, request, parallel, as_json=as_json)
+    return run(runs, chosen, request, parallel, as_json=as_json)

@@ -113,13 +113,14 @@ def protocol(
     Takes the options of 'search'; those about the process and the images go for the trainings too.
     Example: darts-tui protocol --name first --seeds 4
     """
-    from darts_tui.studies import protocol as it
+    from darts_tui.studies.protocol import run
+    from darts_tui.studies.protocol_plan import ProtocolRequest
 
-    request = it.Request(
+    request = ProtocolRequest(
         given=given,
         config=config,
         train_config=train_config,
-        train=train,
+        train_settings=train,
         seeds=seeds,
         final_seeds=final_seeds,
         search_epochs=search_epochs,
@@ -127,8 +128,8 @@ def protocol(
         train_epochs=train_epochs,
         held_out=held_out,
     )
-    how = it.How(parallel, detach, as_json)
-    return it.run(runs, name or time.strftime("protocol-%Y%m%d-%H%M%S"), request, how)
+    chosen = name or time.strftime("protocol-%Y%m%d-%H%M%S")
+    return run(runs, chosen, request, parallel, detach=detach, as_json=as_json)
 
 
 @app.command(rich_help_panel=LOOK)

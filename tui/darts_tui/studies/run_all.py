@@ -69,10 +69,10 @@ class Work:
         return observe(self.folder, self.state) in (*ENDED, "dead")
 
 
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
 
-def finish(runs: Path, jobs: Sequence[Job], parallel: int, print_line: Say) -> None:
+def finish(runs: Path, jobs: Sequence[Job], parallel: int, print_line: PrintLine) -> None:
     """Bring every job's run to its end, at most `parallel` of them at a time.
 
     The first of SIGINT, SIGTERM and SIGUSR1 lets all of them save a checkpoint and stop; the second
@@ -124,7 +124,7 @@ def _threadless(config: Config) -> Config:
     return override(config, {"engine.threads": 0})
 
 
-def _take_up(runs: Path, job: Job, parallel: int, print_line: Say) -> Work:
+def _take_up(runs: Path, job: Job, parallel: int, print_line: PrintLine) -> Work:
     folder = RunFolder(runs / job.name)
     if not is_run(folder.path):
         _clear_half_made(folder)
@@ -158,7 +158,7 @@ def _sharing(config: Config, parallel: int) -> Config:
     return override(config, {"engine.threads": max(1, (num_threads(0) + 1) // parallel)})
 
 
-def _advance(work: Work, print_line: Say) -> bool:
+def _advance(work: Work, print_line: PrintLine) -> bool:
     """Say the news of a run; whether these were the last."""
     over = work.is_over()
     before = work.reader.offset
@@ -189,7 +189,7 @@ def _check_end(work: Work) -> None:
     )
 
 
-def _stop(active: Sequence[Work], caught: list[int], heard: int, print_line: Say) -> None:
+def _stop(active: Sequence[Work], caught: list[int], heard: int, print_line: PrintLine) -> None:
     """Ask all engines to save and stop, and wait for it until more signals come than `heard`."""
     if active:
         print_line("saving checkpoints and stopping; ctrl+c leaves at once")
