@@ -14,20 +14,7 @@ import typer
 from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import LATEST, find
 from darts_tui.cli import analysis, care, methods, options, protocol, trained
-from darts_tui.cli.options import (
-    AsJson,
-    ConfigFile,
-    Detach,
-    Face,
-    Mouse,
-    Name,
-    Notify,
-    Nproc,
-    Run,
-    Runs,
-    Slow,
-    Theme,
-)
+from darts_tui.cli.options import AsJson, ConfigFile, Name, Nproc, Run, Runs
 from darts_tui.commands.watch import Watching
 from darts_tui.console.console import (
     print_err,
@@ -37,7 +24,6 @@ from darts_tui.console.console import (
     print_usage_error,
     report_crash,
 )
-from darts_tui.printing.progress import Progress
 from darts_tui.runs.naming import DEFAULT_RUNS
 
 START, STEER, LOOK = "Start", "Steer", "Look"
@@ -90,18 +76,14 @@ def _common(
 
 @app.command(rich_help_panel=START)
 @options.with_settings("search")
+@options.with_watching()
 def search(
     *,
     runs: Runs = DEFAULT_RUNS,
     name: Name = None,
     config: ConfigFile = None,
     nproc: Nproc = 1,
-    progress: Face = Progress.AUTO,
-    detach: Detach = False,
-    mouse: Mouse = True,
-    slow: Slow = False,
-    theme: Theme = None,
-    notify: Notify = "none",
+    watching: Watching,
     given: dict[str, Any],
 ) -> int:
     """Search for an architecture.
@@ -111,29 +93,19 @@ def search(
     from darts_tui.commands import start
 
     chosen = start.search_config(config, given)
-    return start.launch(
-        runs,
-        name,
-        chosen,
-        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify),
-        nproc,
-    )
+    return start.launch(runs, name, chosen, watching, nproc)
 
 
 @app.command(rich_help_panel=START)
 @options.with_settings("train")
+@options.with_watching()
 def train(
     *,
     runs: Runs = DEFAULT_RUNS,
     name: Name = None,
     config: ConfigFile = None,
     nproc: Nproc = 1,
-    progress: Face = Progress.AUTO,
-    detach: Detach = False,
-    mouse: Mouse = True,
-    slow: Slow = False,
-    theme: Theme = None,
-    notify: Notify = "none",
+    watching: Watching,
     given: dict[str, Any],
 ) -> int:
     """Train a network from scratch: a genotype's, or a wide ResNet.
@@ -143,26 +115,17 @@ def train(
     from darts_tui.commands import start
 
     chosen = start.train_config(config, given, runs)
-    return start.launch(
-        runs,
-        name,
-        chosen,
-        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify),
-        nproc,
-    )
+    return start.launch(runs, name, chosen, watching, nproc)
 
 
 @app.command(rich_help_panel=START)
+@options.with_watching()
 def resume(
+    *,
     run: Run,
     runs: Runs = DEFAULT_RUNS,
     nproc: Nproc = 1,
-    progress: Face = Progress.AUTO,
-    detach: Detach = False,
-    mouse: Mouse = True,
-    slow: Slow = False,
-    theme: Theme = None,
-    notify: Notify = "none",
+    watching: Watching,
 ) -> int:
     """Go on: leave a pause, or restart a stopped or killed run from its newest checkpoint.
 
@@ -170,22 +133,16 @@ def resume(
     """
     from darts_tui.commands import start
 
-    return start.resume(
-        find(runs, run),
-        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify),
-        nproc,
-    )
+    return start.resume(find(runs, run), watching, nproc)
 
 
 @app.command(rich_help_panel=LOOK)
+@options.with_watching(without=["detach"])
 def attach(
+    *,
     run: Run = LATEST,
     runs: Runs = DEFAULT_RUNS,
-    progress: Face = Progress.AUTO,
-    mouse: Mouse = True,
-    slow: Slow = False,
-    theme: Theme = None,
-    notify: Notify = "none",
+    watching: Watching,
 ) -> int:
     """Watch a run, live or long over. Leaving never stops it.
 
@@ -193,10 +150,7 @@ def attach(
     """
     from darts_tui.commands.watch import watch
 
-    return watch(
-        find(runs, run),
-        Watching(progress, detach=False, mouse=mouse, slow=slow, theme=theme, notify=notify),
-    )
+    return watch(find(runs, run), watching)
 
 
 @app.command(name="runs", rich_help_panel=LOOK)

@@ -1,7 +1,7 @@
 """The options that commands share, and one option for every setting of a config."""
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,8 +10,11 @@ import typer
 from darts_engine.run.folder import LATEST, NAME_PATTERN, list_runs
 from darts_engine.run.settings import catalog, methods
 from darts_engine.run.settings.config import HVP, SCHEDULES, SMOOTHINGS, STEMS, Setting, settings
+from darts_tui.commands.watch import Watching
 from darts_tui.printing.progress import Progress
 from darts_tui.runs.naming import DEFAULT_RUNS, RUNS_VARIABLE
+
+Command = Callable[..., int]
 
 WATCHING = "Watching"
 RUN_PANEL = "The run"
@@ -111,55 +114,6 @@ Nproc = Annotated[
         rich_help_panel=PANELS["engine"],
     ),
 ]
-Face = Annotated[
-    Progress,
-    typer.Option(
-        "--progress",
-        metavar="VIEW",
-        help="auto, tui, rich, plain, json or quiet. auto is the dashboard (tui) on a terminal and "
-        "plain lines elsewhere; rich has live bars; json prints the events; quiet errors only. "
-        "Outside the dashboard ctrl+c "
-        "saves a checkpoint and stops; pressed again, it leaves and the engine ends by itself.",
-        rich_help_panel=WATCHING,
-    ),
-]
-Detach = Annotated[
-    bool,
-    typer.Option(
-        "--detach",
-        help="Start the engine, print the run's name and return.",
-        rich_help_panel=WATCHING,
-    ),
-]
-Mouse = Annotated[
-    bool,
-    typer.Option("--mouse/--no-mouse", help="Mouse in the dashboard.", rich_help_panel=WATCHING),
-]
-Slow = Annotated[
-    bool,
-    typer.Option(
-        "--slow", help="Redraw once a second, for thin connections.", rich_help_panel=WATCHING
-    ),
-]
-Theme = Annotated[
-    str | None,
-    typer.Option(
-        "--theme", metavar="NAME", help="Theme of the dashboard.", rich_help_panel=WATCHING
-    ),
-]
-
-
-Notify = Annotated[
-    str,
-    typer.Option(
-        "--notify",
-        metavar="HOW",
-        help="Of alerts and the run's end, from the dashboard: none, bell, or desktop (OSC 9, for "
-        "terminals that know it).",
-        rich_help_panel=WATCHING,
-    ),
-]
-
 Target = Annotated[
     str,
     typer.Argument(
@@ -200,13 +154,88 @@ Layers = Annotated[int | None, typer.Option(min=1, help="Cells; 20 or 14 unless 
 Classes = Annotated[int | None, typer.Option(min=1, help="Classes; 10 or 1000 unless given.")]
 
 
-def with_settings(
-    kind: str, only: Collection[str] = ()
-) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def watching(
+    *,
+    progress: Annotated[
+        Progress,
+        typer.Option(
+            "--progress",
+            metavar="VIEW",
+            help="auto, tui, rich, plain, json or quiet. auto is the dashboard (tui) on a terminal "
+            "and plain lines elsewhere; rich has live bars; json prints the events; quiet errors "
+            "only. Outside the dashboard ctrl+c "
+            "saves a checkpoint and stops; pressed again, it leaves and the engine ends by itself.",
+            rich_help_panel=WATCHING,
+        ),
+    ] = Progress.AUTO,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach",
+            help="Start the engine, print the run's name and return.",
+            rich_help_panel=WATCHING,
+        ),
+    ] = False,
+    mouse: Annotated[
+        bool,
+        typer.Option(
+            "--mouse/--no-mouse", help="Mouse in the dashboard.", rich_help_panel=WATCHING
+        ),
+    ] = True,
+    slow: Annotated[
+        bool,
+        typer.Option(
+            "--slow", help="Redraw once a second, for thin connections.", rich_help_panel=WATCHING
+        ),
+    ] = False,
+    theme: Annotated[
+        str | None,
+        typer.Option(
+            "--theme", metavar="NAME", help="Theme of the dashboard.", rich_help_panel=WATCHING
+        ),
+    ] = None,
+    notify: Annotated[
+        str,
+        typer.Option(
+            "--notify",
+            metavar="HOW",
+            help="Of alerts and the run's end, from the dashboard: none, bell, or desktop (OSC 9, "
+            "for terminals that know it).",
+            rich_help_panel=WATCHING,
+        ),
+    ] = "none",
+) -> Watching:
+    """The value of the options about watching a run; `with_watching` gives them to a command."""
+    return Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify)
+
+
+def with_watching(*, without: Collection[str] = ()) -> Callable[[Command], Command]:
+    """Give a command the options of `watching`, but for those named in `without`.
+
+    The command's parameter `watching` receives their value; it is not an option itself.
+    """
+    added = [
+        parameter
+        for parameter in inspect.signature(watching, eval_str=True).parameters.values()
+        if parameter.name not in without
+    ]
+
+    def decorate(command: Command) -> Command:
+        def generated(**values: Any) -> int:
+            chosen = {parameter.name: values.pop(parameter.name) for parameter in added}
+            return command(**values, watching=watching(**chosen))
+
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        return _with_signature(generated, command, [*_without(own, "watching"), *added])
+
+    return decorate
+
+
+def with_settings(kind: str, only: Collection[str] = ()) -> Callable[[Command], Command]:
     """Give a command an option for every setting of a kind of run, or for `only` some, by key.
 
     The command's parameter `given` receives the options that the user gave, by dotted key; it is
-    not an option itself. Typer reads options from a function's signature, so one is put together.
+    not an option itself.
     """
     table = {
         f"{setting.section}_{setting.field}": setting
@@ -214,7 +243,7 @@ def with_settings(
         if not only or setting.key in only
     }
 
-    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+    def decorate(command: Command) -> Command:
         def generated(context: typer.Context, **values: Any) -> int:
             sources = {name: context.get_parameter_source(name) for name in table}
             given = {
@@ -228,15 +257,26 @@ def with_settings(
         own = inspect.signature(command, eval_str=True).parameters.values()
         parameters = [
             inspect.Parameter("context", _KEYWORD, annotation=typer.Context),
-            *(parameter for parameter in own if parameter.name != "given"),
+            *_without(own, "given"),
             *(_parameter(name, setting) for name, setting in table.items()),
         ]
-        generated.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        generated.__annotations__ = {p.name: p.annotation for p in parameters}
-        generated.__doc__, generated.__name__ = command.__doc__, command.__name__
-        return generated
+        return _with_signature(generated, command, parameters)
 
     return decorate
+
+
+def _without(parameters: Iterable[inspect.Parameter], name: str) -> list[inspect.Parameter]:
+    return [parameter for parameter in parameters if parameter.name != name]
+
+
+def _with_signature(
+    generated: Command, command: Command, parameters: list[inspect.Parameter]
+) -> Command:
+    """`generated` with these parameters, from which typer makes the options, and command's help."""
+    generated.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    generated.__annotations__ = {p.name: p.annotation for p in parameters}
+    generated.__doc__, generated.__name__ = command.__doc__, command.__name__
+    return generated
 
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
