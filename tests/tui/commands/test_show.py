@@ -9,9 +9,8 @@ from fake_run import engine_alive, make_run
 from darts_engine.run.architecture.text import parse, published
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import fold_all
-from darts_tui.runs import summary as reading
 from darts_tui.runs.genotypes import resolve
-from darts_tui.runs.summary import summary
+from darts_tui.runs.summary import RunSummary, summarise, summary
 
 
 def test_runs_tells_states_epochs_and_genotypes(darts, runs):
@@ -262,15 +261,15 @@ def test_a_run_that_ends_while_it_is_looked_at_is_not_called_dead(runs, monkeypa
     folder = make_run(runs, "one", epochs=2, phase="finished")
     lines = folder.events.read_bytes().splitlines(keepends=True)
     folder.events.write_bytes(b"".join(lines[:-1]))
-    read = reading.summary
+    update = RunSummary.update
 
-    def then_finish(folder):
-        state = read(folder)
+    def then_finish(summary):
+        state = update(summary)
         folder.events.write_bytes(b"".join(lines))
         return state
 
-    monkeypatch.setattr(reading, "summary", then_finish)
-    assert reading.summarise(folder)[1] == "finished"
+    monkeypatch.setattr(RunSummary, "update", then_finish)
+    assert summarise(folder)[1] == "finished"
 
 
 def test_derive_takes_the_operations_and_loose_ends_of_a_nasnet_like_cell(darts, tmp_path):
