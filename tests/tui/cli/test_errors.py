@@ -3,7 +3,6 @@
 import pytest
 
 from darts_tui.cli import main
-from darts_tui.commands import runs as listing
 
 HOSTILE = "__import__('os').system('touch pwned')"
 
@@ -65,7 +64,7 @@ def test_a_fault_of_ours_is_one_line_that_names_the_traceback(darts, runs, tmp_p
     make_run(runs, "one", epochs_done=1, epochs=2)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(listing, "describe", broken)
+    monkeypatch.setattr("darts_tui.commands.runs.describe", broken)
     said = darts("runs")
     assert said.code == 1
     (line,) = said.error_lines

@@ -69,20 +69,20 @@ def analyse(
 
     Example: darts-tui analyse latest --spectrum --distance
     """
-    from darts_tui.commands import analyse as analysing
+    from darts_tui.commands import analyse
     from darts_tui.commands.evaluate import picture_formats
 
     words = picture_formats(formats)
-    if plane not in analysing.PLANES:
+    if plane not in analyse.PLANES:
         raise ConfigError(f"there is no plane {plane!r}", remedy="use random or dominant")
     folder = find(runs, run)
-    config = analysing.search_of(folder)
+    config = analyse.search_of(folder)
     if sys.stderr.isatty():
         print_err(f"analysing {folder.name}; --no-exact is faster")
-    found = analysing.analyse(
+    found = analyse.analyse(
         folder,
         config,
-        analysing.Asked(
+        analyse.Asked(
             epoch=epoch,
             exact=exact,
             spectrum=spectrum,
@@ -94,13 +94,13 @@ def analyse(
             images=images,
         ),
     )
-    files, messages = analysing.write(folder, found, words, out)
+    files, messages = analyse.write(folder, found, words, out)
     for message in messages:
         print_err(message)
     if as_json:
-        print_json(analysing.as_plain(found, files))
+        print_json(analyse.as_plain(found, files))
         return ExitCode.OK
-    print(analysing.text(folder.name, found))
+    print(analyse.text(folder.name, found))
     for file in files:
         print_out(file)
     return ExitCode.OK

@@ -24,14 +24,14 @@ def doctor(runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> int:
 
     Example: darts-tui doctor
     """
-    from darts_tui.commands import doctor as checks
+    from darts_tui.commands.doctor import PROBLEM, examine, print_findings
 
-    findings = checks.examine(runs)
+    findings = examine(runs)
     if as_json:
         print_json([finding._asdict() for finding in findings])
     else:
-        checks.print_findings(findings)
-    return ExitCode.FAILED if any(f.level == checks.PROBLEM for f in findings) else ExitCode.OK
+        print_findings(findings)
+    return ExitCode.FAILED if any(f.level == PROBLEM for f in findings) else ExitCode.OK
 
 
 @app.command(rich_help_panel=CARE)
@@ -48,13 +48,13 @@ def profile(
 
     Example: darts-tui profile --channels 16 --layers 8 --order 2
     """
-    from darts_tui.commands import profile as profiling
-    from darts_tui.commands import start
+    from darts_tui.commands.profile import profile_search
+    from darts_tui.commands.start import search_config
 
-    chosen = start.search_config(config, given)
+    chosen = search_config(config, given)
     if sys.stderr.isatty():
         print_err("profiling; this takes ten seconds to a few minutes")
-    report, trace = profiling.profile(chosen, steps, out, as_json=as_json)
+    report, trace = profile_search(chosen, steps, out, as_json=as_json)
     print(report)
     print_err(
         f"trace of the last step: {os.path.relpath(trace)} (open it at https://ui.perfetto.dev)"
@@ -80,11 +80,11 @@ def bench(
 
     Example: darts-tui bench --quick
     """
-    from darts_tui.commands import bench as benching
+    from darts_tui.commands.bench import bench_methods, bench_supernet
 
     if methods:
-        return benching.methods(quick=quick, as_json=as_json)
-    return benching.bench(quick=quick, floor=floor, as_json=as_json)
+        return bench_methods(quick=quick, as_json=as_json)
+    return bench_supernet(quick=quick, floor=floor, as_json=as_json)
 
 
 @app.command(rich_help_panel=CARE)

@@ -160,16 +160,16 @@ def list_all(runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> int:
     Example: darts-tui runs --json
     """
     from darts_engine.run.folder import list_runs
-    from darts_tui.commands import runs as listing
+    from darts_tui.commands.runs import describe, print_table
 
-    described = [listing.describe(folder) for folder in list_runs(runs)]
+    described = [describe(folder) for folder in list_runs(runs)]
     if as_json:
         print_json(described)
         return ExitCode.OK
     if not described:
         print_err(f"there are no runs in {runs} yet; start one with 'darts-tui search'")
         return ExitCode.OK
-    listing.print_table(described)
+    print_table(described)
     return ExitCode.OK
 
 
@@ -234,9 +234,9 @@ def tail(
 
     Example: darts-tui tail latest --json --from 1200 --follow
     """
-    from darts_tui.commands import tail as tailing
+    from darts_tui.commands.tail import print_log
 
-    return tailing.tail(find(runs, run), as_json=as_json, first=first, follow=follow)
+    return print_log(find(runs, run), as_json=as_json, first=first, follow=follow)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -253,9 +253,9 @@ def export(
 
     Example: darts-tui export latest --what cells,alphas --format svg,pdf
     """
-    from darts_tui.commands import export as command
+    from darts_tui.commands.export import export_target
 
-    report = command.export(target, runs, what=what, formats=formats, out=out, epoch=epoch)
+    report = export_target(target, runs, what=what, formats=formats, out=out, epoch=epoch)
     if as_json:
         print_json(report)
         return ExitCode.OK
@@ -282,23 +282,30 @@ def show(
     """
     from darts_engine.run.architecture.networks import is_wide
     from darts_engine.run.architecture.size import network_size
-    from darts_tui.commands import show as showing
+    from darts_tui.commands.show import (
+        cells_text,
+        describe,
+        describe_wide,
+        size_text,
+        wide_shape,
+        wide_text,
+    )
     from darts_tui.runs.genotypes import resolve
 
     if is_wide(genotype):
-        shape = showing.wide_shape(genotype, network, channels, layers)
+        shape = wide_shape(genotype, network, channels, layers)
         if as_json:
-            print_json(showing.describe_wide(shape, classes))
+            print_json(describe_wide(shape, classes))
         else:
-            print(showing.wide_text(shape, classes))
+            print(wide_text(shape, classes))
         return ExitCode.OK
     value = resolve(genotype, runs)
     size = network_size(value, network, channels, layers, classes)
     if as_json:
-        print_json(showing.describe(value, size))
+        print_json(describe(value, size))
         return ExitCode.OK
-    print(showing.cells_text(value), value.text(), sep="\n\n", end="\n\n")
-    print(showing.size_text(size, value.form, network, channels, layers, classes))
+    print(cells_text(value), value.text(), sep="\n\n", end="\n\n")
+    print(size_text(size, value.form, network, channels, layers, classes))
     return ExitCode.OK
 
 
@@ -321,12 +328,12 @@ def derive(
 
     Example: darts-tui derive alphas.json
     """
-    from darts_tui.commands import show as showing
+    from darts_tui.commands.show import describe_derived
     from darts_tui.runs.genotypes import derive_file
 
     value = derive_file(alphas, space)
     if as_json:
-        print_json(showing.describe_derived(value))
+        print_json(describe_derived(value))
         return ExitCode.OK
     print(value.text())
     return ExitCode.OK

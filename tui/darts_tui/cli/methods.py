@@ -48,13 +48,13 @@ def methods(
 
     Example: darts-tui methods ms-darts
     """
-    from darts_tui.commands import methods as book
+    from darts_tui.commands.methods import describe, list_text, names, text
 
     if as_json:
-        found = [book.describe(one) for one in ([name] if name else book.names())]
+        found = [describe(one) for one in ([name] if name else names())]
         print_json(found[0] if name else found)
     else:
-        print(book.text(book.describe(name)) if name else book.list_text())
+        print(text(describe(name)) if name else list_text())
     return ExitCode.OK
 
 
@@ -71,13 +71,13 @@ def spaces(
     Example: darts-tui spaces s1
     """
     from darts_engine.run.settings.catalog import SPACES
-    from darts_tui.commands import spaces as book
+    from darts_tui.commands.spaces import describe, list_text, text
 
     if as_json:
-        found = [book.describe(one) for one in ([name] if name else SPACES)]
+        found = [describe(one) for one in ([name] if name else SPACES)]
         print_json(found[0] if name else found)
     else:
-        print(book.text(book.describe(name)) if name else book.list_text())
+        print(text(describe(name)) if name else list_text())
     return ExitCode.OK
 
 
@@ -99,14 +99,14 @@ def bilevel(
 
     Example: darts-tui bilevel --xi 0.7 --export bilevel.svg
     """
-    from darts_tui.commands import bilevel as toy
+    from darts_tui.commands import bilevel
 
-    found = toy.walk(xi, steps)
-    drawn = toy.export(found, toy.walk(0.0, steps), export) if export else None
+    found = bilevel.walk(xi, steps)
+    drawn = bilevel.export(found, bilevel.walk(0.0, steps), export) if export else None
     if as_json:
-        print(toy.as_json(found))
+        print(bilevel.as_json(found))
         return ExitCode.OK
-    print(toy.text(found))
+    print(bilevel.text(found))
     if drawn:
         print_out(drawn)
     return ExitCode.OK

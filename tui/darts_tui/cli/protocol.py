@@ -146,9 +146,9 @@ def recipes(
 
     Example: darts-tui recipes darts-cifar10
     """
-    from darts_engine.run.settings import recipes as book
+    from darts_engine.run.settings.recipes import names, read
 
-    found = [book.read(one) for one in ([name] if name else book.names())]
+    found = [read(one) for one in ([name] if name else names())]
     if as_json:
         described = [
             {

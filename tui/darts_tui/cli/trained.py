@@ -69,20 +69,20 @@ def evaluate(
 
     Example: darts-tui evaluate train-first --json
     """
-    from darts_tui.commands import evaluate as evaluating
+    from darts_tui.commands import evaluate
 
-    words = evaluating.picture_formats(formats)
-    chosen = evaluating.subject(run, runs, weights, _which(checkpoint), given)
+    words = evaluate.picture_formats(formats)
+    chosen = evaluate.subject(run, runs, weights, _which(checkpoint), given)
     if sys.stderr.isatty():
         print_err(f"evaluating {chosen.name} on {chosen.config.data.dataset}")
-    found = evaluating.evaluate(chosen)
-    files, messages = evaluating.write(chosen, found, words, out)
+    found = evaluate.evaluate(chosen)
+    files, messages = evaluate.write(chosen, found, words, out)
     for message in messages:
         print_err(message)
     if as_json:
-        print_json(evaluating.as_plain(found, files))
+        print_json(evaluate.as_plain(found, files))
         return ExitCode.OK
-    print(evaluating.text(chosen, found), end="\n\n")
+    print(evaluate.text(chosen, found), end="\n\n")
     for file in files:
         print_out(file)
     return ExitCode.OK
@@ -106,12 +106,12 @@ def predict(
 
     Example: darts-tui predict train-first cat.jpg dog.png
     """
-    from darts_tui.commands import predict as predicting
+    from darts_tui.commands import predict
 
-    found = predicting.predict(
+    found = predict.predict(
         find(runs, run), images, checkpoint=_which(checkpoint), top=top, given=given
     )
-    return predicting.report(images, found, as_json=as_json)
+    return predict.report(images, found, as_json=as_json)
 
 
 @app.command(rich_help_panel=USE)
@@ -138,10 +138,10 @@ def export_network(
 
     Example: darts-tui export-network train-first --format onnx --out deploy
     """
-    from darts_tui.commands import export_network as exporting_network
+    from darts_tui.commands.export_network import export
 
     words = [word.strip() for word in formats.split(",") if word.strip()]
-    files = exporting_network.export(find(runs, run), words, checkpoint=_which(checkpoint), out=out)
+    files = export(find(runs, run), words, checkpoint=_which(checkpoint), out=out)
     if as_json:
         print_json({"files": [str(file) for file in files]})
         return ExitCode.OK

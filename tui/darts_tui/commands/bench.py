@@ -10,7 +10,7 @@ BENCH = (sys.executable, "-P", "-m", "darts_engine.bench")
 METHODS = (sys.executable, "-P", "-m", "darts_engine.bench.methods")
 
 
-def bench(*, quick: bool, floor: bool, as_json: bool) -> int:
+def bench_supernet(*, quick: bool, floor: bool, as_json: bool) -> int:
     """Measure our supernet against a plain one, and give the child's exit code.
 
     Args:
@@ -22,7 +22,7 @@ def bench(*, quick: bool, floor: bool, as_json: bool) -> int:
     return _carry_out(BENCH, wanted)
 
 
-def methods(*, quick: bool, as_json: bool) -> int:
+def bench_methods(*, quick: bool, as_json: bool) -> int:
     """Measure a step of every search method, and give the child's exit code.
 
     Args:

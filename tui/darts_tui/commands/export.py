@@ -8,7 +8,7 @@ from darts_engine.run.folder import RunFolder, find
 from darts_tui.runs.genotypes import RUN_PREFIX, Named, named
 
 
-def export(
+def export_target(
     text: str, runs: Path, *, what: str | None, formats: str, out: Path | None, epoch: int | None
 ) -> dict[str, Any]:
     """Write the pictures and tables; returns the files written and messages about them.

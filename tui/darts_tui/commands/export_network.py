@@ -6,7 +6,7 @@ import msgspec
 
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.settings import config as configs
+from darts_engine.run.settings.config import override
 from darts_tui.export.files import open_folder, safe_stem
 from darts_tui.launch.child_program import ask
 
@@ -35,7 +35,7 @@ def export(
             raise ConfigError(f"there is no format {name!r}", remedy=f"use {', '.join(FORMATS)}")
     if not formats:
         raise ConfigError("no format was named", remedy=f"use {', '.join(FORMATS)}")
-    config = configs.override(folder.read_config(), {"engine.device": "cpu"})
+    config = override(folder.read_config(), {"engine.device": "cpu"})
     target = open_folder(out or folder.exports, own=out is None)
     answer = ask(
         "export_network",

@@ -8,9 +8,8 @@ import msgspec
 
 from darts_engine.run.architecture.spaces import SPECS
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.settings import config as configs
 from darts_engine.run.settings import passes
-from darts_engine.run.settings.config import SearchConfig
+from darts_engine.run.settings.config import SearchConfig, override, settings
 from darts_engine.run.settings.methods import (
     CHOICES,
     PRESETS,
@@ -95,7 +94,7 @@ def _gathered(refused: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 def option(key: str) -> str:
     """The command-line option of a setting, by its dotted key."""
-    table = {setting.key: setting.option_name for setting in configs.settings("search")}
+    table = {setting.key: setting.option_name for setting in settings("search")}
     return table[key]
 
 
@@ -141,7 +140,7 @@ def _refused_with(name: str) -> dict[str, str]:
 
 
 def _with(name: str, **changes: str) -> SearchConfig:
-    made = configs.override(SearchConfig(), {"search.method": name, **changes})
+    made = override(SearchConfig(), {"search.method": name, **changes})
     assert isinstance(made, SearchConfig)
     return made
 

@@ -24,7 +24,9 @@ ENVIRONMENT = {
 }
 
 
-def profile(chosen: SearchConfig, steps: int, out: Path, *, as_json: bool) -> tuple[str, Path]:
+def profile_search(
+    chosen: SearchConfig, steps: int, out: Path, *, as_json: bool
+) -> tuple[str, Path]:
     """Profile steps of a search, without making a run.
 
     Args:

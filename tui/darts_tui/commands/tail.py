@@ -10,7 +10,7 @@ from darts_tui.printing.progress import Detached, interrupts, live_lines
 from darts_tui.runs.summary import all_lines
 
 
-def tail(folder: RunFolder, *, as_json: bool, first: int, follow: bool) -> int:
+def print_log(folder: RunFolder, *, as_json: bool, first: int, follow: bool) -> int:
     """Print the events from sequence number `first` on; with `follow` until the run ends."""
     view = printers.Json() if as_json else printers.Plain()
     reader, state = LogReader(folder.events), RunState()
