@@ -21,7 +21,7 @@ from darts_engine.compute import device as devices
 from darts_engine.compute import streams
 from darts_engine.data import dataset as datasets
 from darts_engine.programs.answer import answer
-from darts_engine.run import events
+from darts_engine.run.answers import Analysis, AnalysisRequest, Landscape, Walk
 from darts_engine.run.errors import ConfigError, NotFoundError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import LogReader
@@ -37,65 +37,6 @@ from darts_engine.training import trained
 
 RANDOM_DIRECTIONS = 3
 READ_BYTES = 1 << 24
-
-
-class Walk(msgspec.Struct, frozen=True, kw_only=True):
-    """The validation loss along a straight line through alpha.
-
-    Attributes:
-        direction: what the line follows.
-        distances: from alpha (L2); negative against the direction.
-        losses: nats; None where not finite.
-        top1: percent.
-    """
-
-    direction: str
-    distances: list[float]
-    losses: list[float | None]
-    top1: list[float | None]
-
-
-class Landscape(msgspec.Struct, frozen=True, kw_only=True):
-    """The validation loss in a plane through alpha: `losses[row][column]` at (y, x)."""
-
-    directions: list[str]
-    distances: list[float]
-    losses: list[list[float | None]]
-    top1: list[list[float | None]]
-
-
-class Analysis(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to know around a checkpoint's alpha.
-
-    Attributes:
-        source: the checkpoint.
-        epoch: it was saved in; `step` of that epoch.
-        entries: of alpha, n.
-        alpha_norm: L2.
-        eigenvalue: the largest of the Hessian, by Lanczos' method.
-        exact_eigenvalue: the same, of the whole Hessian; None where it was not computed.
-        spectrum: all n eigenvalues, ascending; None unless asked for.
-        images: that losses off alpha are means over.
-        valid_loss: at alpha, nats; `valid_top1` in percent.
-        walks: None unless asked for.
-        landscape: None unless asked for.
-        gap: None unless asked for.
-    """
-
-    source: str
-    epoch: int
-    step: int
-    entries: int
-    alpha_norm: float
-    eigenvalue: float
-    exact_eigenvalue: float | None
-    spectrum: list[float] | None
-    images: int
-    valid_loss: float | None
-    valid_top1: float | None
-    walks: list[Walk] | None
-    landscape: Landscape | None
-    gap: events.GapMeasured | None
 
 
 class Around:
@@ -144,72 +85,46 @@ class Around:
         )
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do.
-
-    Attributes:
-        epoch: of the checkpoint; None is the newest.
-        exact: compute the whole Hessian.
-        spectrum: tell all its eigenvalues.
-        distance: walk along lines.
-        landscape: look at a plane: "", "random" or "dominant".
-        gap: measure the discretisation gap.
-        points: along a line on one side of alpha; a plane has 2 * points + 1 a side.
-        radius: how far lines go; 0 is alpha's own length, but at least 1.
-        images: that losses are means over; 0 is the whole alpha half.
-    """
-
-    epoch: int | None = None
-    exact: bool = True
-    spectrum: bool = False
-    distance: bool = False
-    landscape: str = ""
-    gap: bool = False
-    points: int = 5
-    radius: float = 0.0
-    images: int = 512
-
-
-def analyse(config: SearchConfig, folder: RunFolder, asked: Asked) -> Analysis:
+def analyse(config: SearchConfig, folder: RunFolder, request: AnalysisRequest) -> Analysis:
     """Look around a checkpoint's alpha.
 
     Raises:
         RunError: no such checkpoint, or no data set.
     """
-    manifest, state = _checkpoint(folder, asked.epoch)
+    manifest, state = _checkpoint(folder, request.epoch)
     search = Search(config, datasets.read(config.data), devices.choose(config.engine))
     refuse_foreign(folder, manifest, search.identity())
     with checkpoint.fitting(folder.checkpoints / manifest.file):
         search.load_state(state)
     position = manifest.position
     search.begin_epoch(position.epoch)
-    around = Around(search, asked.images)
+    around = Around(search, request.images)
     seed = config.engine.seed
     with search.alpha_loss(position) as loss:
         draws = streams.generator(seed, "eigenvalue", position.epoch)
         lanczos = curvature.Curvature(loss, around.alphas).dominant(draws)
-        wants_matrix = asked.exact or asked.spectrum or asked.distance
-        wants_matrix = wants_matrix or asked.landscape == "dominant"
+        wants_matrix = request.exact or request.spectrum or request.distance
+        wants_matrix = wants_matrix or request.landscape == "dominant"
         matrix = curvature.hessian(loss, around.alphas) if wants_matrix else None
     eigenvalues = None if matrix is None else curvature.spectrum(matrix).tolist()
-    radius = asked.radius or max(1.0, float(around.here.norm()))
-    steps = [radius * step / asked.points for step in range(-asked.points, asked.points + 1)]
+    radius = request.radius or max(1.0, float(around.here.norm()))
+    steps = [radius * step / request.points for step in range(-request.points, request.points + 1)]
     directions = curvature.orthonormal(
         RANDOM_DIRECTIONS, len(around.here), streams.generator(seed, "directions")
     )
     walks = landscape = None
-    if asked.distance:
+    if request.distance:
         assert matrix is not None
         walks = [around.walk("dominant", curvature.eigenvectors(matrix, 1)[0], steps)]
         walks += [around.walk(f"random {n}", d, steps) for n, d in enumerate(directions, 1)]
-        walks += _towards_the_first(around, search, folder, position, asked.points)
-    if asked.landscape == "random":
+        walks += _towards_the_first(around, search, folder, position, request.points)
+    if request.landscape == "random":
         landscape = around.landscape(["random 1", "random 2"], directions[:2], steps)
-    elif asked.landscape:
+    elif request.landscape:
         assert matrix is not None
         names = ["dominant", "second"]
         landscape = around.landscape(names, curvature.eigenvectors(matrix, 2), steps)
-    valid_loss, valid_top1, _ = search.validate(asked.images)
+    valid_loss, valid_top1, _ = search.validate(request.images)
     half = search.describe()["images"]["alpha"]
     return Analysis(
         source=trained.source_of(folder, manifest),
@@ -219,13 +134,13 @@ def analyse(config: SearchConfig, folder: RunFolder, asked: Asked) -> Analysis:
         alpha_norm=round(float(around.here.norm()), 6),
         eigenvalue=lanczos,
         exact_eigenvalue=eigenvalues[-1] if eigenvalues else None,
-        spectrum=eigenvalues if asked.spectrum else None,
-        images=min(asked.images, half) if asked.images else half,
+        spectrum=eigenvalues if request.spectrum else None,
+        images=min(request.images, half) if request.images else half,
         valid_loss=valid_loss,
         valid_top1=valid_top1,
         walks=walks,
         landscape=landscape,
-        gap=search.measure_gap(position) if asked.gap else None,
+        gap=search.measure_gap(position) if request.gap else None,
     )
 
 
@@ -279,15 +194,15 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="darts-tui analyse")
     parser.add_argument("config", type=Path)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--asked", required=True, help="JSON")
+    parser.add_argument("--request", required=True, help="JSON")
     options = parser.parse_args(arguments)
 
     def work() -> Analysis:
         config = configs.read(options.config)
         if not isinstance(config, SearchConfig):
             raise ConfigError("this run is a training: it has no alpha", remedy="name a search run")
-        asked = msgspec.json.decode(options.asked, type=Asked)
-        return analyse(config, RunFolder(options.run), asked)
+        request = msgspec.json.decode(options.request, type=AnalysisRequest)
+        return analyse(config, RunFolder(options.run), request)
 
     return answer(work)
 

@@ -8,12 +8,13 @@ only the toy's own descent around it is here.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 
 import torch
 
 from darts_engine.methods.architects.second_order import VirtualStep, combine, exact, unroll
+from darts_engine.programs.answer import answer
+from darts_engine.run.answers import ToyDescent
 
 START = (2.0, -2.0)
 
@@ -54,13 +55,12 @@ def path(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print {"xi": ..., "path": [[alpha, w], ...]}."""
+    """Descend and answer; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m darts_engine.programs.bilevel")
     parser.add_argument("--xi", type=float, default=0.7)
     parser.add_argument("--steps", type=int, default=200)
-    asked = parser.parse_args(arguments)
-    print(json.dumps({"xi": asked.xi, "path": path(asked.xi, asked.steps)}))
-    return 0
+    options = parser.parse_args(arguments)
+    return answer(lambda: ToyDescent(options.xi, path(options.xi, options.steps)))
 
 
 if __name__ == "__main__":

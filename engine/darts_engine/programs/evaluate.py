@@ -20,6 +20,7 @@ from darts_engine.data.batches import plain_batches
 from darts_engine.data.dataset import Dataset
 from darts_engine.optim.loss import cross_entropy
 from darts_engine.programs.answer import answer
+from darts_engine.run.answers import Evaluation
 from darts_engine.run.errors import DataError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config as configs
@@ -31,32 +32,6 @@ from darts_engine.search.task import Search
 from darts_engine.training import trained
 from darts_engine.training.inputs import Inputs
 from darts_engine.training.trained import Trained
-
-
-class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a network makes of the test images.
-
-    Attributes:
-        test_loss: mean cross entropy, nats; None where it is not finite.
-        test_top1: accuracy, percent; `test_top5` among the best five classes.
-        per_class: class -> accuracy of its images, percent; None for a class without any.
-        images: how many there were.
-        confusion: images by true class (rows) and predicted class (columns), in the order of
-            `per_class`.
-        dataset: their data set.
-        source: the checkpoint or file of the weights.
-        epoch: after which the checkpoint was saved; None for weights from elsewhere.
-    """
-
-    test_loss: float | None
-    test_top1: float | None
-    test_top5: float | None
-    per_class: dict[str, float | None]
-    images: int
-    confusion: list[list[int]]
-    dataset: str
-    source: str
-    epoch: int | None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
 from PIL import Image
@@ -19,6 +18,7 @@ from torch import Tensor
 from darts_engine.data.decoding import open_image
 from darts_engine.data.streaming import middle
 from darts_engine.programs.answer import answer
+from darts_engine.run.answers import Prediction
 from darts_engine.run.errors import ConfigError, DataError
 from darts_engine.run.folder import RunFolder
 from darts_engine.training import trained
@@ -26,18 +26,6 @@ from darts_engine.training.inputs import Inputs
 from darts_engine.training.trained import Trained
 
 BATCH = 64
-
-
-class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """What an image is taken for.
-
-    Attributes:
-        labels: (class, probability in 0 .. 1), the likeliest first; empty for a broken image.
-        error: why the image cannot be read; else empty.
-    """
-
-    labels: list[tuple[str, float]] = []
-    error: str = ""
 
 
 def predict(network: Trained, files: list[Path], top: int) -> list[Prediction]:

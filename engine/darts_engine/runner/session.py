@@ -7,21 +7,20 @@ The loop calls `boundary` between steps and `save` at epochs' ends; everything t
 import contextlib
 import shutil
 import time
-from pathlib import Path
 from typing import Any
 
 from darts_engine.compute.parallel import KEEP_ALIVE_S, Decision, World
 from darts_engine.run import commands, events
-from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError, SpaceError
+from darts_engine.run.errors import ExitCode, NotFoundError, SpaceError
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.log import EventLog, LogReader
+from darts_engine.run.log import EventLog
 from darts_engine.runner import checkpoint
 from darts_engine.runner.inbox import SIGNAL_EXIT, Inbox, Signals
 from darts_engine.runner.position import Position
+from darts_engine.runner.restore import Restorer
 from darts_engine.runner.task import Discretisable, Reporting, RollsBack, Stateful
 
 POLL_S = 0.05
-LOST_WORK_BYTES = 1 << 20
 RETRY_S = 1.0
 FETCH_EVENTS_S = 1.0
 
@@ -116,111 +115,17 @@ class Session:
             self.note(f"{moved} {self.folder.torn_events.name}")
 
     def restore(self, task: Stateful) -> Position:
-        """Bring a task to the newest checkpoint that can be trusted; say which and what is lost.
-
-        Raises:
-            CheckpointError: the checkpoints are of another kind of run, or all are damaged.
-        """
-        checkpoint.sweep(self.folder)
-        refused: CheckpointError | None = None
-        for path in checkpoint.newest_first(self.folder):
-            try:
-                manifest = checkpoint.read_manifest(path)
-                state = checkpoint.load(self.folder, manifest)
-            except CheckpointError as error:
-                refused = error
-                self.note(str(error).replace("\n", "; "), "error")
-                continue
-            checkpoint.refuse_foreign(self.folder, manifest, self.identity)
-            self.world.text_of_rank_0(path.name)
-            with checkpoint.fitting(path):
-                task.load_state(state)
-            self._say_what_differs(manifest.environment)
-            # A log that lost its end must not number new events as older than the checkpoint.
-            self.log.last_seq = max(self.log.last_seq, manifest.seq)
-            if refused is not None or self._has_lost(manifest.seq):
-                self.emit(
-                    events.Rewound(
-                        to_seq=manifest.seq,
-                        to_step=manifest.position.global_step,
-                        to_epoch=manifest.position.epoch,
-                        checkpoint=manifest.file,
-                    )
-                )
-            return manifest.position
-        if refused is not None:
-            raise CheckpointError(
-                "no checkpoint of this run can be trusted",
-                where=refused.where,
-                remedy="start a new run with --config on this run's config.toml",
-            )
-        if self.log.last_seq:
-            self.emit(events.Rewound(to_seq=0, to_step=0, to_epoch=0, checkpoint=""))
-        self.world.text_of_rank_0("")
-        return Position()
+        """Load the newest checkpoint that can be trusted into a new task; see `Restorer`."""
+        return self._restorer().restore(task)
 
     def roll_back(self, task: RollsBack) -> Position:
-        """Bring a task back to where its turn sends it; tell it, and save what it is then.
+        """Take a task back to the epoch that its `rollback` names, and save what it is then."""
+        position = self._restorer().roll_back(task)
+        self.save(task, position, reason="epoch")
+        return position
 
-        Raises:
-            CheckpointError: no checkpoint of that epoch's end can be trusted.
-        """
-        rollback = task.rollback
-        assert rollback is not None
-        path, manifest, state = self._end_of(rollback.epoch)
-        self.world.text_of_rank_0(path.name)
-        with checkpoint.fitting(path):
-            said = task.roll_back(state, manifest.position)
-        self.emit(
-            events.Rewound(
-                to_seq=manifest.seq,
-                to_step=manifest.position.global_step,
-                to_epoch=manifest.position.epoch,
-                checkpoint=manifest.file,
-                reason=rollback.reason,
-                schedules=task.schedules(),
-            )
-        )
-        for event in said:
-            self.emit(event)
-        # Killed before this is saved, the run does the last epoch again and goes back again.
-        self.save(task, manifest.position, reason="epoch")
-        return manifest.position
-
-    def _end_of(self, epoch: int) -> tuple[Path, checkpoint.Manifest, dict[str, Any]]:
-        """The newest checkpoint of an epoch's end that can be trusted."""
-        refused = ""
-        for path in checkpoint.newest_first(self.folder):
-            try:
-                manifest = checkpoint.read_manifest(path)
-                if manifest.position.epoch == epoch and manifest.position.is_epoch_done:
-                    return path, manifest, checkpoint.load(self.folder, manifest)
-            except CheckpointError as error:
-                refused = str(error).replace("\n", "; ")
-                self.note(refused, "error")
-        raise CheckpointError(
-            f"the search has to go back to the end of epoch {epoch}, and its checkpoint is "
-            f"{'damaged' if refused else 'missing'}",
-            where=str(self.folder.checkpoints),
-            remedy="start a new run with --config on this run's config.toml",
-        )
-
-    def _has_lost(self, seq: int) -> bool:
-        """Whether the log tells of work that came after the event `seq`."""
-        start = max(0, self.folder.events.stat().st_size - LOST_WORK_BYTES)
-        history = LogReader(self.folder.events, offset=start).read(LOST_WORK_BYTES)
-        # A stretch that begins after the checkpoint's events does not show all of them: say so.
-        newer_only = bool(history) and history[0].seq > seq + 1
-        return newer_only or any(isinstance(f, events.WORK) and f.seq > seq for f in history)
-
-    def _say_what_differs(self, environment: dict[str, str]) -> None:
-        for key, mine in self.environment.items():
-            theirs = environment.get(key)
-            if theirs != mine:
-                self.note(
-                    f"{key} was {theirs} and is {mine}: results may differ in the last digits",
-                    "warning",
-                )
+    def _restorer(self) -> Restorer:
+        return Restorer(self.folder, self.log, self.world, self.identity, self.environment)
 
     def boundary(self, task: Stateful, position: Position) -> None:
         """Between two steps: obey commands and signals, and save when it is time to.

@@ -14,6 +14,7 @@ from engine_kit import Engine, make_run, state_of
 from darts_engine.data import dataset as datasets
 from darts_engine.networks import official_state
 from darts_engine.programs import evaluate
+from darts_engine.run.answers import Evaluation
 from darts_engine.run.errors import CheckpointError, DataError, NotFoundError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config as configs
@@ -152,7 +153,7 @@ def test_class_names_reach_the_terminal_harmlessly_and_the_worst_of_many_are_sho
     run, darts, monkeypatch
 ):
     names = [f"\x1b[2J{number}" for number in range(30)]
-    found = evaluating.Evaluation(
+    found = Evaluation(
         test_loss=None,
         test_top1=50.0,
         test_top5=90.0,

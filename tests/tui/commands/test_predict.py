@@ -11,6 +11,7 @@ from PIL import Image
 from darts_engine.data import dataset as datasets
 from darts_engine.data.augment import Normalisation
 from darts_engine.programs import predict
+from darts_engine.run.answers import Prediction
 from darts_engine.training import trained
 from darts_engine.training.inputs import Inputs
 from darts_tui.commands import predict as predicting
@@ -78,7 +79,7 @@ def test_a_broken_picture_is_named_and_the_others_go_on(run, pictures, darts, tm
 
 
 def test_labels_are_printed_with_a_bar_and_harmlessly(run, darts, monkeypatch):
-    found = [predicting.Prediction(labels=[("c\x1bat", 0.75), ("dog", 0.25)])]
+    found = [Prediction(labels=[("c\x1bat", 0.75), ("dog", 0.25)])]
     monkeypatch.setattr(predicting, "ask", lambda *_: msgspec.json.encode(found))
     result = darts("predict", run.path, "a.png")
     assert result.code == 0

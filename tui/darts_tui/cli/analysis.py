@@ -69,6 +69,7 @@ def analyse(
 
     Example: darts-tui analyse latest --spectrum --distance
     """
+    from darts_engine.run.answers import AnalysisRequest
     from darts_tui.commands import analyse
     from darts_tui.commands.evaluate import picture_formats
 
@@ -82,7 +83,7 @@ def analyse(
     found = analyse.analyse(
         folder,
         config,
-        analyse.Asked(
+        AnalysisRequest(
             epoch=epoch,
             exact=exact,
             spectrum=spectrum,

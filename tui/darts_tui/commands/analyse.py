@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from darts_engine.run.answers import Analysis, AnalysisRequest
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.events import GapMeasured
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings.config import SearchConfig
 from darts_tui.console.safe_text import clean
@@ -17,75 +17,16 @@ if TYPE_CHECKING:
     from darts_tui.export.pictures import Curves, Surface
 
 PLANES = ("random", "dominant")
-# Exact and Lanczos eigenvalues may differ by so much of their size.
-AGREEMENT = 0.01
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do; `darts_engine.programs.analyse` says what is in it."""
-
-    epoch: int | None = None
-    exact: bool = True
-    spectrum: bool = False
-    distance: bool = False
-    landscape: str = ""
-    gap: bool = False
-    points: int = 5
-    radius: float = 0.0
-    images: int = 512
-
-
-class Walk(msgspec.Struct, frozen=True, kw_only=True):
-    """Losses along a line."""
-
-    direction: str
-    distances: list[float]
-    losses: list[float | None]
-    top1: list[float | None]
-
-
-class Landscape(msgspec.Struct, frozen=True, kw_only=True):
-    """Losses in a plane: `losses[row][column]` at (y, x)."""
-
-    directions: list[str]
-    distances: list[float]
-    losses: list[list[float | None]]
-    top1: list[list[float | None]]
-
-
-class Analysis(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine's answer; `darts_engine.programs.analyse` says what is in it."""
-
-    source: str
-    epoch: int
-    step: int
-    entries: int
-    alpha_norm: float
-    eigenvalue: float
-    exact_eigenvalue: float | None
-    spectrum: list[float] | None
-    images: int
-    valid_loss: float | None
-    valid_top1: float | None
-    walks: list[Walk] | None
-    landscape: Landscape | None
-    gap: GapMeasured | None
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the exact eigenvalue, if there is one, is that of Lanczos' method."""
-        exact = self.exact_eigenvalue
-        return exact is None or abs(self.eigenvalue - exact) <= AGREEMENT * abs(exact)
-
-
-def analyse(folder: RunFolder, config: SearchConfig, asked: Asked) -> Analysis:
+def analyse(folder: RunFolder, config: SearchConfig, request: AnalysisRequest) -> Analysis:
     """Ask the engine.
 
     Raises:
         EngineDiedError: it could not; carries its words and exit code.
     """
-    words = msgspec.json.encode(asked).decode()
-    found = ask("analyse", config, ["--run", folder.path, "--asked", words])
+    request_json = msgspec.json.encode(request).decode()
+    found = ask("analyse", config, ["--run", folder.path, "--request", request_json])
     return msgspec.json.decode(found, type=Analysis)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from darts_engine.run.answers import ToyDescent
 from darts_engine.run.errors import ConfigError
 from darts_tui.export import pictures
 from darts_tui.export.files import write_whole
@@ -17,14 +18,7 @@ from darts_tui.export.render import FORMATS
 from darts_tui.launch.child_program import died
 
 
-class Walk(msgspec.Struct, frozen=True):
-    """The pairs (alpha, w) that descent goes through."""
-
-    xi: float
-    path: list[tuple[float, float]]
-
-
-def walk(xi: float, steps: int) -> Walk:
+def walk(xi: float, steps: int) -> ToyDescent:
     """Ask the engine.
 
     Raises:
@@ -39,10 +33,10 @@ def walk(xi: float, steps: int) -> Walk:
     )
     if done.returncode:
         raise died(done.returncode, done.stderr.decode("utf-8", "replace"), "the engine")
-    return msgspec.json.decode(done.stdout, type=Walk)
+    return msgspec.json.decode(done.stdout, type=ToyDescent)
 
 
-def text(found: Walk) -> str:
+def text(found: ToyDescent) -> str:
     """Where it went, and where it cannot but go."""
     alpha, weight = found.path[-1]
     rest = 2 / (1 + 2 * found.xi)
@@ -55,12 +49,12 @@ def text(found: Walk) -> str:
     )
 
 
-def as_json(found: Walk) -> str:
+def as_json(found: ToyDescent) -> str:
     """For programs."""
     return json.dumps({"xi": found.xi, "path": found.path})
 
 
-def export(found: Walk, first_order: Walk, file: Path) -> Path:
+def export(found: ToyDescent, first_order: ToyDescent, file: Path) -> Path:
     """Draw the figure; the file's ending says as what.
 
     Raises:

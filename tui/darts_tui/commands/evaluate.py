@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from darts_engine.run.answers import Evaluation
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.folder import RunFolder, find
 from darts_engine.run.settings import config as configs
@@ -17,20 +18,6 @@ from darts_tui.launch.child_program import ask
 SHOWN_CLASSES = 20
 # Whose files are written where there is no run to keep them.
 HERE = Path()
-
-
-class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine's answer; `darts_engine.programs.evaluate` says what is in it."""
-
-    test_loss: float | None
-    test_top1: float | None
-    test_top5: float | None
-    per_class: dict[str, float | None]
-    images: int
-    confusion: list[list[int]]
-    dataset: str
-    source: str
-    epoch: int | None
 
 
 class Subject(msgspec.Struct, frozen=True):

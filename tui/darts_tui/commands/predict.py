@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from darts_engine.run.answers import Prediction
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config as configs
@@ -13,13 +14,6 @@ from darts_tui.console.safe_text import clean
 from darts_tui.launch.child_program import ask
 
 BAR = 20
-
-
-class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine's answer for an image; `darts_engine.programs.predict` says what is in it."""
-
-    labels: list[tuple[str, float]] = []
-    error: str = ""
 
 
 def predict(

@@ -5,7 +5,7 @@ from typing import Any
 from darts_engine.run.architecture import nasbench, networks
 from darts_engine.run.architecture.genotype import DARTS, NASBENCH101, NASBENCH201, OUTPUT, Genotype
 from darts_engine.run.architecture.networks import WideShape
-from darts_engine.run.architecture.size import PRESETS, Size, wide_resnet_size
+from darts_engine.run.architecture.size import FAMILIES, Size, wide_resnet_size
 from darts_engine.run.errors import ConfigError
 
 FORMS = {NASBENCH101: "NAS-Bench-101", NASBENCH201: "NAS-Bench-201"}
@@ -113,14 +113,14 @@ def size_text(
     classes: int | None,
 ) -> str:
     """The size for people, with the network it is of; `form` is the genotype's."""
-    preset = PRESETS[network]
-    name, width, depth = f"{network} network", preset.channels, preset.layers
+    family = FAMILIES[network]
+    name, width, depth = f"{network} network", family.channels, family.layers
     if form != DARTS:
         name = f"network of {FORMS[form]}"
         width, depth = nasbench.CHANNELS[form], nasbench.LAYERS[form]
     what = (
         f"{name}, C={channels or width}, {layers or depth} cells, "
-        f"{classes or preset.classes} classes"
+        f"{classes or family.classes} classes"
     )
     return f"{what}\n" + _counts(size)
 

@@ -26,7 +26,7 @@ from darts_engine.run.errors import GenotypeError
 
 @dataclass(frozen=True)
 class Size:
-    """What a network weighs and what one image costs it."""
+    """Parameters of a network, and multiply-adds of one image."""
 
     parameters: int
     parameters_with_auxiliary: int
@@ -34,8 +34,8 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Preset:
-    """The paper's setting of a network family."""
+class Family:
+    """The defaults of a network family, as in the paper; `image_size` in pixels."""
 
     channels: int
     layers: int
@@ -43,7 +43,7 @@ class Preset:
     image_size: int
 
 
-PRESETS = {"cifar": Preset(36, 20, 10, 32), "imagenet": Preset(48, 14, 1000, 224)}
+FAMILIES = {"cifar": Family(36, 20, 10, 32), "imagenet": Family(48, 14, 1000, 224)}
 
 
 def _pointwise(inputs: int, outputs: int, side: int) -> Cost:
@@ -146,9 +146,9 @@ def network_size(
     Raises:
         GenotypeError: an operation that no derived network can have, or an unknown network.
     """
-    if network not in PRESETS:
+    if network not in FAMILIES:
         raise GenotypeError(
-            f"there is no network {network!r}", remedy=f"use {' or '.join(PRESETS)}"
+            f"there is no network {network!r}", remedy=f"use {' or '.join(FAMILIES)}"
         )
     if genotype.form != DARTS:
         if network != "cifar":
@@ -164,11 +164,11 @@ def network_size(
             image_channels,
         )
         return Size(counted.parameters, counted.parameters, counted.multiply_adds)
-    preset = PRESETS[network]
-    width = preset.channels if channels is None else channels
-    depth = preset.layers if layers is None else layers
-    outputs = preset.classes if classes is None else classes
-    side = preset.image_size if image_size is None else image_size
+    family = FAMILIES[network]
+    width = family.channels if channels is None else channels
+    depth = family.layers if layers is None else layers
+    outputs = family.classes if classes is None else classes
+    side = family.image_size if image_size is None else image_size
 
     stem = _imagenet_stem if network == "imagenet" else _cifar_stem
     total, before_last, last = stem(width, side, image_channels)

@@ -1,0 +1,152 @@
+"""Brings a task back to a checkpoint, and writes into the log which work that undoes.
+
+Two occasions: an engine takes a run up again (`Restorer.restore`), and a search goes back to the
+end of an earlier epoch by its own decision (`Restorer.roll_back`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from darts_engine.compute.parallel import World
+from darts_engine.run import events
+from darts_engine.run.errors import CheckpointError
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.log import EventLog, LogReader
+from darts_engine.runner import checkpoint
+from darts_engine.runner.checkpoint import Manifest
+from darts_engine.runner.position import Position
+from darts_engine.runner.task import RollsBack, Stateful
+
+# The end of the log that is searched for work after a checkpoint.
+LOST_WORK_BYTES = 1 << 20
+NEW_RUN = "start a new run with --config on this run's config.toml"
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """Loads checkpoints of one run into its task.
+
+    Args:
+        folder: the run; its lock must be held by this process.
+        log: its event log, open for appending.
+        world: the processes that share the run; rank 0 sends them the checkpoint's name.
+        identity: what a checkpoint must have in common with the run.
+        environment: what bit-identical resuming depends on; differences are warned of.
+    """
+
+    folder: RunFolder
+    log: EventLog
+    world: World
+    identity: dict[str, str]
+    environment: dict[str, str]
+
+    def restore(self, task: Stateful) -> Position:
+        """Load the newest checkpoint that can be trusted, if there is any, into a new task.
+
+        Writes `Rewound` if the log holds work that came after that checkpoint.
+
+        Returns:
+            Where the task stands; the beginning if the run has no checkpoint.
+
+        Raises:
+            CheckpointError: the checkpoints are of another kind of run, or all are damaged. Start a
+                new run.
+        """
+        checkpoint.sweep(self.folder)
+        refused: CheckpointError | None = None
+        for path in checkpoint.newest_first(self.folder):
+            try:
+                manifest = checkpoint.read_manifest(path)
+                state = checkpoint.load(self.folder, manifest)
+            except CheckpointError as error:
+                refused = error
+                self._note(str(error).replace("\n", "; "), "error")
+                continue
+            checkpoint.refuse_foreign(self.folder, manifest, self.identity)
+            self.world.text_of_rank_0(path.name)
+            with checkpoint.fitting(path):
+                task.load_state(state)
+            self._warn_of_differences(manifest.environment)
+            # A log that lost its end must not number new events as older than the checkpoint.
+            self.log.last_seq = max(self.log.last_seq, manifest.seq)
+            if refused is not None or self._has_work_after(manifest.seq):
+                self.log.append(_rewound(manifest))
+            return manifest.position
+        if refused is not None:
+            raise CheckpointError(
+                "no checkpoint of this run can be trusted", where=refused.where, remedy=NEW_RUN
+            )
+        if self.log.last_seq:
+            self.log.append(events.Rewound(to_seq=0, to_step=0, to_epoch=0, checkpoint=""))
+        self.world.text_of_rank_0("")
+        return Position()
+
+    def roll_back(self, task: RollsBack) -> Position:
+        """Take a task back to the end of the epoch that its `rollback` names.
+
+        Returns:
+            Where the task stands. The caller saves it: an engine killed before that repeats the
+            last epoch and rolls back again.
+
+        Raises:
+            CheckpointError: no checkpoint of that epoch's end can be trusted. Start a new run.
+        """
+        rollback = task.rollback
+        assert rollback is not None
+        path, manifest, state = self._end_of(rollback.epoch)
+        self.world.text_of_rank_0(path.name)
+        with checkpoint.fitting(path):
+            changes = task.roll_back(state, manifest.position)
+        self.log.append(_rewound(manifest, reason=rollback.reason, schedules=task.schedules()))
+        for event in changes:
+            self.log.append(event)
+        return manifest.position
+
+    def _end_of(self, epoch: int) -> tuple[Path, Manifest, dict[str, Any]]:
+        """The newest checkpoint of an epoch's end that can be trusted."""
+        refused = ""
+        for path in checkpoint.newest_first(self.folder):
+            try:
+                manifest = checkpoint.read_manifest(path)
+                if manifest.position.epoch == epoch and manifest.position.is_epoch_done:
+                    return path, manifest, checkpoint.load(self.folder, manifest)
+            except CheckpointError as error:
+                refused = str(error).replace("\n", "; ")
+                self._note(refused, "error")
+        raise CheckpointError(
+            f"the search has to go back to the end of epoch {epoch}, and its checkpoint is "
+            f"{'damaged' if refused else 'missing'}",
+            where=str(self.folder.checkpoints),
+            remedy=NEW_RUN,
+        )
+
+    def _has_work_after(self, seq: int) -> bool:
+        """Whether the log holds work after the event `seq`."""
+        start = max(0, self.folder.events.stat().st_size - LOST_WORK_BYTES)
+        history = LogReader(self.folder.events, offset=start).read(LOST_WORK_BYTES)
+        # If the stretch begins after the checkpoint's events, it may miss some of the work.
+        newer_only = bool(history) and history[0].seq > seq + 1
+        return newer_only or any(isinstance(e, events.WORK) and e.seq > seq for e in history)
+
+    def _warn_of_differences(self, environment: dict[str, str]) -> None:
+        for key, mine in self.environment.items():
+            theirs = environment.get(key)
+            if theirs != mine:
+                self._note(
+                    f"{key} was {theirs} and is {mine}: results may differ in the last digits",
+                    "warning",
+                )
+
+    def _note(self, message: str, level: str) -> None:
+        self.log.append(events.LogWritten(level=level, message=message))
+
+
+def _rewound(manifest: Manifest, **fields: Any) -> events.Rewound:
+    return events.Rewound(
+        to_seq=manifest.seq,
+        to_step=manifest.position.global_step,
+        to_epoch=manifest.position.epoch,
+        checkpoint=manifest.file,
+        **fields,
+    )
