@@ -19,7 +19,6 @@ from darts_engine.run.errors import CheckpointError, DataError, NotFoundError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config as configs
 from darts_engine.training import trained
-from darts_tui.commands import evaluate as evaluating
 
 
 def figures(found):
@@ -164,7 +163,8 @@ def test_class_names_reach_the_terminal_harmlessly_and_the_worst_of_many_are_sho
         source="checkpoints/x.pt",
         epoch=3,
     )
-    monkeypatch.setattr(evaluating, "ask", lambda *_: msgspec.json.encode(found))
+    answer = msgspec.json.encode(found)
+    monkeypatch.setattr("darts_tui.commands.evaluate.run_with_config", lambda *_: answer)
     result = darts("evaluate", run.path, "--out", "out", "--format", "")
     assert result.code == 0, result.err
     assert "\x1b" not in result.out

@@ -14,7 +14,6 @@ from darts_engine.programs import predict
 from darts_engine.run.answers import Prediction
 from darts_engine.training import trained
 from darts_engine.training.inputs import Inputs
-from darts_tui.commands import predict as predicting
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +79,8 @@ def test_a_broken_picture_is_named_and_the_others_go_on(run, pictures, darts, tm
 
 def test_labels_are_printed_with_a_bar_and_harmlessly(run, darts, monkeypatch):
     found = [Prediction(labels=[("c\x1bat", 0.75), ("dog", 0.25)])]
-    monkeypatch.setattr(predicting, "ask", lambda *_: msgspec.json.encode(found))
+    answer = msgspec.json.encode(found)
+    monkeypatch.setattr("darts_tui.commands.predict.run_with_config", lambda *_: answer)
     result = darts("predict", run.path, "a.png")
     assert result.code == 0
     assert result.out.splitlines() == [

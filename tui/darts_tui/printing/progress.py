@@ -16,7 +16,8 @@ from darts_engine.run.liveness import ENDED, observe
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
 from darts_tui.console.console import print_err, print_error
-from darts_tui.launch.engine_process import exit_code, last_words
+from darts_tui.launch.child_error import exit_code
+from darts_tui.launch.engine_process import last_lines
 from darts_tui.printing import printers
 from darts_tui.runs.naming import command
 
@@ -170,7 +171,7 @@ def outcome(
         code = ExitCode.FAILED
     if code in (ExitCode.OK, ExitCode.REQUEUE, ExitCode.TERMINATED) or state.phase in ENDED:
         return code
-    lines = last_words(folder)
+    lines = last_lines(folder)
     return print_error(
         RunError(
             f"the engine of {folder.name} {_end(engine)}" + (f": {lines[-1]}" if lines else ""),

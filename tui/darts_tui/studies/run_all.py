@@ -187,7 +187,7 @@ def _check_end(work: Work) -> None:
         if engine is not None and engine.returncode == ExitCode.REQUEUE:
             error.exit_code = ExitCode.REQUEUE
         raise error
-    lines = engine_process.last_words(folder)
+    lines = engine_process.last_lines(folder)
     raise RunError(
         f"the engine of {folder.name} is gone before its end" + (f": {lines[-1]}" if lines else ""),
         where=str(folder.engine_log),
