@@ -1,4 +1,4 @@
-"""The `export` command: from what the user calls it to what is exported."""
+"""`darts-tui export`: pictures and tables of a run or a genotype."""
 
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,19 @@ from darts_tui.runs.genotypes import RUN_PREFIX, Named, named
 def export_target(
     text: str, runs: Path, *, what: str | None, formats: str, out: Path | None, epoch: int | None
 ) -> dict[str, Any]:
-    """Write the pictures and tables; returns the files written and messages about them.
+    """Write pictures and tables. Returns the files, and messages about them.
+
+    Args:
+        text: names a run or a genotype.
+        runs: folder of the runs.
+        what: what to export, separated by commas; None for the usual.
+        formats: formats of the pictures, separated by commas.
+        out: folder of the files; None for the usual one.
+        epoch: export the state after this epoch; None for the newest.
 
     Raises:
-        NotFoundError: neither a run nor a genotype is called so.
-        RunError: an unknown thing or format, or nothing to export yet.
+        NotFoundError: no run or genotype has this name.
+        RunError: a content or format is unknown, or there is nothing to export yet.
     """
     from darts_tui.export import jobs
 

@@ -1,4 +1,4 @@
-"""The event log on the command line: notes for people, or the lines themselves."""
+"""`darts-tui tail`: prints the event log, as notes for people or as JSON lines."""
 
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
