@@ -1,6 +1,6 @@
-"""The command line: what `darts-tui` and each of its commands take, and nothing of how it is done.
+"""The command line: the arguments and options of `darts-tui` and its commands.
 
-Whatever a command needs is imported when it runs, so that help and completion come at once.
+A command imports what it needs when it runs, so that help and completion are fast.
 """
 
 import io
@@ -13,8 +13,18 @@ import typer
 
 from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import LATEST, find
-from darts_tui.cli import analysis, care, methods, options, protocol, trained
-from darts_tui.cli.options import AsJson, ConfigFile, Name, Nproc, Run, Runs
+from darts_tui.cli import analysis, care, methods, options, protocol, steering, trained
+from darts_tui.cli.options import (
+    LOOK,
+    START,
+    AsJson,
+    ConfigFile,
+    Name,
+    Nproc,
+    Run,
+    Runs,
+    split_list,
+)
 from darts_tui.commands.watch import Watching
 from darts_tui.console.console import (
     print_err,
@@ -26,7 +36,6 @@ from darts_tui.console.console import (
 )
 from darts_tui.runs.naming import DEFAULT_RUNS
 
-START, STEER, LOOK = "Start", "Steer", "Look"
 DEBUG = "--debug"
 
 EPILOG = (
@@ -48,8 +57,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         print(f"darts-tui {version('darts-tui')}")
@@ -62,16 +71,16 @@ def _common(
         bool,
         typer.Option(
             "--version",
-            help="Print the version and leave.",
+            help="Print the version and exit.",
             callback=_print_version,
             is_eager=True,
         ),
     ] = False,
     _debug: Annotated[
-        bool, typer.Option(DEBUG, help="Show tracebacks. May stand anywhere.")
+        bool, typer.Option(DEBUG, help="Show tracebacks. Allowed anywhere on the line.")
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """The options before a command."""
 
 
 @app.command(rich_help_panel=START)
@@ -127,7 +136,7 @@ def resume(
     nproc: Nproc = 1,
     watching: Watching,
 ) -> int:
-    """Go on: leave a pause, or restart a stopped or killed run from its newest checkpoint.
+    """Continue a paused run, or a stopped or killed one from its newest checkpoint.
 
     Example: darts-tui resume first
     """
@@ -144,7 +153,7 @@ def attach(
     runs: Runs = DEFAULT_RUNS,
     watching: Watching,
 ) -> int:
-    """Watch a run, live or long over. Leaving never stops it.
+    """Watch a run, live or ended. Leaving never stops it.
 
     Example: darts-tui attach latest
     """
@@ -173,64 +182,19 @@ def list_all(runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> int:
     return ExitCode.OK
 
 
-@app.command(rich_help_panel=STEER)
-def pause(run: Run, runs: Runs = DEFAULT_RUNS) -> int:
-    """Hold a run at its next step; 'resume' goes on.
-
-    Example: darts-tui pause latest
-    """
-    from darts_engine.run.commands import Pause, stamped
-    from darts_tui.runs.send import send
-
-    print_out(send(find(runs, run), stamped(Pause)))
-    return ExitCode.OK
-
-
-@app.command(rich_help_panel=STEER)
-def checkpoint(run: Run, runs: Runs = DEFAULT_RUNS) -> int:
-    """Save a checkpoint at the next step, and keep it.
-
-    Example: darts-tui checkpoint latest
-    """
-    from darts_engine.run.commands import Checkpoint, stamped
-    from darts_tui.runs.send import send
-
-    print_out(send(find(runs, run), stamped(Checkpoint)))
-    return ExitCode.OK
-
-
-@app.command(rich_help_panel=STEER)
-def stop(
-    run: Run,
-    runs: Runs = DEFAULT_RUNS,
-    after_epoch: Annotated[
-        bool, typer.Option("--after-epoch", help="Let the current epoch come to its end first.")
-    ] = False,
-) -> int:
-    """Save a checkpoint and end the engine; 'resume' goes on from there.
-
-    Example: darts-tui stop latest --after-epoch
-    """
-    from darts_engine.run.commands import Stop, stamped
-    from darts_tui.runs.send import send
-
-    print_out(send(find(runs, run), stamped(Stop, after_epoch=after_epoch)))
-    return ExitCode.OK
-
-
 @app.command(rich_help_panel=LOOK)
 def tail(
     run: Run = LATEST,
     runs: Runs = DEFAULT_RUNS,
     as_json: AsJson = False,
     first: Annotated[
-        int, typer.Option("--from", metavar="SEQ", min=1, help="Begin at this sequence number.")
+        int, typer.Option("--from", metavar="SEQ", min=1, help="Start at this sequence number.")
     ] = 1,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the run ends.")
+        bool, typer.Option("--follow", "-f", help="Keep printing until the run ends.")
     ] = False,
 ) -> int:
-    """Print what happened in a run, as notes or as event lines.
+    """Print the events of a run, as notes or as JSON lines.
 
     Example: darts-tui tail latest --json --from 1200 --follow
     """
@@ -255,7 +219,14 @@ def export(
     """
     from darts_tui.commands.export import export_target
 
-    report = export_target(target, runs, what=what, formats=formats, out=out, epoch=epoch)
+    report = export_target(
+        target,
+        runs,
+        what=split_list(what or ""),
+        formats=split_list(formats),
+        out=out,
+        epoch=epoch,
+    )
     if as_json:
         print_json(report)
         return ExitCode.OK
@@ -320,7 +291,7 @@ def derive(
         ),
     ],
     space: Annotated[
-        str, typer.Option(help="Of a normal and a reduction cell: darts or nasnet-like.")
+        str, typer.Option(help="Space of a normal and a reduction cell: darts or nasnet-like.")
     ] = "darts",
     as_json: AsJson = False,
 ) -> int:
@@ -339,6 +310,7 @@ def derive(
     return ExitCode.OK
 
 
+app.add_typer(steering.app)
 app.add_typer(protocol.app)
 app.add_typer(methods.app)
 app.add_typer(care.app)
@@ -347,7 +319,7 @@ app.add_typer(analysis.app)
 
 
 def run(arguments: list[str]) -> int:
-    """Carry out a command line and give its exit code; tells errors on stderr."""
+    """Run a command line, and print errors on stderr. Returns the exit code."""
     debug = DEBUG in arguments
     rest = [argument for argument in arguments if argument != DEBUG]
     try:
@@ -371,7 +343,7 @@ def run(arguments: list[str]) -> int:
 def main() -> None:
     """The entry point of `darts-tui`."""
     for stream in (sys.stdout, sys.stderr):
-        # A terminal without UTF-8 shows question marks; it does not end a command.
+        # A terminal without UTF-8 shows question marks instead of failing the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     code = run(sys.argv[1:])
@@ -379,7 +351,7 @@ def main() -> None:
         try:
             stream.flush()
         except OSError:
-            # The terminal is gone: what nobody reads must not change the exit code (to 120).
+            # The terminal is gone. Without this, Python would exit with code 120.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 

@@ -85,19 +85,18 @@ def subject(
     return Subject(folder, override(own, given), weights, checkpoint)
 
 
-def picture_formats(text: str) -> list[str]:
-    """The picture formats in a list with commas.
+def known_formats(names: list[str]) -> list[str]:
+    """The same names, if all are formats of pictures.
 
     Raises:
-        ConfigError: there is no such format.
+        ConfigError: one is not.
     """
     from darts_tui.export.render import FORMATS
 
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    for word in words:
-        if word not in FORMATS:
-            raise ConfigError(f"there is no format {word!r}", remedy=f"use {', '.join(FORMATS)}")
-    return words
+    for name in names:
+        if name not in FORMATS:
+            raise ConfigError(f"there is no format {name!r}", remedy=f"use {', '.join(FORMATS)}")
+    return names
 
 
 def evaluate(chosen: Subject) -> Evaluation:

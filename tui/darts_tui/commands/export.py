@@ -9,15 +9,21 @@ from darts_tui.runs.genotypes import RUN_PREFIX, Named, named
 
 
 def export_target(
-    text: str, runs: Path, *, what: str | None, formats: str, out: Path | None, epoch: int | None
+    text: str,
+    runs: Path,
+    *,
+    what: list[str],
+    formats: list[str],
+    out: Path | None,
+    epoch: int | None,
 ) -> dict[str, Any]:
     """Write pictures and tables. Returns the files, and messages about them.
 
     Args:
         text: names a run or a genotype.
         runs: folder of the runs.
-        what: what to export, separated by commas; None for the usual.
-        formats: formats of the pictures, separated by commas.
+        what: names of what to export; empty for the usual.
+        formats: formats of the pictures.
         out: folder of the files; None for the usual one.
         epoch: export the state after this epoch; None for the newest.
 
@@ -30,8 +36,8 @@ def export_target(
     target = _target(text, runs)
     report = jobs.export(
         jobs.NamedGenotype(*target) if isinstance(target, Named) else target,
-        what=() if what is None else _words(what),
-        formats=_words(formats),
+        what=_without_repeats(what),
+        formats=_without_repeats(formats),
         out=out,
         epoch=epoch,
     )
@@ -48,5 +54,5 @@ def _target(text: str, runs: Path) -> RunFolder | Named:
     return named(text, runs)
 
 
-def _words(text: str) -> list[str]:
-    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+def _without_repeats(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))

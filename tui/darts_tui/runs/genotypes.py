@@ -226,15 +226,16 @@ def _table(value: Any, lengths: list[int], where: str, shape: str) -> list[list[
     rows = []
     for place, (row, length) in enumerate(zip(value, lengths, strict=True), start=1):
         numbers = row[:length] if all(v is None for v in row[length:]) else row
-        if len(numbers) != length:
-            raise GenotypeError(
-                f"a row has {len(numbers)} numbers, not {length}",
-                where=f"{where}, row {place}",
-                remedy=shape,
-            )
-        at = f"{where}, row {place}"
-        rows.append([_number(v, f"{at}, column {c}") for c, v in enumerate(numbers, 1)])
+        rows.append(_row(numbers, length, f"{where}, row {place}", shape))
     return rows
+
+
+def _row(row: list[Any], length: int, where: str, remedy: str) -> list[float]:
+    if len(row) != length:
+        raise GenotypeError(
+            f"a row has {len(row)} numbers, not {length}", where=where, remedy=remedy
+        )
+    return [_number(value, f"{where}, column {column}") for column, value in enumerate(row, 1)]
 
 
 # Spaces of two cells with eight operations, and whether only loose ends form the output.
@@ -249,16 +250,11 @@ def _rows(value: Any, where: str) -> list[list[float]]:
             "the alphas of a cell are not a list of rows", where=where, remedy=_SHAPE
         )
     derivation.node_count(len(value))
-    rows = []
-    for place, row in enumerate(value, start=1):
-        if len(row) != _COLUMNS:
-            raise GenotypeError(
-                f"a row has {len(row)} numbers, not {_COLUMNS}",
-                where=f"{where}, row {place}",
-                remedy=f"the columns are {', '.join(derivation.DARTS_OPERATIONS)}",
-            )
-        rows.append([_number(v, f"{where}, row {place}, column {c}") for c, v in enumerate(row, 1)])
-    return rows
+    remedy = f"the columns are {', '.join(derivation.DARTS_OPERATIONS)}"
+    return [
+        _row(row, _COLUMNS, f"{where}, row {place}", remedy)
+        for place, row in enumerate(value, start=1)
+    ]
 
 
 def _number(value: Any, where: str) -> float:

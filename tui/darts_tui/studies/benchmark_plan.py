@@ -69,9 +69,8 @@ class BenchmarkPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return Job(f"{search.name}-train", planned(self.train, changes))
 
 
-def method_names(text: str) -> list[str]:
-    """Names of methods, separated by commas; `all` stands for every one."""
-    names = [word.strip() for word in text.split(",") if word.strip()]
+def method_names(names: list[str]) -> list[str]:
+    """Names of methods; `all` stands for every one."""
     return list(PRESETS) if names == ["all"] else names
 
 
