@@ -18,7 +18,7 @@ COMMANDS = [
 
 def test_the_command_line_imports_nothing_heavy():
     heavy = "{'torch', 'numpy', 'textual', 'rich', 'matplotlib', 'graphviz', 'psutil'}"
-    program = f"import sys, darts_tui.cli; print(sorted({heavy} & set(sys.modules)))"
+    program = f"import sys, darts_tui.cli.main; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.stdout.strip() == "[]", result.stderr
 

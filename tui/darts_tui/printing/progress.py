@@ -124,7 +124,7 @@ def live_lines(
     answered = 0
     while True:
         # Checked before reading: an engine that has ended writes nothing after what is read then.
-        over = _has_ended(folder, state, engine)
+        over = has_ended(folder, state, engine)
         before = reader.offset
         yield from reader.read_lines()
         if over and reader.offset == before:
@@ -136,7 +136,14 @@ def live_lines(
             time.sleep(POLL_S)
 
 
-def _has_ended(folder: RunFolder, state: RunState, engine: subprocess.Popen[bytes] | None) -> bool:
+def has_ended(folder: RunFolder, state: RunState, engine: subprocess.Popen[bytes] | None) -> bool:
+    """Whether the run's engine has ended, so that it writes no more events.
+
+    Args:
+        folder: the run.
+        state: of its log.
+        engine: the process that this launcher started, if it did.
+    """
     if engine is not None:
         return engine.poll() is not None
     return observe(folder, state) in (*ENDED, "dead")

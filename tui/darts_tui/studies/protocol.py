@@ -86,6 +86,7 @@ def run(
 def _run_stages(
     folder: StudyFolder, plan: ProtocolPlan, parallel: int, print_line: PrintLine
 ) -> dict[str, Any]:
+    """Search, train shortly, rank and train fully; each stage begins when the last one is over."""
     total = 2 * len(plan.seeds) + len(plan.final_seeds)
     print_line(f"protocol {folder.name}: {total} runs in {os.path.relpath(folder.runs)}")
     searches = plan.searches(folder.name)

@@ -145,16 +145,16 @@ def objection(old: ProtocolPlan, new: ProtocolPlan) -> str:
 
 
 def difference(old: ProtocolPlan, new: ProtocolPlan) -> str:
-    """The first setting in which two plans differ, in words; empty where none does."""
-    mine, other = msgspec.to_builtins(old), msgspec.to_builtins(new)
-    for key in mine:
-        if key == "ranking" or mine[key] == other[key]:
+    """The first setting in which two plans differ, as a phrase; empty where none does."""
+    there, here = msgspec.to_builtins(old), msgspec.to_builtins(new)
+    for key in there:
+        if key == "ranking" or there[key] == here[key]:
             continue
         if key not in config.KINDS:
-            return f"{key} is {mine[key]} there and {other[key]} here"
-        for section, table in mine[key].items():
+            return f"{key} is {there[key]} there and {here[key]} here"
+        for section, table in there[key].items():
             for field, value in table.items() if isinstance(table, dict) else ():
-                asked = other[key].get(section, {}).get(field)
-                if asked != value:
-                    return f"{key} {section}.{field} is {value!r} there and {asked!r} here"
+                other = here[key].get(section, {}).get(field)
+                if other != value:
+                    return f"{key} {section}.{field} is {value!r} there and {other!r} here"
     return ""

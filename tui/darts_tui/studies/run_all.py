@@ -18,7 +18,6 @@ from typing import NamedTuple
 from darts_engine.run import commands
 from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import RunFolder, create, is_run
-from darts_engine.run.liveness import ENDED, observe
 from darts_engine.run.log import LogReader
 from darts_engine.run.settings.config import Config, override
 from darts_engine.run.state import RunState, fold
@@ -26,7 +25,7 @@ from darts_engine.run.threads import num_threads
 from darts_tui.console.event_text import note
 from darts_tui.launch import engine_process
 from darts_tui.printing.printers import is_routine, levelled
-from darts_tui.printing.progress import failure
+from darts_tui.printing.progress import failure, has_ended
 from darts_tui.runs.naming import command
 from darts_tui.runs.summary import RunSummary
 
@@ -64,9 +63,7 @@ class Work:
 
     def is_over(self) -> bool:
         """Whether the engine has ended, so that it writes no more events."""
-        if self.engine is not None:
-            return self.engine.poll() is not None
-        return observe(self.folder, self.state) in (*ENDED, "dead")
+        return has_ended(self.folder, self.state, self.engine)
 
 
 PrintLine = Callable[[str], None]
