@@ -49,8 +49,8 @@ def darts(
 def engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Choose how the stand-in for the engine behaves."""
 
-    def choose(how: str) -> None:
-        monkeypatch.setattr(engine_process, "ENGINE", (sys.executable, str(FAKE_ENGINE), how))
+    def choose(behaviour: str) -> None:
+        monkeypatch.setattr(engine_process, "ENGINE", (sys.executable, str(FAKE_ENGINE), behaviour))
 
     return choose
 

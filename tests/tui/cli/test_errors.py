@@ -1,9 +1,8 @@
-"""What goes wrong is told in at most three lines, harmless ones, with the right exit code."""
+"""An error is at most three harmless lines, with the right exit code."""
 
 import pytest
 
 from darts_tui.cli import main
-from darts_tui.commands import runs as listing
 
 HOSTILE = "__import__('os').system('touch pwned')"
 
@@ -35,21 +34,21 @@ HOSTILE = "__import__('os').system('touch pwned')"
     ],
 )
 def test_a_fault_of_the_user_takes_at_most_three_plain_lines(darts, tmp_path, arguments, code):
-    said = darts(*arguments)
-    assert said.code == code
-    assert said.out == ""
-    assert 1 <= len(said.error_lines) <= 3
-    assert "Traceback" not in said.err
-    assert not any(ord(character) < 32 for line in said.error_lines for character in line)
+    result = darts(*arguments)
+    assert result.code == code
+    assert result.out == ""
+    assert 1 <= len(result.error_lines) <= 3
+    assert "Traceback" not in result.err
+    assert not any(ord(character) < 32 for line in result.error_lines for character in line)
     assert not (tmp_path / "pwned").exists()
 
 
 def test_an_unknown_key_in_a_config_names_the_nearest(darts, tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text("[search]\nepoch = 3\n")
-    said = darts("search", "--config", file)
-    assert said.code == 2
-    assert said.error_lines == [
+    result = darts("search", "--config", file)
+    assert result.code == 2
+    assert result.error_lines == [
         "unknown setting 'search.epoch'",
         str(file),
         "did you mean 'search.epochs'?",
@@ -65,10 +64,10 @@ def test_a_fault_of_ours_is_one_line_that_names_the_traceback(darts, runs, tmp_p
     make_run(runs, "one", epochs_done=1, epochs=2)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(listing, "describe", broken)
-    said = darts("runs")
-    assert said.code == 1
-    (line,) = said.error_lines
+    monkeypatch.setattr("darts_tui.commands.runs.describe", broken)
+    result = darts("runs")
+    assert result.code == 1
+    (line,) = result.error_lines
     assert "ZeroDivisionError" in line
     assert "\x1b" not in line
     (file,) = tmp_path.rglob("darts-tui-*.txt")

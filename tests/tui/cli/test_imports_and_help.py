@@ -1,4 +1,4 @@
-"""The command line comes at once, and helps."""
+"""The command line starts quickly, and every command has help."""
 
 import re
 import subprocess
@@ -18,17 +18,17 @@ COMMANDS = [
 
 def test_the_command_line_imports_nothing_heavy():
     heavy = "{'torch', 'numpy', 'textual', 'rich', 'matplotlib', 'graphviz', 'psutil'}"
-    program = f"import sys, darts_tui.cli; print(sorted({heavy} & set(sys.modules)))"
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert said.stdout.strip() == "[]", said.stderr
+    program = f"import sys, darts_tui.cli.main; print(sorted({heavy} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout.strip() == "[]", result.stderr
 
 
 def test_the_module_is_the_program():
     for module in ("darts_tui", "darts_tui.cli.main"):
-        said = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", module, "--version"], capture_output=True, text=True
         )
-        assert re.fullmatch(r"darts-tui \d+\.\d+\S*\n", said.stdout), said.stderr
+        assert re.fullmatch(r"darts-tui \d+\.\d+\S*\n", result.stdout), result.stderr
 
 
 def test_help_names_every_command_and_every_exit_code(darts):
@@ -42,9 +42,9 @@ def test_help_names_every_command_and_every_exit_code(darts):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_helps_with_an_example(darts, command):
-    said = darts(command, "--help")
-    assert said.code == 0
-    assert re.search(rf"Examples?: darts-tui {command}\b", said.out)
+    result = darts(command, "--help")
+    assert result.code == 0
+    assert re.search(rf"Examples?: darts-tui {command}\b", result.out)
 
 
 @pytest.mark.parametrize("kind", ["search", "train"])
@@ -78,11 +78,11 @@ def test_run_names_and_published_genotypes_are_completed(darts, runs, tmp_path, 
             "COMP_CWORD": str(len(line.split(" "))),
             "DARTS_TUI_RUNS": str(runs),
         }
-        said = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "darts_tui.cli.main"],
             env=environment,
             capture_output=True,
             text=True,
         )
-        assert set(wanted) <= set(said.stdout.split()), said
-        assert unwanted not in said.stdout
+        assert set(wanted) <= set(result.stdout.split()), result
+        assert unwanted not in result.stdout

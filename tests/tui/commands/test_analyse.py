@@ -26,13 +26,13 @@ def run(tmp_path_factory) -> RunFolder:
 
 
 @pytest.mark.slow
-def test_it_finds_what_the_run_said_and_the_two_eigenvalues_agree(run, darts, tmp_path):
-    said = darts(
+def test_it_finds_what_the_run_logged_and_the_two_eigenvalues_agree(run, darts, tmp_path):
+    result = darts(
         "analyse", run.path, "--json", "--images", 0, "--spectrum", "--distance", "--landscape",
         "--plane", "dominant", "--points", 1, "--gap", "--format", "svg", "--out", tmp_path / "out",
     )  # fmt: skip
-    assert said.code == 0, said.err
-    found, state = json.loads(said.out), state_of(run)
+    assert result.code == 0, result.err
+    found, state = json.loads(result.out), state_of(run)
     assert found["eigenvalue"] == pytest.approx(state.health[-1].eigenvalue, abs=1e-6)
     assert found["agrees"]
     assert found["spectrum"] == sorted(found["spectrum"])
@@ -56,16 +56,16 @@ def test_it_finds_what_the_run_said_and_the_two_eigenvalues_agree(run, darts, tm
 
 
 @pytest.mark.slow
-def test_without_the_whole_hessian_it_tells_the_one_eigenvalue(run, darts):
-    said = darts("analyse", run.path, "--no-exact", "--epoch", 1)
-    assert said.code == 0, said.err
-    assert "after epoch 1" in said.out
-    assert f"{state_of(run).health[0].eigenvalue:.3g}" in said.out
-    assert "whole Hessian" not in said.out
-    said = darts("analyse", run.path, "--epoch", 7)
-    assert said.code == 5
-    assert "no checkpoint of the end of epoch 7" in said.err
-    assert "it keeps those of 1, 2" in said.err
+def test_without_the_whole_hessian_it_prints_one_eigenvalue(run, darts):
+    result = darts("analyse", run.path, "--no-exact", "--epoch", 1)
+    assert result.code == 0, result.err
+    assert "after epoch 1" in result.out
+    assert f"{state_of(run).health[0].eigenvalue:.3g}" in result.out
+    assert "whole Hessian" not in result.out
+    result = darts("analyse", run.path, "--epoch", 7)
+    assert result.code == 5
+    assert "no checkpoint of the end of epoch 7" in result.err
+    assert "it keeps those of 1, 2" in result.err
 
 
 def test_what_makes_no_sense_is_refused(run, darts, tmp_path):
@@ -76,14 +76,14 @@ def test_what_makes_no_sense_is_refused(run, darts, tmp_path):
 
 
 def test_the_gap_of_a_run_without_engine_is_not_waited_for(run, darts):
-    said = darts("discretise", run.path)
-    assert said.code == 4
-    assert "no engine to discretise" in said.err
+    result = darts("discretise", run.path)
+    assert result.code == 4
+    assert "no engine to discretise" in result.err
 
 
 def test_export_has_the_curves_of_its_health(run, darts, tmp_path):
-    said = darts("export", run.path, "--what", "curves", "--format", "svg", "--out", tmp_path)
-    assert said.code == 0, said.err
+    result = darts("export", run.path, "--what", "curves", "--format", "svg", "--out", tmp_path)
+    assert result.code == 0, result.err
     rows = list(csv.DictReader((tmp_path / "searched-health.csv").read_text().splitlines()))
     assert [row["cell"] for row in rows] == ["normal", "reduce"] * 2
     assert all(float(row["edge_margin"]) >= 0 for row in rows)

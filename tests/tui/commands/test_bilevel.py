@@ -13,16 +13,16 @@ def test_the_path_is_printed_for_programs(darts):
     assert found["path"][-1] == pytest.approx([1.0, 1.0], abs=1e-3)
 
 
-def test_the_figure_is_drawn_as_its_name_says(darts, tmp_path):
+def test_the_figures_format_is_that_of_its_name(darts, tmp_path):
     pytest.importorskip("matplotlib")
-    said = darts("bilevel", "--export", tmp_path / "toy.svg")
-    assert said.code == 0, said.err
-    assert "2 / (1 + 2 xi)" in said.out
+    result = darts("bilevel", "--export", tmp_path / "toy.svg")
+    assert result.code == 0, result.err
+    assert "2 / (1 + 2 xi)" in result.out
     drawn = (tmp_path / "toy.svg").read_text()
     assert "first order" in drawn
     assert "optimum (1, 1)" in drawn
 
 
-def test_a_name_that_says_no_kind_of_picture_is_refused(darts, tmp_path):
-    said = darts("bilevel", "--steps", "1", "--export", tmp_path / "toy.gif")
-    assert (said.code, len(said.error_lines)) == (2, 3)
+def test_a_name_without_a_picture_format_is_refused(darts, tmp_path):
+    result = darts("bilevel", "--steps", "1", "--export", tmp_path / "toy.gif")
+    assert (result.code, len(result.error_lines)) == (2, 3)

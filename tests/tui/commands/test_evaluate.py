@@ -19,7 +19,6 @@ from darts_engine.run.errors import CheckpointError, DataError, NotFoundError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config as configs
 from darts_engine.training import trained
-from darts_tui.commands import evaluate as evaluating
 
 
 def figures(found):
@@ -38,9 +37,9 @@ def test_the_best_checkpoint_gives_what_its_epoch_validated_as_json_table_and_pi
     run, darts, tmp_path
 ):
     best = state_of(run).best
-    said = darts("evaluate", run.path, "--json", "--out", tmp_path / "out")
-    assert said.code == 0, said.err
-    found = json.loads(said.out)
+    result = darts("evaluate", run.path, "--json", "--out", tmp_path / "out")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
     assert list(found)[:4] == ["test_loss", "test_top1", "test_top5", "per_class"]
     assert (found["test_loss"], found["test_top1"]) == (best.valid_loss, best.valid_top1)
     assert found["test_top5"] == best.valid_top5
@@ -143,10 +142,10 @@ def test_a_damaged_or_missing_checkpoint_is_refused(run, tmp_path):
 )
 def test_nonsense_is_refused_before_the_work(run, darts, monkeypatch, arguments, reason):
     monkeypatch.setenv("DARTS_TUI_RUNS", str(run.path.parent))
-    said = darts("evaluate", *arguments)
-    assert said.code == 2
-    assert said.error_lines[0].startswith(reason)
-    assert len(said.error_lines) <= 3
+    result = darts("evaluate", *arguments)
+    assert result.code == 2
+    assert result.error_lines[0].startswith(reason)
+    assert len(result.error_lines) <= 3
 
 
 def test_class_names_reach_the_terminal_harmlessly_and_the_worst_of_many_are_shown(
@@ -164,10 +163,11 @@ def test_class_names_reach_the_terminal_harmlessly_and_the_worst_of_many_are_sho
         source="checkpoints/x.pt",
         epoch=3,
     )
-    monkeypatch.setattr(evaluating, "ask", lambda *_: msgspec.json.encode(found))
-    said = darts("evaluate", run.path, "--out", "out", "--format", "")
-    assert said.code == 0, said.err
-    assert "\x1b" not in said.out
-    assert "the 20 worst of 30 classes" in said.out
-    assert "␛[2J29" in said.out.split("most often")[1].splitlines()[1]
-    assert not any(line.startswith("␛[2J9 ") for line in said.out.splitlines())
+    answer = msgspec.json.encode(found)
+    monkeypatch.setattr("darts_tui.commands.evaluate.run_with_config", lambda *_: answer)
+    result = darts("evaluate", run.path, "--out", "out", "--format", "")
+    assert result.code == 0, result.err
+    assert "\x1b" not in result.out
+    assert "the 20 worst of 30 classes" in result.out
+    assert "␛[2J29" in result.out.split("most often")[1].splitlines()[1]
+    assert not any(line.startswith("␛[2J9 ") for line in result.out.splitlines())

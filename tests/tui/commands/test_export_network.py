@@ -39,13 +39,13 @@ def agrees(network, program, batch: int) -> bool:
 def test_programs_take_raw_pixels_of_any_batch_and_agree_with_the_run(network, tmp_path):
     names = export_network.export(network, ["torchscript", "torch-export"], tmp_path, "t")
     assert names == ["t.torchscript.pt", "t.pt2"]
-    said = {export_network.METADATA: ""}
-    script = torch.jit.load(tmp_path / "t.torchscript.pt", _extra_files=said)
+    extra = {export_network.METADATA: ""}
+    script = torch.jit.load(tmp_path / "t.torchscript.pt", _extra_files=extra)
     program = torch.export.load(tmp_path / "t.pt2").module()
     for batch in (1, 2, 5):
         assert agrees(network, script, batch)
         assert agrees(network, program, batch)
-    about = json.loads(said[export_network.METADATA])
+    about = json.loads(extra[export_network.METADATA])
     assert about["input"]["range"] == [0.0, 1.0]
     assert about["input"]["normalised_inside"] is True
     assert about["classes"] == ["0", "1", "2", "3"]
@@ -104,10 +104,10 @@ def test_a_folder_that_cannot_be_written_is_named(network, tmp_path):
         export_network.export(network, ["state-dict"], tmp_path / "nowhere", "t")
 
 
-def test_the_command_writes_into_the_runs_exports_and_says_where(run, darts):
-    said = darts("export-network", run.path, "--format", "state-dict,torchscript", "--json")
-    assert said.code == 0, said.err
-    assert json.loads(said.out)["files"] == [
+def test_the_command_writes_into_the_runs_exports_and_prints_where(run, darts):
+    result = darts("export-network", run.path, "--format", "state-dict,torchscript", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["files"] == [
         str(run.exports / name)
         for name in ("trained-state.pt", "trained-state.json", "trained.torchscript.pt")
     ]

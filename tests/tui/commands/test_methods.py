@@ -8,9 +8,9 @@ from darts_engine.run.settings.methods import CHOICES, PRESETS
 
 
 def test_all_methods_are_listed_for_people_and_for_programs(darts):
-    said = darts("methods")
-    assert said.code == 0
-    assert all(f"\n{name} " in f"\n{said.out}" for name in PRESETS)
+    result = darts("methods")
+    assert result.code == 0
+    assert all(f"\n{name} " in f"\n{result.out}" for name in PRESETS)
     assert [one["name"] for one in json.loads(darts("methods", "--json").out)] == list(PRESETS)
 
 
@@ -20,14 +20,14 @@ def test_a_method_is_explained_with_paper_axes_and_settings(darts, name):
     assert found["paper"] == PRESETS[name].paper
     assert set(CHOICES) <= set(found["axes"])
     assert found["settings"] == PRESETS[name].settings
-    said = darts("methods", name)
-    assert PRESETS[name].paper in said.out
-    assert "--architect" in said.out
+    result = darts("methods", name)
+    assert PRESETS[name].paper in result.out
+    assert "--architect" in result.out
 
 
-def test_what_has_no_meaning_together_is_told_with_the_reason(darts):
-    said = darts("methods", "gdas").out
-    assert "--perturbation random: a perturbation moves mixing weights" in said
+def test_what_has_no_meaning_together_is_printed_with_the_reason(darts):
+    output = darts("methods", "gdas").out
+    assert "--perturbation random: a perturbation moves mixing weights" in output
     assert "--relaxation gumbel --perturbation random" in darts("methods").out
     refused = darts("search", "--method", "gdas", "--perturbation", "random", "--detach")
     assert refused.code == 2
@@ -35,11 +35,11 @@ def test_what_has_no_meaning_together_is_told_with_the_reason(darts):
 
 
 def test_an_unknown_method_names_the_nearest(darts):
-    said = darts("methods", "gdaz")
-    assert (said.code, said.error_lines[-1]) == (5, "did you mean 'gdas'?")
+    result = darts("methods", "gdaz")
+    assert (result.code, result.error_lines[-1]) == (5, "did you mean 'gdas'?")
 
 
 def test_a_method_names_the_spaces_it_has_no_meaning_in(darts):
-    said = darts("methods", "pc-darts").out
-    assert "--space 1shot1-1, 1shot1-2, 1shot1-3, nasbench201: partial channels" in said
+    output = darts("methods", "pc-darts").out
+    assert "--space 1shot1-1, 1shot1-2, 1shot1-3, nasbench201: partial channels" in output
     assert "--space" not in darts("methods", "darts").out.partition("has no meaning")[2]

@@ -1,4 +1,4 @@
-"""`darts-tui predict`: pictures of any kind, and a word for each broken one."""
+"""`darts-tui predict`: pictures of any kind, and an error for each broken one."""
 
 import json
 
@@ -14,7 +14,6 @@ from darts_engine.programs import predict
 from darts_engine.run.answers import Prediction
 from darts_engine.training import trained
 from darts_engine.training.inputs import Inputs
-from darts_tui.commands import predict as predicting
 
 
 @pytest.fixture(scope="module")
@@ -64,26 +63,27 @@ def test_a_broken_picture_is_named_and_the_others_go_on(run, pictures, darts, tm
     _, files = pictures
     (tmp_path / "broken.jpg").write_bytes(files[0].read_bytes()[:40])
     (tmp_path / "bad\x1bname.png").write_text("no picture")
-    said = darts(
+    result = darts(
         "predict", run.path, files[0], "broken.jpg", "bad\x1bname.png", "nope.png", files[1],
         "--top", 2, "--json",
     )  # fmt: skip
-    assert said.code == 4
-    found = json.loads(said.out)
+    assert result.code == 4
+    found = json.loads(result.out)
     assert [len(one.get("labels", [])) for one in found] == [2, 0, 0, 0, 2]
     assert set(found[0]["labels"][0]) == {"class", "probability"}
     assert found[3] == {"image": "nope.png", "error": "there is no such file"}
-    assert [line.split(":")[0] for line in said.error_lines] == [
+    assert [line.split(":")[0] for line in result.error_lines] == [
         "broken.jpg", "bad␛name.png", "nope.png",
     ]  # fmt: skip
 
 
-def test_labels_are_told_with_a_bar_and_harmlessly(run, darts, monkeypatch):
+def test_labels_are_printed_with_a_bar_and_harmlessly(run, darts, monkeypatch):
     found = [Prediction(labels=[("c\x1bat", 0.75), ("dog", 0.25)])]
-    monkeypatch.setattr(predicting, "ask", lambda *_: msgspec.json.encode(found))
-    said = darts("predict", run.path, "a.png")
-    assert said.code == 0
-    assert said.out.splitlines() == [
+    answer = msgspec.json.encode(found)
+    monkeypatch.setattr("darts_tui.commands.predict.run_with_config", lambda *_: answer)
+    result = darts("predict", run.path, "a.png")
+    assert result.code == 0
+    assert result.out.splitlines() == [
         "a.png",
         "  c␛at   75.00 %  " + 15 * "█",
         "  dog    25.00 %  " + 5 * "█",
@@ -93,6 +93,6 @@ def test_labels_are_told_with_a_bar_and_harmlessly(run, darts, monkeypatch):
 def test_a_search_has_nothing_to_predict_with(runs, darts, tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "one.png")
     folder = make_run(runs, "search")
-    said = darts("predict", folder.path, "one.png")
-    assert said.code == 2
-    assert said.error_lines[0].startswith("this run is a search")
+    result = darts("predict", folder.path, "one.png")
+    assert result.code == 2
+    assert result.error_lines[0].startswith("this run is a search")

@@ -30,11 +30,11 @@ def child(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_profile_is_a_table_and_a_trace(darts, tmp_path):
-    said = darts("profile", *TINY, "--out", "deep/er")
-    assert said.code == 0
-    assert "depthwise convolution" in said.out
+    result = darts("profile", *TINY, "--out", "deep/er")
+    assert result.code == 0
+    assert "depthwise convolution" in result.out
     trace = tmp_path / "deep" / "er" / "darts-profile.json.gz"
-    assert str(trace.relative_to(tmp_path)) in said.err
+    assert str(trace.relative_to(tmp_path)) in result.err
     assert json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
 
 
@@ -47,8 +47,8 @@ def test_the_child_gets_every_setting_of_a_search(darts, tmp_path, child):
 
 def test_json_and_steps_reach_the_child_and_its_json_comes_out_whole(darts, child):
     child("import json, sys; print(json.dumps(sys.argv[2:]))")
-    said = darts("profile", "--json", "--steps", 5, "--out", "here")
-    steps, count, trace, path, as_json = json.loads(said.out)
+    result = darts("profile", "--json", "--steps", 5, "--out", "here")
+    steps, count, trace, path, as_json = json.loads(result.out)
     assert (steps, count, trace, as_json) == ("--steps", "5", "--trace", "--json")
     assert Path(path).is_absolute()
 
@@ -61,15 +61,13 @@ def test_json_and_steps_reach_the_child_and_its_json_comes_out_whole(darts, chil
         ("os.kill(os.getpid(), 9)", 137, "the profiler ended with exit code 137"),
     ],
 )
-def test_what_the_child_complains_of_is_told_harmlessly(
-    darts, tmp_path, child, code, exit_code, first
-):
+def test_errors_of_the_child_are_printed_harmlessly(darts, tmp_path, child, code, exit_code, first):
     child(f"import os, sys; {code}")
-    said = darts("profile")
-    assert said.code == exit_code
-    assert said.out == ""
-    assert len(said.error_lines) <= 3
-    assert said.error_lines[0].startswith(first)
+    result = darts("profile")
+    assert result.code == exit_code
+    assert result.out == ""
+    assert len(result.error_lines) <= 3
+    assert result.error_lines[0].startswith(first)
     assert not (tmp_path / profile.TRACE).exists()
 
 
@@ -83,7 +81,7 @@ def test_a_failed_profile_leaves_an_earlier_trace_alone(darts, tmp_path, child):
 def test_a_trace_without_a_place_is_refused_before_the_work(darts, tmp_path, child):
     child("raise SystemExit(99)")
     (tmp_path / "file").write_text("")
-    said = darts("profile", "--out", "file")
-    assert said.code == 1
-    assert said.error_lines[0].startswith("the trace cannot be written")
-    assert said.error_lines[2] == "name another folder with --out"
+    result = darts("profile", "--out", "file")
+    assert result.code == 1
+    assert result.error_lines[0].startswith("the trace cannot be written")
+    assert result.error_lines[2] == "name another folder with --out"

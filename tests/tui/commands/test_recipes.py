@@ -1,4 +1,4 @@
-"""Recipes: every one is whole, sourced and for the kinds it says; what comes on top of them."""
+"""Recipes: each is complete, sourced and valid for its kinds; options and files override it."""
 
 import json
 import re
@@ -68,8 +68,10 @@ def test_options_come_on_top_of_a_file_and_a_file_on_top_of_its_recipe(
     file.write_text(
         '[basis]\nrecipe = "darts-cifar10"\n[weights]\nlr = 0.5\n[search]\nepochs = 9\n'
     )
-    said = darts("search", "--name", "one", "--config", file, "--epochs", 3, "--progress", "quiet")
-    assert said.code == 0, said.err
+    result = darts(
+        "search", "--name", "one", "--config", file, "--epochs", 3, "--progress", "quiet"
+    )
+    assert result.code == 0, result.err
     made = RunFolder(runs / "one").read_config()
     assert (made.data.dataset, made.space.channels) == ("cifar10", 16)
     assert (made.weights.lr, made.epochs, made.basis.recipe) == (0.5, 3, "darts-cifar10")
@@ -78,10 +80,12 @@ def test_options_come_on_top_of_a_file_and_a_file_on_top_of_its_recipe(
     assert RunFolder(runs / "two").read_config() == made
 
 
-def test_the_published_log_is_what_the_wide_resnets_recipe_says(darts, engine, runs):
+def test_the_wide_resnets_recipe_agrees_with_the_published_log(darts, engine, runs):
     engine("finish")
-    said = darts("train", "--name", "one", "--recipe", "wrn-sam-cifar100", "--network", "wrn-10-1")
-    assert said.code == 0, said.err
+    result = darts(
+        "train", "--name", "one", "--recipe", "wrn-sam-cifar100", "--network", "wrn-10-1"
+    )
+    assert result.code == 0, result.err
     made = RunFolder(runs / "one").read_config()
     assert (made.network.network, made.network.genotype) == ("wrn-10-1", "")
     assert (made.epochs, made.data.batch_size, made.weights.sam_rho) == (200, 128, 0.1)
@@ -90,16 +94,16 @@ def test_the_published_log_is_what_the_wide_resnets_recipe_says(darts, engine, r
     assert made.weights.milestone_list() == [0.2, 0.5, 0.7, 0.85]
 
 
-def test_a_recipe_for_the_other_kind_of_run_says_which_command_takes_it(darts):
-    said = darts("search", "--recipe", "wrn-sam-cifar100")
-    assert said.code == 2
-    assert said.error_lines[-1] == "use 'darts-tui train --recipe wrn-sam-cifar100'"
+def test_a_recipe_for_the_other_kind_of_run_is_refused_with_the_right_command(darts):
+    result = darts("search", "--recipe", "wrn-sam-cifar100")
+    assert result.code == 2
+    assert result.error_lines[-1] == "use 'darts-tui train --recipe wrn-sam-cifar100'"
 
 
 def test_a_protocol_takes_both_parts_of_a_recipe(darts, engine, runs):
     engine("finish")
-    said = darts("protocol", "--name", "p", "--seeds", 1, "--final-seeds", 1, "--recipe", "quick")
-    assert said.code == 0, said.err
+    result = darts("protocol", "--name", "p", "--seeds", 1, "--final-seeds", 1, "--recipe", "quick")
+    assert result.code == 0, result.err
     search, final = (RunFolder(runs / f"p-{kind}-0").read_config() for kind in ("search", "final"))
     assert (search.epochs, search.space.channels) == (8, 4)
     assert (final.epochs, final.network.channels) == (10, 8)

@@ -1,4 +1,4 @@
-"""runs, tail, show, derive, doctor: what programs and people read."""
+"""runs, tail, show, derive, doctor: their output for programs and for people."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,11 @@ from fake_run import engine_alive, make_run
 from darts_engine.run.architecture.text import parse, published
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import fold_all
-from darts_tui.runs import summary as reading
 from darts_tui.runs.genotypes import resolve
-from darts_tui.runs.summary import summary
+from darts_tui.runs.summary import RunSummary, summarise, summary
 
 
-def test_runs_tells_states_epochs_and_genotypes(darts, runs):
+def test_runs_prints_states_epochs_and_genotypes(darts, runs):
     make_run(runs, "done", epochs=3, phase="finished")
     make_run(runs, "gone", epochs_done=2, epochs=5, phase="running")
     held = make_run(runs, "held", epochs_done=1, epochs=5, phase="paused")
@@ -42,10 +41,10 @@ def test_runs_of_an_empty_or_odd_folder(darts, runs):
     bad = runs / "x\x1b]0;y[bold]"
     bad.mkdir()
     (bad / "config.toml").write_text("nonsense")
-    said = darts("runs")
-    assert said.code == 0
-    assert "\x1b" not in said.out
-    assert "[bold]" in said.out
+    result = darts("runs")
+    assert result.code == 0
+    assert "\x1b" not in result.out
+    assert "[bold]" in result.out
     assert "\x1b" not in darts("runs", "--json").out
 
 
@@ -77,10 +76,10 @@ def test_tail_lets_no_control_character_through(darts, runs):
         file.write('{"type":"from_the_future","seq":9001,"v":9,"t":2}\n')
     with folder.events.open("ab") as file:
         file.write(b'{"type":"from_the_future","seq":9002,"v":9,"t":2,"what":"\xff\xfe"}\n')
-    said = darts("tail", "--json", "--from", "9000")
-    assert [json.loads(line)["seq"] for line in said.out.splitlines()] == [9000, 9001, 9002]
+    result = darts("tail", "--json", "--from", "9000")
+    assert [json.loads(line)["seq"] for line in result.out.splitlines()] == [9000, 9001, 9002]
     notes = darts("tail")
-    for text in (said.out, notes.out, notes.err):
+    for text in (result.out, notes.out, notes.err):
         assert not set(text) & {"\x1b", "\x9b", "\u202e"}
     assert "1 damaged lines" in notes.err
 
@@ -95,17 +94,17 @@ def test_following_a_dead_run_with_a_torn_end_comes_to_an_end(darts, runs):
 
 @pytest.mark.parametrize("name", ["DARTS_V1", "DARTS_V2", "PC_DARTS_cifar"])
 def test_show_counts_as_published(darts, name):
-    said = json.loads(darts("show", name, "--json").out)
-    assert set(said) == {
+    described = json.loads(darts("show", name, "--json").out)
+    assert set(described) == {
         "genotype",
         "text",
         "parameters",
         "parameters_with_auxiliary",
         "multiply_adds",
     }
-    assert parse(said["text"]) == published()[name].genotype
-    assert parse(json.dumps(said["genotype"])) == published()[name].genotype
-    assert said["text"] in darts("show", name).out
+    assert parse(described["text"]) == published()[name].genotype
+    assert parse(json.dumps(described["genotype"])) == published()[name].genotype
+    assert described["text"] in darts("show", name).out
 
 
 def test_show_takes_the_network_and_its_size(darts):
@@ -166,13 +165,13 @@ def test_derive_lists_edges_by_strength(darts, tmp_path):
         ("[" * 100_000, "JSON"),
     ],
 )
-def test_derive_says_what_is_wrong_with_the_alphas(darts, tmp_path, content, part):
+def test_derive_reports_what_is_wrong_with_the_alphas(darts, tmp_path, content, part):
     file = tmp_path / "alphas.json"
     file.write_text(content)
-    said = darts("derive", file)
-    assert said.code == 4
-    assert len(said.error_lines) <= 3
-    assert part in said.err
+    result = darts("derive", file)
+    assert result.code == 4
+    assert len(result.error_lines) <= 3
+    assert part in result.err
 
 
 def test_derive_knows_spaces_of_one_cell_type(darts, tmp_path):
@@ -202,12 +201,12 @@ def test_derive_knows_spaces_of_one_cell_type(darts, tmp_path):
         ({"operations": [[0.0] * 3] * 4, "parents": [[0.0] * 3] * 3}, "3 numbers, not 4"),
     ],
 )
-def test_derive_says_what_is_wrong_with_those(darts, tmp_path, content, part):
+def test_derive_reports_what_is_wrong_with_those(darts, tmp_path, content, part):
     file = tmp_path / "alphas.json"
     file.write_text(json.dumps(content))
-    said = darts("derive", file)
-    assert said.code == 4
-    assert part in said.err
+    result = darts("derive", file)
+    assert result.code == 4
+    assert part in result.err
 
 
 def test_doctor_finds_the_same_things_in_both_forms(darts, runs):
@@ -222,9 +221,9 @@ def test_doctor_finds_the_same_things_in_both_forms(darts, runs):
 
 def test_doctor_finds_a_runs_folder_that_is_none(darts, tmp_path):
     (tmp_path / "file").write_text("")
-    said = darts("doctor", "--json", "--runs", tmp_path / "file")
-    runs = next(f for f in json.loads(said.out) if f["name"] == "runs")
-    assert said.code == 1
+    result = darts("doctor", "--json", "--runs", tmp_path / "file")
+    runs = next(f for f in json.loads(result.out) if f["name"] == "runs")
+    assert result.code == 1
     assert (runs["level"], bool(runs["remedy"])) == ("problem", True)
 
 
@@ -241,8 +240,8 @@ def test_doctor_reads_what_logind_does_at_logout(tmp_path):
 
 
 def test_reset_terminal_leaves_pipes_alone(darts):
-    said = darts("reset-terminal")
-    assert (said.code, said.out) == (0, "")
+    result = darts("reset-terminal")
+    assert (result.code, result.out) == (0, "")
 
 
 def test_export_writes_a_run_and_a_genotype(darts, runs, tmp_path):
@@ -257,32 +256,32 @@ def test_export_writes_a_run_and_a_genotype(darts, runs, tmp_path):
     assert (wrong.code, len(wrong.error_lines) <= 3) == (1, True)
 
 
-def test_a_run_that_ends_while_it_is_looked_at_is_not_called_dead(runs, monkeypatch):
+def test_a_run_that_ends_while_it_is_observed_is_not_dead(runs, monkeypatch):
     """The log is read while the engine runs, the lock is looked at when it has finished."""
     folder = make_run(runs, "one", epochs=2, phase="finished")
     lines = folder.events.read_bytes().splitlines(keepends=True)
     folder.events.write_bytes(b"".join(lines[:-1]))
-    read = reading.summary
+    update = RunSummary.update
 
-    def then_finish(folder):
-        state = read(folder)
+    def then_finish(summary):
+        state = update(summary)
         folder.events.write_bytes(b"".join(lines))
         return state
 
-    monkeypatch.setattr(reading, "summary", then_finish)
-    assert reading.summarise(folder)[1] == "finished"
+    monkeypatch.setattr(RunSummary, "update", then_finish)
+    assert summarise(folder)[1] == "finished"
 
 
 def test_derive_takes_the_operations_and_loose_ends_of_a_nasnet_like_cell(darts, tmp_path):
     rows = [[float(column == 6) * (row + 1) for column in range(8)] for row in range(20)]
     (tmp_path / "alphas.json").write_text(json.dumps({"normal": rows, "reduce": rows}))
-    said = darts("derive", tmp_path / "alphas.json", "--space", "nasnet-like", "--json")
-    found = parse(json.loads(said.out)["text"])
+    result = darts("derive", tmp_path / "alphas.json", "--space", "nasnet-like", "--json")
+    found = parse(json.loads(result.out)["text"])
     assert {edge.operation for edge in found.edges("normal")} == {"sep_conv_7x7"}
     taken = {edge.input for edge in found.edges("normal")}
     assert found.normal_concat == tuple(n for n in range(2, 7) if n not in taken) != (2, 3, 4, 5, 6)
-    said = darts("derive", tmp_path / "alphas.json", "--space", "s1")
-    assert (said.code, "use darts or nasnet-like" in said.error_lines[-1]) == (4, True)
+    result = darts("derive", tmp_path / "alphas.json", "--space", "s1")
+    assert (result.code, "use darts or nasnet-like" in result.error_lines[-1]) == (4, True)
 
 
 def test_show_counts_the_networks_of_the_benchmarks(darts):
@@ -290,8 +289,8 @@ def test_show_counts_the_networks_of_the_benchmarks(darts):
         "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
         "+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
     )
-    said = darts("show", cell).out
-    assert "network of NAS-Bench-201, C=16, 15 cells, 10 classes" in said
-    assert "1,531,546" in said
-    said = darts("show", cell, "--network", "imagenet")
-    assert (said.code, said.error_lines[-1]) == (4, "leave out --network")
+    output = darts("show", cell).out
+    assert "network of NAS-Bench-201, C=16, 15 cells, 10 classes" in output
+    assert "1,531,546" in output
+    result = darts("show", cell, "--network", "imagenet")
+    assert (result.code, result.error_lines[-1]) == (4, "leave out --network")

@@ -1,4 +1,4 @@
-"""darts-tui spaces: what is told of them is what the engine builds."""
+"""darts-tui spaces: the descriptions agree with what the engine builds."""
 
 import json
 
@@ -14,25 +14,25 @@ from darts_tui.cli.methods import complete_method, complete_space
 def test_every_space_is_listed_and_explained(darts):
     found = json.loads(darts("spaces", "--json").out)
     assert [one["name"] for one in found] == list(catalog.SPACES)
-    said = darts("spaces", "s1").out
-    assert "405,146 parameters" in said
-    assert "each edge has 2 of its own" in said
+    output = darts("spaces", "s1").out
+    assert "405,146 parameters" in output
+    assert "each edge has 2 of its own" in output
     assert "s4 " in darts("spaces").out
 
 
-def test_how_a_cell_is_built_is_told_of_each_kind(darts):
-    said = darts("spaces", "1shot1-2").out
-    assert "4 nodes take 1, 1, 2, 2 of the states before them, the output 3" in said
-    assert "26 alphas" in said
-    assert "(each node)" in said
+def test_each_kind_of_cell_is_described(darts):
+    output = darts("spaces", "1shot1-2").out
+    assert "4 nodes take 1, 1, 2, 2 of the states before them, the output 3" in output
+    assert "26 alphas" in output
+    assert "(each node)" in output
     assert "30 alphas" in darts("spaces", "nasbench201").out
-    said = darts("spaces", "nasnet-like").out
-    assert "5 nodes and 20 edges in each" in said
-    assert "--nodes" in said
+    output = darts("spaces", "nasnet-like").out
+    assert "5 nodes and 20 edges in each" in output
+    assert "--nodes" in output
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_what_is_told_of_a_space_is_what_the_engine_builds(name):
+def test_the_description_of_a_space_is_what_the_engine_builds(name):
     spec = SPECS[name]
     size = {"space.channels": spec.channels, "space.layers": spec.layers}
     asked = {"space.space": name, "space.nodes": spec.nodes, **size}
@@ -53,8 +53,8 @@ def test_what_is_told_of_a_space_is_what_the_engine_builds(name):
 
 
 def test_an_unknown_space_names_the_nearest(darts):
-    said = darts("spaces", "dart")
-    assert (said.code, said.error_lines[-1]) == (5, "did you mean 'darts'?")
+    result = darts("spaces", "dart")
+    assert (result.code, result.error_lines[-1]) == (5, "did you mean 'darts'?")
 
 
 def test_the_shell_completes_names():

@@ -21,9 +21,9 @@ def text_of(content) -> str:
 
 
 def test_show_prints_the_published_counts(darts) -> None:
-    said = darts("show", "wrn-34-10", "--classes", 100, "--json")
-    assert said.code == 0
-    assert json.loads(said.out)["parameters"] == 46_218_164
+    result = darts("show", "wrn-34-10", "--classes", 100, "--json")
+    assert result.code == 0
+    assert json.loads(result.out)["parameters"] == 46_218_164
     assert "46,218,164" in darts("show", "wrn-34-10", "--classes", 100).out
 
 
@@ -31,9 +31,9 @@ def test_show_prints_the_published_counts(darts) -> None:
     "arguments", [("wrn-35-10",), ("wrn-34",), ("wrn-34-10", "--layers", 3)], ids=str
 )
 def test_what_is_no_wide_resnet_is_refused(darts, arguments) -> None:
-    said = darts("show", *arguments)
-    assert said.code == 2
-    assert 1 < len(said.error_lines) <= 3
+    result = darts("show", *arguments)
+    assert result.code == 2
+    assert 1 < len(result.error_lines) <= 3
 
 
 @pytest.fixture(scope="module")
@@ -70,24 +70,24 @@ def test_the_dashboard_s_panels_cope_without_a_genotype(trained: RunFolder) -> N
     assert "drop path" not in schedules
 
 
-def test_commands_that_want_a_genotype_say_that_it_has_none(darts, trained: RunFolder) -> None:
+def test_commands_that_need_a_genotype_report_that_it_has_none(darts, trained: RunFolder) -> None:
     runs = ("--runs", trained.path.parent)
     assert json.loads(darts("runs", *runs, "--json").out)[0]["genotype"] is None
     cells = ("export", "wide", "--what", "cells", *runs)
     for command in (("train", "--genotype", "run:wide", *runs), cells):
-        said = darts(*command)
-        assert said.code != 0
-        assert "no genotype" in said.err
+        result = darts(*command)
+        assert result.code != 0
+        assert "no genotype" in result.err
     for what in ((), ("--what", "all")):
         given = json.loads(darts("export", "wide", *what, *runs, "--json").out)["files"]
         assert [Path(file).suffix for file in given] == [".svg", ".png", ".csv"]
-    said = darts("train", "--network", "wrn-10-1", "--genotype", "DARTS_V2", *runs)
-    assert said.code == 2
-    assert "has no genotype" in said.err
+    result = darts("train", "--network", "wrn-10-1", "--genotype", "DARTS_V2", *runs)
+    assert result.code == 2
+    assert "has no genotype" in result.err
 
 
 def test_a_missing_file_of_weights_is_refused_before_a_run_is_made(darts, tmp_path: Path) -> None:
-    said = darts("train", *QUICK, "--weights", tmp_path / "nowhere.pt")
-    assert said.code == 5
-    assert "nowhere.pt" in said.err
+    result = darts("train", *QUICK, "--weights", tmp_path / "nowhere.pt")
+    assert result.code == 5
+    assert "nowhere.pt" in result.err
     assert json.loads(darts("runs", "--json").out) == []

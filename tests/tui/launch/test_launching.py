@@ -21,9 +21,9 @@ from darts_tui.runs.summary import summary
 
 def test_json_progress_prints_the_log_and_returns_the_engines_code(darts, engine, runs):
     engine("finish")
-    said = darts("search", "--name", "one", "--progress", "json")
-    assert said.code == 0
-    assert said.out == RunFolder(runs / "one").events.read_text()
+    result = darts("search", "--name", "one", "--progress", "json")
+    assert result.code == 0
+    assert result.out == RunFolder(runs / "one").events.read_text()
 
 
 def test_plain_progress_is_what_auto_means_without_a_terminal(darts, engine):
@@ -35,19 +35,19 @@ def test_plain_progress_is_what_auto_means_without_a_terminal(darts, engine):
 
 
 @pytest.mark.parametrize("view", ["quiet", "plain", "json", "rich"])
-def test_a_failed_run_is_told_in_three_lines_with_its_code(darts, engine, view):
+def test_a_failed_run_is_reported_in_three_lines_with_its_code(darts, engine, view):
     engine("fail")
-    said = darts("search", "--progress", view, "--name", "one")
-    assert said.code == 6
-    assert said.error_lines[-3].startswith("the training loss is not a finite number")
-    assert (said.out == "") == (view == "quiet")
+    result = darts("search", "--progress", view, "--name", "one")
+    assert result.code == 6
+    assert result.error_lines[-3].startswith("the training loss is not a finite number")
+    assert (result.out == "") == (view == "quiet")
 
 
-def test_an_engine_that_ends_at_once_is_told_in_its_own_words(darts, engine):
+def test_an_engine_that_ends_at_once_is_reported_in_its_own_words(darts, engine):
     engine("refuse")
-    said = darts("search", "--progress", "quiet")
-    assert said.code == 5
-    assert said.error_lines == [
+    result = darts("search", "--progress", "quiet")
+    assert result.code == 5
+    assert result.error_lines == [
         "the engine ended at once (exit code 5): there is no data set 'x'",
         "config.toml",
         "use digits",
@@ -56,17 +56,17 @@ def test_an_engine_that_ends_at_once_is_told_in_its_own_words(darts, engine):
 
 def test_an_engine_that_crashes_shows_its_last_line_and_log(darts, engine, runs):
     engine("crash")
-    said = darts("search", "--name", "one", "--detach")
-    assert (said.code, said.out, len(said.error_lines)) == (1, "", 3)
-    assert "ValueError: bad ␛]0;title␇ luck" in said.error_lines[0]
-    assert said.error_lines[1] == str(RunFolder(runs / "one").engine_log)
+    result = darts("search", "--name", "one", "--detach")
+    assert (result.code, result.out, len(result.error_lines)) == (1, "", 3)
+    assert "ValueError: bad ␛]0;title␇ luck" in result.error_lines[0]
+    assert result.error_lines[1] == str(RunFolder(runs / "one").engine_log)
 
 
 def test_a_killed_engine_gives_the_shells_code_and_the_way_on(darts, engine, runs):
     engine("die")
-    said = darts("search", "--name", "one", "--progress", "quiet")
-    assert said.code == 128 + signal.SIGKILL
-    assert said.error_lines[-3:] == [
+    result = darts("search", "--name", "one", "--progress", "quiet")
+    assert result.code == 128 + signal.SIGKILL
+    assert result.error_lines[-3:] == [
         "the engine of one was killed by signal 9",
         str(runs / "one" / "engine.log"),
         "go on from its newest checkpoint with 'darts-tui resume one'",
@@ -74,8 +74,8 @@ def test_a_killed_engine_gives_the_shells_code_and_the_way_on(darts, engine, run
 
 
 def test_the_dashboard_is_refused_without_a_terminal_before_anything_starts(darts, runs):
-    said = darts("search", "--progress", "tui")
-    assert (said.code, len(said.error_lines)) == (2, 3)
+    result = darts("search", "--progress", "tui")
+    assert (result.code, len(result.error_lines)) == (2, 3)
     assert list(runs.iterdir()) == []
 
 
@@ -99,10 +99,10 @@ def test_detach_prints_the_name_and_leaves_the_engine_to_be_steered(darts, engin
 @pytest.mark.parametrize("word", ["pause", "checkpoint", "stop"])
 def test_a_command_without_an_engine_is_an_error_with_the_way_on(darts, runs, word):
     folder = make_run(runs, "one", epochs_done=1, epochs=2)
-    said = darts(word, "one")
-    assert said.code == 4
-    assert said.error_lines[0] == f"one is dead: there is no engine to {word}"
-    assert "darts-tui resume one" in said.error_lines[2]
+    result = darts(word, "one")
+    assert result.code == 4
+    assert result.error_lines[0] == f"one is dead: there is no engine to {word}"
+    assert "darts-tui resume one" in result.error_lines[2]
     assert not folder.commands.exists()
 
 
@@ -112,29 +112,29 @@ def test_resume_restarts_what_ended_and_prints_only_news(darts, engine, runs):
     old = folder.events.read_text()
     with folder.events.open("a") as file:
         file.write('{"type":"step_fin')
-    said = darts("resume", "one", "--progress", "json")
-    assert said.code == 0
-    assert old + said.out == folder.events.read_text()
+    result = darts("resume", "one", "--progress", "json")
+    assert result.code == 0
+    assert old + result.out == folder.events.read_text()
     again = darts("resume", "one")
     assert (again.code, "is finished" in again.out) == (0, True)
 
 
-def test_a_run_that_cannot_be_locked_is_told_in_three_lines(darts, runs, tmp_path):
+def test_a_run_that_cannot_be_locked_is_reported_in_three_lines(darts, runs, tmp_path):
     folder = make_run(runs, "one", epochs_done=1, epochs=3, phase="stopped")
     folder.lock.unlink(missing_ok=True)
     folder.lock.symlink_to(tmp_path / "elsewhere")
-    said = darts("resume", "one")
-    assert (said.code, len(said.error_lines)) == (1, 3)
-    assert said.error_lines[0].startswith("the run cannot be locked")
+    result = darts("resume", "one")
+    assert (result.code, len(result.error_lines)) == (1, 3)
+    assert result.error_lines[0].startswith("the run cannot be locked")
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_name_that_steers_a_terminal_is_shown_and_not_obeyed(darts, runs):
     folder = make_run(runs, "one", epochs=3, phase="finished")
     evil = folder.path.rename(runs / "x\x1b]0;y")
-    said = darts("resume", str(evil))
-    assert (said.code, "is finished" in said.out) == (0, True)
-    assert "\x1b" not in said.out + said.err
+    result = darts("resume", str(evil))
+    assert (result.code, "is finished" in result.out) == (0, True)
+    assert "\x1b" not in result.out + result.err
 
 
 def test_a_held_run_is_not_started_again(darts, engine, runs):
@@ -182,8 +182,8 @@ def test_every_option_reaches_its_setting(darts, engine, runs, kind):
             arguments.append(flag if value else f"--no-{flag.removeprefix('--')}")
         else:
             arguments += [setting.option_name, value]
-    said = darts(kind, "--name", "one", "--progress", "quiet", *arguments)
-    assert said.code == 0, said.err
+    result = darts(kind, "--name", "one", "--progress", "quiet", *arguments)
+    assert result.code == 0, result.err
     if kind == "train":
         wanted["network.genotype"] = published()["DARTS_V1"].genotype.text()
     assert RunFolder(runs / "one").read_config() == config.override(config.KINDS[kind](), wanted)
@@ -209,13 +209,13 @@ def test_a_data_set_of_ones_own_is_found_from_anywhere(darts, engine, runs, tmp_
 
 
 def test_the_engine_gets_a_session_quiet_threads_and_no_terminal(runs, tmp_path):
-    script = tmp_path / "look.py"
+    script = tmp_path / "report.py"
     script.write_text(
         "import json, os, sys\n"
-        "told = [os.getsid(0) == os.getpid(), os.environ['OMP_WAIT_POLICY'],\n"
+        "found = [os.getsid(0) == os.getpid(), os.environ['OMP_WAIT_POLICY'],\n"
         "        os.environ['OMP_NUM_THREADS'], os.path.realpath('/proc/self/fd/0'),\n"
         "        sorted(map(int, os.listdir('/proc/self/fd')))[3:4]]\n"
-        "print(json.dumps(told))\n"
+        "print(json.dumps(found))\n"
     )
     folder = make_run(runs, "one", epochs_done=1, epochs=2)
     chosen = config.override(SearchConfig(), {"engine.threads": 3})

@@ -1,4 +1,4 @@
-"""ctrl+c, the launcher's death, and views that are attached to runs of others."""
+"""ctrl+c, the launcher's death, and views of runs that another launcher started."""
 
 import os
 import pty
@@ -24,14 +24,14 @@ LAUNCHER = """
 import signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from darts_tui.launch import engine_process
-engine_process.ENGINE = (sys.executable, {engine!r}, {how!r})
+engine_process.ENGINE = (sys.executable, {engine!r}, {behaviour!r})
 from darts_tui.cli.main import main
 main()
 """
 
 
-def start_in_a_shell(runs: Path, how: str, view: str) -> subprocess.Popen[str]:
-    program = LAUNCHER.format(engine=str(FAKE_ENGINE), how=how)
+def start_in_a_shell(runs: Path, behaviour: str, view: str) -> subprocess.Popen[str]:
+    program = LAUNCHER.format(engine=str(FAKE_ENGINE), behaviour=behaviour)
     arguments = ["search", "--name", "one", "--progress", view, "--runs", str(runs)]
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
@@ -67,11 +67,11 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_engine_alone(runs):
     assert folder.commands.read_text().count('"type":"stop"') == 1
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
-def test_the_launchers_death_leaves_the_engine_alone(runs, until, how):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_the_launchers_death_leaves_the_engine_alone(runs, until, number):
     with start_in_a_shell(runs, "obey", "json") as shell:
         shell.stdout.readline()
-        shell.send_signal(how)
+        shell.send_signal(number)
         shell.communicate(timeout=20)
     folder = RunFolder(runs / "one")
     assert folder.is_locked()
@@ -117,14 +117,14 @@ def test_auto_is_the_dashboard_where_there_can_be_one(monkeypatch, term, termina
 
 def test_the_dashboard_gets_the_run_and_the_commands(darts, runs, monkeypatch):
     make_run(runs, "one", epochs=2, phase="finished")
-    seen = []
+    calls = []
     app = types.ModuleType("darts_tui.dashboard.app")
-    app.watch = lambda folder, **how: seen.append((folder.name, how)) or 0
+    app.watch = lambda folder, **options: calls.append((folder.name, options)) or 0
     monkeypatch.setitem(sys.modules, "darts_tui.dashboard.app", app)
     monkeypatch.setattr("darts_tui.commands.watch.is_terminal", lambda: True)
-    said = darts("attach", "--progress", "tui", "--no-mouse", "--slow", "--theme", "light")
-    assert said.out == "one is finished; look at it again with 'darts-tui attach one'\n"
-    assert seen == [("one", {"mouse": False, "slow": True, "theme": "light", "notify": "none"})]
+    result = darts("attach", "--progress", "tui", "--no-mouse", "--slow", "--theme", "light")
+    assert result.out == "one is finished; look at it again with 'darts-tui attach one'\n"
+    assert calls == [("one", {"mouse": False, "slow": True, "theme": "light", "notify": "none"})]
 
 
 def test_reset_terminal_undoes_every_mode():
@@ -140,7 +140,7 @@ def test_reset_terminal_undoes_every_mode():
         assert mode in sent
 
 
-def test_a_dashboard_that_is_left_says_the_way_back(runs, tmp_path, monkeypatch, capsys):
+def test_leaving_the_dashboard_prints_the_way_back(runs, tmp_path, monkeypatch, capsys):
     live = make_run(runs, "live", epochs_done=1, epochs=2)
     with engine_alive(live):
         assert farewell(live) == 0

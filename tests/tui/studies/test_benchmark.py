@@ -17,8 +17,8 @@ def test_every_method_searches_and_trains_with_every_seed(darts, engine, runs):
     engine("finish")
     options = ("--seeds", 2, "--search-epochs", 10, "--train-epochs", 4, "--space", "s2")
     more = ("--channels", 4, "--flip", "--train-setting", "network.channels=20")
-    said = darts(*ASKED, *options, *more, "--seed", 5)
-    assert said.code == 0, said.err
+    result = darts(*ASKED, *options, *more, "--seed", 5)
+    assert result.code == 0, result.err
     searches = [f"b-{method}-{seed}" for method in ("darts", "gdas") for seed in (0, 1)]
     trainings = [f"{name}-train" for name in searches]
     assert {run.name for run in list_runs(runs)} == {*searches, *trainings}
@@ -40,7 +40,7 @@ def test_every_method_searches_and_trains_with_every_seed(darts, engine, runs):
     assert "| gdas |" in text
     assert "![supernet top-1 (%)](validation.png)" in text
     assert (runs / "b" / "validation.svg").is_file()
-    assert "| darts |" in said.out
+    assert "| darts |" in result.out
 
 
 def test_what_is_finished_is_not_repeated_and_json_is_all_there_is(darts, engine, runs):
@@ -57,8 +57,8 @@ def test_what_is_finished_is_not_repeated_and_json_is_all_there_is(darts, engine
 
 def test_a_benchmark_of_nothing_or_of_the_unknown_is_refused(darts):
     assert darts("benchmark", "--name", "b").code == 2
-    said = darts("benchmark", "--name", "b", "--methods", "darts,gdsa")
-    assert (said.code, said.error_lines[-1]) == (5, "did you mean 'gdas'?")
+    result = darts("benchmark", "--name", "b", "--methods", "darts,gdsa")
+    assert (result.code, result.error_lines[-1]) == (5, "did you mean 'gdas'?")
 
 
 def test_all_methods_are_those_that_have_a_meaning_in_the_space(darts, engine, runs):
@@ -67,12 +67,12 @@ def test_all_methods_are_those_that_have_a_meaning_in_the_space(darts, engine, r
     found = json.loads(darts("benchmark", "--name", "b", *asked).out)
     names = [one["method"] for one in found["methods"]]
     assert names == [name for name in PRESETS if name not in ("pc-darts", "p-darts", "sgas")]
-    said = darts("benchmark", "--name", "c", *asked, "--channels", 3)
-    assert (said.code, "channels must be even" in said.err) == (2, True)
+    result = darts("benchmark", "--name", "c", *asked, "--channels", 3)
+    assert (result.code, "channels must be even" in result.err) == (2, True)
 
 
 @pytest.mark.slow
-def test_a_seed_is_told_of_as_soon_as_it_is_through(darts, engine, runs):
+def test_a_seed_is_reported_as_soon_as_it_is_finished(darts, engine, runs):
     engine("finish")
     assert darts(*ASKED, "--seeds", 1, "--no-train").code == 0
     plan = json.loads((runs / "b" / "plan.json").read_bytes())

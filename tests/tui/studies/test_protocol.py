@@ -15,7 +15,8 @@ from darts_engine.run.folder import RunFolder, create, list_runs
 from darts_engine.run.settings.config import SearchConfig
 from darts_tui.launch import engine_process
 from darts_tui.runs.summary import summarise
-from darts_tui.studies import protocol, protocol_plan, run_all
+from darts_tui.studies import protocol, run_all
+from darts_tui.studies.study import StudyFolder
 
 SMALL = ("--name", "p", "--seeds", 2, "--final-seeds", 1)
 
@@ -30,8 +31,8 @@ def test_a_protocol_searches_chooses_trains_and_reports_as_ordinary_runs(darts, 
         *("--search-epochs", 7, "--train-epochs", 30, "--seed", 5, "--channels", 4, "--flip"),
         *("--batch-size", 32, "--train", "network.channels=20", "--train", "weights.lr=0.1"),
     )
-    said = darts("protocol", *SMALL, *asked)
-    assert said.code == 0, said.err
+    result = darts("protocol", *SMALL, *asked)
+    assert result.code == 0, result.err
     names = ["p-search-0", "p-search-1", "p-short-0", "p-short-1", "p-final-0"]
     assert live_states(runs) == dict.fromkeys(names, "finished")
     search, other, short, _, final = (RunFolder(runs / name).read_config() for name in names)
@@ -48,7 +49,7 @@ def test_a_protocol_searches_chooses_trains_and_reports_as_ordinary_runs(darts, 
     assert report["test_top1_mean"] == report["trainings"][0]["test_top1"]
     assert report["test_top1_deviation"] is None
     assert report["genotype"] in (runs / "p" / "report.md").read_text()
-    assert "test top-1: " in said.out
+    assert "test top-1: " in result.out
 
 
 def test_what_is_finished_is_not_repeated_and_json_is_all_there_is(darts, engine, runs):
@@ -63,9 +64,9 @@ def test_what_is_finished_is_not_repeated_and_json_is_all_there_is(darts, engine
 
 def test_a_killed_engine_ends_the_protocol_which_then_goes_on_from_there(darts, engine, runs):
     engine("die")
-    said = darts("protocol", *SMALL)
-    assert said.code == 1
-    assert said.error_lines[-3:] == [
+    result = darts("protocol", *SMALL)
+    assert result.code == 1
+    assert result.error_lines[-3:] == [
         "go on with 'darts-tui protocol --name p'; finished runs are not repeated",
         "the engine of p-search-0 is gone before its end",
         str(runs / "p-search-0" / "engine.log"),
@@ -78,24 +79,24 @@ def test_a_killed_engine_ends_the_protocol_which_then_goes_on_from_there(darts, 
     assert set(live_states(runs).values()) == {"finished"}
 
 
-def test_a_failed_run_is_told_with_its_own_exit_code(darts, engine, runs):
+def test_a_failed_run_is_reported_with_its_own_exit_code(darts, engine, runs):
     engine("fail")
-    said = darts("protocol", *SMALL)
-    assert said.code == 6
-    assert said.error_lines[-3].startswith("the training loss is not a finite number")
+    result = darts("protocol", *SMALL)
+    assert result.code == 6
+    assert result.error_lines[-3].startswith("the training loss is not a finite number")
 
 
 def test_other_settings_than_planned_are_refused_and_the_same_ones_are_not(darts, engine, runs):
     engine("finish")
     assert darts("protocol", *SMALL, "--channels", 4).code == 0
     assert darts("protocol", *SMALL, "--channels", 4).code == 0
-    said = darts("protocol", *SMALL, "--channels", 6)
-    assert said.code == 2
-    assert "search space.channels is 4 there and 6 here" in said.error_lines[-3]
+    result = darts("protocol", *SMALL, "--channels", 6)
+    assert result.code == 2
+    assert "search space.channels is 4 there and 6 here" in result.error_lines[-3]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_stops_all_engines_and_says_how_to_go_on(darts, engine, runs, until, number):
+def test_a_signal_stops_all_engines_and_prints_how_to_go_on(darts, engine, runs, until, number):
     engine("obey")
     names = ("p-search-0", "p-search-1")
 
@@ -105,10 +106,10 @@ def test_a_signal_stops_all_engines_and_says_how_to_go_on(darts, engine, runs, u
 
     helper = threading.Thread(target=interrupt)
     helper.start()
-    said = darts("protocol", *SMALL, "--parallel", 2)
+    result = darts("protocol", *SMALL, "--parallel", 2)
     helper.join()
-    assert said.code == run_all.CODES[number]
-    assert "go on with 'darts-tui protocol --name p'" in said.error_lines[-1]
+    assert result.code == run_all.CODES[number]
+    assert "go on with 'darts-tui protocol --name p'" in result.error_lines[-1]
     assert live_states(runs) == dict.fromkeys(names, "stopped")
 
 
@@ -116,42 +117,42 @@ def test_a_run_whose_engine_lives_is_waited_for_and_not_started_again(engine, ru
     engine("obey")
     folder = create(runs, "one", SearchConfig())
     engine_process.start(folder, SearchConfig())
-    pid, said = folder.read_engine().pid, []
+    pid, lines = folder.read_engine().pid, []
 
-    def say(text):
-        said.append(text)
+    def print_line(text):
+        lines.append(text)
         if "waiting for it" in text:
             folder.send(stamped(Stop))
 
     with pytest.raises(RunError, match="one was stopped before its end"):
-        run_all.finish(runs, [run_all.Job("one", SearchConfig())], 1, say)
-    assert "waiting for it" in said[0]
+        run_all.finish(runs, [run_all.Job("one", SearchConfig())], 1, print_line)
+    assert "waiting for it" in lines[0]
     assert folder.read_engine().pid == pid
 
 
 def test_a_second_signal_leaves_an_engine_that_does_not_answer(engine, runs):
     engine("deaf")
 
-    def say(text):
+    def print_line(text):
         if "under way" in text or "saving checkpoints" in text:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(run_all.Interrupted):
-        run_all.finish(runs, [run_all.Job("one", SearchConfig())], 1, say)
+        run_all.finish(runs, [run_all.Job("one", SearchConfig())], 1, print_line)
     folder = RunFolder(runs / "one")
     assert folder.is_locked()
     os.kill(folder.read_engine().pid, signal.SIGKILL)
 
 
 def test_only_one_process_works_on_a_protocol(darts, runs):
-    folder = protocol_plan.ProtocolFolder(runs / "p")
+    folder = StudyFolder(runs / "p")
     folder.make()
     with folder.held():
         assert darts("protocol", *SMALL).code == 3
 
 
 def test_the_ranking_is_by_the_last_epoch_then_loss_then_order(runs):
-    folder = protocol_plan.ProtocolFolder(runs / "p")
+    folder = StudyFolder(runs / "p")
     jobs = []
     for place, seed in enumerate((3, 1, 2, 1)):
         run = make_run(runs, f"p-short-{place}", kind="train", epochs_done=3, epochs=3, seed=seed)
@@ -175,14 +176,14 @@ def test_the_ranking_is_by_the_last_epoch_then_loss_then_order(runs):
     ],
 )
 def test_what_cannot_be_planned_is_refused_before_anything_runs(darts, runs, arguments, reason):
-    said = darts("protocol", *arguments)
-    assert (said.code, len(said.error_lines) <= 3) == (2, True)
-    assert reason in said.err
+    result = darts("protocol", *arguments)
+    assert (result.code, len(result.error_lines) <= 3) == (2, True)
+    assert reason in result.err
     assert list_runs(runs) == []
 
 
 def test_a_foreign_run_of_the_same_name_is_left_alone(darts, engine, runs):
     engine("finish")
     make_run(runs, "p-search-0", epochs=2, phase="finished")
-    said = darts("protocol", *SMALL)
-    assert (said.code, "with other settings" in said.err) == (1, True)
+    result = darts("protocol", *SMALL)
+    assert (result.code, "with other settings" in result.err) == (1, True)

@@ -1,6 +1,6 @@
-"""The command line: what `darts-tui` and each of its commands take, and nothing of how it is done.
+"""The command line: the arguments and options of `darts-tui` and its commands.
 
-Whatever a command needs is imported when it runs, so that help and completion come at once.
+A command imports what it needs when it runs, so that help and completion are fast.
 """
 
 import io
@@ -13,20 +13,17 @@ import typer
 
 from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import LATEST, find
-from darts_tui.cli import analysis, care, methods, options, protocol, trained
+from darts_tui.cli import analysis, care, methods, options, protocol, steering, trained
 from darts_tui.cli.options import (
+    LOOK,
+    START,
     AsJson,
     ConfigFile,
-    Detach,
-    Face,
-    Mouse,
     Name,
-    Notify,
     Nproc,
     Run,
     Runs,
-    Slow,
-    Theme,
+    split_list,
 )
 from darts_tui.commands.watch import Watching
 from darts_tui.console.console import (
@@ -37,10 +34,8 @@ from darts_tui.console.console import (
     print_usage_error,
     report_crash,
 )
-from darts_tui.printing.progress import Progress
 from darts_tui.runs.naming import DEFAULT_RUNS
 
-START, STEER, LOOK = "Start", "Steer", "Look"
 DEBUG = "--debug"
 
 EPILOG = (
@@ -62,8 +57,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         print(f"darts-tui {version('darts-tui')}")
@@ -76,32 +71,28 @@ def _common(
         bool,
         typer.Option(
             "--version",
-            help="Print the version and leave.",
+            help="Print the version and exit.",
             callback=_print_version,
             is_eager=True,
         ),
     ] = False,
     _debug: Annotated[
-        bool, typer.Option(DEBUG, help="Show tracebacks. May stand anywhere.")
+        bool, typer.Option(DEBUG, help="Show tracebacks. Allowed anywhere on the line.")
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """The options before a command."""
 
 
 @app.command(rich_help_panel=START)
 @options.with_settings("search")
+@options.with_watching()
 def search(
     *,
     runs: Runs = DEFAULT_RUNS,
     name: Name = None,
     config: ConfigFile = None,
     nproc: Nproc = 1,
-    progress: Face = Progress.AUTO,
-    detach: Detach = False,
-    mouse: Mouse = True,
-    slow: Slow = False,
-    theme: Theme = None,
-    notify: Notify = "none",
+    watching: Watching,
     given: dict[str, Any],
 ) -> int:
     """Search for an architecture.
@@ -111,29 +102,19 @@ def search(
     from darts_tui.commands import start
 
     chosen = start.search_config(config, given)
-    return start.launch(
-        runs,
-        name,
-        chosen,
-        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify),
-        nproc,
-    )
+    return start.launch(runs, name, chosen, watching, nproc)
 
 
 @app.command(rich_help_panel=START)
 @options.with_settings("train")
+@options.with_watching()
 def train(
     *,
     runs: Runs = DEFAULT_RUNS,
     name: Name = None,
     config: ConfigFile = None,
     nproc: Nproc = 1,
-    progress: Face = Progress.AUTO,
-    detach: Detach = False,
-    mouse: Mouse = True,
-    slow: Slow = False,
-    theme: Theme = None,
-    notify: Notify = "none",
+    watching: Watching,
     given: dict[str, Any],
 ) -> int:
     """Train a network from scratch: a genotype's, or a wide ResNet.
@@ -143,60 +124,42 @@ def train(
     from darts_tui.commands import start
 
     chosen = start.train_config(config, given, runs)
-    return start.launch(
-        runs,
-        name,
-        chosen,
-        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify),
-        nproc,
-    )
+    return start.launch(runs, name, chosen, watching, nproc)
 
 
 @app.command(rich_help_panel=START)
+@options.with_watching()
 def resume(
+    *,
     run: Run,
     runs: Runs = DEFAULT_RUNS,
     nproc: Nproc = 1,
-    progress: Face = Progress.AUTO,
-    detach: Detach = False,
-    mouse: Mouse = True,
-    slow: Slow = False,
-    theme: Theme = None,
-    notify: Notify = "none",
+    watching: Watching,
 ) -> int:
-    """Go on: leave a pause, or restart a stopped or killed run from its newest checkpoint.
+    """Continue a paused run, or a stopped or killed one from its newest checkpoint.
 
     Example: darts-tui resume first
     """
     from darts_tui.commands import start
 
-    return start.resume(
-        find(runs, run),
-        Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify),
-        nproc,
-    )
+    return start.resume(find(runs, run), watching, nproc)
 
 
 @app.command(rich_help_panel=LOOK)
+@options.with_watching(without=["detach"])
 def attach(
+    *,
     run: Run = LATEST,
     runs: Runs = DEFAULT_RUNS,
-    progress: Face = Progress.AUTO,
-    mouse: Mouse = True,
-    slow: Slow = False,
-    theme: Theme = None,
-    notify: Notify = "none",
+    watching: Watching,
 ) -> int:
-    """Watch a run, live or long over. Leaving never stops it.
+    """Watch a run, live or ended. Leaving never stops it.
 
     Example: darts-tui attach latest
     """
     from darts_tui.commands.watch import watch
 
-    return watch(
-        find(runs, run),
-        Watching(progress, detach=False, mouse=mouse, slow=slow, theme=theme, notify=notify),
-    )
+    return watch(find(runs, run), watching)
 
 
 @app.command(name="runs", rich_help_panel=LOOK)
@@ -206,61 +169,16 @@ def list_all(runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> int:
     Example: darts-tui runs --json
     """
     from darts_engine.run.folder import list_runs
-    from darts_tui.commands import runs as listing
+    from darts_tui.commands.runs import describe, print_table
 
-    described = [listing.describe(folder) for folder in list_runs(runs)]
+    described = [describe(folder) for folder in list_runs(runs)]
     if as_json:
         print_json(described)
         return ExitCode.OK
     if not described:
         print_err(f"there are no runs in {runs} yet; start one with 'darts-tui search'")
         return ExitCode.OK
-    listing.print_table(described)
-    return ExitCode.OK
-
-
-@app.command(rich_help_panel=STEER)
-def pause(run: Run, runs: Runs = DEFAULT_RUNS) -> int:
-    """Hold a run at its next step; 'resume' goes on.
-
-    Example: darts-tui pause latest
-    """
-    from darts_engine.run.commands import Pause, stamped
-    from darts_tui.runs.send import send
-
-    print_out(send(find(runs, run), stamped(Pause)))
-    return ExitCode.OK
-
-
-@app.command(rich_help_panel=STEER)
-def checkpoint(run: Run, runs: Runs = DEFAULT_RUNS) -> int:
-    """Save a checkpoint at the next step, and keep it.
-
-    Example: darts-tui checkpoint latest
-    """
-    from darts_engine.run.commands import Checkpoint, stamped
-    from darts_tui.runs.send import send
-
-    print_out(send(find(runs, run), stamped(Checkpoint)))
-    return ExitCode.OK
-
-
-@app.command(rich_help_panel=STEER)
-def stop(
-    run: Run,
-    runs: Runs = DEFAULT_RUNS,
-    after_epoch: Annotated[
-        bool, typer.Option("--after-epoch", help="Let the current epoch come to its end first.")
-    ] = False,
-) -> int:
-    """Save a checkpoint and end the engine; 'resume' goes on from there.
-
-    Example: darts-tui stop latest --after-epoch
-    """
-    from darts_engine.run.commands import Stop, stamped
-    from darts_tui.runs.send import send
-
-    print_out(send(find(runs, run), stamped(Stop, after_epoch=after_epoch)))
+    print_table(described)
     return ExitCode.OK
 
 
@@ -270,19 +188,19 @@ def tail(
     runs: Runs = DEFAULT_RUNS,
     as_json: AsJson = False,
     first: Annotated[
-        int, typer.Option("--from", metavar="SEQ", min=1, help="Begin at this sequence number.")
+        int, typer.Option("--from", metavar="SEQ", min=1, help="Start at this sequence number.")
     ] = 1,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the run ends.")
+        bool, typer.Option("--follow", "-f", help="Keep printing until the run ends.")
     ] = False,
 ) -> int:
-    """Print what happened in a run, as notes or as event lines.
+    """Print the events of a run, as notes or as JSON lines.
 
     Example: darts-tui tail latest --json --from 1200 --follow
     """
-    from darts_tui.commands import tail as tailing
+    from darts_tui.commands.tail import print_log
 
-    return tailing.tail(find(runs, run), as_json=as_json, first=first, follow=follow)
+    return print_log(find(runs, run), as_json=as_json, first=first, follow=follow)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -299,9 +217,16 @@ def export(
 
     Example: darts-tui export latest --what cells,alphas --format svg,pdf
     """
-    from darts_tui.commands import export as command
+    from darts_tui.commands.export import export_target
 
-    report = command.export(target, runs, what=what, formats=formats, out=out, epoch=epoch)
+    report = export_target(
+        target,
+        runs,
+        what=split_list(what or ""),
+        formats=split_list(formats),
+        out=out,
+        epoch=epoch,
+    )
     if as_json:
         print_json(report)
         return ExitCode.OK
@@ -328,23 +253,30 @@ def show(
     """
     from darts_engine.run.architecture.networks import is_wide
     from darts_engine.run.architecture.size import network_size
-    from darts_tui.commands import show as showing
+    from darts_tui.commands.show import (
+        cells_text,
+        describe,
+        describe_wide,
+        size_text,
+        wide_shape,
+        wide_text,
+    )
     from darts_tui.runs.genotypes import resolve
 
     if is_wide(genotype):
-        shape = showing.wide_shape(genotype, network, channels, layers)
+        shape = wide_shape(genotype, network, channels, layers)
         if as_json:
-            print_json(showing.describe_wide(shape, classes))
+            print_json(describe_wide(shape, classes))
         else:
-            print(showing.wide_text(shape, classes))
+            print(wide_text(shape, classes))
         return ExitCode.OK
     value = resolve(genotype, runs)
     size = network_size(value, network, channels, layers, classes)
     if as_json:
-        print_json(showing.describe(value, size))
+        print_json(describe(value, size))
         return ExitCode.OK
-    print(showing.cells_text(value), value.text(), sep="\n\n", end="\n\n")
-    print(showing.size_text(size, value.form, network, channels, layers, classes))
+    print(cells_text(value), value.text(), sep="\n\n", end="\n\n")
+    print(size_text(size, value.form, network, channels, layers, classes))
     return ExitCode.OK
 
 
@@ -359,7 +291,7 @@ def derive(
         ),
     ],
     space: Annotated[
-        str, typer.Option(help="Of a normal and a reduction cell: darts or nasnet-like.")
+        str, typer.Option(help="Space of a normal and a reduction cell: darts or nasnet-like.")
     ] = "darts",
     as_json: AsJson = False,
 ) -> int:
@@ -367,17 +299,18 @@ def derive(
 
     Example: darts-tui derive alphas.json
     """
-    from darts_tui.commands import show as showing
+    from darts_tui.commands.show import describe_derived
     from darts_tui.runs.genotypes import derive_file
 
     value = derive_file(alphas, space)
     if as_json:
-        print_json(showing.describe_derived(value))
+        print_json(describe_derived(value))
         return ExitCode.OK
     print(value.text())
     return ExitCode.OK
 
 
+app.add_typer(steering.app)
 app.add_typer(protocol.app)
 app.add_typer(methods.app)
 app.add_typer(care.app)
@@ -386,7 +319,7 @@ app.add_typer(analysis.app)
 
 
 def run(arguments: list[str]) -> int:
-    """Carry out a command line and give its exit code; tells errors on stderr."""
+    """Run a command line, and print errors on stderr. Returns the exit code."""
     debug = DEBUG in arguments
     rest = [argument for argument in arguments if argument != DEBUG]
     try:
@@ -410,7 +343,7 @@ def run(arguments: list[str]) -> int:
 def main() -> None:
     """The entry point of `darts-tui`."""
     for stream in (sys.stdout, sys.stderr):
-        # A terminal without UTF-8 shows question marks; it does not end a command.
+        # A terminal without UTF-8 shows question marks instead of failing the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     code = run(sys.argv[1:])
@@ -418,7 +351,7 @@ def main() -> None:
         try:
             stream.flush()
         except OSError:
-            # The terminal is gone: what nobody reads must not change the exit code (to 120).
+            # The terminal is gone. Without this, Python would exit with code 120.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 

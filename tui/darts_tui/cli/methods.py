@@ -1,4 +1,4 @@
-"""The command line's methods, spaces, bilevel and benchmark; `cli` takes them in."""
+"""The options of `darts-tui methods`, `spaces`, `bilevel` and `benchmark`."""
 
 import time
 from pathlib import Path
@@ -9,13 +9,12 @@ import typer
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.settings.config import settings
 from darts_tui.cli import options
-from darts_tui.cli.options import AsJson, ConfigFile, Runs
+from darts_tui.cli.options import LOOK, START, AsJson, ConfigFile, Runs, split_list
 from darts_tui.console.console import print_json, print_out
 from darts_tui.runs.naming import DEFAULT_RUNS
 
-START, LOOK = "Start", "Look"
 BENCHMARK = "The benchmark"
-# Methods and epochs have options of their own.
+# The methods and the epochs have options with other names.
 OWN = ("search.method", "search.epochs")
 PASSED_ON = [setting.key for setting in settings("search") if setting.key not in OWN]
 
@@ -40,7 +39,7 @@ def complete_space(incomplete: str) -> list[str]:
 def methods(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", autocompletion=complete_method, help="One method."),
+        typer.Argument(metavar="[NAME]", autocompletion=complete_method, help="Name of a method."),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -48,13 +47,13 @@ def methods(
 
     Example: darts-tui methods ms-darts
     """
-    from darts_tui.commands import methods as book
+    from darts_tui.commands.methods import describe, list_text, names, text
 
     if as_json:
-        found = [book.describe(one) for one in ([name] if name else book.names())]
+        found = [describe(one) for one in ([name] if name else names())]
         print_json(found[0] if name else found)
     else:
-        print(book.text(book.describe(name)) if name else book.list_text())
+        print(text(describe(name)) if name else list_text())
     return ExitCode.OK
 
 
@@ -62,7 +61,7 @@ def methods(
 def spaces(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", autocompletion=complete_space, help="One space."),
+        typer.Argument(metavar="[NAME]", autocompletion=complete_space, help="Name of a space."),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -71,13 +70,13 @@ def spaces(
     Example: darts-tui spaces s1
     """
     from darts_engine.run.settings.catalog import SPACES
-    from darts_tui.commands import spaces as book
+    from darts_tui.commands.spaces import describe, list_text, text
 
     if as_json:
-        found = [book.describe(one) for one in ([name] if name else SPACES)]
+        found = [describe(one) for one in ([name] if name else SPACES)]
         print_json(found[0] if name else found)
     else:
-        print(book.text(book.describe(name)) if name else book.list_text())
+        print(text(describe(name)) if name else list_text())
     return ExitCode.OK
 
 
@@ -87,11 +86,13 @@ def bilevel(
         float, typer.Option(min=0.0, max=10.0, help="Learning rate of the virtual step.")
     ] = 0.7,
     steps: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Steps of alpha and w in turns.")
+        int, typer.Option(min=1, max=100_000, help="Alternating steps of alpha and w.")
     ] = 200,
     export: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw it, as .svg, .png or .pdf, beside first order."),
+        typer.Option(
+            metavar="FILE", help="Draw the path, and first order's, as .svg, .png or .pdf."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -99,14 +100,14 @@ def bilevel(
 
     Example: darts-tui bilevel --xi 0.7 --export bilevel.svg
     """
-    from darts_tui.commands import bilevel as toy
+    from darts_tui.commands import bilevel
 
-    found = toy.walk(xi, steps)
-    drawn = toy.export(found, toy.walk(0.0, steps), export) if export else None
+    found = bilevel.walk(xi, steps)
+    drawn = bilevel.export(found, bilevel.walk(0.0, steps), export) if export else None
     if as_json:
-        print(toy.as_json(found))
+        print(bilevel.as_json(found))
         return ExitCode.OK
-    print(toy.text(found))
+    print(bilevel.text(found))
     if drawn:
         print_out(drawn)
     return ExitCode.OK
@@ -121,8 +122,8 @@ def benchmark(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Name; its runs are NAME-METHOD-0 and so on. With the name of one that was ended, "
-            "it goes on.",
+            help="Name of the benchmark; its runs are NAME-METHOD-0 and so on. The name of an "
+            "interrupted benchmark continues it.",
             rich_help_panel=BENCHMARK,
         ),
     ] = None,
@@ -133,25 +134,31 @@ def benchmark(
     seeds: Annotated[
         int | None,
         typer.Option(
-            min=1, max=100, help="Of each method; 3 unless given.", rich_help_panel=BENCHMARK
+            min=1, max=100, help="Seeds of each method. Default: 3.", rich_help_panel=BENCHMARK
         ),
     ] = None,
     search_epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Of each search; 25 unless file or recipe say.", rich_help_panel=BENCHMARK
+            min=1,
+            help="Epochs of each search. Default: those of the file or recipe, else 25.",
+            rich_help_panel=BENCHMARK,
         ),
     ] = None,
     train: Annotated[
         bool,
         typer.Option(
-            "--train/--no-train", help="Train what every search derives.", rich_help_panel=BENCHMARK
+            "--train/--no-train",
+            help="Train the network that each search derives.",
+            rich_help_panel=BENCHMARK,
         ),
     ] = True,
     train_epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Of each training; 20 unless a file says.", rich_help_panel=BENCHMARK
+            min=1,
+            help="Epochs of each training. Default: those of the file, else 20.",
+            rich_help_panel=BENCHMARK,
         ),
     ] = None,
     parallel: Annotated[
@@ -160,7 +167,9 @@ def benchmark(
     train_config: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.toml", help="As --config, for the trainings.", rich_help_panel=BENCHMARK
+            metavar="FILE.toml",
+            help="Settings of the trainings, as --config.",
+            rich_help_panel=BENCHMARK,
         ),
     ] = None,
     train_setting: Annotated[
@@ -175,16 +184,17 @@ def benchmark(
     as_json: AsJson = False,
     given: dict[str, Any],
 ) -> int:
-    """Compare methods: searches with several seeds, trainings of what they derive, one report.
+    """Compare methods: searches with several seeds, trainings of the derived networks, a report.
 
-    Takes the options of 'search' but its method.
+    Takes the options of 'search' except --method.
     Example: darts-tui benchmark --name first --methods darts,pc-darts,ms-darts --seeds 3
     """
-    from darts_tui.studies import benchmark as it
+    from darts_tui.studies.benchmark import run
+    from darts_tui.studies.benchmark_plan import BenchmarkRequest, method_names
 
-    request = it.Request(
+    request = BenchmarkRequest(
         given=given,
-        methods=it.words(methods),
+        methods=method_names(split_list(methods)),
         config=config,
         train_config=train_config,
         train_settings=train_setting,
@@ -194,4 +204,4 @@ def benchmark(
         train=train,
     )
     chosen = name or time.strftime("benchmark-%Y%m%d-%H%M%S")
-    return it.run(runs, chosen, request, parallel, as_json=as_json)
+    return run(runs, chosen, request, parallel, as_json=as_json)

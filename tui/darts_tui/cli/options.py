@@ -1,7 +1,7 @@
-"""The options that commands share, and one option for every setting of a config."""
+"""The options that commands share, and an option for every setting of a config."""
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +10,16 @@ import typer
 from darts_engine.run.folder import LATEST, NAME_PATTERN, list_runs
 from darts_engine.run.settings import catalog, methods
 from darts_engine.run.settings.config import HVP, SCHEDULES, SMOOTHINGS, STEMS, Setting, settings
+from darts_tui.commands.watch import Watching
 from darts_tui.printing.progress import Progress
 from darts_tui.runs.naming import DEFAULT_RUNS, RUNS_VARIABLE
 
+# A function that typer makes a command of; returns the exit code.
+CommandFunction = Callable[..., int]
+
+# Panels of commands in the help.
+START, STEER, LOOK, USE, CARE = "Start", "Steer", "Look", "Use", "Care"
+# Panels of options.
 WATCHING = "Watching"
 RUN_PANEL = "The run"
 
@@ -42,6 +49,11 @@ _CHOICES: dict[str, list[str]] = {
     "train.smoothing": list(SMOOTHINGS),
     "engine.device": ["auto", "cpu", "cuda", "mps"],
 }
+
+
+def split_list(text: str) -> list[str]:
+    """The names in a list that is separated by commas."""
+    return [name for part in text.split(",") if (name := part.strip())]
 
 
 def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -95,8 +107,8 @@ ConfigFile = Annotated[
     typer.Option(
         "--config",
         metavar="FILE.toml",
-        help="Take the settings from a file; options given here come on top. "
-        "On the config.toml of a run it repeats that run.",
+        help="Take the settings from a file; options on the command line override them. "
+        "A run's config.toml repeats that run.",
         rich_help_panel=RUN_PANEL,
     ),
 ]
@@ -107,59 +119,10 @@ Nproc = Annotated[
         metavar="N",
         min=1,
         max=64,
-        help="Processes that share every batch, each on a GPU of its own or on the CPU.",
+        help="Processes that share every batch, each with its own GPU or on the CPU.",
         rich_help_panel=PANELS["engine"],
     ),
 ]
-Face = Annotated[
-    Progress,
-    typer.Option(
-        "--progress",
-        metavar="VIEW",
-        help="auto, tui, rich, plain, json or quiet. auto is the dashboard (tui) on a terminal and "
-        "plain lines elsewhere; rich has live bars; json prints the events; quiet errors only. "
-        "Outside the dashboard ctrl+c "
-        "saves a checkpoint and stops; pressed again, it leaves and the engine ends by itself.",
-        rich_help_panel=WATCHING,
-    ),
-]
-Detach = Annotated[
-    bool,
-    typer.Option(
-        "--detach",
-        help="Start the engine, print the run's name and return.",
-        rich_help_panel=WATCHING,
-    ),
-]
-Mouse = Annotated[
-    bool,
-    typer.Option("--mouse/--no-mouse", help="Mouse in the dashboard.", rich_help_panel=WATCHING),
-]
-Slow = Annotated[
-    bool,
-    typer.Option(
-        "--slow", help="Redraw once a second, for thin connections.", rich_help_panel=WATCHING
-    ),
-]
-Theme = Annotated[
-    str | None,
-    typer.Option(
-        "--theme", metavar="NAME", help="Theme of the dashboard.", rich_help_panel=WATCHING
-    ),
-]
-
-
-Notify = Annotated[
-    str,
-    typer.Option(
-        "--notify",
-        metavar="HOW",
-        help="Of alerts and the run's end, from the dashboard: none, bell, or desktop (OSC 9, for "
-        "terminals that know it).",
-        rich_help_panel=WATCHING,
-    ),
-]
-
 Target = Annotated[
     str,
     typer.Argument(
@@ -171,8 +134,8 @@ Target = Annotated[
 What = Annotated[
     str | None,
     typer.Option(
-        help="Any of cells, alphas, curves, separated by commas, or all; cells unless given, or "
-        "curves of a training without cells."
+        help="Any of cells, alphas, curves, separated by commas, or all. Default: cells, or curves "
+        "for a training without cells."
     ),
 ]
 Formats = Annotated[
@@ -180,10 +143,12 @@ Formats = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Where to; a run's exports/ folder, or here, unless given."),
+    typer.Option(
+        metavar="DIR", help="Folder of the files. Default: the run's exports/ folder, or here."
+    ),
 ]
 Epoch = Annotated[
-    int | None, typer.Option(min=1, help="As it was after this epoch; now unless given.")
+    int | None, typer.Option(min=1, help="Export the state after this epoch. Default: the newest.")
 ]
 
 GenotypeText = Annotated[
@@ -191,22 +156,99 @@ GenotypeText = Annotated[
     typer.Argument(
         metavar="GENOTYPE",
         autocompletion=complete_genotype,
-        help="run:NAME, a published name, a file or the text itself; or wrn-DEPTH-WIDTH.",
+        help="run:NAME, a published name, a file, or genotype text; or wrn-DEPTH-WIDTH.",
     ),
 ]
-NetworkKind = Annotated[str, typer.Option(help="cifar or imagenet.")]
-Channels = Annotated[int | None, typer.Option(min=1, help="Channels C; 36 or 48 unless given.")]
-Layers = Annotated[int | None, typer.Option(min=1, help="Cells; 20 or 14 unless given.")]
-Classes = Annotated[int | None, typer.Option(min=1, help="Classes; 10 or 1000 unless given.")]
+NetworkKind = Annotated[str, typer.Option(help="Family of the network: cifar or imagenet.")]
+Channels = Annotated[int | None, typer.Option(min=1, help="Channels C. Default: 36 or 48.")]
+Layers = Annotated[int | None, typer.Option(min=1, help="Cells. Default: 20 or 14.")]
+Classes = Annotated[int | None, typer.Option(min=1, help="Classes. Default: 10 or 1000.")]
+
+
+def watching(
+    *,
+    progress: Annotated[
+        Progress,
+        typer.Option(
+            "--progress",
+            metavar="VIEW",
+            help="auto, tui, rich, plain, json or quiet. auto is the dashboard (tui) on a terminal "
+            "and plain lines elsewhere; rich has live bars; json prints the events; quiet errors "
+            "only. Outside the dashboard, ctrl+c saves a checkpoint and stops; a second ctrl+c "
+            "returns at once, and the engine ends by itself.",
+            rich_help_panel=WATCHING,
+        ),
+    ] = Progress.AUTO,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach",
+            help="Start the engine, print the run's name and return.",
+            rich_help_panel=WATCHING,
+        ),
+    ] = False,
+    mouse: Annotated[
+        bool,
+        typer.Option(
+            "--mouse/--no-mouse", help="Mouse in the dashboard.", rich_help_panel=WATCHING
+        ),
+    ] = True,
+    slow: Annotated[
+        bool,
+        typer.Option(
+            "--slow", help="Redraw once a second, for thin connections.", rich_help_panel=WATCHING
+        ),
+    ] = False,
+    theme: Annotated[
+        str | None,
+        typer.Option(
+            "--theme", metavar="NAME", help="Theme of the dashboard.", rich_help_panel=WATCHING
+        ),
+    ] = None,
+    notify: Annotated[
+        str,
+        typer.Option(
+            "--notify",
+            metavar="HOW",
+            help="How the dashboard notifies of alerts and the run's end: none, bell, or desktop "
+            "(OSC 9, for terminals that support it).",
+            rich_help_panel=WATCHING,
+        ),
+    ] = "none",
+) -> Watching:
+    """The value of the options about watching a run; `with_watching` gives them to a command."""
+    return Watching(progress, detach=detach, mouse=mouse, slow=slow, theme=theme, notify=notify)
+
+
+def with_watching(*, without: Collection[str] = ()) -> Callable[[CommandFunction], CommandFunction]:
+    """Give a command the options of `watching`, but for those named in `without`.
+
+    The command's parameter `watching` receives their value; it is not an option itself.
+    """
+    added = [
+        parameter
+        for parameter in inspect.signature(watching, eval_str=True).parameters.values()
+        if parameter.name not in without
+    ]
+
+    def decorate(command: CommandFunction) -> CommandFunction:
+        def generated(**values: Any) -> int:
+            chosen = {parameter.name: values.pop(parameter.name) for parameter in added}
+            return command(**values, watching=watching(**chosen))
+
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        return _with_signature(generated, command, [*_without(own, "watching"), *added])
+
+    return decorate
 
 
 def with_settings(
     kind: str, only: Collection[str] = ()
-) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Give a command an option for every setting of a kind of run, or for `only` some, by key.
+) -> Callable[[CommandFunction], CommandFunction]:
+    """Give a command an option for every setting of a kind of run, or for those in `only`.
 
     The command's parameter `given` receives the options that the user gave, by dotted key; it is
-    not an option itself. Typer reads options from a function's signature, so one is put together.
+    not an option itself.
     """
     table = {
         f"{setting.section}_{setting.field}": setting
@@ -214,7 +256,7 @@ def with_settings(
         if not only or setting.key in only
     }
 
-    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+    def decorate(command: CommandFunction) -> CommandFunction:
         def generated(context: typer.Context, **values: Any) -> int:
             sources = {name: context.get_parameter_source(name) for name in table}
             given = {
@@ -228,15 +270,26 @@ def with_settings(
         own = inspect.signature(command, eval_str=True).parameters.values()
         parameters = [
             inspect.Parameter("context", _KEYWORD, annotation=typer.Context),
-            *(parameter for parameter in own if parameter.name != "given"),
+            *_without(own, "given"),
             *(_parameter(name, setting) for name, setting in table.items()),
         ]
-        generated.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        generated.__annotations__ = {p.name: p.annotation for p in parameters}
-        generated.__doc__, generated.__name__ = command.__doc__, command.__name__
-        return generated
+        return _with_signature(generated, command, parameters)
 
     return decorate
+
+
+def _without(parameters: Iterable[inspect.Parameter], name: str) -> list[inspect.Parameter]:
+    return [parameter for parameter in parameters if parameter.name != name]
+
+
+def _with_signature(
+    generated: CommandFunction, command: CommandFunction, parameters: list[inspect.Parameter]
+) -> CommandFunction:
+    """`generated` with these parameters, from which typer makes the options, and command's help."""
+    generated.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    generated.__annotations__ = {p.name: p.annotation for p in parameters}
+    generated.__doc__, generated.__name__ = command.__doc__, command.__name__
+    return generated
 
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY

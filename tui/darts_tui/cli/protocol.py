@@ -1,4 +1,4 @@
-"""The command line's protocol and recipes; `cli` takes them in."""
+"""The options of `darts-tui protocol` and `recipes`."""
 
 import time
 from pathlib import Path
@@ -9,11 +9,10 @@ import typer
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.settings.config import settings
 from darts_tui.cli import options
-from darts_tui.cli.options import AsJson, ConfigFile, Runs
+from darts_tui.cli.options import LOOK, START, AsJson, ConfigFile, Runs
 from darts_tui.console.console import print_json, print_out
 from darts_tui.runs.naming import DEFAULT_RUNS
 
-START, LOOK = "Start", "Look"
 PROTOCOL = "The protocol"
 # The searches' epochs have an option of their own name beside those of the trainings.
 PASSED_ON = [setting.key for setting in settings("search") if setting.key != "search.epochs"]
@@ -30,35 +29,39 @@ def protocol(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Name; its runs are NAME-search-0 and so on. With the name of one that was ended, "
-            "it goes on.",
+            help="Name of the protocol; its runs are NAME-search-0 and so on. The name of an "
+            "interrupted protocol continues it.",
             rich_help_panel=PROTOCOL,
         ),
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, max=100, help="Searches; 4 unless given.", rich_help_panel=PROTOCOL),
+        typer.Option(
+            min=1, max=100, help="Number of searches. Default: 4.", rich_help_panel=PROTOCOL
+        ),
     ] = None,
     final_seeds: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=100,
-            help="Full trainings of the best cell; 3 unless given.",
+            help="Full trainings of the best cell. Default: 3.",
             rich_help_panel=PROTOCOL,
         ),
     ] = None,
     search_epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Of each search; 12 unless file or recipe say.", rich_help_panel=PROTOCOL
+            min=1,
+            help="Epochs of each search. Default: those of the file or recipe, else 12.",
+            rich_help_panel=PROTOCOL,
         ),
     ] = None,
     short_epochs: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Of each short training; a sixth of the full one's, at least 5, unless given.",
+            help="Epochs of each short training. Default: a sixth of a full one's, at least 5.",
             rich_help_panel=PROTOCOL,
         ),
     ] = None,
@@ -66,7 +69,7 @@ def protocol(
         int | None,
         typer.Option(
             min=1,
-            help="Of each full training; 20 unless file or recipe say.",
+            help="Epochs of each full training. Default: those of the file or recipe, else 20.",
             rich_help_panel=PROTOCOL,
         ),
     ] = None,
@@ -75,7 +78,7 @@ def protocol(
         typer.Option(
             min=0.01,
             max=0.9,
-            help="Share of the training images that short trainings validate on; 0.2 unless given.",
+            help="Share of the training images that short trainings validate on. Default: 0.2.",
             rich_help_panel=PROTOCOL,
         ),
     ] = None,
@@ -85,7 +88,9 @@ def protocol(
     train_config: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.toml", help="As --config, for the trainings.", rich_help_panel=PROTOCOL
+            metavar="FILE.toml",
+            help="Settings of the trainings, as --config.",
+            rich_help_panel=PROTOCOL,
         ),
     ] = None,
     train: Annotated[
@@ -101,7 +106,7 @@ def protocol(
         bool,
         typer.Option(
             "--detach",
-            help="Go on without this terminal, and print the name.",
+            help="Run without this terminal: print the name and return.",
             rich_help_panel=PROTOCOL,
         ),
     ] = False,
@@ -110,16 +115,17 @@ def protocol(
 ) -> int:
     """Search with several seeds, choose the best cell, train it fully, and report.
 
-    Takes the options of 'search'; those about the process and the images go for the trainings too.
+    Takes the options of 'search'; those of the process and the images hold for the trainings too.
     Example: darts-tui protocol --name first --seeds 4
     """
-    from darts_tui.studies import protocol as it
+    from darts_tui.studies.protocol import run
+    from darts_tui.studies.protocol_plan import ProtocolRequest
 
-    request = it.Request(
+    request = ProtocolRequest(
         given=given,
         config=config,
         train_config=train_config,
-        train=train,
+        train_settings=train,
         seeds=seeds,
         final_seeds=final_seeds,
         search_epochs=search_epochs,
@@ -127,8 +133,8 @@ def protocol(
         train_epochs=train_epochs,
         held_out=held_out,
     )
-    how = it.How(parallel, detach, as_json)
-    return it.run(runs, name or time.strftime("protocol-%Y%m%d-%H%M%S"), request, how)
+    chosen = name or time.strftime("protocol-%Y%m%d-%H%M%S")
+    return run(runs, chosen, request, parallel, detach=detach, as_json=as_json)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -136,18 +142,18 @@ def recipes(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", autocompletion=options.complete_recipe, help="One recipe."
+            metavar="[NAME]", autocompletion=options.complete_recipe, help="Name of a recipe."
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """List the recipes of the field, or explain one: its settings and their sources.
+    """List the published recipes, or explain one: its settings and their sources.
 
     Example: darts-tui recipes darts-cifar10
     """
-    from darts_engine.run.settings import recipes as book
+    from darts_engine.run.settings.recipes import names, read
 
-    found = [book.read(one) for one in ([name] if name else book.names())]
+    found = [read(one) for one in ([name] if name else names())]
     if as_json:
         described = [
             {

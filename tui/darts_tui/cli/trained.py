@@ -1,4 +1,4 @@
-"""The command line's commands that use a trained network; `cli` takes them in."""
+"""The options of `darts-tui evaluate`, `predict` and `export-network`."""
 
 import sys
 from pathlib import Path
@@ -9,16 +9,14 @@ import typer
 from darts_engine.run.errors import ConfigError, ExitCode
 from darts_engine.run.folder import find
 from darts_tui.cli import options
-from darts_tui.cli.options import AsJson, Runs, complete_run
+from darts_tui.cli.options import USE, AsJson, Runs, complete_run, split_list
 from darts_tui.console.console import print_err, print_json, print_out
 from darts_tui.runs.naming import DEFAULT_RUNS
-
-USE = "Use"
 
 app = typer.Typer()
 
 Checkpoint = Annotated[
-    str, typer.Option("--checkpoint", metavar="WHICH", help="best or last of the run's.")
+    str, typer.Option("--checkpoint", metavar="WHICH", help="Which of the run's: best or last.")
 ]
 EVALUATED = (
     *("data.dataset", "data.image_size", "data.data_dir", "network.network", "network.genotype"),
@@ -42,7 +40,7 @@ def evaluate(
         typer.Argument(
             metavar="RUN",
             autocompletion=complete_run,
-            help="A training, or a search for its supernet; the newest run unless given.",
+            help="A training, or a search to test its supernet. Default: the newest run.",
         ),
     ] = None,
     runs: Runs = DEFAULT_RUNS,
@@ -51,38 +49,39 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Weights trained elsewhere, in the official code's layout, of RUN's network or "
-            "of the one that --genotype, --channels, --layers and --stem name.",
+            help="Weights trained elsewhere, in the official code's layout. Their network is RUN's "
+            "or that of --genotype, --channels, --layers and --stem.",
         ),
     ] = None,
     out: options.Out = None,
     formats: Annotated[
-        str, typer.Option("--format", help="Of the picture: any of svg, png, pdf, with commas.")
+        str,
+        typer.Option("--format", help="Formats of the picture: any of svg, png, pdf, with commas."),
     ] = "svg,png",
     as_json: AsJson = False,
     given: dict[str, Any],
 ) -> int:
     """Test a network: loss, accuracies, each class, and the confusion matrix as a picture.
 
-    A run's network is tested on the run's data set unless --dataset names another; it may be
-    training still.
+    A run's network is tested on the run's data set unless --dataset names another. The run may
+    still be training.
 
     Example: darts-tui evaluate train-first --json
     """
-    from darts_tui.commands import evaluate as evaluating
+    from darts_tui.commands import evaluate
 
-    words = evaluating.picture_formats(formats)
-    chosen = evaluating.subject(run, runs, weights, _which(checkpoint), given)
+    picture_formats = evaluate.known_formats(split_list(formats))
+    chosen = evaluate.subject(run, runs, weights, _which(checkpoint), given)
     if sys.stderr.isatty():
         print_err(f"evaluating {chosen.name} on {chosen.config.data.dataset}")
-    found = evaluating.evaluate(chosen)
-    files, messages = evaluating.write(chosen, found, words, out)
+    found = evaluate.evaluate(chosen)
+    files, messages = evaluate.write(chosen, found, picture_formats, out)
     for message in messages:
         print_err(message)
     if as_json:
-        print_json(evaluating.as_plain(found, files))
+        print_json(evaluate.as_plain(found, files))
         return ExitCode.OK
-    print(evaluating.text(chosen, found), end="\n\n")
+    print(evaluate.text(chosen, found), end="\n\n")
     for file in files:
         print_out(file)
     return ExitCode.OK
@@ -98,7 +97,7 @@ def predict(
     ],
     runs: Runs = DEFAULT_RUNS,
     checkpoint: Checkpoint = "best",
-    top: Annotated[int, typer.Option(min=1, help="Labels for each picture.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Number of labels for each picture.")] = 5,
     as_json: AsJson = False,
     given: dict[str, Any],
 ) -> int:
@@ -106,12 +105,12 @@ def predict(
 
     Example: darts-tui predict train-first cat.jpg dog.png
     """
-    from darts_tui.commands import predict as predicting
+    from darts_tui.commands import predict
 
-    found = predicting.predict(
+    found = predict.predict(
         find(runs, run), images, checkpoint=_which(checkpoint), top=top, given=given
     )
-    return predicting.report(images, found, as_json=as_json)
+    return predict.report(images, found, as_json=as_json)
 
 
 @app.command(rich_help_panel=USE)
@@ -124,13 +123,15 @@ def export_network(
         typer.Option(
             "--format",
             help="Any of state-dict, torchscript, torch-export, onnx, with commas. The state "
-            "dictionary is in the official code's layout; the others are programs that take "
-            "pixels in 0 .. 1 and normalise them themselves.",
+            "dictionary is in the official code's layout. The others are programs that take "
+            "pixels in 0 .. 1 and normalise them.",
         ),
     ] = "state-dict,torchscript",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where to; the run's exports/ folder unless given."),
+        typer.Option(
+            metavar="DIR", help="Folder of the files. Default: the run's exports/ folder."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -138,10 +139,10 @@ def export_network(
 
     Example: darts-tui export-network train-first --format onnx --out deploy
     """
-    from darts_tui.commands import export_network as exporting_network
+    from darts_tui.commands.export_network import export
 
-    words = [word.strip() for word in formats.split(",") if word.strip()]
-    files = exporting_network.export(find(runs, run), words, checkpoint=_which(checkpoint), out=out)
+    checkpoint = _which(checkpoint)
+    files = export(find(runs, run), split_list(formats), checkpoint=checkpoint, out=out)
     if as_json:
         print_json({"files": [str(file) for file in files]})
         return ExitCode.OK

@@ -1,4 +1,4 @@
-"""`darts-tui analyse`: the loss around a checkpoint's alpha, told, tabulated and drawn."""
+"""`darts-tui analyse`: the loss around a checkpoint's alpha as text, tables and pictures."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -11,7 +11,7 @@ from darts_engine.run.errors import ConfigError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings.config import SearchConfig
 from darts_tui.console.safe_text import clean
-from darts_tui.launch.child_program import ask
+from darts_tui.launch.child_program import run_with_config
 
 if TYPE_CHECKING:
     from darts_tui.export.pictures import Curves, Surface
@@ -20,14 +20,14 @@ PLANES = ("random", "dominant")
 
 
 def analyse(folder: RunFolder, config: SearchConfig, request: AnalysisRequest) -> Analysis:
-    """Ask the engine.
+    """Analyse a search's checkpoint, in a child process.
 
     Raises:
-        EngineDiedError: it could not; carries its words and exit code.
+        ChildError: the analysis failed; has the message and the exit code.
     """
     request_json = msgspec.json.encode(request).decode()
-    found = ask("analyse", config, ["--run", folder.path, "--request", request_json])
-    return msgspec.json.decode(found, type=Analysis)
+    answer = run_with_config("analyse", config, ["--run", folder.path, "--request", request_json])
+    return msgspec.json.decode(answer, type=Analysis)
 
 
 def search_of(folder: RunFolder) -> SearchConfig:
@@ -47,7 +47,7 @@ def search_of(folder: RunFolder) -> SearchConfig:
 def write(
     folder: RunFolder, found: Analysis, formats: Collection[str], out: Path | None
 ) -> tuple[list[Path], list[str]]:
-    """Pictures and tables of what was asked for; the files, and messages about them.
+    """Write pictures and tables of the analysis. Returns the files, and messages about them.
 
     Raises:
         RunError: the folder cannot be written.
@@ -63,9 +63,9 @@ def write(
 
     def add(name: str, picture: "Curves | Surface", table: bytes) -> None:
         chunks[f"{stem}-{name}.csv"] = table
-        wanted = {f"{stem}-{name}.{f}": f for f in FORMATS if f in formats}
-        if wanted:
-            jobs.append(pictures.Job(picture=picture, files=wanted))
+        files = {f"{stem}-{name}.{f}": f for f in FORMATS if f in formats}
+        if files:
+            jobs.append(pictures.Job(picture=picture, files=files))
 
     if found.spectrum is not None:
         picture = pictures.spectrum(found.spectrum, f"{title}: eigenvalues of the Hessian in alpha")
@@ -158,6 +158,6 @@ def as_plain(found: Analysis, files: list[Path]) -> dict[str, Any]:
     """For programs."""
     plain: dict[str, Any] = msgspec.to_builtins(found)
     if plain["gap"]:
-        # When it is written depends on nothing in the log.
+        # The measurement is not in the log, so it has no position there.
         plain["gap"] = {k: v for k, v in plain["gap"].items() if k not in ("seq", "t", "v", "type")}
     return plain | {"agrees": found.agrees, "files": [str(file) for file in files]}

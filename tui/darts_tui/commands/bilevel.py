@@ -1,11 +1,9 @@
 """`darts-tui bilevel`: the toy problem of the DARTS paper's figure 2, with the searches' own step.
 
-The engine walks; the picture is drawn by the export child.
+An engine program computes the path; the export's child process draws the picture.
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -15,29 +13,25 @@ from darts_engine.run.errors import ConfigError
 from darts_tui.export import pictures
 from darts_tui.export.files import write_whole
 from darts_tui.export.render import FORMATS
-from darts_tui.launch.child_program import died
+from darts_tui.launch.child_program import run_program
 
 
 def walk(xi: float, steps: int) -> ToyDescent:
-    """Ask the engine.
+    """The path that alternating steps of alpha and w take.
+
+    Args:
+        xi: learning rate of the virtual step; 0 is first order.
+        steps: how many of each.
 
     Raises:
-        EngineDiedError: it gave no answer.
+        ChildError: the engine program failed.
     """
-    program = [sys.executable, "-P", "-W", "ignore", "-m", "darts_engine.programs.bilevel"]
-    done = subprocess.run(
-        [*program, "--xi", repr(xi), "--steps", str(steps)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        raise died(done.returncode, done.stderr.decode("utf-8", "replace"), "the engine")
-    return msgspec.json.decode(done.stdout, type=ToyDescent)
+    answer = run_program("bilevel", ["--xi", repr(xi), "--steps", str(steps)])
+    return msgspec.json.decode(answer, type=ToyDescent)
 
 
 def text(found: ToyDescent) -> str:
-    """Where it went, and where it cannot but go."""
+    """For people: the end of the path, and the point that it converges to."""
     alpha, weight = found.path[-1]
     rest = 2 / (1 + 2 * found.xi)
     return (
@@ -55,10 +49,10 @@ def as_json(found: ToyDescent) -> str:
 
 
 def export(found: ToyDescent, first_order: ToyDescent, file: Path) -> Path:
-    """Draw the figure; the file's ending says as what.
+    """Draw the figure in the format of the file's ending.
 
     Raises:
-        ConfigError: it says nothing that can be drawn.
+        ConfigError: the ending is not that of a picture format.
         RenderError: matplotlib is missing.
         RunError: the file cannot be written.
     """

@@ -1,6 +1,6 @@
-"""Looking at the machine, the terminal and the runs folder, and saying what to mend.
+"""`darts-tui doctor`: checks the machine, the terminal and the runs folder, and prints remedies.
 
-Nothing here imports torch: what is installed is read from package metadata, GPUs from the driver.
+No check imports torch: versions come from package metadata, and GPUs from the driver.
 """
 
 import fcntl
@@ -23,7 +23,14 @@ SMALLEST_TERMINAL = (80, 24)
 
 
 class Finding(NamedTuple):
-    """One thing looked at. `remedy` is empty where nothing needs doing."""
+    """The result of one check.
+
+    Attributes:
+        name: of the check.
+        level: "ok", "note" or "problem".
+        text: what was found.
+        remedy: what to do; empty where nothing needs doing.
+    """
 
     name: str
     level: str
@@ -32,8 +39,8 @@ class Finding(NamedTuple):
 
 
 def examine(runs: Path, environment: Mapping[str, str] = os.environ) -> list[Finding]:
-    """Everything there is to look at, in the order it is shown."""
-    looks: tuple[Callable[[], Finding], ...] = (
+    """The results of all checks, in the order they are printed."""
+    checks: tuple[Callable[[], Finding], ...] = (
         python,
         torch,
         gpu,
@@ -47,7 +54,7 @@ def examine(runs: Path, environment: Mapping[str, str] = os.environ) -> list[Fin
         lambda: disk(runs),
         lambda: logout(environment),
     )
-    return [look() for look in looks]
+    return [check() for check in checks]
 
 
 def python() -> Finding:
@@ -65,7 +72,7 @@ def torch() -> Finding:
 
 
 def gpu() -> Finding:
-    """What NVIDIA's driver says."""
+    """The GPUs that NVIDIA's driver reports."""
     import pynvml
 
     try:
@@ -87,7 +94,7 @@ def gpu() -> Finding:
 
 
 def graphviz() -> Finding:
-    """What draws the cells."""
+    """The program or library that draws cells."""
     dot = shutil.which("dot")
     if dot:
         return Finding("graphviz", OK, f"dot is {dot}")
@@ -117,7 +124,7 @@ def terminal(environment: Mapping[str, str]) -> Finding:
 
 
 def colours(environment: Mapping[str, str]) -> Finding:
-    """How many colours the terminal says it has."""
+    """How many colours the terminal reports."""
     if environment.get("NO_COLOR"):
         return Finding("colours", NOTE, "NO_COLOR is set; values are shown by digits and shades")
     if environment.get("COLORTERM") in ("truecolor", "24bit"):
@@ -129,7 +136,7 @@ def colours(environment: Mapping[str, str]) -> Finding:
 
 
 def connection(environment: Mapping[str, str]) -> Finding:
-    """What lies between the user and the terminal."""
+    """The programs between the user and this shell, such as ssh or tmux."""
     between = [
         name
         for variable, name in (
@@ -148,7 +155,7 @@ def connection(environment: Mapping[str, str]) -> Finding:
 
 
 def unicode() -> Finding:
-    """Whether the plots' characters can be shown."""
+    """Whether the terminal's encoding has the characters of the plots."""
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     if encoding == "utf8":
         return Finding("unicode", OK, "UTF-8")
@@ -156,7 +163,7 @@ def unicode() -> Finding:
 
 
 def runs_folder(runs: Path) -> Finding:
-    """Whether runs can be made."""
+    """Whether runs can be created."""
     place = _existing(runs)
     if place == runs and not runs.is_dir():
         return Finding("runs", PROBLEM, f"{runs} is not a folder", "choose one with --runs DIR")
@@ -168,7 +175,7 @@ def runs_folder(runs: Path) -> Finding:
 
 
 def locks(runs: Path) -> Finding:
-    """Whether the file system of the runs knows locks, which keep two engines off one run."""
+    """Whether the file system of the runs has locks, which keep two engines off one run."""
     try:
         with tempfile.TemporaryFile(dir=_existing(runs)) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -179,7 +186,7 @@ def locks(runs: Path) -> Finding:
 
 
 def disk(runs: Path) -> Finding:
-    """Free room for checkpoints."""
+    """Free space for checkpoints."""
     try:
         free = shutil.disk_usage(_existing(runs)).free
     except OSError as error:
@@ -207,7 +214,7 @@ def logout(
 
 
 def kills_at_logout(logind: Path) -> bool:
-    """What the last KillUserProcesses= line of logind.conf and its drop-ins says; default no."""
+    """The last KillUserProcesses= value of logind.conf and its drop-ins; the default is no."""
     answer = False
     for file in (logind, *sorted(logind.with_name("logind.conf.d").glob("*.conf"))):
         try:
@@ -228,7 +235,7 @@ def _existing(path: Path) -> Path:
 
 
 def print_findings(findings: list[Finding]) -> None:
-    """Print them aligned, each remedy below its finding."""
+    """Print the findings aligned, each remedy below its finding."""
     wide = max(len(finding.name) for finding in findings)
     for finding in findings:
         print(f"{finding.name:<{wide}}  {finding.level:<7}  {clean(finding.text)}")

@@ -1,4 +1,4 @@
-"""`darts-tui evaluate`: a network on the test images, told, tabulated and drawn."""
+"""`darts-tui evaluate`: a network's accuracy on test images as text, tables and pictures."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -9,19 +9,25 @@ import msgspec
 from darts_engine.run.answers import Evaluation
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.folder import RunFolder, find
-from darts_engine.run.settings import config as configs
-from darts_engine.run.settings.config import Config, SearchConfig
+from darts_engine.run.settings.config import Config, SearchConfig, override
 from darts_tui.commands import start
 from darts_tui.console.safe_text import clean
-from darts_tui.launch.child_program import ask
+from darts_tui.launch.child_program import run_with_config
 
 SHOWN_CLASSES = 20
-# Whose files are written where there is no run to keep them.
+# Files are written here where there is no run whose folder could hold them.
 HERE = Path()
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What is to be evaluated: a run (None for weights from elsewhere) and the config it is by."""
+    """The network to evaluate, and how.
+
+    Attributes:
+        folder: the run; None for weights from elsewhere alone.
+        config: names the network and the data set.
+        weights: a file in the official layout; None for the run's checkpoint.
+        checkpoint: "best" or "last".
+    """
 
     folder: RunFolder | None
     config: Config
@@ -30,7 +36,7 @@ class Subject(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """The name of its weights or of its run."""
         if self.weights is not None:
             return self.weights.stem
         assert self.folder is not None
@@ -40,17 +46,17 @@ class Subject(msgspec.Struct, frozen=True):
 def subject(
     run: str | None, runs: Path, weights: Path | None, checkpoint: str, given: dict[str, Any]
 ) -> Subject:
-    """What the command line means.
+    """The network that the command line names.
 
     Args:
-        run: as the user calls it; None is the newest, unless there are weights.
+        run: name of a run; None is the newest run, unless there are weights.
         runs: the folder of runs.
         weights: a file in the official layout.
         checkpoint: "best" or "last".
         given: settings, by dotted key, on top of the run's.
 
     Raises:
-        ConfigError: settings that make no sense here.
+        ConfigError: the options name no network, or contradict the run's.
         RunError: the run or its genotype cannot be found or read.
     """
     if run is None and weights is not None:
@@ -76,43 +82,42 @@ def subject(
             where=folder.name,
             remedy=f"leave out RUN and say --genotype run:{folder.name}",
         )
-    return Subject(folder, configs.override(own, given), weights, checkpoint)
+    return Subject(folder, override(own, given), weights, checkpoint)
 
 
-def picture_formats(text: str) -> list[str]:
-    """The picture formats in a list with commas.
+def known_formats(names: list[str]) -> list[str]:
+    """The same names, if all are formats of pictures.
 
     Raises:
-        ConfigError: there is no such format.
+        ConfigError: one is not.
     """
     from darts_tui.export.render import FORMATS
 
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    for word in words:
-        if word not in FORMATS:
-            raise ConfigError(f"there is no format {word!r}", remedy=f"use {', '.join(FORMATS)}")
-    return words
+    for name in names:
+        if name not in FORMATS:
+            raise ConfigError(f"there is no format {name!r}", remedy=f"use {', '.join(FORMATS)}")
+    return names
 
 
 def evaluate(chosen: Subject) -> Evaluation:
-    """Ask the engine.
+    """Evaluate a network, in a child process.
 
     Raises:
-        EngineDiedError: it could not; carries its words and exit code.
+        ChildError: the evaluation failed; has the message and the exit code.
     """
     arguments: list[str | Path] = ["--checkpoint", chosen.checkpoint]
     if chosen.folder is not None:
         arguments += ["--run", chosen.folder.path]
     if chosen.weights is not None:
         arguments += ["--weights", chosen.weights]
-    answer = ask("evaluate", chosen.config, arguments)
+    answer = run_with_config("evaluate", chosen.config, arguments)
     return msgspec.json.decode(answer, type=Evaluation)
 
 
 def write(
     chosen: Subject, found: Evaluation, formats: Collection[str], out: Path | None
 ) -> tuple[list[Path], list[str]]:
-    """The confusion matrix as pictures and a table; the files, and messages about them.
+    """Write the confusion matrix as pictures and a table. Returns files, and messages about them.
 
     Raises:
         RunError: the folder cannot be written, or a format is unknown.

@@ -1,4 +1,4 @@
-"""The `export` command: from what the user calls it to what is exported."""
+"""`darts-tui export`: pictures and tables of a run or a genotype."""
 
 from pathlib import Path
 from typing import Any
@@ -8,22 +8,36 @@ from darts_engine.run.folder import RunFolder, find
 from darts_tui.runs.genotypes import RUN_PREFIX, Named, named
 
 
-def export(
-    text: str, runs: Path, *, what: str | None, formats: str, out: Path | None, epoch: int | None
+def export_target(
+    text: str,
+    runs: Path,
+    *,
+    what: list[str],
+    formats: list[str],
+    out: Path | None,
+    epoch: int | None,
 ) -> dict[str, Any]:
-    """Write the pictures and tables; returns the files written and messages about them.
+    """Write pictures and tables. Returns the files, and messages about them.
+
+    Args:
+        text: names a run or a genotype.
+        runs: folder of the runs.
+        what: names of what to export; empty for the usual.
+        formats: formats of the pictures.
+        out: folder of the files; None for the usual one.
+        epoch: export the state after this epoch; None for the newest.
 
     Raises:
-        NotFoundError: neither a run nor a genotype is called so.
-        RunError: an unknown thing or format, or nothing to export yet.
+        NotFoundError: no run or genotype has this name.
+        RunError: a content or format is unknown, or there is nothing to export yet.
     """
     from darts_tui.export import jobs
 
     target = _target(text, runs)
     report = jobs.export(
         jobs.NamedGenotype(*target) if isinstance(target, Named) else target,
-        what=() if what is None else _words(what),
-        formats=_words(formats),
+        what=_without_repeats(what),
+        formats=_without_repeats(formats),
         out=out,
         epoch=epoch,
     )
@@ -40,5 +54,5 @@ def _target(text: str, runs: Path) -> RunFolder | Named:
     return named(text, runs)
 
 
-def _words(text: str) -> list[str]:
-    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+def _without_repeats(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))

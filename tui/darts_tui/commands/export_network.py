@@ -6,9 +6,9 @@ import msgspec
 
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.settings import config as configs
+from darts_engine.run.settings.config import override
 from darts_tui.export.files import open_folder, safe_stem
-from darts_tui.launch.child_program import ask
+from darts_tui.launch.child_program import run_with_config
 
 FORMATS = ("state-dict", "torchscript", "torch-export", "onnx")
 
@@ -16,28 +16,25 @@ FORMATS = ("state-dict", "torchscript", "torch-export", "onnx")
 def export(
     folder: RunFolder, formats: list[str], *, checkpoint: str, out: Path | None
 ) -> list[Path]:
-    """Ask the engine to write the network.
+    """Write a run's network as files. Returns their paths.
 
     Args:
         folder: of a training.
         formats: names in `FORMATS`.
         checkpoint: best or last.
-        out: where to; None is the run's exports folder.
-
-    Returns:
-        The files.
+        out: folder of the files; None is the run's exports folder.
 
     Raises:
-        RunError: an unknown format, no network, or no place for the files.
+        RunError: a format is unknown, the run has no network, or the files cannot be written.
     """
     for name in formats:
         if name not in FORMATS:
             raise ConfigError(f"there is no format {name!r}", remedy=f"use {', '.join(FORMATS)}")
     if not formats:
         raise ConfigError("no format was named", remedy=f"use {', '.join(FORMATS)}")
-    config = configs.override(folder.read_config(), {"engine.device": "cpu"})
+    config = override(folder.read_config(), {"engine.device": "cpu"})
     target = open_folder(out or folder.exports, own=out is None)
-    answer = ask(
+    answer = run_with_config(
         "export_network",
         config,
         [

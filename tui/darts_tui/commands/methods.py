@@ -1,4 +1,4 @@
-"""`darts-tui methods`: the search methods, what each is made of, and what does not go together."""
+"""`darts-tui methods`: the search methods, their axes, and combinations without a meaning."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -8,9 +8,8 @@ import msgspec
 
 from darts_engine.run.architecture.spaces import SPECS
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.settings import config as configs
 from darts_engine.run.settings import passes
-from darts_engine.run.settings.config import SearchConfig
+from darts_engine.run.settings.config import SearchConfig, override, settings
 from darts_engine.run.settings.methods import (
     CHOICES,
     PRESETS,
@@ -23,8 +22,8 @@ from darts_engine.run.settings.methods import (
 def describe(name: str) -> dict[str, Any]:
     """A method as `methods --json` prints it.
 
-    `axes` has every choice, `settings` what the method sets by itself, `refused` the choices and
-    spaces that have no meaning with it.
+    `axes` has its choice on every axis, `settings` what the method sets by itself, and `refused`
+    the choices and spaces that have no meaning with it.
 
     Raises:
         NotFoundError: there is no such method.
@@ -49,7 +48,7 @@ def names() -> list[str]:
 
 
 def list_text() -> str:
-    """A line for each, and what has no meaning together."""
+    """One line for each method, and the combinations that have no meaning."""
     wide = max(map(len, PRESETS))
     lines = [f"{name:<{wide}}  {known.summary}" for name, known in PRESETS.items()]
     lines += ["", "Axes combine, as in --method pc-darts --perturbation mean-shift, except:"]
@@ -76,12 +75,12 @@ def text(found: dict[str, Any]) -> str:
     ]
     if found["refused"]:
         lines += ["", "has no meaning with it"]
-        lines += [f"  {choices}: {why}" for choices, why in _gathered(found["refused"])]
+        lines += [f"  {choices}: {why}" for choices, why in _grouped(found["refused"])]
     return "\n".join(lines)
 
 
-def _gathered(refused: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """(choices, reason), with the spaces of one reason together."""
+def _grouped(refused: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Pairs of (choices, reason); spaces that are refused for one reason are one pair."""
     spaces: dict[str, list[str]] = {}
     for choice, why in refused.items():
         name = choice.removeprefix("--space ")
@@ -95,7 +94,7 @@ def _gathered(refused: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 def option(key: str) -> str:
     """The command-line option of a setting, by its dotted key."""
-    table = {setting.key: setting.option_name for setting in configs.settings("search")}
+    table = {setting.key: setting.option_name for setting in settings("search")}
     return table[key]
 
 
@@ -141,7 +140,7 @@ def _refused_with(name: str) -> dict[str, str]:
 
 
 def _with(name: str, **changes: str) -> SearchConfig:
-    made = configs.override(SearchConfig(), {"search.method": name, **changes})
+    made = override(SearchConfig(), {"search.method": name, **changes})
     assert isinstance(made, SearchConfig)
     return made
 

@@ -1,4 +1,4 @@
-"""`darts-tui predict`: what a run's network takes pictures for."""
+"""`darts-tui predict`: labels pictures with a run's network."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,10 @@ import msgspec
 from darts_engine.run.answers import Prediction
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.settings import config as configs
+from darts_engine.run.settings.config import override
 from darts_tui.console.console import print_err, print_json
 from darts_tui.console.safe_text import clean
-from darts_tui.launch.child_program import ask
+from darts_tui.launch.child_program import run_with_config
 
 BAR = 20
 
@@ -19,14 +19,14 @@ BAR = 20
 def predict(
     folder: RunFolder, images: list[Path], *, checkpoint: str, top: int, given: dict[str, Any]
 ) -> list[Prediction]:
-    """Ask the engine; the answers in the order of the images.
+    """The labels of each image, or why it cannot be read, in the order of the images.
 
     Raises:
         RunError: the run has no network or no checkpoint.
     """
-    # On the CPU unless asked otherwise: a run that goes on needs its GPU to itself.
-    config = configs.override(folder.read_config(), {"engine.device": "cpu", **given})
-    answer = ask(
+    # The CPU is the default, as a run under way needs all of its GPU.
+    config = override(folder.read_config(), {"engine.device": "cpu", **given})
+    answer = run_with_config(
         "predict",
         config,
         [
@@ -41,7 +41,7 @@ def predict(
 
 
 def report(images: list[Path], found: list[Prediction], *, as_json: bool) -> int:
-    """Print what was found, name the broken images, and give the exit code."""
+    """Print the labels, and errors for broken images. Returns the exit code."""
     if as_json:
         print_json([_plain(image, one) for image, one in zip(images, found, strict=True)])
     for image, one in zip(images, found, strict=True):

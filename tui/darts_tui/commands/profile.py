@@ -1,4 +1,4 @@
-"""Profiling a search step: the engine's profiler runs as a child, for this floor knows no torch."""
+"""`darts-tui profile`: the engine profiles search steps in a child process."""
 
 import contextlib
 import os
@@ -10,34 +10,36 @@ from pathlib import Path
 from darts_engine.run.errors import RunError
 from darts_engine.run.settings.config import SearchConfig, to_toml
 from darts_tui.console.safe_text import clean_block
-from darts_tui.launch.child_program import died
+from darts_tui.launch.child_error import child_error
 
 PROFILER = (sys.executable, "-P", "-m", "darts_engine.programs.profile")
 TRACE = "darts-profile.json.gz"
 
 ENVIRONMENT = {
     "PYTHONUTF8": "1",
-    # As in a run; the others keep the profiler's chatter off stderr.
+    # As in a run. The two levels keep the profiler's messages off stderr.
     "OMP_WAIT_POLICY": "PASSIVE",
     "KINETO_LOG_LEVEL": "5",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 
 
-def profile(chosen: SearchConfig, steps: int, out: Path, *, as_json: bool) -> tuple[str, Path]:
+def profile_search(
+    chosen: SearchConfig, steps: int, out: Path, *, as_json: bool
+) -> tuple[str, Path]:
     """Profile steps of a search, without making a run.
 
     Args:
         chosen: the search.
         steps: how many to take the mean of.
         out: folder for the Chrome trace of the last step; made if it is not there.
-        as_json: whether programs will read it.
+        as_json: return JSON text instead of the table.
 
     Returns:
         The table, or JSON text, and the trace's path.
 
     Raises:
-        RunError: the trace cannot be written, or the search not be run; carries its exit code.
+        RunError: the trace cannot be written, or the search failed; has its exit code.
     """
     trace = out / TRACE
     was_there = trace.exists()
@@ -59,12 +61,12 @@ def profile(chosen: SearchConfig, steps: int, out: Path, *, as_json: bool) -> tu
         if not was_there:
             with contextlib.suppress(OSError):
                 trace.unlink()
-        raise died(done.returncode, done.stderr, "the profiler")
+        raise child_error(done.returncode, done.stderr, "the profiler")
     return clean_block(done.stdout), trace
 
 
 def _make_writable(trace: Path) -> None:
-    """Find out before the work, not after it, that there is no place for the trace."""
+    """Check before the work that the trace can be written."""
     try:
         trace.parent.mkdir(parents=True, exist_ok=True)
         trace.open("ab").close()

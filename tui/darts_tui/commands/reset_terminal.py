@@ -1,4 +1,4 @@
-"""Bringing a terminal back to order after a full-screen program left it in disorder."""
+"""`darts-tui reset-terminal`: restores a terminal that a full-screen program left in disorder."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ RESET = (
 
 
 def reset() -> int:
-    """Send what undoes a full-screen program's modes; nothing when stdout is no terminal."""
+    """Undo the modes of a full-screen program; sends nothing if stdout is not a terminal."""
     if not sys.stdout.isatty():
         print_err("stdout is not a terminal; nothing was sent")
         return ExitCode.OK

@@ -1,4 +1,4 @@
-"""The runs of a folder, as a table for people and as objects for programs."""
+"""`darts-tui runs`: the runs of a folder, as a table for people or as JSON for programs."""
 
 import time
 from typing import Any
@@ -22,7 +22,7 @@ STYLES = {
 
 
 def describe(folder: RunFolder) -> dict[str, Any]:
-    """One run as `runs --json` prints it. Accuracies are percent, times Unix seconds."""
+    """One run as `runs --json` prints it. Accuracies are in percent, times in Unix seconds."""
     (state, live), config = summarise(folder), _config(folder)
     genotype, best = state.final_genotype(), state.best
     return {

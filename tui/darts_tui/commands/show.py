@@ -1,4 +1,4 @@
-"""A genotype or network on the command line: its cells, its text and its size."""
+"""`darts-tui show` and `derive`: a genotype's cells, its text, and its network's size."""
 
 from typing import Any
 
@@ -23,10 +23,10 @@ def describe(genotype: Genotype, size: Size) -> dict[str, Any]:
 
 
 def wide_shape(name: str, network: str, channels: int | None, layers: int | None) -> WideShape:
-    """The wide ResNet of a name, as `show` was asked for it.
+    """The wide ResNet of this name.
 
     Raises:
-        ConfigError: there is none, or it was given what only derived networks have.
+        ConfigError: there is none, or an option was given that only derived networks have.
     """
     if network != "cifar" or channels is not None or layers is not None:
         raise ConfigError(
@@ -39,7 +39,7 @@ def wide_shape(name: str, network: str, channels: int | None, layers: int | None
 
 
 def describe_wide(shape: WideShape, classes: int | None) -> dict[str, Any]:
-    """What `show --json` prints of a wide ResNet; it has no auxiliary head."""
+    """What `show --json` prints for a wide ResNet, which has no auxiliary head."""
     size = wide_resnet_size(shape, classes or 10)
     return {
         "network": shape.name,
@@ -92,7 +92,7 @@ def cells_text(genotype: Genotype) -> str:
 
 
 def _nodes_text(genotype: Genotype) -> str:
-    """A cell whose nodes compute, and which states each takes."""
+    """A cell whose nodes compute: each node's operation, and the states it takes."""
     lines = ["cell, its nodes compute"]
     edges = genotype.edges("cell")
     for node in sorted({edge.node for edge in edges}):
@@ -112,7 +112,7 @@ def size_text(
     layers: int | None,
     classes: int | None,
 ) -> str:
-    """The size for people, with the network it is of; `form` is the genotype's."""
+    """The network and its size, for people; `form` is the genotype's."""
     family = FAMILIES[network]
     name, width, depth = f"{network} network", family.channels, family.layers
     if form != DARTS:

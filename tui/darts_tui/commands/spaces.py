@@ -1,4 +1,4 @@
-"""`darts-tui spaces`: the search spaces, what their edges may take, and how large they are."""
+"""`darts-tui spaces`: the search spaces, the operations of their edges, and their sizes."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def list_text() -> str:
-    """A line for each."""
+    """One line for each space."""
     wide = max(map(len, SPACES))
     lines = [f"{name:<{wide}}  {known.summary}" for name, known in SPACES.items()]
     return "\n".join([*lines, "", "'darts-tui spaces NAME' explains one."])
@@ -51,7 +51,7 @@ def text(found: dict[str, Any]) -> str:
     which = f"each {chooser}"
     if count != total:
         which += f" has {count} of its own among these"
-    # A size that is not published is not told.
+    # Some sizes are not published.
     weights = f"{found['parameters']:,} parameters, " if found["parameters"] else ""
     sizes = (
         "--channels, --layers and --nodes set"
@@ -69,7 +69,7 @@ def text(found: dict[str, Any]) -> str:
 
 
 def _cells(found: dict[str, Any]) -> str:
-    """How a cell is built."""
+    """The structure of a cell."""
     if found["parents"]:
         *nodes, output = found["parents"]
         return (

@@ -1,4 +1,4 @@
-"""Starting new runs and taking ended ones up again."""
+"""Starts new runs, and continues runs that have ended."""
 
 import os
 from pathlib import Path
@@ -16,16 +16,16 @@ from darts_tui.launch import engine_process
 from darts_tui.runs.genotypes import RUN_PREFIX, resolve
 from darts_tui.runs.naming import command
 from darts_tui.runs.send import send
-from darts_tui.runs.summary import end, summarise
+from darts_tui.runs.summary import RunSummary
 
 NEWEST = f"{RUN_PREFIX}latest"
 
 
 def search_config(file: Path | None, given: dict[str, Any]) -> SearchConfig:
-    """The config of a search: defaults, then the file, then the options given.
+    """The config of a search: the defaults, then the file, then the options given.
 
     Raises:
-        ConfigError: a setting that cannot be, or the file is of a training.
+        ConfigError: a setting is not allowed, or the file is of a training.
     """
     chosen = gathered("search", file, given)
     assert isinstance(chosen, SearchConfig)
@@ -36,7 +36,7 @@ def train_config(file: Path | None, given: dict[str, Any], runs: Path) -> TrainC
     """The config of a training, with its genotype written out in full.
 
     Raises:
-        ConfigError: a setting that cannot be, or the file is of a search.
+        ConfigError: a setting is not allowed, or the file is of a search.
         RunError: the genotype cannot be found or read.
     """
     chosen = gathered("train", file, given)
@@ -57,10 +57,10 @@ def train_config(file: Path | None, given: dict[str, Any], runs: Path) -> TrainC
 
 
 def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
-    """The config of a kind of run: defaults, then the recipe, the file, and the options given.
+    """The config of a kind of run: the defaults, then the recipe, the file, the options given.
 
     Raises:
-        ConfigError: a setting that cannot be, or file or recipe are of the other kind.
+        ConfigError: a setting is not allowed, or the file or recipe is of the other kind.
         NotFoundError: there is no such recipe, data set or search space.
     """
     written = config.read_plain(file) if file else {"kind": kind}
@@ -76,7 +76,7 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     chosen = config.from_plain(recipes.merged(basis, written), where=str(file or ""))
     chosen = config.override(chosen, given)
     data = chosen.data
-    # Before there is a run folder, which would have to be removed for another try.
+    # Checked before there is a run folder, which the user would have to remove.
     catalog.entry("data set", catalog.DATASETS, data.dataset.partition(":")[0])
     paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": _folder(data.data_dir)}
     if isinstance(chosen, SearchConfig):
@@ -87,7 +87,7 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
 
 
 def _folder(path: str) -> str:
-    """A path that holds wherever the run is resumed from; empty stays empty."""
+    """The absolute path, valid wherever the run is resumed from; empty stays empty."""
     return str(Path(path).expanduser().absolute()) if path else ""
 
 
@@ -104,32 +104,41 @@ def _present(file: str) -> str:
 
 
 def _absolute(dataset: str) -> str:
-    """A data set of the user's own with a path that holds wherever the run is resumed from."""
+    """A data set's name, with an absolute path if it names a file or folder of the user."""
     source, colon, path = dataset.partition(":")
     return f"{source}:{Path(path).expanduser().absolute()}" if colon and path else dataset
 
 
-def launch(runs: Path, name: str | None, chosen: Config, how: Watching, nproc: int = 1) -> int:
-    """Make the run's folder, start its engine, and show it or leave.
+def launch(runs: Path, name: str | None, chosen: Config, watching: Watching, nproc: int = 1) -> int:
+    """Make the run's folder, start its engine, and watch it or return.
+
+    Args:
+        runs: folder of the runs.
+        name: of the run; None makes one up.
+        chosen: the run's config.
+        watching: how to watch it.
+        nproc: processes that share the run.
 
     Raises:
-        ConfigError: the dashboard is wanted where there is no terminal.
+        ConfigError: the dashboard was requested without a terminal.
         RunError: the folder cannot be made or the engine ended at once.
     """
-    how = settled(how)
-    return _start(create(runs, name, chosen), chosen, how, nproc)
+    watching = settled(watching)
+    folder = create(runs, name, chosen)
+    return _start(folder, chosen, watching, nproc, RunSummary(folder))
 
 
-def resume(folder: RunFolder, how: Watching, nproc: int = 1) -> int:
-    """Do what going on means in the run's state; an engine that lives keeps its processes.
+def resume(folder: RunFolder, watching: Watching, nproc: int = 1) -> int:
+    """Continue a run: send Resume to a paused engine, or start one; a live engine is left alone.
 
     Raises:
         BusyError: its engine lives but can take no command now.
         RunError: it cannot be started.
     """
-    how = settled(how)
-    _, state = summarise(folder)
-    match state:
+    watching = settled(watching)
+    summary = RunSummary(folder)
+    live = summary.observe()
+    match live:
         case "paused":
             print_out(send(folder, commands.stamped(commands.Resume)))
         case "finished":
@@ -137,28 +146,29 @@ def resume(folder: RunFolder, how: Watching, nproc: int = 1) -> int:
         case "running" | "starting":
             print_out(f"{folder.name} is running; watch it with {command('attach', folder)}")
         case "stopping" | "stalled":
-            raise _busy(folder, state)
+            raise _busy(folder, live)
         case _:
-            return _start(folder, folder.read_config(), how, nproc)
+            return _start(folder, folder.read_config(), watching, nproc, summary)
     return ExitCode.OK
 
 
-def _busy(folder: RunFolder, state: str) -> BusyError:
+def _busy(folder: RunFolder, live: str) -> BusyError:
     record = folder.read_engine()
     who = f" (pid {record.pid} on {record.host})" if record else ""
     remedy = "try again when it has ended"
-    if state == "stalled":
+    if live == "stalled":
         remedy = "it holds the run without a sign of life: continue or kill that process first"
     return BusyError(
-        f"the engine of {folder.name} is {state}{who}", where=str(folder.path), remedy=remedy
+        f"the engine of {folder.name} is {live}{who}", where=str(folder.path), remedy=remedy
     )
 
 
-def _start(folder: RunFolder, chosen: Config, how: Watching, nproc: int) -> int:
-    offset = end(folder)
+def _start(
+    folder: RunFolder, chosen: Config, watching: Watching, nproc: int, summary: RunSummary
+) -> int:
     engine = engine_process.start(folder, chosen, nproc=nproc)
-    if how.detach:
+    if watching.detach:
         print_out(folder.name)
         return ExitCode.OK
     print_err(f"run {folder.name} in {os.path.relpath(folder.path)}")
-    return watch(folder, how, engine, offset)
+    return watch(folder, watching, engine, summary)

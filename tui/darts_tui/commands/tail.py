@@ -1,4 +1,4 @@
-"""The event log on the command line: notes for people, or the lines themselves."""
+"""`darts-tui tail`: prints the event log, as notes for people or as JSON lines."""
 
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
@@ -10,7 +10,7 @@ from darts_tui.printing.progress import Detached, interrupts, live_lines
 from darts_tui.runs.summary import all_lines
 
 
-def tail(folder: RunFolder, *, as_json: bool, first: int, follow: bool) -> int:
+def print_log(folder: RunFolder, *, as_json: bool, first: int, follow: bool) -> int:
     """Print the events from sequence number `first` on; with `follow` until the run ends."""
     view = printers.Json() if as_json else printers.Plain()
     reader, state = LogReader(folder.events), RunState()

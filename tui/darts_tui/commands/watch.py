@@ -1,4 +1,4 @@
-"""From a run to the view that shows it: the dashboard or a printer."""
+"""Opens the dashboard or a text printer on a run."""
 
 import subprocess
 from typing import NamedTuple
@@ -8,13 +8,22 @@ from darts_engine.run.folder import RunFolder
 from darts_tui.console.console import print_out
 from darts_tui.printing.progress import Progress, chosen, follow, is_terminal, outcome
 from darts_tui.runs.naming import command
-from darts_tui.runs.summary import summarise
+from darts_tui.runs.summary import RunSummary
 
 NOTIFY = ("none", "bell", "desktop")
 
 
 class Watching(NamedTuple):
-    """How the user wants to watch."""
+    """How to watch a run.
+
+    Attributes:
+        progress: the view.
+        detach: return at once instead of watching.
+        mouse: use the mouse in the dashboard.
+        slow: redraw the dashboard once a second.
+        theme: name of the dashboard's theme; None is the default.
+        notify: how the dashboard notifies of alerts and the run's end, one of `NOTIFY`.
+    """
 
     progress: Progress
     detach: bool
@@ -24,58 +33,77 @@ class Watching(NamedTuple):
     notify: str = "none"
 
 
-def settled(how: Watching) -> Watching:
-    """The command with `auto` settled, checked before there is an engine to leave behind.
+def settled(watching: Watching) -> Watching:
+    """The same with the view that `auto` stands for, checked before an engine is started.
 
     Raises:
-        ConfigError: the dashboard is wanted where there is no terminal, or an unknown word.
+        ConfigError: the dashboard was requested without a terminal, or a notification is unknown.
     """
-    if how.notify not in NOTIFY:
+    if watching.notify not in NOTIFY:
         raise ConfigError(
-            f"there is no notification {how.notify!r}",
+            f"there is no notification {watching.notify!r}",
             where="--notify",
             remedy=f"use {', '.join(NOTIFY)}",
         )
-    view = chosen(how.progress)
-    if view is Progress.TUI and not how.detach and not is_terminal():
+    view = chosen(watching.progress)
+    if view is Progress.TUI and not watching.detach and not is_terminal():
         raise ConfigError(
             "the dashboard needs a terminal, and stdin or stdout is none",
             where="--progress tui",
             remedy="use --progress plain, or --detach and attach from a terminal",
         )
-    return how._replace(progress=view)
+    return watching._replace(progress=view)
 
 
 def watch(
-    folder: RunFolder, how: Watching, engine: subprocess.Popen[bytes] | None = None, offset: int = 0
+    folder: RunFolder,
+    watching: Watching,
+    engine: subprocess.Popen[bytes] | None = None,
+    summary: RunSummary | None = None,
 ) -> int:
-    """Show a run in the view the user wants, and give the exit code of the command.
+    """Show a run in the dashboard or with a printer. Returns the exit code of the command.
 
     Args:
         folder: the run.
-        how: the user's command.
+        watching: the view and its options.
         engine: the process that this launcher started, if it did.
-        offset: where in the event log printers begin, in bytes.
+        summary: of the log before that engine started, where printers begin; the start of the log
+            unless given.
+
+    Raises:
+        ConfigError: the dashboard was requested without a terminal, or a notification is unknown.
     """
-    how = settled(how)
-    if how.progress is not Progress.TUI:
-        return follow(folder, how.progress, engine=engine, offset=offset)
-    from darts_tui.dashboard.app import watch as dashboard
+    watching = settled(watching)
+    summary = summary or RunSummary(folder)
+    if watching.progress is not Progress.TUI:
+        return follow(folder, watching.progress, engine=engine, offset=summary.offset)
+    from darts_tui.dashboard.app import watch as show_dashboard
 
-    code = dashboard(folder, mouse=how.mouse, slow=how.slow, theme=how.theme, notify=how.notify)
-    return code or farewell(folder)
+    code = show_dashboard(
+        folder,
+        mouse=watching.mouse,
+        slow=watching.slow,
+        theme=watching.theme,
+        notify=watching.notify,
+    )
+    return code or farewell(folder, summary)
 
 
-def farewell(folder: RunFolder) -> int:
-    """Say what the user leaves behind with the dashboard, and the way back to it.
+def farewell(folder: RunFolder, summary: RunSummary | None = None) -> int:
+    """Print, after the dashboard, the run's state and the command that returns to it.
+
+    Args:
+        folder: the run.
+        summary: of the log as far as it was read already.
 
     Returns:
         0, or the exit code of a run that has failed.
     """
-    state, live = summarise(folder)
+    summary = summary or RunSummary(folder)
+    live = summary.observe()
     match live:
         case "failed" | "dead":
-            return outcome(folder, state)
+            return outcome(folder, summary.state)
         case "finished":
             print_out(
                 f"{folder.name} is finished; look at it again with {command('attach', folder)}"

@@ -1,1 +1,1 @@
-"""Text to stdout and stderr, made harmless."""
+"""Harmless text for stdout and stderr."""

@@ -1,4 +1,7 @@
-"""How commands speak: JSON and lines on stdout, errors in three lines on stderr, all harmless."""
+"""How commands print: JSON and lines on stdout, errors in at most three lines on stderr.
+
+No text is printed that could steer the terminal.
+"""
 
 import json
 import os
@@ -18,22 +21,25 @@ LONGEST_LINE = 500
 
 
 def print_err(text: str) -> None:
-    """A line on stderr, harmless whatever is in it."""
+    """Print a line on stderr, with control characters made harmless."""
     print(clean(text, LONGEST_LINE), file=sys.stderr, flush=True)
 
 
 def print_out(text: object) -> None:
-    """A line on stdout, harmless whatever is in it."""
+    """Print a line on stdout, with control characters made harmless."""
     print(clean(text))
 
 
 def print_json(value: Any) -> None:
-    """A value for programs. ASCII only: no control or direction character reaches a terminal."""
+    """Print a value as JSON for programs.
+
+    The text is ASCII, so that no control or direction character reaches a terminal.
+    """
     print(json.dumps(value, indent=2))
 
 
 def print_error(error: RunError, code: int | None = None) -> int:
-    """Tell an error in at most three lines, and give its exit code (or `code`) back."""
+    """Print an error in at most three lines. Returns its exit code, or `code` if given."""
     for line in (error.what, error.where, error.remedy):
         if line:
             print_err(line)
@@ -41,17 +47,17 @@ def print_error(error: RunError, code: int | None = None) -> int:
 
 
 def print_usage_error(error: typer.TyperException) -> int:
-    """Tell what is wrong with a command line, and where its help is."""
+    """Print what is wrong with a command line, and the command for its help."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "darts-tui"
-    # Without any argument typer has printed the help and has nothing more to say.
+    # Without arguments typer has printed the help, and the message is empty.
     if error.message:
         print_error(RunError(error.format_message(), remedy=f"'{path} --help' says what there is"))
     return ExitCode.USAGE
 
 
 def report_crash(error: Exception) -> None:
-    """Tell of a fault of our own: one line that names the file with the traceback."""
+    """Report a bug of this program: one line that names the file with the traceback."""
     text = "".join(traceback.format_exception(error))
     path = _save(text)
     where = f"the traceback is in {path}" if path else "run it again with --debug to see where"

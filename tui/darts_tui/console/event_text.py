@@ -1,7 +1,6 @@
-"""Events as lines for people: the one wording that every view of a run shares.
+"""Events as lines for people.
 
-The event list of the dashboard, the plain progress printer and `darts-tui tail` all say the same
-thing in the same words.
+The dashboard's event list, the plain progress printer and `darts-tui tail` share this wording.
 """
 
 from typing import NamedTuple
@@ -28,7 +27,7 @@ SHORT_OPERATIONS = {
     "conv3x3_bn_relu": "conv3x3",
     "conv1x1_bn_relu": "conv1x1",
 }
-# What is searched, by the names on the log.
+# Names of the parts of alpha in the log, and their titles.
 TITLES = {
     "normal": "normal cell",
     "reduce": "reduction cell",
@@ -41,7 +40,7 @@ TITLES = {
 class Note(NamedTuple):
     """One line: a short stable tag, a level (info, warning or error), and the text.
 
-    The text holds foreign words as they came; whoever prints it passes it through `safe_text`.
+    The text may hold foreign text unchanged; the caller passes it through `safe_text`.
     """
 
     tag: str
@@ -50,17 +49,17 @@ class Note(NamedTuple):
 
 
 def short_operation(name: str) -> str:
-    """An operation's name in a few characters where the field has a usual short form."""
+    """The usual short form of an operation's name, or the name where there is none."""
     return SHORT_OPERATIONS.get(name, name)
 
 
 def title(name: str) -> str:
-    """What a cell type or another part of alpha is called, as in "reduction cell"."""
+    """The title of a cell type or of another part of alpha, as in "reduction cell"."""
     return TITLES.get(name, name)
 
 
 def heading(name: str) -> str:
-    """Its title with a capital, as a panel is headed."""
+    """The title with a capital first letter, for the heading of a panel."""
     words = title(name)
     return words[:1].upper() + words[1:]
 
@@ -77,7 +76,7 @@ def short_part(part: str) -> str:
 
 
 def human_bytes(count: float) -> str:
-    """A size as people read it: "812 B", "45.2 MB". Powers of 1000."""
+    """A size for people: "812 B", "45.2 MB". Powers of 1000."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if abs(count) < 999.5 or unit == "TB":
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
@@ -86,7 +85,7 @@ def human_bytes(count: float) -> str:
 
 
 def human_seconds(seconds: float) -> str:
-    """A duration of fixed shape: "0:07", "12:40", "1:52:40"; from four days on "4d 03h"."""
+    """A duration for people: "0:07", "12:40", "1:52:40"; from four days on "4d 03h"."""
     whole = max(0, round(seconds))
     minutes, second = divmod(whole, 60)
     hours, minute = divmod(minutes, 60)
@@ -96,23 +95,23 @@ def human_seconds(seconds: float) -> str:
 
 
 def change_text(change: GenotypeChange) -> str:
-    """What happened to one node, as in "node 2 −sep3(1) +skip(1)" or "output −2 +3"."""
+    """The change of one node, as in "node 2 −sep3(1) +skip(1)" or "output −2 +3"."""
     parts = [f"−{short_part(p)}" for p in change.removed]
     parts += [f"+{short_part(p)}" for p in change.added]
     if parts and all(part[1:].startswith(f"{OUTPUT}(") for part in parts):
-        # The output has no operation: it takes other nodes.
+        # The output has no operations, only inputs.
         return " ".join([OUTPUT, *(f"{p[0]}{p[1:].removeprefix(OUTPUT)[1:-1]}" for p in parts)])
     return f"node {change.node} {' '.join(parts)}"
 
 
 def tabulated_text(event: events.AccuracyTabulated) -> str:
-    """What a table says, as in "nasbench201: cifar10-valid 90.23 %, cifar10 93.31 %"."""
+    """Accuracies in a table, as in "nasbench201: cifar10-valid 90.23 %, cifar10 93.31 %"."""
     figures = [f"{name} {value:.2f} %" for name, value in event.values.items()]
     return f"{event.table}: {', '.join(figures)}"
 
 
 def note(event: AnyEvent) -> Note | None:
-    """The line an event is worth, or None for events that only panels show."""
+    """The line for an event, or None for events that only panels show."""
     match event:
         case events.RunStarted():
             return _started(event)
@@ -147,8 +146,8 @@ def note(event: AnyEvent) -> Note | None:
         case events.RunFinished():
             return _finished(event)
         case events.RunFailed(message=message, exit_code=code):
-            told = "; ".join(message.splitlines())
-            return Note("fail", "error", f"{told} (exit code {code})")
+            lines = "; ".join(message.splitlines())
+            return Note("fail", "error", f"{lines} (exit code {code})")
         case events.LogWritten(level=level, message=message):
             known = level if level in ("info", "warning", "error") else "info"
             return Note("log", known, message)
@@ -169,8 +168,8 @@ def note(event: AnyEvent) -> Note | None:
 
 
 def _started(event: events.RunStarted) -> Note:
-    words = (event.kind, wide_in(event.config), event.method, event.space, event.dataset)
-    what = " · ".join(filter(None, words))
+    parts = (event.kind, wide_in(event.config), event.method, event.space, event.dataset)
+    what = " · ".join(filter(None, parts))
     if event.resumed_at_step is not None:
         return Note("start", "info", f"{what} resumed at step {event.resumed_at_step}")
     size = f"{event.parameters / 1e6:.2f} M parameters"
@@ -198,10 +197,10 @@ def _derived(event: events.GenotypeDerived) -> Note | None:
     cells: dict[str, list[str]] = {}
     for change in event.changed:
         cells.setdefault(change.cell, []).append(change_text(change))
-    # Where there is one cell type, its name says nothing.
+    # With only one cell type, its name is left out.
     names = {cell: "" if cell in ONE_CELL else f"{cell} " for cell in cells}
-    told = "; ".join(f"{names[cell]}{', '.join(parts)}" for cell, parts in cells.items())
-    return Note("cells", "info", told)
+    text = "; ".join(f"{names[cell]}{', '.join(parts)}" for cell, parts in cells.items())
+    return Note("cells", "info", text)
 
 
 def _finished(event: events.RunFinished) -> Note:

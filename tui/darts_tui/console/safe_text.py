@@ -1,9 +1,9 @@
-"""The one gate for foreign text: run names, class names, logs, paths, messages of others.
+"""Makes foreign text harmless: run names, class names, logs, paths, messages of other programs.
 
-A terminal obeys control characters wherever they come from, and neither Textual nor Rich takes them
-out. What passes this gate can only be looked at: control characters become visible pictures,
-direction overrides vanish, and nothing is ever read as markup (callers use `Text` or `Content`
-values, or `markup=False`).
+A terminal obeys control characters wherever they come from, and neither Textual nor Rich removes
+them. All foreign text passes through here before it is printed: control characters become visible
+pictures, and direction overrides are removed. No foreign text is read as markup either: callers use
+`Text` or `Content` values, or `markup=False`.
 """
 
 import unicodedata
@@ -16,7 +16,7 @@ def clean(text: object, limit: int = 0) -> str:
     """One line of harmless text.
 
     Args:
-        text: anything; `str` is taken of it.
+        text: any value; it is converted with `str`.
         limit: longest result in characters, an ellipsis included; 0 = no limit.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Starting an engine: a process in a session of its own, its output in a file, never a pipe.
+"""Starts an engine: a process with a session of its own, and its output in a file.
 
-Nothing that happens to the launcher's terminal reaches the engine, and the engine never waits for
-anyone to read what it says.
+The end of the launcher's terminal does not reach the engine. Its output is never a pipe, so the
+engine never waits for a reader.
 """
 
 import os
@@ -11,46 +11,38 @@ import threading
 import time
 from collections.abc import Sequence
 
-from darts_engine.run.errors import ExitCode, RunError
+from darts_engine.run.errors import RunError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings.config import Config
 from darts_engine.run.threads import num_threads
-from darts_tui.console.safe_text import clean
+from darts_tui.launch.child_error import ChildError, exit_code, explaining_lines, printed_lines
 
-# -P keeps the working folder out of the import path: a torch.py beside the user's data is not ours.
+# -P keeps the working folder out of the import path, where a user's torch.py would be found first.
 ENGINE = (sys.executable, "-P", "-m", "darts_engine")
-# What torchrun and its like tell their processes. An engine of ours is in no such job.
+# Variables that torchrun and its like set for their processes. The engine is not one of them.
 PLACE_IN_A_JOB = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 START_PATIENCE_S = 60.0
 POLL_S = 0.02
-SHOWN_LINES = 3
-
-
-class EngineDiedError(RunError):
-    """The engine ended before it held its run; carries the exit code it ended with."""
-
-    def __init__(self, what: str, code: int, *, where: str, remedy: str) -> None:
-        super().__init__(what, where=where, remedy=remedy)
-        self.exit_code = code  # type: ignore[assignment]
+MAX_TAIL_BYTES = 64_000
 
 
 def start(
     folder: RunFolder, config: Config, *, nproc: int = 1, program: Sequence[str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start an engine for the run and wait until it holds it.
+    """Start an engine for the run and wait until it holds the run's lock.
 
-    The process is reaped by a thread as soon as it ends, so that it never looks alive when dead.
+    A thread reaps the process as soon as it ends, so that it never stays a zombie.
 
     Args:
         folder: the run, with its config written.
         config: decides the number of threads.
-        nproc: processes that share the run; the engine starts and ends the others itself.
+        nproc: processes that share the run; the engine starts and ends the others.
         program: the command that the run folder's path is appended to; the engine unless given.
 
     Raises:
         BusyError: another engine already holds the run.
-        EngineDiedError: the engine ended at once; what it said is in the message.
-        RunError: the run cannot be locked, or no process be made.
+        ChildError: the engine ended at once; the message has what it printed.
+        RunError: the run cannot be locked, or the process cannot be started.
     """
     try:
         os.close(folder.take_lock())
@@ -60,7 +52,7 @@ def start(
             where=str(folder.lock),
             remedy="mend the folder's rights; 'darts-tui doctor' looks whether locks work there",
         ) from None
-    said_before = _log_size(folder)
+    log_start = _log_size(folder)
     process = _spawn(folder, config, nproc, program or ENGINE)
     threading.Thread(target=process.wait, name="reaper", daemon=True).start()
     deadline = time.monotonic() + START_PATIENCE_S
@@ -69,17 +61,12 @@ def start(
             if process.poll() is not None:
                 if process.returncode == 0 or _held(folder, process.pid):
                     break
-                raise _died(folder, process, said_before)
+                raise _ended_at_once(folder, process, log_start)
             time.sleep(POLL_S)
     except KeyboardInterrupt:
         process.terminate()
         raise
     return process
-
-
-def exit_code(returncode: int) -> int:
-    """What a shell would say of a process: 128 + the signal's number for a killed one."""
-    return returncode if returncode >= 0 else 128 - returncode
 
 
 def _spawn(
@@ -120,7 +107,7 @@ def _spawn(
 
 
 def _held(folder: RunFolder, pid: int) -> bool:
-    """Whether the process became the run's engine, which it records once it has the lock."""
+    """Whether the process holds the run's lock; it records its pid once it does."""
     record = folder.read_engine()
     return record is not None and record.pid == pid
 
@@ -132,25 +119,25 @@ def _log_size(folder: RunFolder) -> int:
         return 0
 
 
-def _died(folder: RunFolder, process: subprocess.Popen[bytes], said_before: int) -> EngineDiedError:
+def _ended_at_once(
+    folder: RunFolder, process: subprocess.Popen[bytes], log_start: int
+) -> ChildError:
     code = exit_code(process.returncode)
-    lines = last_words(folder, said_before)
-    # Exit code 1 may be a traceback, of which the last line says most; others are explanations.
-    told = lines if code != ExitCode.FAILED and len(lines) <= SHOWN_LINES else lines[-1:]
-    what = told[0] if told else "it said nothing"
-    where = told[1] if len(told) > 1 else str(folder.engine_log)
-    remedy = told[2] if len(told) > 2 else "the log above has the whole story"
-    return EngineDiedError(
+    shown = explaining_lines(last_lines(folder, log_start), code)
+    what = shown[0] if shown else "it said nothing"
+    where = shown[1] if len(shown) > 1 else str(folder.engine_log)
+    remedy = shown[2] if len(shown) > 2 else "the log above has the whole story"
+    return ChildError(
         f"the engine ended at once (exit code {code}): {what}", code, where=where, remedy=remedy
     )
 
 
-def last_words(folder: RunFolder, start: int = 0, limit: int = 20) -> list[str]:
-    """The last lines, at most `limit`, of what engines said in engine.log after `start` bytes."""
+def last_lines(folder: RunFolder, start: int = 0, limit: int = 20) -> list[str]:
+    """The last lines, at most `limit`, that engines wrote to engine.log after `start` bytes."""
     try:
         with folder.engine_log.open("rb") as file:
-            file.seek(max(start, _log_size(folder) - 64_000))
+            file.seek(max(start, _log_size(folder) - MAX_TAIL_BYTES))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
-    return [clean(line, 300) for line in text.splitlines() if line.strip()][-limit:]
+    return printed_lines(text)[-limit:]

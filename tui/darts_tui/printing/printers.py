@@ -1,7 +1,7 @@
-"""What a run looks like without the dashboard: as lines, bars, event JSON, or nothing.
+"""Views of a run without the dashboard: lines, bars, event JSON, or nothing.
 
-A printer takes the lines of the event log one by one. None of them changes the run, and none knows
-whether the run is live or long over.
+A printer takes the lines of the event log one by one. It does not change the run, and it works
+alike for a live run and for one that ended long ago.
 """
 
 import re
@@ -13,22 +13,25 @@ import msgspec
 
 from darts_engine.run import events
 from darts_engine.run.events import AnyEvent
-from darts_engine.run.state import RunState, fold
-from darts_tui.console.event_text import note
+from darts_engine.run.state import RunState
+from darts_tui.console.event_text import Note, note
 from darts_tui.console.safe_text import clean
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
+STYLES = {"warning": "yellow", "error": "red"}
+
+
 class Printer(Protocol):
     """Shows events as they come."""
 
     def take(self, line: bytes, event: AnyEvent | None, /) -> None:
-        """Show a line of the log; `event` is its event, None where this program knows none."""
+        """Show a line of the log and its event; None for a line that this program cannot decode."""
 
     def close(self) -> None:
-        """The last line was shown."""
+        """Finish after the last line."""
 
 
 class Quiet:
@@ -42,13 +45,13 @@ class Quiet:
 
 
 class Plain:
-    """A line per epoch, and what is out of the ordinary; last, what was found."""
+    """Prints a line per epoch and for unusual events, and the result at the end."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
 
     def take(self, _line: bytes, event: AnyEvent | None) -> None:
-        """Print the event's note, if it is worth one."""
+        """Print the event's note, if it has one."""
         if event is None or is_routine(event):
             return
         if text := note_line(event):
@@ -61,7 +64,7 @@ class Plain:
 
 
 def is_routine(event: AnyEvent) -> bool:
-    """Whether an event comes up in every epoch and says little without a dashboard around it."""
+    """Whether an event comes in every epoch and means little outside the dashboard."""
     if isinstance(event, events.CheckpointSaved):
         return event.reason in ("epoch", "time", "best")
     return isinstance(event, events.GenotypeDerived)
@@ -69,13 +72,24 @@ def is_routine(event: AnyEvent) -> bool:
 
 def note_line(event: AnyEvent) -> str:
     """An event as "14:03:07 epoch  epoch 3: ..."; empty for events that only panels show."""
-    told = note(event)
-    if told is None:
-        return ""
-    mark = "" if told.level == "info" else f"{told.level}: "
-    return f"{time.strftime('%H:%M:%S', time.localtime(event.t))} {told.tag:<6} {mark}" + clean(
-        told.text
-    )
+    found = note(event)
+    return _with_clock(event, found) if found else ""
+
+
+def _with_clock(event: AnyEvent, found: Note) -> str:
+    clock = time.strftime("%H:%M:%S", time.localtime(event.t))
+    return f"{clock} {found.tag:<6} {levelled(found)}"
+
+
+def levelled(found: Note, limit: int = 0) -> str:
+    """A note's text with its level in front, unless that is info.
+
+    Args:
+        found: the note.
+        limit: longest text in characters; 0 = no limit.
+    """
+    mark = "" if found.level == "info" else f"{found.level}: "
+    return mark + clean(found.text, limit)
 
 
 class _Numbered(msgspec.Struct):
@@ -83,12 +97,12 @@ class _Numbered(msgspec.Struct):
 
 
 _numbered = msgspec.json.Decoder(_Numbered)
-# Characters a terminal may obey that JSON allows to stand in a string as they are.
+# JSON strings may hold these characters unescaped, and a terminal may obey them.
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 def seq_of(line: bytes) -> int:
-    """The sequence number of an event line, of whatever version; 0 when it is no event."""
+    """The sequence number of an event line of any version; 0 for a line that is not an event."""
     try:
         return _numbered.decode(line).seq
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -96,12 +110,12 @@ def seq_of(line: bytes) -> int:
 
 
 def safe_json(line: bytes) -> str:
-    r"""An event line as it is on the disk, characters that steer a terminal as \\u escapes."""
+    r"""An event line as it is on the disk, with characters that a terminal obeys as \\u escapes."""
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", line.decode("utf-8", "replace"))
 
 
 class Json:
-    """Event lines as they are on the disk; lines that are no events are left out."""
+    """Prints event lines as they are on the disk, and leaves out lines that are not events."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
@@ -116,13 +130,17 @@ class Json:
 
 
 class Bars:
-    """Two live bars, the epoch and the run, with the notes scrolling by above them."""
+    """Two live bars, the epoch and the run, with the notes above them.
 
-    def __init__(self) -> None:
+    Args:
+        state: of the run; the caller folds each event into it before `take`.
+    """
+
+    def __init__(self, state: RunState) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._state = RunState()
+        self._state = state
         self._console = Console(highlight=False, markup=False, emoji=False)
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -141,9 +159,10 @@ class Bars:
         """Move the bars, and print the event's note above them."""
         if event is None:
             return
-        state = fold(self._state, event)
-        if text := note_line(event):
-            self._console.print(text, style=_style(event), soft_wrap=True)
+        state = self._state
+        if found := note(event):
+            style = STYLES.get(found.level, "")
+            self._console.print(_with_clock(event, found), style=style, soft_wrap=True)
         if state.started is None and state.download:
             done, total = state.download.done_bytes, state.download.total_bytes
             self._move(self._run, "download", done // 1_000_000, total // 1_000_000, "MB")
@@ -162,7 +181,7 @@ class Bars:
             self._bars.update(task, figures=figures)
 
     def close(self) -> None:
-        """Leave the bars as they are and give the cursor back."""
+        """Leave the bars on the screen and show the cursor again."""
         self._bars.stop()
 
 
@@ -170,8 +189,3 @@ def _loss(event: AnyEvent) -> str:
     if isinstance(event, events.StepFinished) and event.train_loss is not None:
         return f"loss {event.train_loss:.3f}"
     return ""
-
-
-def _style(event: AnyEvent) -> str:
-    told = note(event)
-    return {"warning": "yellow", "error": "red"}.get(told.level if told else "", "")

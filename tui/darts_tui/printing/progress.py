@@ -1,11 +1,11 @@
-"""Watching a run from its launcher: which view to show, and waiting for the end without one."""
+"""The views of a run, and following a run with a printer until it ends."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
@@ -16,7 +16,8 @@ from darts_engine.run.liveness import ENDED, observe
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
 from darts_tui.console.console import print_err, print_error
-from darts_tui.launch.engine_process import exit_code, last_words
+from darts_tui.launch.child_error import exit_code
+from darts_tui.launch.engine_process import last_lines
 from darts_tui.printing import printers
 from darts_tui.runs.naming import command
 
@@ -39,7 +40,7 @@ class Detached(Exception):  # noqa: N818 -- not an error
 
 
 def is_terminal() -> bool:
-    """Whether keys can be read and a screen be drawn."""
+    """Whether stdin and stdout are a terminal, as the dashboard needs."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
@@ -51,14 +52,17 @@ def chosen(progress: Progress) -> Progress:
     return Progress.TUI if capable and is_terminal() else Progress.PLAIN
 
 
-def printer(progress: Progress) -> printers.Printer:
-    """The printer of a view other than the dashboard."""
-    views: dict[Progress, Callable[[], printers.Printer]] = {
-        Progress.RICH: printers.Bars,
-        Progress.JSON: printers.Json,
-        Progress.QUIET: printers.Quiet,
-    }
-    return views.get(progress, printers.Plain)()
+def printer(progress: Progress, state: RunState) -> printers.Printer:
+    """The printer of a view other than the dashboard; `state` is folded before each event."""
+    match progress:
+        case Progress.RICH:
+            return printers.Bars(state)
+        case Progress.JSON:
+            return printers.Json()
+        case Progress.QUIET:
+            return printers.Quiet()
+        case _:
+            return printers.Plain()
 
 
 def follow(
@@ -68,10 +72,10 @@ def follow(
     engine: subprocess.Popen[bytes] | None = None,
     offset: int = 0,
 ) -> int:
-    """Show a run's events until it ends, and say with which exit code.
+    """Print a run's events until it ends. Returns the exit code of the command.
 
-    With an engine of our own, the first ctrl+c asks it to save a checkpoint and stop, and the
-    second leaves at once; without one, ctrl+c leaves.
+    If this launcher started the engine, the first ctrl+c makes it save a checkpoint and stop, and
+    the second leaves at once. Otherwise ctrl+c leaves.
 
     Args:
         folder: the run.
@@ -79,8 +83,8 @@ def follow(
         engine: the process to wait for, when this launcher started it.
         offset: where in the event log to begin, in bytes.
     """
-    view = printer(progress)
     state, reader = RunState(), LogReader(folder.events, offset=offset)
+    view = printer(progress, state)
     try:
         with interrupts() as pressed:
             for line in live_lines(folder, state, reader, engine, pressed):
@@ -93,7 +97,9 @@ def follow(
         return ExitCode.INTERRUPTED
     finally:
         view.close()
-    return _outcome(folder, state, engine, reader)
+    if reader.damaged:
+        print_err(f"{reader.damaged} damaged lines of the event log were left out")
+    return outcome(folder, state, engine)
 
 
 def live_lines(
@@ -103,17 +109,22 @@ def live_lines(
     engine: subprocess.Popen[bytes] | None,
     pressed: list[float],
 ) -> Iterator[bytes]:
-    """Lines as they come, to the last one that an ended engine has written.
+    """Lines of the log as they are written, up to the last one.
 
-    The caller folds what it is given into `state`, which tells when the run is over.
+    Args:
+        folder: the run.
+        state: the caller folds each line's event into it; it shows when the run is over.
+        reader: of the run's log.
+        engine: the process that this launcher started, if it did.
+        pressed: times of ctrl+c, as `interrupts` collects them.
 
     Raises:
-        Detached: on ctrl+c, as `follow` says.
+        Detached: ctrl+c leaves, see `follow`.
     """
     answered = 0
     while True:
-        # Whether it has ended is asked before reading: what is read after that is the rest.
-        over = _has_ended(folder, state, engine)
+        # Checked before reading: an engine that has ended writes nothing after what is read then.
+        over = has_ended(folder, state, engine)
         before = reader.offset
         yield from reader.read_lines()
         if over and reader.offset == before:
@@ -125,7 +136,14 @@ def live_lines(
             time.sleep(POLL_S)
 
 
-def _has_ended(folder: RunFolder, state: RunState, engine: subprocess.Popen[bytes] | None) -> bool:
+def has_ended(folder: RunFolder, state: RunState, engine: subprocess.Popen[bytes] | None) -> bool:
+    """Whether the run's engine has ended, so that it writes no more events.
+
+    Args:
+        folder: the run.
+        state: of its log.
+        engine: the process that this launcher started, if it did.
+    """
     if engine is not None:
         return engine.poll() is not None
     return observe(folder, state) in (*ENDED, "dead")
@@ -140,7 +158,7 @@ def _on_interrupt(folder: RunFolder, engine: subprocess.Popen[bytes] | None, tim
 
 @contextmanager
 def interrupts() -> Iterator[list[float]]:
-    """Collect ctrl+c presses instead of being torn out of a line by them."""
+    """Collect the times of ctrl+c, which then interrupts no line that is being printed."""
     pressed: list[float] = []
     before = signal.signal(signal.SIGINT, lambda *_: pressed.append(time.monotonic()))
     try:
@@ -149,21 +167,10 @@ def interrupts() -> Iterator[list[float]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _outcome(
-    folder: RunFolder,
-    state: RunState,
-    engine: subprocess.Popen[bytes] | None,
-    reader: LogReader,
-) -> int:
-    if reader.damaged:
-        print_err(f"{reader.damaged} damaged lines of the event log were left out")
-    return outcome(folder, state, engine)
-
-
 def outcome(
     folder: RunFolder, state: RunState, engine: subprocess.Popen[bytes] | None = None
 ) -> int:
-    """The exit code that a run's end makes of its watching; tells what went wrong, if it did."""
+    """The exit code of watching a run to its end. Prints the error of a run that failed."""
     if state.failure is not None:
         return print_error(failure(folder, state.failure))
     code = exit_code(engine.returncode) if engine else ExitCode.OK
@@ -171,10 +178,10 @@ def outcome(
         code = ExitCode.FAILED
     if code in (ExitCode.OK, ExitCode.REQUEUE, ExitCode.TERMINATED) or state.phase in ENDED:
         return code
-    said = last_words(folder)
+    lines = last_lines(folder)
     return print_error(
         RunError(
-            f"the engine of {folder.name} {_end(engine)}" + (f": {said[-1]}" if said else ""),
+            f"the engine of {folder.name} {_end(engine)}" + (f": {lines[-1]}" if lines else ""),
             where=str(folder.engine_log),
             remedy=f"go on from its newest checkpoint with {command('resume', folder)}",
         ),
@@ -191,7 +198,7 @@ def _end(engine: subprocess.Popen[bytes] | None) -> str:
 
 
 def failure(folder: RunFolder, event: events.RunFailed) -> RunError:
-    """The failure that the engine told of, as an error with the run's place and the way on."""
+    """The engine's failure as an error, with the run's path and the command that continues it."""
     what, *rest = event.message.splitlines() or ["the run failed"]
     error = RunError(
         what,

@@ -1,6 +1,6 @@
-"""From what a user calls a genotype to its value: a run, a published name, a file or the text.
+"""Finds the genotype that a user names: by run, published name, file, or its own text.
 
-Nothing is evaluated: text is only ever parsed, by `darts_engine.run.architecture.genotype`.
+No text is evaluated as Python; `darts_engine.run.architecture.text` parses it.
 """
 
 import difflib
@@ -36,7 +36,7 @@ def resolve(text: str, runs: Path) -> Genotype:
     Args:
         text: `run:NAME`, `run:latest` (the newest search that has derived one), a published name,
             the path of a file, or the genotype itself as text or JSON.
-        runs: the folder that run names are looked up in.
+        runs: the folder of runs.
 
     Raises:
         NotFoundError: nothing has this name.
@@ -46,7 +46,7 @@ def resolve(text: str, runs: Path) -> Genotype:
 
 
 def named(text: str, runs: Path) -> Named:
-    """As `resolve`, with a name: the run's, the cell's, the file's stem, or "genotype"."""
+    """As `resolve`, with a name: the run's, the published one, the file's stem, or "genotype"."""
     text = text.strip()
     if text.startswith(RUN_PREFIX):
         return of_run(text.removeprefix(RUN_PREFIX), runs)
@@ -62,10 +62,10 @@ def named(text: str, runs: Path) -> Named:
 
 
 def of_run(reference: str, runs: Path) -> Named:
-    """The genotype that a run ended with, or has derived last.
+    """The genotype that a run ended with or derived last.
 
     Raises:
-        NotFoundError: no such run, or it has none yet.
+        NotFoundError: there is no such run, or it has no genotype yet.
     """
     if reference != LATEST:
         folder = find(runs, reference)
@@ -134,17 +134,19 @@ def derive_file(path: Path, space: str = "darts") -> Genotype:
     """Derive a genotype from raw alphas in a JSON file.
 
     Args:
-        path: a file that holds `{"normal": rows, "reduce": rows}`, each row the raw alphas of one
-            edge over the eight DARTS operations; 14 rows for the usual four nodes. Or that of
-            NAS-Bench-201, `{"cell": rows}`, six edges over five operations; or that of
-            NAS-Bench-1Shot1, `{"operations": rows, "parents": rows}`, a row of three operations for
-            each node, and for each that chooses, the output last, a row of the states before it.
-        space: of normal and reduction cells: `darts`, or `nasnet-like` with its operations and
-            output.
+        path: a file with one of
+            `{"normal": rows, "reduce": rows}`: a row for each edge, with its raw alphas over the
+            eight DARTS operations; 14 rows for the usual four nodes;
+            `{"cell": rows}`, NAS-Bench-201: six edges over five operations;
+            `{"operations": rows, "parents": rows}`, NAS-Bench-1Shot1: for each node a row of three
+            operations; for each node that chooses its parents, and last for the output, a row of
+            the states before it.
+        space: of normal and reduction cells: `darts`, or `nasnet-like`, which has other operations
+            and another output.
 
     Raises:
         NotFoundError: the file cannot be read.
-        GenotypeError: its content is no such matrix; the message says which cell, row and column.
+        GenotypeError: the content has another shape; the message names the cell, row and column.
     """
     text = _read(path, MAX_ALPHAS_BYTES)
     try:
@@ -184,58 +186,59 @@ def _derive_201(value: Any, where: str) -> Genotype:
 
 
 def _derive_one_shot(value: dict[str, Any], where: str) -> Genotype:
-    """Which of the spaces it is, the number of nodes and of those that choose tell."""
+    """The numbers of nodes, and of nodes that choose their parents, identify the space."""
     operations, parents = value["operations"], value.get("parents")
     sizes = [len(rows) if isinstance(rows, list) else 0 for rows in (operations, parents)]
     spaces = {name: spec for name, spec in SPECS.items() if spec.parents}
-    found = [f for f in spaces.values() if [f.nodes, len(f.choices)] == sizes]
+    found = [spec for spec in spaces.values() if [spec.nodes, len(spec.choices)] == sizes]
     if not found:
         known = "; ".join(
-            f"{name}: {f.nodes} rows of {f.per_edge} operations, and parents of "
-            f"{', '.join(map(str, f.choices))} numbers"
-            for name, f in spaces.items()
+            f"{name}: {spec.nodes} rows of {spec.per_edge} operations, and parents of "
+            f"{', '.join(map(str, spec.choices))} numbers"
+            for name, spec in spaces.items()
         )
         raise GenotypeError(
             "the alphas fit none of the spaces of NAS-Bench-1Shot1", where=where, remedy=known
         )
-    events = found[0]
-    shape = f"expected parents of {', '.join(map(str, events.choices))} numbers"
-    wide = [events.per_edge] * events.nodes
-    names = f"the columns are {', '.join(events.candidates)}"
-    rows = _table(operations, wide, f"{where}, operations", names)
-    chosen = _table(parents, list(events.choices), f"{where}, parents", shape)
+    spec = found[0]
+    shape = f"expected parents of {', '.join(map(str, spec.choices))} numbers"
+    lengths = [spec.per_edge] * spec.nodes
+    names = f"the columns are {', '.join(spec.candidates)}"
+    rows = _table(operations, lengths, f"{where}, operations", names)
+    chosen = _table(parents, list(spec.choices), f"{where}, parents", shape)
     weights = [derivation.softmax([row])[0] for row in chosen]
     return derivation_one_cell.derive_nodes(
         derivation.softmax(rows),
-        events.candidates,
-        dict(zip(events.choices, weights, strict=True)),
-        events.parents,
+        spec.candidates,
+        dict(zip(spec.choices, weights, strict=True)),
+        spec.parents,
     )
 
 
-def _table(value: Any, wide: list[int], where: str, shape: str) -> list[list[float]]:
-    """Rows of these lengths; a log fills shorter ones up with null."""
+def _table(value: Any, lengths: list[int], where: str, shape: str) -> list[list[float]]:
+    """Rows of these lengths; a log pads shorter ones with null."""
     if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
         raise GenotypeError("the alphas are not a list of rows", where=where, remedy=shape)
-    if len(value) != len(wide):
+    if len(value) != len(lengths):
         raise GenotypeError(
-            f"there are {len(value)} rows, not {len(wide)}", where=where, remedy=shape
+            f"there are {len(value)} rows, not {len(lengths)}", where=where, remedy=shape
         )
     rows = []
-    for place, (row, length) in enumerate(zip(value, wide, strict=True), start=1):
+    for place, (row, length) in enumerate(zip(value, lengths, strict=True), start=1):
         numbers = row[:length] if all(v is None for v in row[length:]) else row
-        if len(numbers) != length:
-            raise GenotypeError(
-                f"a row has {len(numbers)} numbers, not {length}",
-                where=f"{where}, row {place}",
-                remedy=shape,
-            )
-        at = f"{where}, row {place}"
-        rows.append([_number(v, f"{at}, column {c}") for c, v in enumerate(numbers, 1)])
+        rows.append(_row(numbers, length, f"{where}, row {place}", shape))
     return rows
 
 
-# Spaces of two cells with eight operations, and whether only loose ends are their output.
+def _row(row: list[Any], length: int, where: str, remedy: str) -> list[float]:
+    if len(row) != length:
+        raise GenotypeError(
+            f"a row has {len(row)} numbers, not {length}", where=where, remedy=remedy
+        )
+    return [_number(value, f"{where}, column {column}") for column, value in enumerate(row, 1)]
+
+
+# Spaces of two cells with eight operations, and whether only loose ends form the output.
 LOOSE_ENDS = {"darts": False, "nasnet-like": True}
 _COLUMNS = len(derivation.DARTS_OPERATIONS)
 _SHAPE = f'expected {{"normal": 14 rows of {_COLUMNS} numbers, "reduce": the same}}'
@@ -247,16 +250,11 @@ def _rows(value: Any, where: str) -> list[list[float]]:
             "the alphas of a cell are not a list of rows", where=where, remedy=_SHAPE
         )
     derivation.node_count(len(value))
-    rows = []
-    for place, row in enumerate(value, start=1):
-        if len(row) != _COLUMNS:
-            raise GenotypeError(
-                f"a row has {len(row)} numbers, not {_COLUMNS}",
-                where=f"{where}, row {place}",
-                remedy=f"the columns are {', '.join(derivation.DARTS_OPERATIONS)}",
-            )
-        rows.append([_number(v, f"{where}, row {place}, column {c}") for c, v in enumerate(row, 1)])
-    return rows
+    remedy = f"the columns are {', '.join(derivation.DARTS_OPERATIONS)}"
+    return [
+        _row(row, _COLUMNS, f"{where}, row {place}", remedy)
+        for place, row in enumerate(value, start=1)
+    ]
 
 
 def _number(value: Any, where: str) -> float:

@@ -1,4 +1,4 @@
-"""How to call a run in a command that the user may copy from a message."""
+"""Names a run in commands that the user may copy from a message."""
 
 import os
 import shlex
@@ -11,7 +11,7 @@ DEFAULT_RUNS = Path("runs")
 
 
 def called(folder: RunFolder) -> str:
-    """The run's name where commands look for runs by themselves, else its quoted path."""
+    """The run's name if it is in the default folder of runs, else its quoted path."""
     runs = Path(os.environ.get(RUNS_VARIABLE) or DEFAULT_RUNS)
     path = folder.path.absolute()
     if NAME_PATTERN.match(folder.name) and runs.resolve() == path.parent.resolve():

@@ -1,4 +1,4 @@
-"""Sending a command to a run's engine and waiting a moment for its answer."""
+"""Sends a command to a run's engine and waits a moment for its answer."""
 
 import time
 
@@ -15,7 +15,7 @@ POLL_S = 0.03
 
 
 class NoEngineError(RunError):
-    """A command for a run that no engine holds."""
+    """A command was sent to a run without an engine."""
 
     exit_code = ExitCode.REFUSED
 
@@ -27,11 +27,16 @@ class RefusedError(RunError):
 
 
 def send(folder: RunFolder, command: Command, *, patience_s: float = PATIENCE_S) -> str:
-    """Send a command and say in a line what became of it.
+    """Send a command and return a line about its outcome.
+
+    Args:
+        folder: the run.
+        command: for its engine.
+        patience_s: how long to wait for the engine's answer, in seconds.
 
     Raises:
-        NoEngineError: no engine holds the run, so nobody would read the command.
-        RefusedError: the engine answered that it will not.
+        NoEngineError: no engine holds the run; resume it first.
+        RefusedError: the engine refused the command.
     """
     word = type(command).__name__.lower()
     if not folder.is_locked():

@@ -1,65 +1,91 @@
-"""Reading a run's whole log quickly, for commands that want its outcome and not every step."""
+"""Reads a run's whole log quickly, for commands that need its outcome and not every step."""
 
-import os
 from collections.abc import Iterator
 
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.liveness import observe
-from darts_engine.run.log import MAX_LINE_BYTES, LogReader
+from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
 
-# Most of a log is lines of these kinds, and only the last step of them matters to an outcome.
-# They are told by how the engine writes them; any other spelling is decoded like all else.
+# Most lines of a log are of these kinds, and only the last step matters to an outcome. They are
+# recognised by the bytes that the engine writes; in any other spelling they are decoded like the
+# rest.
 _STEP = b'{"type":"step_finished"'
 _SKIPPED = (b'{"type":"alpha_sampled"', b'{"type":"system_measured"', b'{"type":"health_measured"')
 
 
+class RunSummary:
+    """A run's state without its curves, alphas and measurements.
+
+    The log is read once: every update folds only what was written since the last one.
+
+    Attributes:
+        state: as of the last update.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._reader = LogReader(folder.events)
+        self.state = RunState()
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the log that were read: the end of its last whole line at the last update.
+
+        An engine that takes the run up moves a torn line behind it aside, and writes from here on.
+        """
+        return self._reader.offset
+
+    def update(self) -> RunState:
+        """The state with all that the log has now."""
+        step = b""
+        for line in _lines(self._reader):
+            if line.startswith(_STEP):
+                step = line
+                continue
+            if line.startswith(_SKIPPED):
+                continue
+            self._fold(step)
+            self._fold(line)
+            step = b""
+        self._fold(step)
+        return self.state
+
+    def _fold(self, line: bytes) -> None:
+        event = self._reader.decode(line) if line else None
+        if event is not None:
+            fold(self.state, event)
+
+    def observe(self) -> str:
+        """Update, and return what `liveness.observe` makes of the run."""
+        live = observe(self._folder, self.update())
+        if live == "dead":
+            # The engine may have ended after the log was read and before its lock was checked.
+            live = observe(self._folder, self.update())
+        return live
+
+
+def summary(folder: RunFolder) -> RunState:
+    """The run's state without its curves, alphas and measurements."""
+    return RunSummary(folder).update()
+
+
+def summarise(folder: RunFolder) -> tuple[RunState, str]:
+    """The run's summary, and what `liveness.observe` makes of it."""
+    found = RunSummary(folder)
+    live = found.observe()
+    return found.state, live
+
+
 def all_lines(folder: RunFolder) -> Iterator[bytes]:
     """Every whole line of the event log, as it is on the disk."""
-    reader = LogReader(folder.events)
+    return _lines(LogReader(folder.events))
+
+
+def _lines(reader: LogReader) -> Iterator[bytes]:
     while True:
         before = reader.offset
         lines = reader.read_lines()
         if not lines and reader.offset == before:
             return
         yield from lines
-
-
-def end(folder: RunFolder) -> int:
-    """Where the news begin: behind the last whole line, as the engine moves a torn one aside."""
-    try:
-        with folder.events.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            start = file.seek(max(0, size - MAX_LINE_BYTES))
-            return start + file.read(size - start).rfind(b"\n") + 1
-    except OSError:
-        return 0
-
-
-def summarise(folder: RunFolder) -> tuple[RunState, str]:
-    """The run's summary, and what `liveness.observe` makes of it."""
-    state = summary(folder)
-    live = observe(folder, state)
-    if live == "dead":
-        # It may have ended between our looks at its log and at its lock: hear its last words.
-        state = summary(folder)
-        live = observe(folder, state)
-    return state, live
-
-
-def summary(folder: RunFolder) -> RunState:
-    """The run's state without its curves, alphas and measurements."""
-    state, reader, step = RunState(), LogReader(folder.events), b""
-    for line in all_lines(folder):
-        if line.startswith(_STEP):
-            step = line
-            continue
-        if line.startswith(_SKIPPED):
-            continue
-        for kept in (step, line):
-            event = reader.decode(kept) if kept else None
-            if event is not None:
-                fold(state, event)
-        step = b""
-    event = reader.decode(step) if step else None
-    return fold(state, event) if event is not None else state

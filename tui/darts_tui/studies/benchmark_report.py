@@ -1,13 +1,11 @@
-"""What a benchmark found: for programs as an object, for people as Markdown and pictures."""
+"""The results of a benchmark: an object for programs, Markdown and pictures for people."""
 
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from darts_engine.run.architecture.derivation import SKIP
-from darts_engine.run.folder import RunFolder, write_private
+from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import LogReader
 from darts_engine.run.settings import passes
 from darts_engine.run.settings.config import SearchConfig
@@ -16,28 +14,28 @@ from darts_tui.console.safe_text import clean
 from darts_tui.export import pictures
 from darts_tui.export.files import write_whole
 from darts_tui.export.render import RenderError
-from darts_tui.runs.summary import all_lines, summary
-from darts_tui.studies.protocol_plan import ProtocolFolder
+from darts_tui.runs.summary import all_lines
 from darts_tui.studies.run_all import Job
+from darts_tui.studies.study import StudyFolder
 
-# Figures of a run of which a method's mean and deviation are told.
+# The report has a method's mean and deviation of these figures of its runs.
 FIGURES = ("supernet_top1", "gap", "eigenvalue", "skips", "test_top1", "seconds")
 PICTURES = {
     "eigenvalues": "dominant eigenvalue",
     "validation": "supernet top-1 (%)",
 }
-# In one plot.
+# Methods with a line in one plot; more get a plot each.
 MOST_LINES = 6
 
 
 def gather(
-    folder: ProtocolFolder, searches: dict[str, list[Job]], trainings: dict[str, Job]
+    folder: StudyFolder, searches: dict[str, list[Job]], trainings: dict[str, Job]
 ) -> dict[str, Any]:
     """All figures of a finished benchmark.
 
-    Accuracies are percent, of each run's last epoch; `gap` is the supernet's less that of the same
-    weights cut to the genotype; `skips` are those of all cell types; `seconds` are those of the
-    search's epochs. Deviations are of a sample (n - 1), None for one seed.
+    Accuracies are in percent, of each run's last epoch. `gap` is the supernet's accuracy less that
+    of the same weights cut to the genotype. `skips` counts all cell types. `seconds` is the time of
+    the search's epochs. Deviations are of a sample (n - 1), and None for one seed.
     """
     first = next(iter(searches.values()))[0].config
     assert isinstance(first, SearchConfig)
@@ -61,14 +59,14 @@ def gather(
     }
 
 
-def _run(folder: ProtocolFolder, job: Job, training: Job | None) -> dict[str, Any]:
+def _run(folder: StudyFolder, job: Job, training: Job | None) -> dict[str, Any]:
     state = _whole(RunFolder(folder.runs / job.name))
     assert isinstance(job.config, SearchConfig)
     genotype = state.final_genotype()
     edges = [e for cell in genotype.cells for e in genotype.edges(cell)] if genotype else []
     measured = [(h.epoch, h.eigenvalue) for h in state.health if h.eigenvalue is not None]
     steps = state.started.steps_per_epoch if state.started else 0
-    # What a search gave up when it went back cost as much as what it kept.
+    # Epochs that a rollback gave up cost as much as those that were kept.
     computed = [*state.epochs, *state.given_up]
     return {
         "run": job.name,
@@ -104,8 +102,8 @@ def _gap(state: RunState) -> float | None:
     return last.supernet_top1 - last.derived_top1
 
 
-def _test_top1(folder: ProtocolFolder, training: Job) -> float | None:
-    epochs = summary(RunFolder(folder.runs / training.name)).epochs
+def _test_top1(folder: StudyFolder, training: Job) -> float | None:
+    epochs = folder.state(training).epochs
     return epochs[-1].valid_top1 if epochs else None
 
 
@@ -117,9 +115,8 @@ def _spread(values: Sequence[float | None]) -> dict[str, float | None]:
     }
 
 
-def write(folder: ProtocolFolder, report: dict[str, Any]) -> list[str]:
-    """Write report.json, the pictures and report.md; returns what could not be drawn."""
-    write_private(folder.report("json"), msgspec.json.format(msgspec.json.encode(report)))
+def write(folder: StudyFolder, report: dict[str, Any]) -> list[str]:
+    """Write report.json, report.md and the pictures. Returns messages about missing pictures."""
     drawn = {name: picture for name in PICTURES if (picture := _picture(report, name))}
     jobs = [
         pictures.Job(picture=picture, files={f"{name}.{kind}": kind for kind in ("png", "svg")})
@@ -132,14 +129,14 @@ def write(folder: ProtocolFolder, report: dict[str, Any]) -> list[str]:
     except RenderError as error:
         messages.append(str(error))
         drawn = {}
-    write_private(folder.report("md"), markdown(report, list(drawn)).encode())
+    folder.write_report(report, markdown(report, list(drawn)))
     return messages
 
 
 def _picture(report: dict[str, Any], name: str) -> pictures.Picture | None:
-    """A figure's means over the seeds, by epoch, a line for each method; None without any.
+    """A figure's means over the seeds, by epoch, one line for each method; None without any.
 
-    Many methods get a small plot each, since nobody can tell so many lines apart.
+    Many methods get a small plot each, since so many lines in one plot look alike.
     """
     lines = [
         pictures.Line(label=found["method"], points=_mean_line(found["runs"], name), colour=place)
@@ -202,7 +199,7 @@ def _cell(spread: dict[str, float | None], digits: int = 2) -> str:
 
 
 def markdown(report: dict[str, Any], drawn: Sequence[str]) -> str:
-    """The report for people; `drawn` are the pictures that are there."""
+    """The report for people; `drawn` names the pictures that exist."""
     trained = (
         f"every derived network was trained from scratch for {report['train_epochs']} epochs"
         if report["train_epochs"]

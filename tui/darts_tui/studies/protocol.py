@@ -2,11 +2,11 @@
 
 Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.2: four searches with different seeds, the cell
 chosen by its validation accuracy after a short training (100 of 600 epochs), and the chosen cell
-trained from scratch several times. The choice never looks at the test part: short trainings
-validate on training images that are held out.
+trained from scratch several times. The choice never uses the test part: short trainings validate
+on training images that are held out.
 
-Each stage is a list of ordinary runs, made from the plan and from what the runs before have found,
-so a protocol that was ended anywhere goes on by being started again.
+Each stage is a list of ordinary runs, made from the plan and the results of the stage before. So a
+protocol that was interrupted anywhere continues when it is started again.
 """
 
 import os
@@ -14,77 +14,57 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from darts_engine.run.architecture.genotype import Genotype
-from darts_engine.run.architecture.networks import GENOTYPE
-from darts_engine.run.errors import ConfigError, ExitCode, RunError
-from darts_engine.run.folder import RunFolder
-from darts_engine.run.settings import config
-from darts_engine.run.settings.config import TrainConfig
-from darts_engine.run.state import RunState
-from darts_tui.commands.start import gathered
+from darts_engine.run.errors import ExitCode, RunError
 from darts_tui.console.console import print_err, print_json, print_out
 from darts_tui.runs.naming import DEFAULT_RUNS, RUNS_VARIABLE
-from darts_tui.runs.summary import summary
 from darts_tui.studies import protocol_report, run_all
-from darts_tui.studies.protocol_plan import Plan, ProtocolFolder, difference
-from darts_tui.studies.run_all import Job
-
-SEEDS, FINAL_SEEDS = 4, 3
-# For the bundled digits, within a quarter of an hour on two cores; files and recipes have theirs.
-SEARCH_EPOCHS, TRAIN_EPOCHS = 12, 20
-# 100 of 600 epochs in the paper.
-SHORT_SHARE, FEWEST_SHORT_EPOCHS = 6, 5
-HELD_OUT = 0.2
-
-# Options about the process and the images are meant for searches and trainings alike.
-SHARED = ("engine", "data", "checkpoint", "basis")
-NOT_SHARED = ("data.batch_size", "data.cutout", "data.cutout_prob")
+from darts_tui.studies.protocol_plan import ProtocolPlan, ProtocolRequest, make_plan, objection
+from darts_tui.studies.run_all import Job, PrintLine
+from darts_tui.studies.study import StudyFolder, progress_lines, settle
 
 
-class Request(NamedTuple):
-    """What the command line asked for; None or empty where it did not say."""
+def run(
+    runs: Path, name: str, request: ProtocolRequest, parallel: int, *, detach: bool, as_json: bool
+) -> int:
+    """Start a protocol or continue it, and write its report.
 
-    given: dict[str, Any]
-    config: Path | None = None
-    train_config: Path | None = None
-    train: list[str] | None = None
-    seeds: int | None = None
-    final_seeds: int | None = None
-    search_epochs: int | None = None
-    short_epochs: int | None = None
-    train_epochs: int | None = None
-    held_out: float | None = None
-
-
-class How(NamedTuple):
-    """How to go about it; nothing of this is planned."""
-
-    parallel: int
-    detach: bool
-    as_json: bool
-
-
-def run(runs: Path, name: str, request: Request, how: How) -> int:
-    """Carry a protocol out, or on from where it is, and report.
+    Args:
+        runs: folder of the runs.
+        name: of the protocol.
+        request: the command's options.
+        parallel: how many runs at a time.
+        detach: only plan the protocol here, and run it in a process without this terminal.
+        as_json: print the report as JSON on stdout, and progress on stderr.
 
     Raises:
         BusyError: another process works on it.
-        ConfigError: a setting that cannot be, or others than it was planned with.
+        ConfigError: a setting is not allowed, or differs from the protocol's plan.
         RunError: one of its runs failed or was stopped.
     """
-    folder = ProtocolFolder(runs / name)
+    folder = StudyFolder(runs / name)
     folder.make()
-    # The report is all that --json leaves on stdout.
-    out = print_err if how.as_json else _say_now
+    print_line = progress_lines(as_json=as_json)
     try:
         with folder.held():
-            plan = _settle(folder, request)
-            if not how.detach:
-                return _carry_out(folder, plan, how, out)
+            plan = settle(
+                folder,
+                ProtocolPlan,
+                lambda: make_plan(request),
+                has_settings=request.has_settings(),
+                objection=objection,
+            )
+            if not detach:
+                report = _run_stages(folder, plan, parallel, print_line)
+                if as_json:
+                    print_json(report)
+                else:
+                    protocol_report.print_outcome(folder, report, print_line)
+                return ExitCode.OK
     except run_all.Interrupted as interrupted:
         print_err(_way_on(folder))
         return interrupted.code
@@ -98,99 +78,28 @@ def run(runs: Path, name: str, request: Request, how: How) -> int:
             where=str(error.filename or folder.path),
             remedy=_way_on(folder),
         ) from None
-    _detach(folder, how)
+    _detach(folder, parallel)
     print_out(folder.name)
     return ExitCode.OK
 
 
-def _say_now(text: str) -> None:
-    print_out(text)
-    # Into a pipe or a file too, lines come as they happen.
-    sys.stdout.flush()
-
-
-def _settle(folder: ProtocolFolder, request: Request) -> Plan:
-    """The plan that is there, or a new one; asking for other settings is refused."""
-    asked = any(part for part in request)
-    if not folder.has_plan():
-        plan = _plan(request)
-        folder.write_plan(plan)
-        return plan
-    plan = folder.read_plan()
-    if asked and (said := difference(plan, _plan(request))):
-        raise ConfigError(
-            f"{folder.name} was planned with other settings: {said}",
-            where=str(folder.plan),
-            remedy="give the same settings or only its --name, or choose another --name",
-        )
-    return plan
-
-
-def _plan(request: Request) -> Plan:
-    shared = {
-        key: value
-        for key, value in request.given.items()
-        if key.partition(".")[0] in SHARED and key not in NOT_SHARED
-    }
-    search = gathered("search", request.config, request.given)
-    train = gathered("train", request.train_config, shared | pairs(request.train or []))
-    assert isinstance(train, TrainConfig)
-    if train.network.network != GENOTYPE:
-        raise ConfigError(
-            f"a protocol trains the cells it finds, not {train.network.network}",
-            remedy="leave out network.network",
-        )
-    has_recipe = bool(request.given.get("basis.recipe"))
-    search_epochs = request.search_epochs or (
-        search.epochs if request.config or has_recipe else SEARCH_EPOCHS
-    )
-    train_epochs = request.train_epochs or (
-        train.epochs if request.train_config or has_recipe else TRAIN_EPOCHS
-    )
-    first = search.engine.seed
-    return Plan(
-        search=config.to_plain(config.override(search, {"search.epochs": search_epochs})),
-        train=config.to_plain(config.override(train, {"train.epochs": train_epochs})),
-        seeds=[first + place for place in range(request.seeds or SEEDS)],
-        short_epochs=request.short_epochs
-        or min(train_epochs, max(FEWEST_SHORT_EPOCHS, train_epochs // SHORT_SHARE)),
-        held_out=request.held_out or HELD_OUT,
-        final_seeds=[first + place for place in range(request.final_seeds or FINAL_SEEDS)],
-    )
-
-
-def pairs(texts: list[str]) -> dict[str, Any]:
-    """Settings of `--train KEY=VALUE`; a value that is no TOML is taken as text."""
-    out: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or "." not in key:
-            raise ConfigError(
-                f"{text[:60]!r} is no setting",
-                where="--train",
-                remedy="write SECTION.FIELD=VALUE, as in --train network.channels=20",
-            )
-        try:
-            out[key.strip()] = msgspec.toml.decode(f"value = {value}")["value"]
-        except (ValueError, RecursionError):
-            out[key.strip()] = value.strip()
-    return out
-
-
-def _carry_out(folder: ProtocolFolder, plan: Plan, how: How, out: run_all.Say) -> int:
+def _run_stages(
+    folder: StudyFolder, plan: ProtocolPlan, parallel: int, print_line: PrintLine
+) -> dict[str, Any]:
+    """Search, train shortly, rank and train fully; each stage begins when the last one is over."""
     total = 2 * len(plan.seeds) + len(plan.final_seeds)
-    out(f"protocol {folder.name}: {total} runs in {os.path.relpath(folder.runs)}")
+    print_line(f"protocol {folder.name}: {total} runs in {os.path.relpath(folder.runs)}")
     searches = plan.searches(folder.name)
-    out(f"{len(searches)} searches of {searches[0].config.epochs} epochs")
-    run_all.finish(folder.runs, searches, how.parallel, out)
+    print_line(f"{len(searches)} searches of {searches[0].config.epochs} epochs")
+    run_all.finish(folder.runs, searches, parallel, print_line)
     cells = [_genotype(folder, job) for job in searches]
 
     shorts = plan.short(folder.name, cells)
-    out(
+    print_line(
         f"{len(shorts)} short trainings of {plan.short_epochs} epochs; {plan.held_out:.0%} of the "
         "training images are held out to choose by"
     )
-    run_all.finish(folder.runs, shorts, how.parallel, out)
+    run_all.finish(folder.runs, shorts, parallel, print_line)
     if plan.ranking is None:
         plan = msgspec.structs.replace(plan, ranking=ranking(folder, shorts))
         folder.write_plan(plan)
@@ -198,63 +107,55 @@ def _carry_out(folder: ProtocolFolder, plan: Plan, how: How, out: run_all.Say) -
     best = plan.ranking[0]
 
     finals = plan.final(folder.name, cells[best])
-    out(
+    print_line(
         f"chosen: {searches[best].name}; "
         f"{len(finals)} full trainings of {finals[0].config.epochs} epochs"
     )
-    run_all.finish(folder.runs, finals, how.parallel, out)
+    run_all.finish(folder.runs, finals, parallel, print_line)
     report = protocol_report.gather(folder, plan, searches, shorts, finals)
-    protocol_report.write(folder, report)
-    if how.as_json:
-        print_json(report)
-    else:
-        protocol_report.tell_outcome(folder, report, out)
-    return ExitCode.OK
+    folder.write_report(report, protocol_report.markdown(report))
+    return report
 
 
-def ranking(folder: ProtocolFolder, shorts: list[Job]) -> list[int]:
+def ranking(folder: StudyFolder, shorts: list[Job]) -> list[int]:
     """Places of the short trainings by the last epoch's validation accuracy, the best first.
 
-    The last epoch and not the best one: taking a maximum over epochs would favour luck. Of equally
+    The last epoch counts, not the best one: a maximum over epochs would favour luck. Of equally
     accurate cells the one with the lower loss comes first, then the earlier one.
     """
     keys = []
     for place, job in enumerate(shorts):
-        last = _state(folder, job).epochs[-1]
+        last = folder.state(job).epochs[-1]
         top1 = -1.0 if last.valid_top1 is None else last.valid_top1
         keys.append((-top1, float("inf") if last.valid_loss is None else last.valid_loss, place))
     return [place for _, _, place in sorted(keys)]
 
 
-def _state(folder: ProtocolFolder, job: Job) -> RunState:
-    return summary(RunFolder(folder.runs / job.name))
-
-
-def _genotype(folder: ProtocolFolder, job: Job) -> Genotype:
-    found = _state(folder, job).final_genotype()
+def _genotype(folder: StudyFolder, job: Job) -> Genotype:
+    found = folder.state(job).final_genotype()
     if found is None:
         raise RunError(f"{job.name} is finished and has no genotype", where=str(folder.path))
     return found
 
 
-def _command(folder: ProtocolFolder) -> list[str]:
+def _command(folder: StudyFolder) -> list[str]:
     return ["protocol", "--name", folder.name, "--runs", str(folder.runs.absolute())]
 
 
-def _way_on(folder: ProtocolFolder) -> str:
+def _way_on(folder: StudyFolder) -> str:
     here = Path(os.environ.get(RUNS_VARIABLE) or DEFAULT_RUNS).resolve() == folder.runs.resolve()
     words = _command(folder)[: 3 if here else None]
     return f"go on with '{shlex.join(['darts-tui', *words])}'; finished runs are not repeated"
 
 
-def _detach(folder: ProtocolFolder, how: How) -> None:
-    """Go on in a process of its own session, which no terminal's end reaches."""
+def _detach(folder: StudyFolder, parallel: int) -> None:
+    """Continue in a process with a session of its own, which outlives the terminal."""
     command = [sys.executable, "-P", "-m", "darts_tui", *_command(folder)]
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     log = os.open(folder.log, flags, 0o600)
     try:
         subprocess.Popen(
-            [*command, "--parallel", str(how.parallel)],
+            [*command, "--parallel", str(parallel)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -262,6 +163,3 @@ def _detach(folder: ProtocolFolder, how: How) -> None:
         )
     finally:
         os.close(log)
-
-
-__all__ = ["How", "Request", "ranking", "run"]

@@ -1,29 +1,29 @@
-"""What a protocol found: for programs as an object, for people as Markdown."""
+"""The results of a protocol: an object for programs, Markdown for people."""
 
 import statistics
 from typing import Any
 
-import msgspec
-
-from darts_engine.run.folder import RunFolder, write_private
 from darts_engine.run.state import RunState
 from darts_tui.console.event_text import human_seconds
 from darts_tui.console.safe_text import clean
-from darts_tui.runs.summary import summary
-from darts_tui.studies.protocol_plan import Plan, ProtocolFolder
-from darts_tui.studies.run_all import Job, Say
+from darts_tui.studies.protocol_plan import ProtocolPlan
+from darts_tui.studies.run_all import Job, PrintLine
+from darts_tui.studies.study import StudyFolder
 
 
 def gather(
-    folder: ProtocolFolder, plan: Plan, searches: list[Job], shorts: list[Job], finals: list[Job]
+    folder: StudyFolder,
+    plan: ProtocolPlan,
+    searches: list[Job],
+    shorts: list[Job],
+    finals: list[Job],
 ) -> dict[str, Any]:
-    """All figures of a finished protocol. Accuracies are percent, of each run's last epoch.
+    """All figures of a finished protocol. Accuracies are in percent, of each run's last epoch.
 
-    The deviation is that of a sample (n - 1); None for a single training.
+    The deviation is that of a sample (n - 1), and None for a single training.
     """
     assert plan.ranking is not None
-    states = {job.name: summary(RunFolder(folder.runs / job.name)) for job in searches + shorts}
-    states |= {job.name: summary(RunFolder(folder.runs / job.name)) for job in finals}
+    states = {job.name: folder.state(job) for job in searches + shorts + finals}
     cells: list[dict[str, Any]] = []
     for place, (search, short) in enumerate(zip(searches, shorts, strict=True)):
         genotype = states[search.name].final_genotype()
@@ -73,12 +73,6 @@ def _last(state: RunState, figure: str) -> float | None:
     return value
 
 
-def write(folder: ProtocolFolder, report: dict[str, Any]) -> None:
-    """Write report.json and report.md."""
-    write_private(folder.report("json"), msgspec.json.format(msgspec.json.encode(report)))
-    write_private(folder.report("md"), markdown(report).encode())
-
-
 def outcome(report: dict[str, Any]) -> str:
     """The result in a line, as in "97.18 % ± 0.21 over 3 trainings"."""
     count = len(report["trainings"])
@@ -88,8 +82,8 @@ def outcome(report: dict[str, Any]) -> str:
     return f"{_percent(report['test_top1_mean'])} ± {deviation:.2f} over {count} trainings"
 
 
-def tell_outcome(folder: ProtocolFolder, report: dict[str, Any], print_line: Say) -> None:
-    """Say what was found and where it stands."""
+def print_outcome(folder: StudyFolder, report: dict[str, Any], print_line: PrintLine) -> None:
+    """Print the ranked cells, the chosen genotype, its accuracy and the report's path."""
     for cell in sorted(report["cells"], key=lambda cell: int(cell["rank"])):
         print_line(f"{cell['rank']}. {cell['search']}: {_percent(cell['valid_top1'])} held out")
     print_line(report["genotype"])

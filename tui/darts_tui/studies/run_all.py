@@ -1,8 +1,8 @@
-"""Bringing several runs to their ends, a few at a time, and saying in lines how they do.
+"""Runs jobs with bounded parallelism and prints their progress.
 
-Runs are ordinary ones: whoever watches, pauses or stops one of them from elsewhere may. A run that
-is finished already is left alone, one whose engine lives is waited for, and any other is taken up
-from its newest checkpoint, so the same list of jobs can be handed in again after any end.
+Each job is an ordinary run, which other programs may watch, pause or stop. A finished run is left
+alone, a run with a live engine is waited for, and any other run continues from its newest
+checkpoint. So the same list of jobs can be given again after any interruption.
 """
 
 import contextlib
@@ -18,20 +18,19 @@ from typing import NamedTuple
 from darts_engine.run import commands
 from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import RunFolder, create, is_run
-from darts_engine.run.liveness import ENDED, observe
 from darts_engine.run.log import LogReader
 from darts_engine.run.settings.config import Config, override
 from darts_engine.run.state import RunState, fold
 from darts_engine.run.threads import num_threads
 from darts_tui.console.event_text import note
-from darts_tui.console.safe_text import clean
 from darts_tui.launch import engine_process
-from darts_tui.printing.printers import is_routine
-from darts_tui.printing.progress import failure
+from darts_tui.printing.printers import is_routine, levelled
+from darts_tui.printing.progress import failure, has_ended
 from darts_tui.runs.naming import command
-from darts_tui.runs.summary import end, summarise
+from darts_tui.runs.summary import RunSummary
 
 POLL_S = 0.1
+LONGEST_NOTE = 300
 CODES = {
     signal.SIGINT: ExitCode.INTERRUPTED,
     signal.SIGTERM: ExitCode.TERMINATED,
@@ -40,14 +39,14 @@ CODES = {
 
 
 class Job(NamedTuple):
-    """A run that is to be finished: its name, and the config it is made with."""
+    """A run to be finished: its name, and its config."""
 
     name: str
     config: Config
 
 
 class Interrupted(Exception):  # noqa: N818 -- not an error
-    """A signal asked for the end; carries the exit code it stands for."""
+    """A signal interrupted the work; `code` is its exit code."""
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -55,7 +54,7 @@ class Interrupted(Exception):  # noqa: N818 -- not an error
 
 @dataclass
 class Work:
-    """A run under way; `engine` is None when another launcher started it."""
+    """A run that has started; `engine` is None when another launcher started it."""
 
     folder: RunFolder
     engine: subprocess.Popen[bytes] | None
@@ -63,24 +62,28 @@ class Work:
     state: RunState
 
     def is_over(self) -> bool:
-        """Whether no more events will come after those already written."""
-        if self.engine is not None:
-            return self.engine.poll() is not None
-        return observe(self.folder, self.state) in (*ENDED, "dead")
+        """Whether the engine has ended, so that it writes no more events."""
+        return has_ended(self.folder, self.state, self.engine)
 
 
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
 
-def finish(runs: Path, jobs: Sequence[Job], parallel: int, print_line: Say) -> None:
-    """Bring every job's run to its end, at most `parallel` of them at a time.
+def finish(runs: Path, jobs: Sequence[Job], parallel: int, print_line: PrintLine) -> None:
+    """Finish the runs of all jobs, at most `parallel` of them at a time.
 
-    The first of SIGINT, SIGTERM and SIGUSR1 lets all of them save a checkpoint and stop; the second
-    leaves at once, and the engines end by themselves.
+    The first of SIGINT, SIGTERM and SIGUSR1 makes all engines save a checkpoint and stop. The
+    second returns at once, and the engines end by themselves.
+
+    Args:
+        runs: folder of the runs.
+        jobs: the runs to finish.
+        parallel: how many at a time.
+        print_line: prints a line of progress.
 
     Raises:
         Interrupted: by a signal.
-        RunError: a run failed or was stopped by someone; the others were stopped too.
+        RunError: a run failed or was stopped; the others were stopped too.
     """
     waiting = [job for job in jobs if not _is_finished(runs, job)]
     active: list[Work] = []
@@ -107,11 +110,11 @@ def _is_finished(runs: Path, job: Job) -> bool:
     if not is_run(folder.path):
         return False
     _refuse_foreign(folder, job)
-    return summarise(folder)[1] == "finished"
+    return RunSummary(folder).observe() == "finished"
 
 
 def _refuse_foreign(folder: RunFolder, job: Job) -> None:
-    # How many threads a run gets depends on how many ran beside it when it was made.
+    # A run's number of threads depends on how many others ran beside it when it was made.
     if _threadless(folder.read_config()) != _threadless(job.config):
         raise RunError(
             f"{folder.name} is there already, with other settings",
@@ -124,24 +127,24 @@ def _threadless(config: Config) -> Config:
     return override(config, {"engine.threads": 0})
 
 
-def _take_up(runs: Path, job: Job, parallel: int, print_line: Say) -> Work:
+def _take_up(runs: Path, job: Job, parallel: int, print_line: PrintLine) -> Work:
     folder = RunFolder(runs / job.name)
     if not is_run(folder.path):
         _clear_half_made(folder)
         folder = create(runs, job.name, _sharing(job.config, parallel))
-    # Where the log ends is asked first: events in between are folded twice, and none is missed.
-    reader = LogReader(folder.events, offset=end(folder))
-    state, live = summarise(folder)
+    summary = RunSummary(folder)
+    live = summary.observe()
+    reader = LogReader(folder.events, offset=summary.offset)
     if folder.is_locked():
         print_line(f"{folder.name} is {live}; waiting for it ({command('attach', folder)})")
-        return Work(folder, None, reader, state)
+        return Work(folder, None, reader, summary.state)
     engine = engine_process.start(folder, folder.read_config())
     print_line(f"{folder.name} is under way; watch it with {command('attach', folder)}")
     return Work(folder, engine, reader, RunState())
 
 
 def _clear_half_made(folder: RunFolder) -> None:
-    """Take away what is left of a run whose making was cut short; nothing else goes."""
+    """Remove what is left of a run whose creation was interrupted, and nothing else."""
     with contextlib.suppress(OSError):
         for entry in folder.path.iterdir():
             if entry.name.startswith(f"{folder.config.name}.tmp."):
@@ -152,22 +155,21 @@ def _clear_half_made(folder: RunFolder) -> None:
 
 
 def _sharing(config: Config, parallel: int) -> Config:
-    """Runs side by side share the cores, unless the number of threads was asked for."""
+    """The config with its share of the cores, unless it sets the number of threads."""
     if parallel == 1 or config.engine.threads:
         return config
     return override(config, {"engine.threads": max(1, (num_threads(0) + 1) // parallel)})
 
 
-def _advance(work: Work, print_line: Say) -> bool:
-    """Say the news of a run; whether these were the last."""
+def _advance(work: Work, print_line: PrintLine) -> bool:
+    """Print a run's new events. Returns whether it has ended and all were printed."""
     over = work.is_over()
     before = work.reader.offset
     for event in work.reader.read():
         fold(work.state, event)
-        told = None if is_routine(event) else note(event)
-        if told is not None:
-            mark = "" if told.level == "info" else f"{told.level}: "
-            print_line(f"{work.folder.name}: {mark}{clean(told.text, 300)}")
+        found = None if is_routine(event) else note(event)
+        if found is not None:
+            print_line(f"{work.folder.name}: {levelled(found, LONGEST_NOTE)}")
     return over and work.reader.offset == before
 
 
@@ -182,15 +184,15 @@ def _check_end(work: Work) -> None:
         if engine is not None and engine.returncode == ExitCode.REQUEUE:
             error.exit_code = ExitCode.REQUEUE
         raise error
-    said = engine_process.last_words(folder)
+    lines = engine_process.last_lines(folder)
     raise RunError(
-        f"the engine of {folder.name} is gone before its end" + (f": {said[-1]}" if said else ""),
+        f"the engine of {folder.name} is gone before its end" + (f": {lines[-1]}" if lines else ""),
         where=str(folder.engine_log),
     )
 
 
-def _stop(active: Sequence[Work], caught: list[int], heard: int, print_line: Say) -> None:
-    """Ask all engines to save and stop, and wait for it until more signals come than `heard`."""
+def _stop(active: Sequence[Work], caught: list[int], handled: int, print_line: PrintLine) -> None:
+    """Make all engines save and stop, and wait for it until more than `handled` signals came."""
     if active:
         print_line("saving checkpoints and stopping; ctrl+c leaves at once")
     for work in active:
@@ -198,14 +200,14 @@ def _stop(active: Sequence[Work], caught: list[int], heard: int, print_line: Say
             with contextlib.suppress(RunError):
                 work.folder.send(commands.stamped(commands.Stop))
     left = list(active)
-    while left and len(caught) <= heard:
+    while left and len(caught) <= handled:
         left = [work for work in left if not _advance(work, print_line)]
         time.sleep(POLL_S)
 
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collect the signals of `CODES` instead of being ended by them."""
+    """Collect the signals of `CODES`, which then end nothing by themselves."""
     caught: list[int] = []
     before = {number: signal.signal(number, lambda n, _: caught.append(n)) for number in CODES}
     try:
