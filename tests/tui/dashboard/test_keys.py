@@ -305,7 +305,7 @@ async def test_a_click_on_a_tab_switches(runs: Path):
 async def test_e_tells_which_files_were_written(runs: Path, monkeypatch: pytest.MonkeyPatch):
     reported = msgspec.json.encode({"files": ["a.svg", "b.svg"], "messages": ["no dot"]}).decode()
     monkeypatch.setattr(
-        "darts_tui.dashboard.screens.exports.COMMAND", ("-c", f"print({reported!r})")
+        "darts_tui.dashboard.export_process.COMMAND", ("-c", f"print({reported!r})")
     )
     with a_run(runs) as run:
         async with watching(run, story()) as (app, pilot):

@@ -24,19 +24,19 @@ from darts_themes import builtin, load_folder
 from darts_tui.console.event_text import note
 from darts_tui.console.safe_text import clean
 from darts_tui.dashboard import partial_updates, terminal
+from darts_tui.dashboard.actions import KEYS
 from darts_tui.dashboard.driver import SafeDriver
+from darts_tui.dashboard.export_process import ExportFailedError, export
 from darts_tui.dashboard.panels.runs import RunsPanel
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.pending_commands import Wishes
 from darts_tui.dashboard.reader import EventsRead, Glance, Pulse, PulseTaken, Reader, glances
 from darts_tui.dashboard.screens.dashboard import Dashboard
-from darts_tui.dashboard.screens.exports import ExportFailedError, export
 from darts_tui.dashboard.screens.help import HelpScreen
-from darts_tui.dashboard.screens.keys import KEYS
 from darts_tui.dashboard.screens.palette import Offer, PaletteScreen, offers
 from darts_tui.dashboard.screens.stop import Answer, StopDialog
 from darts_tui.dashboard.widgets.lines import LinesView
-from darts_tui.dashboard.widgets.palette import Palette, textual_theme
+from darts_tui.dashboard.widgets.theme_styles import Palette, textual_theme
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from darts_tui.dashboard.widgets.palette import Palette
+from darts_tui.dashboard.widgets.theme_styles import Palette
 
 # Changes closer together than this are sent as one stretch: a cursor move costs as much.
 GAP = 6
