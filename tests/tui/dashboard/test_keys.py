@@ -10,8 +10,8 @@ from textual.events import Key
 from textual.widgets import OptionList
 
 from darts_engine.run import events
+from darts_tui.dashboard.actions import TABS
 from darts_tui.dashboard.app import DashboardApp
-from darts_tui.dashboard.screens.dashboard import TABS
 from darts_tui.dashboard.screens.help import HelpScreen
 from darts_tui.dashboard.screens.palette import PaletteScreen
 from darts_tui.dashboard.screens.stop import StopDialog

@@ -24,7 +24,7 @@ from darts_themes import builtin, load_folder
 from darts_tui.console.event_text import note
 from darts_tui.console.safe_text import clean
 from darts_tui.dashboard import partial_updates, terminal
-from darts_tui.dashboard.actions import KEYS
+from darts_tui.dashboard.actions import ACTIONS, tabs_of
 from darts_tui.dashboard.driver import SafeDriver
 from darts_tui.dashboard.export_process import ExportFailedError, export
 from darts_tui.dashboard.panels.runs import RunsPanel
@@ -33,7 +33,7 @@ from darts_tui.dashboard.pending_commands import Wishes
 from darts_tui.dashboard.reader import EventsRead, Glance, Pulse, PulseTaken, Reader, glances
 from darts_tui.dashboard.screens.dashboard import Dashboard
 from darts_tui.dashboard.screens.help import HelpScreen
-from darts_tui.dashboard.screens.palette import Offer, PaletteScreen, offers
+from darts_tui.dashboard.screens.palette import PaletteScreen, entries
 from darts_tui.dashboard.screens.stop import Answer, StopDialog
 from darts_tui.dashboard.widgets.lines import LinesView
 from darts_tui.dashboard.widgets.theme_styles import Palette, textual_theme
@@ -64,7 +64,7 @@ class DashboardApp(App[int]):
     CSS_PATH = "app.tcss"
     TITLE = "darts-tui"
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = KEYS
+    BINDINGS: ClassVar[list[BindingType]] = [action.binding for action in ACTIONS]
 
     def __init__(
         self,
@@ -346,7 +346,7 @@ class DashboardApp(App[int]):
 
     def action_tab(self, name: str) -> None:
         """Show a numbered view."""
-        if name not in [tab.name for tab in self.dashboard.tabs(self.view())]:
+        if name not in [tab.name for tab in tabs_of(self.view())]:
             self.show_message("A training has no alpha to show.")
             return
         if not self.dashboard.is_mounted:
@@ -386,6 +386,10 @@ class DashboardApp(App[int]):
         self._log_loss = not self._log_loss
         self.redraw_soon()
 
+    def action_theme(self, name: str) -> None:
+        """Show the theme of this name."""
+        self.use_theme(name)
+
     def action_next_theme(self) -> None:
         """The next theme; of keys that wait only the last is shown, as new colours take a while."""
         names = list(self.themes)
@@ -398,12 +402,12 @@ class DashboardApp(App[int]):
         self.push_screen(HelpScreen())
 
     def action_command_palette(self) -> None:
-        """Everything there is to do, by name."""
-        self.push_screen(PaletteScreen(list(offers(self))), self._do)
+        """Open the palette and run what is chosen in it."""
+        self.push_screen(PaletteScreen(entries(self.themes)), self._run_chosen)
 
-    def _do(self, offer: Offer | None) -> None:
-        if offer is not None:
-            offer.do()
+    async def _run_chosen(self, action: str | None) -> None:
+        if action is not None:
+            await self.run_action(action)
 
     # Other runs
 

@@ -7,6 +7,7 @@ from darts_engine.run.events import AlphaSampled
 from darts_engine.run.state import RunState
 from darts_tui.console.event_text import heading, short_operation
 from darts_tui.console.safe_text import clean
+from darts_tui.dashboard.actions import NEXT_CELL
 from darts_tui.dashboard.panels.panel import Content, Panel
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.widgets.heatmap import Heat, Row, draw, entropy, legend, scale_of
@@ -45,17 +46,18 @@ class AlphaPanel(Panel):
         head, rows = draw(heat, width)
         status = (Span(f"epoch {sample.epoch}", "muted"),)
         foot = [legend(heat, width, _summary(heat, layout))]
-        flip = Span(self._other(view, layout), "muted", "app.next_cell")
+        flip = Span(self._other(view, layout), "muted", f"app.{NEXT_CELL.call}")
         details = (*title, Span("  mixing weights", "muted"), flip)
         return Content(rows, head=[head], foot=foot, title=details, status=status)
 
     def _other(self, view: View, layout: CellLayout) -> str:
-        """What the key n shows, where there is room for one of several."""
+        """The key for the next cell and what it shows; empty where all cells are on screen."""
         cells = view.state.started.cells if view.state.started else []
         if self._cell is not None or len(cells) < 2:
             return ""
         following = cells[(cells.index(layout) + 1) % len(cells)]
-        return f"  n {'other cell' if layout.shows == 'edges' else clean(following.name, 20)}"
+        shown = "other cell" if layout.shows == "edges" else clean(following.name, 20)
+        return f"  {NEXT_CELL.key} {shown}"
 
     def _layout(self, view: View) -> CellLayout | None:
         cells = view.state.started.cells if view.state.started else []

@@ -7,6 +7,7 @@ from darts_engine.run.architecture.networks import wide_in
 from darts_engine.run.settings.recipes import named_in
 from darts_tui.console.event_text import human_seconds
 from darts_tui.console.safe_text import clean
+from darts_tui.dashboard.actions import Action
 from darts_tui.dashboard.panels.bar import Bar
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.widgets.figures import bar
@@ -48,8 +49,8 @@ class Header(Bar):
 class Tabs(Bar):
     """The numbered views; a click switches too."""
 
-    def show(self, tabs: Sequence[tuple[str, str, str]], current: str) -> None:
-        """`tabs` are (key, id, title)."""
+    def show(self, tabs: Sequence[Action], current: str) -> None:
+        """Show these tabs; `current` is the name of the open one."""
         self.show_lines([tabs_line(tabs, current, self.size.width)])
 
 
@@ -120,13 +121,13 @@ def _pulse(view: View) -> Line:
     return ()
 
 
-def tabs_line(tabs: Sequence[tuple[str, str, str]], current: str, width: int) -> Line:
+def tabs_line(tabs: Sequence[Action], current: str, width: int) -> Line:
     """The tabs in the widest spelling that fits."""
     for pad, gap in (("  ", ""), (" ", ""), ("", " ")):
         out: list[Span] = [Span(" ", BACK)] if gap else []
-        for key, name, title in tabs:
-            role = "badge-primary bold" if name == current else f"muted {BACK}"
-            out.append(Span(f"{pad}{key} {title}{pad}", role, f"app.tab('{name}')"))
+        for tab in tabs:
+            role = "badge-primary bold" if tab.name == current else f"muted {BACK}"
+            out.append(Span(f"{pad}{tab.key} {tab.word}{pad}", role, f"app.{tab.call}"))
             if gap:
                 out.append(Span(gap, BACK))
         if width_of(out) <= width:

@@ -1,13 +1,13 @@
 """The main screen: header, tabs, and one set of panels for each tab."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
+from darts_tui.dashboard.actions import tabs_of
 from darts_tui.dashboard.panels.alphas import AlphaPanel
 from darts_tui.dashboard.panels.curves import AccuracyPanel, LossPanel
 from darts_tui.dashboard.panels.decisions import DecisionsPanel
@@ -25,33 +25,6 @@ from darts_tui.dashboard.panels.system import SystemPanel
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.panels.vitals import Vitals
 from darts_tui.dashboard.screens.layout import Plan, is_too_small, plan
-
-
-class Tab(NamedTuple):
-    """One numbered view."""
-
-    key: str
-    name: str
-    title: str
-
-
-TABS = tuple(
-    Tab(str(number), title.lower(), title)
-    for number, title in enumerate(
-        (
-            "Overview",
-            "Alpha",
-            "Curves",
-            "Cells",
-            "Schedules",
-            "Health",
-            "System",
-            "Log",
-            "Runs",
-        ),
-        start=1,
-    )
-)
 
 
 class Dashboard(Screen[None]):
@@ -119,17 +92,13 @@ class Dashboard(Screen[None]):
             id="overview",
         )
 
-    def tabs(self, view: View) -> list[Tab]:
-        """The tabs that mean something for this run."""
-        return [tab for tab in TABS if not (view.is_training and tab.name == "alpha")]
-
     def show(self, view: View) -> None:
         """Look at the run again; only what is on screen is laid out."""
         if self._say_too_small():
             return
         self._divide(view)
         self.query_one(Header).show(view)
-        self.query_one(Tabs).show(self.tabs(view), self.tab)
+        self.query_one(Tabs).show(tabs_of(view), self.tab)
         self.query_one(Footer).show(view)
         self.query_one(Ticker).show(view, prefer_scrub=self._shows_events)
         if view.state.started is None:
