@@ -16,25 +16,23 @@ from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
 
-from darts_engine.run import commands, events
-from darts_engine.run.errors import RunError
+from darts_engine.run import events
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.state import RunState, fold
 from darts_themes import builtin, load_folder
-from darts_tui.console.event_text import note
 from darts_tui.console.safe_text import clean
 from darts_tui.dashboard import partial_updates, terminal
 from darts_tui.dashboard.actions import ACTIONS, tabs_of
 from darts_tui.dashboard.driver import SafeDriver
-from darts_tui.dashboard.export_process import ExportFailedError, export
+from darts_tui.dashboard.notifications import CALLS, toast_of
 from darts_tui.dashboard.panels.runs import RunsPanel
 from darts_tui.dashboard.panels.view import View
-from darts_tui.dashboard.pending_commands import Wishes
 from darts_tui.dashboard.reader import EventsRead, Glance, Pulse, PulseTaken, Reader, glances
 from darts_tui.dashboard.screens.dashboard import Dashboard
 from darts_tui.dashboard.screens.help import HelpScreen
 from darts_tui.dashboard.screens.palette import PaletteScreen, entries
-from darts_tui.dashboard.screens.stop import Answer, StopDialog
+from darts_tui.dashboard.screens.stop import StopDialog
+from darts_tui.dashboard.steering import Steering
 from darts_tui.dashboard.widgets.lines import LinesView
 from darts_tui.dashboard.widgets.theme_styles import Palette, textual_theme
 
@@ -44,9 +42,6 @@ FAST_S, SLOW_S = 0.25, 1.0
 RUNS_EVERY_S = 5.0
 SMOOTHINGS = (0.0, 0.6, 0.9)
 DEFAULT_THEME = "dark"
-MEASURING = "measuring"
-# What is worth calling somebody for.
-CALLS = (events.AlertRaised, events.RunFinished, events.RunFailed)
 
 
 class DashboardApp(App[int]):
@@ -154,7 +149,7 @@ class DashboardApp(App[int]):
             log_loss=self._log_loss,
             cell=self._cell,
             glyphs=self._glyphs,
-            asked=self._wishes.newest,
+            pending=self._steering.pending,
             engine_tail=pulse.tail,
             loading=pulse.behind,
             damaged=pulse.damaged,
@@ -210,10 +205,9 @@ class DashboardApp(App[int]):
                 return
             for event in message.history:
                 fold(self.state, event)
-                if isinstance(event, events.CommandDone | events.CommandRejected):
-                    self._wishes.answered(event.id)
+                self._steering.take_event(event)
                 if self._is_current:
-                    self._announce(event)
+                    self._notify_of(event)
             self._dirty = True
         finally:
             message.folded.set()
@@ -225,19 +219,15 @@ class DashboardApp(App[int]):
         self._pulse = message.pulse
         self._is_current = self._is_current or not message.pulse.behind
         if self.view().is_over:
-            self._wishes.give_up()
+            self._steering.end()
         self._dirty = True
 
-    def _announce(self, event: events.AnyEvent) -> None:
-        aloud = (events.AlertRaised, events.RunFinished, events.RunFailed, events.CommandRejected)
-        asked = isinstance(event, events.CheckpointSaved) and event.reason == "command"
-        asked |= isinstance(event, events.GapMeasured) and self._wishes.has(MEASURING)
-        if asked or isinstance(event, aloud):
-            told = note(event)
-            if told:
-                self.show_message(told.text, told.level)
-                if isinstance(event, CALLS):
-                    self._call(told.text)
+    def _notify_of(self, event: events.AnyEvent) -> None:
+        toast = toast_of(event, is_measuring=self._steering.is_measuring)
+        if toast:
+            self.show_message(toast.text, toast.level)
+            if isinstance(event, CALLS):
+                self._call(toast.text)
 
     def _call(self, text: str) -> None:
         """Tell somebody who does not look at the screen, if that was asked for."""
@@ -248,7 +238,7 @@ class DashboardApp(App[int]):
 
     def _reset(self) -> None:
         self.state = RunState()
-        self._wishes = Wishes(self.folder, self._on_not_written)
+        self._steering = Steering(self.folder, self)
         self._pulse = Pulse("starting", None, (), 0, behind=True)
         self._is_current, self._dirty, self._drawn_s = False, True, 0
         self._redraw_waits = False
@@ -262,81 +252,25 @@ class DashboardApp(App[int]):
 
     def action_pause(self) -> None:
         """Pause a running engine, resume a paused one."""
-        live = self._pulse.live
-        if not self._can_steer("pause"):
-            return
-        if self._wishes.has("pausing"):
-            self.show_message("A pause is already asked for.")
-        elif live == "paused":
-            self._send(commands.stamped(commands.Resume), "resuming")
-        else:
-            self._send(commands.stamped(commands.Pause), "pausing")
+        self._steering.pause()
 
     def action_checkpoint(self) -> None:
-        """Ask for a checkpoint at the next step."""
-        if self._can_steer("save"):
-            self._send(commands.stamped(commands.Checkpoint))
-            self.show_message("A checkpoint is asked for.")
+        """Request a checkpoint at the next step."""
+        self._steering.checkpoint()
 
     def action_discretise(self) -> None:
-        """Ask for the discretisation gap at the next step."""
-        if self.state.kind == "train":
-            self.show_message("A training has no alpha to discretise.")
-        elif self._wishes.has(MEASURING):
-            self.show_message("The gap is being measured.")
-        elif self._can_steer("measure"):
-            self._send(commands.stamped(commands.Discretise), MEASURING)
+        """Request the discretisation gap at the next step."""
+        self._steering.discretise()
 
     def action_stop(self) -> None:
-        """Ask how to stop."""
-        if self._can_steer("stop"):
-            self.push_screen(StopDialog(self.state.epoch), self._stop)
-
-    def _stop(self, answer: Answer | None) -> None:
-        if answer is not None:
-            command = commands.stamped(commands.Stop, after_epoch=answer == "epoch")
-            self._send(command, "stopping" if answer == "now" else "")
-            if answer == "epoch":
-                self.show_message(f"The engine will stop after epoch {self.state.epoch}.")
-
-    def _can_steer(self, what: str) -> bool:
-        if self.view().is_over:
-            self.show_message(
-                f"The run is {self._pulse.live}: there is nothing to {what}.", "warning"
-            )
-            return False
-        if self._pulse.live == "starting" and self.state.download is None:
-            self.show_message(f"The engine is still starting: it cannot {what} yet.", "warning")
-            return False
-        return True
-
-    def _send(self, command: commands.Command, word: str = "") -> None:
-        self._wishes.send(command, word)
-        self.redraw_soon()
-
-    def _on_not_written(self, error: RunError) -> None:
-        if self.is_running:
-            self.show_message(f"{error.what} ({error.where})", "error")
+        """Open the stop dialog."""
+        if self._steering.is_possible("stop"):
+            self.push_screen(StopDialog(self.state.epoch), self._steering.stop)
 
     def action_export(self) -> None:
-        """Draw the cells, alphas and curves in a process of their own."""
-        if self.state.started is None:
-            self.show_message("There is nothing to export yet.", "warning")
-            return
-        self.show_message("Exporting ...")
-        self._export()
-
-    @work(group="export", exclusive=True, exit_on_error=False)
-    async def _export(self) -> None:
-        try:
-            files, messages = await export(self.folder, self._epoch)
-        except ExportFailedError as error:
-            self.show_message(f"Export failed: {error}", "error")
-            return
-        for message in messages:
-            self.show_message(message, "warning")
-        if files:
-            self.show_message(f"{len(files)} files in {self.folder.exports}")
+        """Draw cells, alphas and curves in a child process."""
+        drawing = self._steering.export(self._epoch)
+        self.run_worker(drawing, group="export", exclusive=True, exit_on_error=False)
 
     def action_detach(self) -> None:
         """Leave the engine alone and end the dashboard."""

@@ -91,7 +91,7 @@ def _pieces(view: View) -> list[Piece]:
         pieces.append(Piece(8, (Span(f" {told}  ", f"muted {BACK}"),)))
         if recipe := clean(named_in(started.config), 24):
             pieces.append(Piece(9, (Span(f"by {recipe}  ", f"muted {BACK}"),)))
-    word, role = (view.asked, "badge-warning") if view.asked else (view.live, BADGES[view.live])
+    word, role = (view.pending, "badge-warning") if view.pending else (view.live, BADGES[view.live])
     pieces.append(Piece(0, (Span(f" ● {word.upper()} ", f"{role} bold"),)))
     if not started:
         return pieces

@@ -21,7 +21,7 @@ class View:
         log_loss: whether the loss axis is logarithmic.
         cell: index of the cell shown where there is room for one.
         glyphs: braille, block or ascii: what curves are drawn with.
-        asked: a command that was sent and not yet answered, as in "pausing".
+        pending: the word for a command that the engine has not acknowledged, as in "pausing".
         engine_tail: the last lines of engine.log.
         loading: whether older events are still being read.
         damaged: lines of the log that were no events.
@@ -37,7 +37,7 @@ class View:
     log_loss: bool = False
     cell: int = 0
     glyphs: str = "braille"
-    asked: str = ""
+    pending: str = ""
     engine_tail: tuple[str, ...] = ()
     loading: bool = False
     damaged: int = 0
