@@ -10,7 +10,7 @@ from dashboard_kit import DashboardApp, a_run, screen_text, story, until, watchi
 from darts_engine.run import events, folder
 from darts_engine.run.settings.config import SearchConfig
 from darts_tui.dashboard.reader import glance, glances
-from darts_tui.dashboard.screens.layout import plan
+from darts_tui.dashboard.screens.layout import lay_out
 
 
 async def test_before_the_first_event_a_card_shows_what_the_engine_prints(runs: Path):
@@ -98,7 +98,7 @@ def test_bands_never_take_more_rows_than_there_are(edges, cells):
     for width in range(60, 300, 7):
         for height in range(16, 120):
             for notice in (0, 4, 7):
-                bands = plan(width, height, edges, cells, notice)
+                bands = lay_out(width, height, edges, cells, notice)
                 rows = bands.alpha + bands.vitals + bands.curves + bands.figures_rows + bands.events
                 assert rows <= height - 4 - notice
                 assert min(bands.alpha, bands.curves, bands.events) >= 0

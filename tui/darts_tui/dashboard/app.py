@@ -34,7 +34,7 @@ from darts_tui.dashboard.screens.palette import PaletteScreen, entries
 from darts_tui.dashboard.screens.stop import StopDialog
 from darts_tui.dashboard.steering import Steering
 from darts_tui.dashboard.widgets.lines import LinesView
-from darts_tui.dashboard.widgets.theme_styles import Palette, textual_theme
+from darts_tui.dashboard.widgets.theme_styles import ThemeStyles, textual_theme
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class DashboardApp(App[int]):
         notify: str = "none",
     ) -> None:
         self.themes = builtin()
-        self.palette = Palette(self.themes[DEFAULT_THEME])
+        self.theme_styles = ThemeStyles(self.themes[DEFAULT_THEME])
         super().__init__(driver_class=SafeDriver)
         self.animation_level = "none"
         self.folder = folder
@@ -95,7 +95,7 @@ class DashboardApp(App[int]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our names in the style sheet, known before the first theme is in force."""
-        colors = self.palette.theme.colors
+        colors = self.theme_styles.theme.colors
         return {"muted": colors["muted"], "line": colors["line"]}
 
     def on_mount(self) -> None:
@@ -184,7 +184,7 @@ class DashboardApp(App[int]):
 
     def use_theme(self, name: str) -> None:
         """Change all colours at once."""
-        self.palette = Palette(self.themes[name])
+        self.theme_styles = ThemeStyles(self.themes[name])
         self._wanted_theme = self.theme = name
         for screen in self.screen_stack:
             for widget in screen.query(LinesView):

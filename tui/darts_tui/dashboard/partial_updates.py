@@ -3,8 +3,8 @@
 Textual's `ChopsUpdate.render_segments` crops a strip at the right end of a changed span, but not at
 its left end: it sends the line from the strip's first column, once more for each further span of
 the line. For a heatmap in which single digits change that is three times the bytes, which is felt
-over SSH. https://github.com/Textualize/textual/issues/5625 describes the fault. The issue is closed,
-but 8.2.8 still has it.
+over SSH. https://github.com/Textualize/textual/issues/5625 describes the fault; it is closed, but
+8.2.8 still has the fault.
 
 `test_nothing_left_of_a_stretch_is_sent_again` fails when Textual crops at both ends. Then this file
 and the call of `install` in `app.py` can be removed.

@@ -45,7 +45,7 @@ class Report:
 
 
 @dataclass
-class Plan:
+class ExportPlan:
     """What will be written: Graphviz texts by stem, pictures, and tables by file name."""
 
     formats: tuple[str, ...]
@@ -100,7 +100,7 @@ def export(
     _check("thing to export", what or ["cells"], (*WHAT, ALL))
     _check("format", formats, (*FORMATS, "dot"))
     _check("theme", [theme], tuple(THEMES))
-    plan = Plan(tuple(f for f in (*FORMATS, "dot") if f in formats), theme)
+    plan = ExportPlan(tuple(f for f in (*FORMATS, "dot") if f in formats), theme)
     if isinstance(target, RunFolder):
         _plan_run(plan, target, what, epoch)
         folder = open_folder(out or target.exports, own=out is None)
@@ -120,7 +120,7 @@ def _check(kind: str, given: Collection[str], known: tuple[str, ...]) -> None:
         raise RunError(what, remedy=f"choose from {', '.join(known)}")
 
 
-def _plan_run(plan: Plan, run: RunFolder, what: Collection[str], epoch: int | None) -> None:
+def _plan_run(plan: ExportPlan, run: RunFolder, what: Collection[str], epoch: int | None) -> None:
     state, rewinds = _read(run)
     if state.started is None:
         remedy = "try again when its first epoch is under way"
@@ -243,7 +243,7 @@ def _nothing_yet(run: RunFolder, state: RunState, thing: str) -> RunError:
     )
 
 
-def _carry_out(plan: Plan, folder: Path) -> Report:
+def _carry_out(plan: ExportPlan, folder: Path) -> Report:
     report = Report()
     for stem, dot in plan.drawings.items():
         _draw_cell(stem, dot, plan.formats, folder, report)

@@ -24,7 +24,7 @@ from darts_tui.dashboard.panels.shift import ShiftPanel
 from darts_tui.dashboard.panels.system import SystemPanel
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.panels.vitals import Vitals
-from darts_tui.dashboard.screens.layout import Plan, is_too_small, plan
+from darts_tui.dashboard.screens.layout import ScreenLayout, is_too_small, lay_out
 
 
 class Dashboard(Screen[None]):
@@ -35,7 +35,7 @@ class Dashboard(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.tab = "overview"
-        self._plan: Plan | None = None
+        self._layout: ScreenLayout | None = None
 
     def compose(self) -> ComposeResult:
         """Every panel of every tab; those not on screen cost nothing."""
@@ -109,13 +109,13 @@ class Dashboard(Screen[None]):
         for panel in self.query_one(f"#{self.tab}").query("Panel"):
             if isinstance(panel, Panel) and panel.display:
                 panel.show(view)
-        if self.tab == "overview" and self._plan and self._plan.vitals:
+        if self.tab == "overview" and self._layout and self._layout.vitals:
             self.query_one(Vitals).show(view)
 
     @property
     def _shows_events(self) -> bool:
         return self.tab == "log" or bool(
-            self.tab == "overview" and self._plan and self._plan.events
+            self.tab == "overview" and self._layout and self._layout.events
         )
 
     def switch(self, tab: str) -> None:
@@ -150,12 +150,12 @@ class Dashboard(Screen[None]):
         shifts = bool(view.state.epoch_shifts)
         self.query_one("#tab-shift").display = shifts
         size = self.size
-        new = plan(size.width, size.height, edges, len(cells), notice_rows, shifts=shifts)
+        new = lay_out(size.width, size.height, edges, len(cells), notice_rows, shifts=shifts)
         self.set_class(new.two, "-two")
         self.set_class(new.beside, "-beside")
-        if new == self._plan:
+        if new == self._layout:
             return
-        self._plan = new
+        self._layout = new
         for name, rows in (
             ("band-alpha", new.alpha),
             ("vitals", new.vitals),

@@ -10,7 +10,7 @@ HEAT_FRAME = 4
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScreenLayout:
     """Rows of each band of the overview, 0 where it is hidden.
 
     Attributes:
@@ -36,9 +36,9 @@ def is_too_small(width: int, height: int) -> bool:
     return width < MIN_WIDTH or height < MIN_HEIGHT
 
 
-def plan(
+def lay_out(
     width: int, height: int, edges: int, cells: int, notice: int, *, shifts: bool = False
-) -> Plan:
+) -> ScreenLayout:
     """Divide the rows.
 
     `edges` is 0 for a run without alpha; `notice` rows are already taken; `shifts` tells whether
@@ -60,7 +60,7 @@ def plan(
     if curves < 5:
         vitals, curves = min(2, left), 0
         events = left - vitals if left - vitals >= 4 else 0
-    return Plan(
+    return ScreenLayout(
         two=cells > 1,
         beside=cells == 1,
         stacked=False,
@@ -73,7 +73,7 @@ def plan(
     )
 
 
-def _narrow_search(width: int, alpha: int, vitals: int, left: int) -> Plan:
+def _narrow_search(width: int, alpha: int, vitals: int, left: int) -> ScreenLayout:
     curves = min(left, 12) if left >= 6 else 0
     left -= curves
     figures_rows = 9 if left >= 9 else 0
@@ -81,7 +81,7 @@ def _narrow_search(width: int, alpha: int, vitals: int, left: int) -> Plan:
     events = left if left >= 4 else 0
     if curves:
         curves += left - events
-    return Plan(
+    return ScreenLayout(
         two=False,
         beside=False,
         stacked=False,
@@ -94,14 +94,14 @@ def _narrow_search(width: int, alpha: int, vitals: int, left: int) -> Plan:
     )
 
 
-def _training(width: int, room: int) -> Plan:
+def _training(width: int, room: int) -> ScreenLayout:
     stacked = width < TWO_CELLS
     vitals = 2 if stacked else 0
     left = room - vitals
     figures_rows = 11 if left >= 36 else 9 if left >= 26 else 0
     left -= figures_rows
     events = 8 if left >= 26 else 5 if left >= 17 and figures_rows else 0
-    return Plan(
+    return ScreenLayout(
         two=False,
         beside=False,
         stacked=stacked,

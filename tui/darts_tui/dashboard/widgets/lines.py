@@ -14,7 +14,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from darts_tui.dashboard.widgets.theme_styles import Palette
+from darts_tui.dashboard.widgets.theme_styles import ThemeStyles
 
 # Changes closer together than this are sent as one stretch: a cursor move costs as much.
 GAP = 6
@@ -33,9 +33,9 @@ EMPTY: Line = ()
 
 
 class Themed(Protocol):
-    """An app with a palette and a way to draw on terminals with few characters."""
+    """An app that has styles by role and knows whether the terminal shows ASCII only."""
 
-    palette: Palette
+    theme_styles: ThemeStyles
     plain_glyphs: bool
 
 
@@ -129,7 +129,7 @@ class LinesView(Widget):
     def render_line(self, y: int) -> Strip:
         """One line of the widget as Textual wants it."""
         app = cast("Themed", self.app)
-        width, style = self.size.width, app.palette.style
+        width, style = self.size.width, app.theme_styles.style
         if not 0 <= y < len(self._lines):
             return Strip.blank(width, style(""))
         segments = [

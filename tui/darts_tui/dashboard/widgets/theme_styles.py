@@ -12,7 +12,7 @@ from darts_themes import HEAT_LEVELS, Theme, ink_on
 ATTRIBUTES = ("bold", "italic", "underline")
 
 
-class Palette:
+class ThemeStyles:
     """The styles of one theme. Every style has both colours, so NO_COLOR finds none missing."""
 
     def __init__(self, theme: Theme) -> None:
