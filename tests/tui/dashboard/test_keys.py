@@ -287,7 +287,7 @@ async def test_enter_in_the_list_of_runs_watches_another(runs: Path):
             await until(pilot, lambda: "other" in screen_text(app))
             await pilot.press("down", "up", "home", "end")
             panel = app.dashboard.query_one("#tab-runs")
-            index = [g.folder.name for g in panel._glances].index("other")
+            index = [entry.folder.name for entry in panel._entries].index("other")
             await pilot.press(*["down"] * index, "enter")
             await until(pilot, lambda: app.folder.name == "other")
             await caught_up(pilot, app, other[-1].seq, "finished")

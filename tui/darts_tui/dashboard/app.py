@@ -27,7 +27,8 @@ from darts_tui.dashboard.driver import SafeDriver
 from darts_tui.dashboard.notifications import CALLS, toast_of
 from darts_tui.dashboard.panels.runs import RunsPanel
 from darts_tui.dashboard.panels.view import View
-from darts_tui.dashboard.reader import EventsRead, Glance, Pulse, PulseTaken, Reader, glances
+from darts_tui.dashboard.reader import EngineStatus, EventsRead, Reader, StatusChanged
+from darts_tui.dashboard.run_list import RunEntry, list_entries
 from darts_tui.dashboard.screens.dashboard import Dashboard
 from darts_tui.dashboard.screens.help import HelpScreen
 from darts_tui.dashboard.screens.palette import PaletteScreen, entries
@@ -136,13 +137,13 @@ class DashboardApp(App[int]):
     # What is shown
 
     def view(self) -> View:
-        """This look at the run."""
-        pulse = self._pulse
+        """The run as it is now, and as the user wants to see it."""
+        status = self._status
         return View(
             state=self.state,
             name=self.folder.name,
-            live=pulse.live,
-            heartbeat_s=pulse.heartbeat_s,
+            live=status.live,
+            heartbeat_s=status.heartbeat_s,
             now=self._clock(),
             epoch=self._epoch,
             smoothing=self._smoothing,
@@ -150,9 +151,9 @@ class DashboardApp(App[int]):
             cell=self._cell,
             glyphs=self._glyphs,
             pending=self._steering.pending,
-            engine_tail=pulse.tail,
-            loading=pulse.behind,
-            damaged=pulse.damaged,
+            engine_tail=status.tail,
+            loading=status.behind,
+            damaged=status.damaged,
         )
 
     def redraw(self) -> None:
@@ -192,7 +193,7 @@ class DashboardApp(App[int]):
 
     def _tick(self) -> None:
         """Redraw at most this often, and only for a reason; a clock that runs is one."""
-        ticks = self._pulse.live in ("running", "stopping", "starting")
+        ticks = self._status.live in ("running", "stopping", "starting")
         if self._dirty or (ticks and int(self._clock()) != self._drawn_s):
             self.redraw()
 
@@ -212,12 +213,12 @@ class DashboardApp(App[int]):
         finally:
             message.folded.set()
 
-    def on_pulse_taken(self, message: PulseTaken) -> None:
-        """Take note of how the engine is."""
+    def on_status_changed(self, message: StatusChanged) -> None:
+        """Keep the engine's new status."""
         if message.reader is not self._reader:
             return
-        self._pulse = message.pulse
-        self._is_current = self._is_current or not message.pulse.behind
+        self._status = message.status
+        self._is_current = self._is_current or not message.status.behind
         if self.view().is_over:
             self._steering.end()
         self._dirty = True
@@ -239,7 +240,7 @@ class DashboardApp(App[int]):
     def _reset(self) -> None:
         self.state = RunState()
         self._steering = Steering(self.folder, self)
-        self._pulse = Pulse("starting", None, (), 0, behind=True)
+        self._status = EngineStatus("starting", None, (), 0, behind=True)
         self._is_current, self._dirty, self._drawn_s = False, True, 0
         self._redraw_waits = False
         self._reader = Reader(self.folder, self.state, self._interval_s, self._from_thread)
@@ -347,12 +348,12 @@ class DashboardApp(App[int]):
 
     def _list_runs(self) -> None:
         if self.dashboard.tab == "runs":
-            self._glance()
+            self._read_list()
 
     @work(group="runs", exclusive=True, exit_on_error=False)
-    async def _glance(self) -> None:
-        found: list[Glance] = await asyncio.to_thread(glances, self.folder)
-        self.dashboard.query_one(RunsPanel).show_glances(found)
+    async def _read_list(self) -> None:
+        entries: list[RunEntry] = await asyncio.to_thread(list_entries, self.folder)
+        self.dashboard.query_one(RunsPanel).show_entries(entries)
 
     def on_runs_panel_chosen(self, message: RunsPanel.Chosen) -> None:
         """Watch another run from now on."""
