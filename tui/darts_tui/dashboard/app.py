@@ -1,4 +1,4 @@
-"""The dashboard app: one run, its reader, the keys, and a tick that redraws what has changed."""
+"""The dashboard app: shows one run, redraws it when it has changed, and runs the keys' actions."""
 
 import asyncio
 import logging
@@ -53,8 +53,8 @@ class DashboardApp(App[int]):
         slow: redraw once a second, for thin lines.
         theme: a theme's name.
         clock: Unix seconds; tests stop it.
-        glyphs: braille, block or ascii; found out where not given.
-        notify: how alerts and the run's end are told beyond the screen: none, bell or desktop.
+        glyphs: braille, block or ascii; None chooses by the terminal.
+        notify: none, bell or desktop: how to call the user for alerts and for the run's end.
     """
 
     CSS_PATH = "app.tcss"
@@ -91,11 +91,11 @@ class DashboardApp(App[int]):
         self._reset()
 
     def get_default_screen(self) -> Screen[None]:
-        """The dashboard is the bottom of all screens."""
+        """The dashboard, below all other screens."""
         return self.dashboard
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Our names in the style sheet, known before the first theme is in force."""
+        """The style sheet's own colour names, for the time before the first theme is set."""
         colors = self.theme_styles.theme.colors
         return {"muted": colors["muted"], "line": colors["line"]}
 
@@ -120,19 +120,19 @@ class DashboardApp(App[int]):
         self._reader.stop()
 
     def on_resize(self, event: Resize) -> None:
-        """Lay out again once the new size is in force."""
+        """Lay out again when Textual has the new size."""
         del event
         self.call_after_refresh(self.redraw)
 
     def panic(self, *renderables: RenderableType) -> None:
-        """A fault outside of any panel: into the log, and a way back onto the screen."""
+        """Log an error outside of any panel, and print how to come back."""
         log.error("the dashboard failed\n%s", terminal.as_text(*renderables))
-        super().panic(Text(terminal.last_words(clean(self.folder.name))))
+        super().panic(Text(terminal.farewell(clean(self.folder.name))))
 
     def _fatal_error(self) -> None:
-        """Textual's way out of an unhandled exception, which would print local variables."""
+        """Log an unhandled exception. Textual's own method would print local variables."""
         log.error("the dashboard failed", exc_info=self._exception)
-        super().panic(Text(terminal.last_words(clean(self.folder.name))))
+        super().panic(Text(terminal.farewell(clean(self.folder.name))))
 
     # What is shown
 
@@ -159,22 +159,22 @@ class DashboardApp(App[int]):
     def redraw(self) -> None:
         """Show the run as it is now."""
         self._dirty, self._drawn_s, self._redraw_waits = False, int(self._clock()), False
-        # The screen is whole from its mount on; while the app shuts down, timers still tick.
+        # Before its mount the screen lacks widgets, and timers still tick during the shutdown.
         if self.is_running and self.dashboard.is_attached and self.dashboard.is_mounted:
             try:
                 self.dashboard.show(self.view())
             except NoMatches:
-                # The screen loses its widgets one by one.
+                # During the shutdown the screen loses its widgets one by one.
                 self._dirty = True
 
     def redraw_soon(self) -> None:
-        """Redraw once for all the keys that are waiting, so that a held key never lags behind."""
+        """Redraw once for all waiting keys, so that a held key causes no backlog."""
         if not self._redraw_waits:
             self._redraw_waits = True
             self.call_later(self.redraw)
 
     def show_message(self, text: str, severity: str = "information") -> None:
-        """A toast; never markup, never control characters."""
+        """Show a toast of plain text without markup or control characters."""
         known = {"warning": "warning", "error": "error"}
         self.notify(
             clean(text, 300),
@@ -184,7 +184,7 @@ class DashboardApp(App[int]):
         )
 
     def use_theme(self, name: str) -> None:
-        """Change all colours at once."""
+        """Change all colours to those of a theme."""
         self.theme_styles = ThemeStyles(self.themes[name])
         self._wanted_theme = self.theme = name
         for screen in self.screen_stack:
@@ -192,15 +192,15 @@ class DashboardApp(App[int]):
                 widget.refresh()
 
     def _tick(self) -> None:
-        """Redraw at most this often, and only for a reason; a clock that runs is one."""
-        ticks = self._status.live in ("running", "stopping", "starting")
-        if self._dirty or (ticks and int(self._clock()) != self._drawn_s):
+        """Redraw if anything has changed, or once a second while the run's clock advances."""
+        clock_advances = self._status.live in ("running", "stopping", "starting")
+        if self._dirty or (clock_advances and int(self._clock()) != self._drawn_s):
             self.redraw()
 
-    # What the reader tells
+    # Messages of the reader
 
     def on_events_read(self, message: EventsRead) -> None:
-        """Fold a batch; old history says nothing aloud."""
+        """Fold a batch. Events from before the dashboard was opened cause no toasts."""
         try:
             if message.reader is not self._reader:
                 return
@@ -231,7 +231,7 @@ class DashboardApp(App[int]):
                 self._call(toast.text)
 
     def _call(self, text: str) -> None:
-        """Tell somebody who does not look at the screen, if that was asked for."""
+        """Call a user who does not watch the screen, as `notify` wants it."""
         if self._how_to_notify == "bell":
             self.bell()
         elif self._how_to_notify == "desktop" and isinstance(self._driver, SafeDriver):
@@ -274,13 +274,13 @@ class DashboardApp(App[int]):
         self.run_worker(drawing, group="export", exclusive=True, exit_on_error=False)
 
     def action_detach(self) -> None:
-        """Leave the engine alone and end the dashboard."""
+        """End the dashboard; the engine goes on."""
         self.exit(0, return_code=0)
 
-    # Looking
+    # What to show
 
     def action_tab(self, name: str) -> None:
-        """Show a numbered view."""
+        """Show a tab."""
         if name not in [tab.name for tab in tabs_of(self.view())]:
             self.show_message("A training has no alpha to show.")
             return
@@ -292,7 +292,7 @@ class DashboardApp(App[int]):
         self.call_after_refresh(self.redraw)
 
     def action_scrub(self, epochs: int) -> None:
-        """Look at an earlier epoch, or come back towards now."""
+        """Show the run as it was some epochs earlier or later; the newest epoch follows the run."""
         newest = self.state.epoch
         if newest < 2:
             self.show_message("There is no earlier epoch yet.")
@@ -302,22 +302,22 @@ class DashboardApp(App[int]):
         self.redraw_soon()
 
     def action_live(self) -> None:
-        """Look at the newest epoch again."""
+        """Show the newest epoch again."""
         self._epoch = None
         self.redraw_soon()
 
     def action_next_cell(self) -> None:
-        """Show the other cell where there is room for one."""
+        """Show the next cell in panels that have room for one."""
         self._cell += 1
         self.redraw_soon()
 
     def action_smooth(self) -> None:
-        """The next of a few strengths of smoothing."""
+        """Smooth the curves with the next of `SMOOTHINGS`."""
         self._smoothing = SMOOTHINGS[(SMOOTHINGS.index(self._smoothing) + 1) % len(SMOOTHINGS)]
         self.redraw_soon()
 
     def action_log_scale(self) -> None:
-        """Logarithmic or linear loss."""
+        """Switch the loss axis between linear and logarithmic."""
         self._log_loss = not self._log_loss
         self.redraw_soon()
 
@@ -326,14 +326,14 @@ class DashboardApp(App[int]):
         self.use_theme(name)
 
     def action_next_theme(self) -> None:
-        """The next theme; of keys that wait only the last is shown, as new colours take a while."""
+        """Show the next theme, once for all waiting keys: a change of colours takes long."""
         names = list(self.themes)
         if self._wanted_theme == self.theme:
             self.call_later(lambda: self.use_theme(self._wanted_theme))
         self._wanted_theme = names[(names.index(self._wanted_theme) + 1) % len(names)]
 
     def action_help(self) -> None:
-        """The keys."""
+        """Open the help."""
         self.push_screen(HelpScreen())
 
     def action_command_palette(self) -> None:
@@ -378,11 +378,11 @@ def watch(
     theme: str | None = None,
     notify: str = "none",
 ) -> int:
-    """Run the dashboard on a run folder until it is detached from or ended by a signal.
+    """Run the dashboard on a run folder until the user detaches or a signal ends it.
 
     Returns:
         The process's exit code: 0 after q, 143 after SIGTERM, 129 after SIGHUP, 130 after SIGINT,
-        1 where the dashboard itself failed.
+        1 if the dashboard itself failed.
     """
     terminal.log_to_file()
     partial_updates.install()

@@ -18,24 +18,24 @@ from darts_tui.dashboard.widgets.lines import Line, Span
 
 TRAIN, VALID, BESIDE = "series-0", "series-1", "series-2"
 
-# Among five classes every image is among the first five.
+# With five classes or fewer, top-5 accuracy is always 100 %.
 TOP = 5
 
 
 def valid_name(view: View) -> str:
-    """What the second curve is: images that alpha learns from or held-out ones, or test images."""
+    """The name of the second curve: "test" in a training with a test set, else "valid"."""
     started = view.state.started
     return "test" if view.is_training and started and "test" in started.images else "valid"
 
 
 def has_top5(view: View) -> bool:
-    """Whether the accuracy among the first five says anything: in a training, of many classes."""
+    """Whether to show top-5 accuracy: in a training with more than five classes."""
     started = view.state.started
     return view.is_training and started is not None and len(started.classes) > TOP
 
 
 def _points(view: View, name: str) -> tuple[list[float], list[float]]:
-    """One figure of all epochs that have it."""
+    """The values of a field of `EpochFinished` over the epochs that have it."""
     pairs = [
         (float(done.epoch), value)
         for done in view.state.epochs
@@ -45,7 +45,7 @@ def _points(view: View, name: str) -> tuple[list[float], list[float]]:
 
 
 def _at(xs: Sequence[float], ys: Sequence[float], epoch: int | None) -> float | None:
-    """The newest value, or the one of the epoch looked at."""
+    """The newest value, or that of the shown epoch."""
     if epoch is None:
         return ys[-1] if ys else None
     return next((y for x, y in zip(reversed(xs), reversed(ys), strict=True) if x <= epoch), None)
@@ -60,12 +60,12 @@ def _legend(entries: Sequence[tuple[str, str, str]]) -> Line:
 
 
 class LossPanel(Panel):
-    """Cross entropy of training steps and each epoch's validation, and the auxiliary head's."""
+    """Cross entropy of training steps, of each epoch's validation, and of the auxiliary head."""
 
     TITLE: ClassVar[str] = "Loss"
 
     def content(self, view: View, width: int, height: int) -> Content:
-        """The curves, smoothed and scaled as asked."""
+        """The curves, smoothed and scaled as the user has chosen."""
         state = view.state
         per_epoch = state.started.steps_per_epoch if state.started else 0
         train_x = [x / max(1, per_epoch) for x in state.train_loss.x]
@@ -79,7 +79,7 @@ class LossPanel(Panel):
             (valid_name(view), VALID, _loss_text(_at(valid_x, valid_y, view.epoch))),
         ]
         if beside_y:
-            # The auxiliary head's, of the training images.
+            # The auxiliary head's loss on the training images.
             entries.append(("aux", BESIDE, _loss_text(_at(beside_x, beside_y, view.epoch))))
         title = _legend(entries)
         if view.smoothing:
@@ -108,7 +108,7 @@ class LossPanel(Panel):
 
 
 class AccuracyPanel(Panel):
-    """Accuracy after each epoch, the best one marked; in a training top-5 too."""
+    """Accuracy after each epoch, the best one marked; in a training also top-5."""
 
     TITLE: ClassVar[str] = "Accuracy %"
 

@@ -1,10 +1,9 @@
-"""The two lines at the bottom: where in the run one looks, and which keys mean something now."""
+"""The two lines at the bottom: the ticker and the keys."""
 
-from darts_tui.console.event_text import note
 from darts_tui.dashboard import actions
 from darts_tui.dashboard.actions import Action
 from darts_tui.dashboard.panels.bar import Bar
-from darts_tui.dashboard.panels.events import note_line
+from darts_tui.dashboard.panels.events import event_line
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.widgets.lines import Line, Span, fit, width_of
 
@@ -27,10 +26,10 @@ KEYS = (
 
 
 class Ticker(Bar):
-    """A scrub bar over the epochs or, where lines are few, the newest event."""
+    """A scrub bar over the epochs, or the newest event where no panel shows it."""
 
     def show(self, view: View, *, prefer_scrub: bool) -> None:
-        """Say it for this look at the run."""
+        """Show the run."""
         width = self.size.width
         if view.epoch is not None or (prefer_scrub and view.state.epoch > 1):
             self.show_lines([scrub_line(view, width)])
@@ -39,15 +38,15 @@ class Ticker(Bar):
 
 
 class Footer(Bar):
-    """Keys, the most useful first; a click presses them."""
+    """Keys, the most useful first; a click runs their action."""
 
     def show(self, view: View) -> None:
-        """Say it for this look at the run."""
+        """Show the run."""
         self.show_lines([keys_line(view, self.size.width)])
 
 
 def scrub_line(view: View, width: int) -> Line:
-    """`epoch 1 ├────●────┤ 23`, and how to get back to now."""
+    """`epoch 1 ├────●────┤ 23`, and the key for the newest epoch."""
     newest = max(1, view.state.epoch)
     digits = len(str(max(newest, view.state.total_epochs)))
     if view.epoch is None:
@@ -76,9 +75,8 @@ def scrub_line(view: View, width: int) -> Line:
 
 def _newest(view: View, width: int) -> Line:
     for event in reversed(view.state.notes):
-        told = note(event)
-        if told:
-            return fit((Span(" "), *note_line(told, event.t)), width)
+        if line := event_line(event):
+            return fit((Span(" "), *line), width)
     return fit((), width)
 
 

@@ -1,4 +1,4 @@
-"""All runs of the folder this one lives in; enter watches another."""
+"""All runs beside this one; enter watches another."""
 
 from typing import ClassVar
 
@@ -28,7 +28,7 @@ class RunsPanel(Panel):
     ]
 
     class Chosen(Message):
-        """The user wants to watch another run."""
+        """The user has chosen another run to watch."""
 
         def __init__(self, folder: RunFolder) -> None:
             super().__init__()

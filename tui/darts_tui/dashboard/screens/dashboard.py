@@ -16,7 +16,7 @@ from darts_tui.dashboard.panels.footer import Footer, Ticker
 from darts_tui.dashboard.panels.genotype import GenotypePanel, HistoryPanel
 from darts_tui.dashboard.panels.header import Header, Tabs
 from darts_tui.dashboard.panels.health import HealthPanel
-from darts_tui.dashboard.panels.notice import SPEAKS_OF, NoticePanel, StartingPanel
+from darts_tui.dashboard.panels.notice import NOTICED, NoticePanel, StartingPanel
 from darts_tui.dashboard.panels.panel import Panel
 from darts_tui.dashboard.panels.runs import RunsPanel
 from darts_tui.dashboard.panels.schedules import SchedulesPanel
@@ -28,7 +28,7 @@ from darts_tui.dashboard.screens.layout import ScreenLayout, is_too_small, lay_o
 
 
 class Dashboard(Screen[None]):
-    """Everything about one run. The app calls `show` when something has changed."""
+    """All panels of one run. The app calls `show` when something has changed."""
 
     AUTO_FOCUS = ""
 
@@ -38,7 +38,7 @@ class Dashboard(Screen[None]):
         self._layout: ScreenLayout | None = None
 
     def compose(self) -> ComposeResult:
-        """Every panel of every tab; those not on screen cost nothing."""
+        """Every panel of every tab; hidden panels are not drawn."""
         yield Header(id="header")
         yield Tabs(id="tabs")
         yield NoticePanel(id="notice")
@@ -93,8 +93,8 @@ class Dashboard(Screen[None]):
         )
 
     def show(self, view: View) -> None:
-        """Look at the run again; only what is on screen is laid out."""
-        if self._say_too_small():
+        """Show the run in the panels that are on screen."""
+        if self._show_too_small():
             return
         self._divide(view)
         self.query_one(Header).show(view)
@@ -104,7 +104,7 @@ class Dashboard(Screen[None]):
         if view.state.started is None:
             self.query_one(StartingPanel).show(view)
             return
-        if view.live in SPEAKS_OF:
+        if view.live in NOTICED:
             self.query_one(NoticePanel).show(view)
         for panel in self.query_one(f"#{self.tab}").query("Panel"):
             if isinstance(panel, Panel) and panel.display:
@@ -119,7 +119,7 @@ class Dashboard(Screen[None]):
         )
 
     def switch(self, tab: str) -> None:
-        """Show another tab; its first panel takes the arrow keys where it has any use for them."""
+        """Show another tab and focus its panel, if that scrolls or has a cursor."""
         self.tab = tab
         self.query_one("#body", ContentSwitcher).current = tab
         if tab in ("log", "runs"):
@@ -127,7 +127,7 @@ class Dashboard(Screen[None]):
         else:
             self.set_focus(None)
 
-    def _say_too_small(self) -> bool:
+    def _show_too_small(self) -> bool:
         width, height = self.size
         small = is_too_small(width, height)
         self.set_class(small, "-tiny")
@@ -137,10 +137,10 @@ class Dashboard(Screen[None]):
         return small
 
     def _divide(self, view: View) -> None:
-        """Give the bands their rows, and hide what has none."""
+        """Divide the rows among the bands and hide bands without rows."""
         started = view.state.started
         notice = self.query_one(NoticePanel)
-        has_notice = started is not None and view.live in SPEAKS_OF
+        has_notice = started is not None and view.live in NOTICED
         notice.display = has_notice
         notice_rows = notice.wanted_height(view) if has_notice else 0
         notice.styles.height = notice_rows

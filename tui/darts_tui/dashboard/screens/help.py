@@ -1,4 +1,4 @@
-"""The keys, and what the marks mean."""
+"""The help: all keys, and the meaning of the marks."""
 
 import itertools
 from typing import ClassVar
@@ -32,12 +32,12 @@ class HelpText(LinesView):
     """Two columns of keys, then the marks."""
 
     def on_mount(self) -> None:
-        """Fill it once."""
+        """Show the help's lines."""
         self.show_lines(help_lines())
 
 
 class HelpScreen(Dialog[None]):
-    """Any of the usual keys closes it."""
+    """The help over the dashboard; escape, enter, q and its own keys close it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,f1,enter,ctrl+c", "dismiss", show=False),
@@ -52,7 +52,7 @@ class HelpScreen(Dialog[None]):
 
 
 def help_lines() -> list[Line]:
-    """The help as lines, 70 cells wide and short enough for 24 rows."""
+    """The help as lines, 70 cells wide and few enough for 24 rows."""
     blank = ("", "")
     left = [*_section(ENGINE), blank, ("Look", ""), *_LOOK]
     right = [*_section(TIME), blank, *_section(SHOW)]

@@ -1,4 +1,4 @@
-"""Who gets how many rows of the overview: one pure function of the terminal's size and the run."""
+"""The layout of the overview: the rows of each band, from the terminal's size and the run."""
 
 from dataclasses import dataclass
 
@@ -32,17 +32,22 @@ class ScreenLayout:
 
 
 def is_too_small(width: int, height: int) -> bool:
-    """Whether there is room for a card only."""
+    """Whether there is only room for a message."""
     return width < MIN_WIDTH or height < MIN_HEIGHT
 
 
 def lay_out(
     width: int, height: int, edges: int, cells: int, notice: int, *, shifts: bool = False
 ) -> ScreenLayout:
-    """Divide the rows.
+    """Divide the rows of the overview.
 
-    `edges` is 0 for a run without alpha; `notice` rows are already taken; `shifts` tells whether
-    there is a mean shift to watch.
+    Args:
+        width: cells of the terminal.
+        height: rows of the terminal.
+        edges: most edges of a cell; 0 for a run without alpha.
+        cells: cell types.
+        notice: rows of the notice above the overview.
+        shifts: whether the run has mean shifts to show.
     """
     room = max(0, height - CHROME - notice)
     if not edges:
@@ -115,11 +120,11 @@ def _training(width: int, room: int) -> ScreenLayout:
 
 
 def _figures(width: int, *, has_alpha: bool, shifts: bool = False) -> tuple[str, ...]:
-    # Schedules have a tab of their own; the shift is what this method is about.
+    # The shift is the core of its method, and the schedules have a tab of their own.
     first = "shift" if shifts else "schedules"
     if width >= FOUR_FIGURES:
         return (first, "health", "genotype", "system")
     if width >= TWO_CELLS:
-        # A training's genotype never changes: its tab has it.
+        # The genotype of a training never changes, and it has a tab of its own.
         return (first, "health", "genotype" if has_alpha else "system")
     return ("health", "genotype") if has_alpha else ("schedules", "health")
