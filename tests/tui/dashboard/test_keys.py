@@ -1,4 +1,4 @@
-"""Every key does what the help says."""
+"""Every key does what the help lists."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def append(run, *history: events.AnyEvent) -> None:
         file.write(b"".join(events.encode(event) for event in history))
 
 
-async def test_p_asks_for_a_pause_and_says_so_until_the_engine_holds(runs: Path):
+async def test_p_requests_a_pause_and_shows_it_until_the_engine_holds(runs: Path):
     history = story()
     at = {"epoch": 24, "step": 5, "global_step": 258}
     with a_run(runs) as run:
@@ -74,7 +74,7 @@ async def test_a_refused_command_is_not_waited_for(runs: Path):
             assert "RUNNING" in screen_text(app)
 
 
-async def test_c_asks_for_a_checkpoint(runs: Path):
+async def test_c_requests_a_checkpoint(runs: Path):
     with a_run(runs) as run:
         async with watching(run, story()) as (_, pilot):
             await pilot.press("c")
@@ -105,7 +105,7 @@ async def test_x_stops_now_or_after_the_epoch_or_not_at_all(runs: Path, keys, as
 
 
 @pytest.mark.parametrize("key", ["p", "c", "x"])
-async def test_steering_keys_on_a_finished_run_say_that_it_is_over(runs: Path, key):
+async def test_steering_keys_on_a_finished_run_show_that_it_is_over(runs: Path, key):
     history = story(phase="finished")
     with a_run(runs, alive=False, phase="finished") as run:
         async with watching(run, history, live="finished") as (app, pilot):
@@ -302,7 +302,7 @@ async def test_a_click_on_a_tab_switches(runs: Path):
             await until(pilot, lambda: app.dashboard.tab == "curves")
 
 
-async def test_e_tells_which_files_were_written(runs: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_e_shows_which_files_were_written(runs: Path, monkeypatch: pytest.MonkeyPatch):
     reported = msgspec.json.encode({"files": ["a.svg", "b.svg"], "messages": ["no dot"]}).decode()
     monkeypatch.setattr(
         "darts_tui.dashboard.export_process.COMMAND", ("-c", f"print({reported!r})")

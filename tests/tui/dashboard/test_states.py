@@ -1,4 +1,4 @@
-"""What is said about an engine that starts, died, hangs, failed or ended; and other runs."""
+"""The notices about an engine that starts, died, hangs, failed or ended; and other runs."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Loss and accuracy over the epochs."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, NamedTuple
 
 from darts_tui.dashboard.panels.panel import Content, Panel
 from darts_tui.dashboard.panels.view import View
@@ -51,12 +51,38 @@ def _at(xs: Sequence[float], ys: Sequence[float], epoch: int | None) -> float | 
     return next((y for x, y in zip(reversed(xs), reversed(ys), strict=True) if x <= epoch), None)
 
 
-def _legend(entries: Sequence[tuple[str, str, str]]) -> Line:
+class _Series(NamedTuple):
+    name: str
+    role: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+
+
+def _with_third(series: list[_Series], third: _Series) -> list[_Series]:
+    """The first two series, and the third if it has values."""
+    return [*series, third] if third.ys else series
+
+
+def _legend(view: View, series: Sequence[_Series], text_of: Callable[[float | None], str]) -> Line:
+    """Each series with its value at the shown epoch."""
     spans: list[Span] = []
-    gap = " " * (3 if len(entries) < 3 else 2)
-    for name, role, value in entries:
+    gap = " " * (3 if len(series) < 3 else 2)
+    for name, role, xs, ys in series:
+        value = text_of(_at(xs, ys, view.epoch))
         spans += [Span("━ ", role), Span(f"{name} ", "muted"), Span(f"{value}{gap}", "")]
     return tuple(spans)
+
+
+def _curves(view: View, series: Sequence[_Series]) -> list[Curve]:
+    """The series as the user wants them smoothed; the third is drawn below the others."""
+    return [
+        Curve(xs, smooth(ys, view.smoothing) if view.smoothing else ys, role)
+        for _, role, xs, ys in (*series[2:], *series[:2])
+    ]
+
+
+def _values(curves: Sequence[Curve]) -> list[float]:
+    return [y for curve in curves for y in curve.ys]
 
 
 class LossPanel(Panel):
@@ -69,34 +95,23 @@ class LossPanel(Panel):
         state = view.state
         per_epoch = state.started.steps_per_epoch if state.started else 0
         train_x = [x / max(1, per_epoch) for x in state.train_loss.x]
-        train_y = state.train_loss.y
-        valid_x, valid_y = _points(view, "valid_loss")
-        if not train_y and not valid_y:
-            return Content([(Span("waiting for the first steps", "muted"),)])
-        beside_x, beside_y = _points(view, "auxiliary_loss")
-        entries = [
-            ("train", TRAIN, _loss_text(_at(train_x, train_y, view.epoch))),
-            (valid_name(view), VALID, _loss_text(_at(valid_x, valid_y, view.epoch))),
+        series = [
+            _Series("train", TRAIN, train_x, state.train_loss.y),
+            _Series(valid_name(view), VALID, *_points(view, "valid_loss")),
         ]
-        if beside_y:
-            # The auxiliary head's loss on the training images.
-            entries.append(("aux", BESIDE, _loss_text(_at(beside_x, beside_y, view.epoch))))
-        title = _legend(entries)
-        if view.smoothing:
-            train_y, valid_y, beside_y = (
-                smooth(values, view.smoothing) for values in (train_y, valid_y, beside_y)
-            )
-        values = [*train_y, *valid_y, *beside_y]
+        if not any(one.ys for one in series):
+            return Content([(Span("waiting for the first steps", "muted"),)])
+        # The auxiliary head's loss on the training images.
+        auxiliary = _Series("aux", BESIDE, *_points(view, "auxiliary_loss"))
+        series = _with_third(series, auxiliary)
+        curves = _curves(view, series)
+        values = _values(curves)
         low, high, ticks = (
             log_axis(values) if view.log_loss else linear_axis([0.0, *values], height - 1)
         )
         plot = Plot(
-            [
-                Curve(beside_x, beside_y, BESIDE),
-                Curve(train_x, train_y, TRAIN),
-                Curve(valid_x, valid_y, VALID),
-            ],
-            x_end(view.state.total_epochs, view.epochs_done),
+            curves,
+            x_end(state.total_epochs, view.epochs_done),
             low,
             high,
             log=view.log_loss,
@@ -104,6 +119,7 @@ class LossPanel(Panel):
             glyphs=view.glyphs,
             ticks=ticks,
         )
+        title = _legend(view, series, _loss_text)
         return Content(draw(plot, width, height), title=title, status=_options(view))
 
 
@@ -114,32 +130,22 @@ class AccuracyPanel(Panel):
 
     def content(self, view: View, width: int, height: int) -> Content:
         """The curves, and the best epoch in the frame."""
-        train_x, train_y = _points(view, "train_top1")
-        valid_x, valid_y = _points(view, "valid_top1")
-        if not train_y and not valid_y:
-            text = f"the first epoch is not over: step {view.state.step} of {view.state.steps}"
-            return Content([(Span(text, "muted"),)])
-        beside_x, beside_y = _points(view, "valid_top5") if has_top5(view) else ([], [])
-        entries = [
-            ("train", TRAIN, _percent_text(_at(train_x, train_y, view.epoch))),
-            (valid_name(view), VALID, _percent_text(_at(valid_x, valid_y, view.epoch))),
+        state = view.state
+        series = [
+            _Series("train", TRAIN, *_points(view, "train_top1")),
+            _Series(valid_name(view), VALID, *_points(view, "valid_top1")),
         ]
-        if beside_y:
-            entries.append(("top-5", BESIDE, _percent_text(_at(beside_x, beside_y, view.epoch))))
-        title = _legend(entries)
-        if view.smoothing:
-            train_y, valid_y, beside_y = (
-                smooth(values, view.smoothing) for values in (train_y, valid_y, beside_y)
-            )
-        low, high, ticks = linear_axis([*train_y, *valid_y, *beside_y, 100.0], height - 1)
-        best = view.state.best
+        if not any(one.ys for one in series):
+            text = f"the first epoch is not over: step {state.step} of {state.steps}"
+            return Content([(Span(text, "muted"),)])
+        top5 = _points(view, "valid_top5") if has_top5(view) else ([], [])
+        series = _with_third(series, _Series("top-5", BESIDE, *top5))
+        curves = _curves(view, series)
+        low, high, ticks = linear_axis([*_values(curves), 100.0], height - 1)
+        best = state.best
         plot = Plot(
-            [
-                Curve(beside_x, beside_y, BESIDE),
-                Curve(train_x, train_y, TRAIN),
-                Curve(valid_x, valid_y, VALID),
-            ],
-            x_end(view.state.total_epochs, view.epochs_done),
+            curves,
+            x_end(state.total_epochs, view.epochs_done),
             max(0.0, low),
             min(100.0, high),
             best=(best.epoch, best.valid_top1) if best and best.valid_top1 is not None else None,
@@ -149,8 +155,9 @@ class AccuracyPanel(Panel):
         )
         status = _options(view)
         if best and best.valid_top1 is not None:
-            epoch = f"{best.epoch}" if beside_y else f"epoch {best.epoch}"
+            epoch = f"{best.epoch}" if len(series) > 2 else f"epoch {best.epoch}"
             status = (Span("◆ ", "bold"), Span(f"best {best.valid_top1:.1f} at {epoch}", "muted"))
+        title = _legend(view, series, _percent_text)
         return Content(draw(plot, width, height), title=title, status=status)
 
 

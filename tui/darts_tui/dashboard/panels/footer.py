@@ -82,19 +82,18 @@ def _newest(view: View, width: int) -> Line:
 
 def keys_line(view: View, width: int) -> Line:
     """As many keys as fit: help and detach always, the others in the order of `KEYS`."""
-    kept = [(action, _word(action, view)) for action in KEYS if action.applies(view)]
-    while (
-        len(kept) > 2 and sum(len(action.key) + len(word) + 3 for action, word in kept) + 1 > width
-    ):
+    kept = [(a.key, _word(a, view), f"app.{a.call}") for a in KEYS if a.applies(view)]
+    while len(kept) > 2 and sum(len(key) + len(word) + 3 for key, word, _ in kept) + 1 > width:
         kept.pop(-3)
     out: list[Span] = [Span(" ", BACK)]
-    for action, word in kept:
-        out.append(Span(action.key, f"accent bold {BACK}", f"app.{action.call}"))
-        out.append(Span(f" {word}  ", f"muted {BACK}", f"app.{action.call}"))
+    for key, word, call in kept:
+        out.append(Span(key, f"accent bold {BACK}", call))
+        out.append(Span(f" {word}  ", f"muted {BACK}", call))
     return fit(out, width, BACK)
 
 
 def _word(action: Action, view: View) -> str:
+    """The action's word, in some states of the run another one."""
     if action is actions.PAUSE and view.live == "paused":
         return "Resume"
     if action is actions.DETACH and view.is_over:

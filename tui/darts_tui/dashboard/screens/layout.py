@@ -9,7 +9,7 @@ CHROME = 4
 HEAT_FRAME = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScreenLayout:
     """Rows of each band of the overview, 0 where it is hidden.
 
@@ -20,9 +20,9 @@ class ScreenLayout:
         figures: which panels share the band of figures.
     """
 
-    two: bool
-    beside: bool
-    stacked: bool
+    two: bool = False
+    beside: bool = False
+    stacked: bool = False
     alpha: int
     vitals: int
     curves: int
@@ -68,7 +68,6 @@ def lay_out(
     return ScreenLayout(
         two=cells > 1,
         beside=cells == 1,
-        stacked=False,
         alpha=alpha,
         vitals=vitals,
         curves=curves,
@@ -87,9 +86,6 @@ def _narrow_search(width: int, alpha: int, vitals: int, left: int) -> ScreenLayo
     if curves:
         curves += left - events
     return ScreenLayout(
-        two=False,
-        beside=False,
-        stacked=False,
         alpha=alpha,
         vitals=vitals,
         curves=curves,
@@ -107,8 +103,6 @@ def _training(width: int, room: int) -> ScreenLayout:
     left -= figures_rows
     events = 8 if left >= 26 else 5 if left >= 17 and figures_rows else 0
     return ScreenLayout(
-        two=False,
-        beside=False,
         stacked=stacked,
         alpha=0,
         vitals=vitals,

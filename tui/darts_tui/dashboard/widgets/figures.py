@@ -42,7 +42,7 @@ def bar(fraction: float, width: int, role: str = "accent") -> Line:
 
 
 def sparkline(values: Sequence[float], width: int, role: str = "series-1") -> Line:
-    """The values as blocks of some height; more values than cells are averaged, a constant is low."""
+    """The values as blocks; more values than cells are averaged, a constant stays low."""
     if not values or width < 1:
         return (Span(" " * max(0, width)),)
     shown = _buckets(values, width)
