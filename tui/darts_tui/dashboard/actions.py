@@ -88,7 +88,7 @@ DETACH = Action("detach", "q,ctrl+c,ctrl+q", "detach", ENGINE, "detach; engine g
                 label="Detach", hint="the engine goes on", word="Detach",
                 printed="q", other_keys="ctrl+c")
 
-# Two keys share a line of the help.
+# A pair of keys shares the line of the first in the help.
 SCRUB = Action("scrub-back", "left_square_bracket", "scrub(-1)", TIME, "one epoch back, on",
                word="Scrub", printed="[ ]")
 SCRUB_ON = Action("scrub-on", "right_square_bracket", "scrub(1)")

@@ -1,4 +1,4 @@
-"""Which events of a live run the user is notified of, by a toast and beyond the screen."""
+"""The events of a live run that cause a toast, and those that also call the user."""
 
 from darts_engine.run import events
 from darts_tui.console.event_text import Note, note

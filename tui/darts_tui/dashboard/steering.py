@@ -1,4 +1,4 @@
-"""Steering one run: check what the user requests, send it to the engine, show what comes of it."""
+"""Steering one run: check the user's requests, send them to the engine, show the results."""
 
 from typing import Protocol
 
@@ -31,7 +31,7 @@ class Watcher(Protocol):
 
 
 class Steering:
-    """The user's requests to one run's engine. A request that makes no sense costs a message.
+    """The user's requests to one run's engine. An impossible request causes a message.
 
     Args:
         folder: the run.

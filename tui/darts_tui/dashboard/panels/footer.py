@@ -93,7 +93,7 @@ def keys_line(view: View, width: int) -> Line:
 
 
 def _word(action: Action, view: View) -> str:
-    """The action's word, in some states of the run another one."""
+    """The action's word; "Resume" and "Quit" depend on the run's state."""
     if action is actions.PAUSE and view.live == "paused":
         return "Resume"
     if action is actions.DETACH and view.is_over:

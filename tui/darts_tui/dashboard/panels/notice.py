@@ -32,7 +32,7 @@ class StartingPanel(Panel):
     TITLE = "Engine"
 
     def content(self, view: View, width: int, height: int) -> Content:
-        """That the engine starts, and its last output."""
+        """The progress of a download, or that the engine starts; then its last output."""
         del width
         if view.live in NOTICED:
             rows = _notice(view)

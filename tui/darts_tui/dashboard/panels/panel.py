@@ -73,7 +73,7 @@ class Panel(LinesView, can_focus=True):
         self._rebuild()
 
     def action_scroll_rows(self, rows: int) -> None:
-        """Scroll; a panel that follows its end does so again once it is scrolled there."""
+        """Scroll. A panel that follows its end follows it again when scrolled to it."""
         self._top = max(0, min(self._most, self._top + rows))
         self._follow = self.FOLLOWS_END and self._top >= self._most
         self._rebuild()
