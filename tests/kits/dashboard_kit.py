@@ -1,4 +1,4 @@
-"""Starting the dashboard on a made-up run, and waiting for it without sleeping."""
+"""The dashboard on a made-up run, and waiting for it without sleeping."""
 
 import contextlib
 import time
@@ -18,7 +18,7 @@ SIZES = {"small": (80, 24), "medium": (120, 36), "wide": (160, 48)}
 
 
 def story(**kwargs: object) -> list[AnyEvent]:
-    """A run that does not change when the other tests' run does."""
+    """The events of a made-up run."""
     return fake_story.made_up_events(**kwargs)  # type: ignore[arg-type]
 
 
@@ -43,15 +43,15 @@ def app_on(
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
-    """Let the app work until something is so."""
+    """Let the app work until the condition holds."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         await pilot.pause(0.01)
 
 
 async def caught_up(pilot: Pilot[int], app: DashboardApp, seq: int, live: str) -> None:
-    """Until all events are folded, the engine's state is known, and the screen shows both."""
+    """Wait until all events are folded, the engine's state is known, and the screen shows both."""
     await until(pilot, lambda: app.state.last_seq >= seq and app.view().live == live)
     await until(pilot, lambda: not app.view().loading)
     app.redraw()

@@ -1,8 +1,8 @@
-"""Colours as data: one TOML file per theme, checked when it is read.
+"""Colours as data: one TOML file per theme, validated when it is read.
 
 A theme file has the keys `name`, `dark`, `heat` (16 colours from the lowest to the highest weight),
-`series` (at least four colours of curves) and a table `colors`. Nothing here knows a terminal
-library; the dashboard turns these values into its own styles.
+`series` (at least four colours of curves) and a table `colors`. Nothing here imports a terminal
+library; the dashboard makes its styles from these values.
 """
 
 from darts_themes.theme import (

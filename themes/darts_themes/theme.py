@@ -1,4 +1,4 @@
-"""The theme value, its reader, and the arithmetic of readable text."""
+"""A theme, its reader, and the contrast of two colours (WCAG 2.1)."""
 
 import re
 import tomllib
@@ -38,7 +38,7 @@ class Theme:
     """One theme. Colours are "#rrggbb".
 
     Attributes:
-        name: what `--theme` and the palette call it.
+        name: for `--theme` and the command palette.
         dark: whether text is lighter than the background.
         colors: role -> colour, for each of `COLORS`.
         heat: 16 backgrounds from the lowest to the highest weight.
@@ -52,7 +52,7 @@ class Theme:
     series: tuple[str, ...]
 
     def ink(self, level: int) -> str:
-        """Black or white, whichever reads better on the heat of a level."""
+        """Black or white, whichever has more contrast on the heat of a level."""
         return ink_on(self.heat[level])
 
 
@@ -72,7 +72,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def ink_on(color: str) -> str:
-    """Black or white, whichever reads better on a colour."""
+    """Black or white, whichever has more contrast on a colour."""
     return max((DARK_INK, LIGHT_INK), key=lambda ink: contrast(ink, color))
 
 
@@ -88,7 +88,7 @@ def builtin() -> dict[str, Theme]:
 
 
 def load_folder(folder: Path) -> tuple[list[Theme], list[str]]:
-    """A user's themes, and a line for each file that holds none.
+    """A user's themes, and a message for each file that is not a theme.
 
     A folder that does not exist has no themes and no problems.
     """
@@ -124,10 +124,10 @@ def load_file(path: Path) -> Theme:
 
 
 def parse(text: str, file: str) -> Theme:
-    """Check the text of a theme file; `file` is for messages.
+    """Parse the text of a theme file; `file` is its name in messages.
 
     Raises:
-        ThemeError: naming file and field.
+        ThemeError: a field is wrong; the message names file and field.
     """
     try:
         plain = tomllib.loads(text)

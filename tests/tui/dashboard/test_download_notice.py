@@ -1,4 +1,4 @@
-"""Before the first step: the card says how far a download is."""
+"""Before the first step, the card shows the progress of a download."""
 
 from darts_engine.run import events
 from darts_engine.run.state import fold_all
@@ -6,7 +6,7 @@ from darts_tui.dashboard.panels.notice import StartingPanel
 from darts_tui.dashboard.panels.view import View
 
 
-def test_the_starting_card_tells_of_a_download_and_cleans_its_name() -> None:
+def test_the_starting_card_shows_a_download_and_cleans_its_name() -> None:
     event = events.DownloadProgressed(
         file="cifar-10\x1b[31m.tar.gz", done_bytes=73_000_000, total_bytes=170_000_000
     )

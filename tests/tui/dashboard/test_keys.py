@@ -1,4 +1,4 @@
-"""Every key does what the help says."""
+"""Every key does what the help lists."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,8 @@ from textual.events import Key
 from textual.widgets import OptionList
 
 from darts_engine.run import events
+from darts_tui.dashboard.actions import TABS
 from darts_tui.dashboard.app import DashboardApp
-from darts_tui.dashboard.screens.dashboard import TABS
 from darts_tui.dashboard.screens.help import HelpScreen
 from darts_tui.dashboard.screens.palette import PaletteScreen
 from darts_tui.dashboard.screens.stop import StopDialog
@@ -29,7 +29,7 @@ def append(run, *history: events.AnyEvent) -> None:
         file.write(b"".join(events.encode(event) for event in history))
 
 
-async def test_p_asks_for_a_pause_and_says_so_until_the_engine_holds(runs: Path):
+async def test_p_requests_a_pause_and_shows_it_until_the_engine_holds(runs: Path):
     history = story()
     at = {"epoch": 24, "step": 5, "global_step": 258}
     with a_run(runs) as run:
@@ -74,7 +74,7 @@ async def test_a_refused_command_is_not_waited_for(runs: Path):
             assert "RUNNING" in screen_text(app)
 
 
-async def test_c_asks_for_a_checkpoint(runs: Path):
+async def test_c_requests_a_checkpoint(runs: Path):
     with a_run(runs) as run:
         async with watching(run, story()) as (_, pilot):
             await pilot.press("c")
@@ -105,7 +105,7 @@ async def test_x_stops_now_or_after_the_epoch_or_not_at_all(runs: Path, keys, as
 
 
 @pytest.mark.parametrize("key", ["p", "c", "x"])
-async def test_steering_keys_on_a_finished_run_say_that_it_is_over(runs: Path, key):
+async def test_steering_keys_on_a_finished_run_show_that_it_is_over(runs: Path, key):
     history = story(phase="finished")
     with a_run(runs, alive=False, phase="finished") as run:
         async with watching(run, history, live="finished") as (app, pilot):
@@ -287,7 +287,7 @@ async def test_enter_in_the_list_of_runs_watches_another(runs: Path):
             await until(pilot, lambda: "other" in screen_text(app))
             await pilot.press("down", "up", "home", "end")
             panel = app.dashboard.query_one("#tab-runs")
-            index = [g.folder.name for g in panel._glances].index("other")
+            index = [entry.folder.name for entry in panel._entries].index("other")
             await pilot.press(*["down"] * index, "enter")
             await until(pilot, lambda: app.folder.name == "other")
             await caught_up(pilot, app, other[-1].seq, "finished")
@@ -302,10 +302,10 @@ async def test_a_click_on_a_tab_switches(runs: Path):
             await until(pilot, lambda: app.dashboard.tab == "curves")
 
 
-async def test_e_tells_which_files_were_written(runs: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_e_shows_which_files_were_written(runs: Path, monkeypatch: pytest.MonkeyPatch):
     reported = msgspec.json.encode({"files": ["a.svg", "b.svg"], "messages": ["no dot"]}).decode()
     monkeypatch.setattr(
-        "darts_tui.dashboard.screens.exports.COMMAND", ("-c", f"print({reported!r})")
+        "darts_tui.dashboard.export_process.COMMAND", ("-c", f"print({reported!r})")
     )
     with a_run(runs) as run:
         async with watching(run, story()) as (app, pilot):

@@ -60,5 +60,5 @@ def test_nothing_left_of_a_stretch_is_sent_again():
     assert "left" not in narrow
     assert "right" in narrow
     assert "left" in ChopsUpdate(chops, [(0, 4, 9)], [[9]]).render_segments(console), (
-        "Textual does it by itself now: narrow_updates.py can go"
+        "Textual does it by itself now: partial_updates.py can go"
     )

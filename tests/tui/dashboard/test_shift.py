@@ -1,4 +1,4 @@
-"""The mean shift and the gap on the dashboard, and calling people who do not look."""
+"""The mean shift and the gap on the dashboard, and calling a user who does not watch."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from dashboard_kit import a_run, app_on, caught_up, screen_text, story, until, watching
 from tests.tui.dashboard.test_keys import append, commands
-from tests.tui.dashboard.test_training_panels import told, view
+from tests.tui.dashboard.test_training_panels import text_of, view
 
 from darts_engine.run import events
 from darts_tui.dashboard.app import DashboardApp
@@ -46,7 +46,7 @@ async def test_other_searches_have_no_such_panel(runs: Path):
             assert "Mean shift" not in screen_text(app)
 
 
-async def test_d_asks_for_the_gap_once_and_tells_what_came_of_it(runs: Path):
+async def test_d_requests_the_gap_once_and_shows_the_result(runs: Path):
     history = story()
     with a_run(runs) as run:
         async with watching(run, history) as (app, pilot):
@@ -73,7 +73,7 @@ def test_the_panel_survives_losses_that_are_not_finite(shifting):
         for f in shifting
     ]
     panel: Panel = ShiftPanel()
-    assert "sample 2" in told(panel, view(broken))
+    assert "sample 2" in text_of(panel, view(broken))
 
 
 async def test_a_bell_rings_for_an_alert_when_asked(runs: Path, monkeypatch: pytest.MonkeyPatch):

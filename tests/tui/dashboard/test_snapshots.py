@@ -1,4 +1,4 @@
-"""What the screens look like, at the three sizes people have."""
+"""Snapshots of the screens at three sizes."""
 
 import re
 from pathlib import Path

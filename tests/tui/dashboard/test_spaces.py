@@ -41,9 +41,9 @@ async def test_the_only_cell_has_its_decisions_beside_it(runs):
     with a_run(runs, space="nasbench201") as run:
         async with watching(run, history, size=SIZES["wide"]) as (app, _):
             assert app.screen.query_one("#alpha-decisions").display
-            said = screen_text(app)
-            assert "stable: " in said
-            assert "reduction" not in said
+            text = screen_text(app)
+            assert "stable: " in text
+            assert "reduction" not in text
 
 
 async def test_parents_are_marked_together_and_named(runs):
@@ -58,7 +58,7 @@ async def test_parents_are_marked_together_and_named(runs):
             )
 
 
-def test_the_output_has_no_operation_to_tell_of():
+def test_the_output_has_no_operation_in_a_change():
     change = GenotypeChange(cell="cell", node=5, removed=["output(2)"], added=["output(3)"])
     assert change_text(change) == "output −2 +3"
     change = GenotypeChange(cell="cell", node=1, removed=["maxpool3x3(0)"], added=[])

@@ -1,4 +1,4 @@
-"""What is said about an engine that starts, died, hangs, failed or ended; and other runs."""
+"""The notices about an engine that starts, died, hangs, failed or ended; and other runs."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ from dashboard_kit import DashboardApp, a_run, screen_text, story, until, watchi
 
 from darts_engine.run import events, folder
 from darts_engine.run.settings.config import SearchConfig
-from darts_tui.dashboard.reader import glance, glances
-from darts_tui.dashboard.screens.layout import plan
+from darts_tui.dashboard.run_list import list_entries, read_entry
+from darts_tui.dashboard.screens.layout import lay_out
 
 
 async def test_before_the_first_event_a_card_shows_what_the_engine_prints(runs: Path):
@@ -72,21 +72,21 @@ async def test_a_rewind_is_followed(runs: Path):
             await until(pilot, lambda: "epoch 10/50" in screen_text(app))
 
 
-def test_a_glance_tells_the_same_from_the_end_of_a_huge_log(runs: Path, monkeypatch):
+def test_an_entry_of_the_list_is_the_same_from_the_end_of_a_huge_log(runs: Path, monkeypatch):
     with a_run(runs) as run:
-        whole = glance(run)
-        monkeypatch.setattr("darts_tui.dashboard.reader.GLANCE_BYTES", 40_000)
+        whole = read_entry(run)
+        monkeypatch.setattr("darts_tui.dashboard.run_list.READ_BYTES", 40_000)
         assert run.events.stat().st_size > 80_000
-        assert glance(run) == whole
+        assert read_entry(run) == whole
         assert (whole.kind, whole.state, whole.epoch, whole.epochs) == ("search", "running", 24, 50)
 
 
-def test_glances_list_all_runs_and_survive_broken_ones(runs: Path):
+def test_the_list_has_all_runs_and_survives_broken_ones(runs: Path):
     with a_run(runs, alive=False, phase="finished") as run:
         broken = fake_run.make_run(runs, "broken")
         broken.config.write_text("kind = 3")
         broken.events.write_bytes(b"\x00\xff\n{}\n" * 10)
-        assert {g.folder.name: g.state for g in glances(run)} == {
+        assert {g.folder.name: g.state for g in list_entries(run)} == {
             "digits-darts-s2": "finished",
             "broken": "starting",
         }
@@ -98,7 +98,7 @@ def test_bands_never_take_more_rows_than_there_are(edges, cells):
     for width in range(60, 300, 7):
         for height in range(16, 120):
             for notice in (0, 4, 7):
-                bands = plan(width, height, edges, cells, notice)
+                bands = lay_out(width, height, edges, cells, notice)
                 rows = bands.alpha + bands.vitals + bands.curves + bands.figures_rows + bands.events
                 assert rows <= height - 4 - notice
                 assert min(bands.alpha, bands.curves, bands.events) >= 0

@@ -31,7 +31,7 @@ def shown(epoch: int) -> str:
     return f"nasbench201: cifar10-valid 88.50 %, cifar10 90.{epoch:02d} %"
 
 
-# What the panel says: on the overview where there is room for it, else on the tab of the cells.
+# The panel shows it on the overview if there is room, else on the tab of the cells.
 PLACES = {
     "small": ("4", "nasbench201: cifar10-valid 88.50 %"),
     "medium": ("1", "Genotype  cifar10 90."),
@@ -41,7 +41,7 @@ PLACES = {
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_panel_shows_it_and_scrubbing_goes_back(runs: Path, size: str):
-    tab, said = PLACES[size]
+    tab, figure = PLACES[size]
     history = tabulated()
     with a_run(runs) as run:
         fake_run.write(run, history)
@@ -51,13 +51,13 @@ async def test_the_panel_shows_it_and_scrubbing_goes_back(runs: Path, size: str)
                 await pilot.press(key)
                 app.redraw()
                 await pilot.pause()
-                # The event list below says it too.
+                # The event list below has it too.
                 return screen_text(app).rpartition(" table ")[0] or screen_text(app)
 
             now = app.state.genotype
             assert now is not None
             text = await after(tab)
-            assert said in text
+            assert figure in text
             assert f"cifar10 90.{now.epoch:02d} %" in text
             text = await after("left_curly_bracket")
             then = app.state.genotype_at(app.view().epoch)
@@ -82,7 +82,7 @@ async def test_a_foreign_table_cannot_write_to_the_terminal(runs: Path):
             assert "\x1b" not in screen_text(app)
 
 
-def test_tail_says_it_in_a_line() -> None:
+def test_tail_prints_it_in_a_line() -> None:
     event = next(f for f in tabulated() if isinstance(f, events.AccuracyTabulated))
     assert note(event) == ("table", "info", shown(event.epoch))
 

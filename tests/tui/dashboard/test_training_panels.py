@@ -1,4 +1,4 @@
-"""What the panels say of a training, from its events."""
+"""What the panels show of a training."""
 
 import msgspec
 import pytest
@@ -17,9 +17,9 @@ def view(story, **how) -> View:
     return View(state=fold_all(story), name="t", live="running", **how)
 
 
-def told(panel, look: View, width: int = 78, height: int = 12) -> str:
+def text_of(panel, shown: View, width: int = 78, height: int = 12) -> str:
     """Title, status and rows of a panel as text."""
-    content = panel.content(look, width, height)
+    content = panel.content(shown, width, height)
     lines = [content.title, content.status, *content.rows]
     return "\n".join("".join(span.text for span in line or ()) for line in lines)
 
@@ -31,10 +31,10 @@ def story():
 
 def test_the_auxiliary_loss_and_top5_stand_beside_loss_and_top1(story):
     last = [f for f in story if isinstance(f, events.EpochFinished)][-1]
-    assert f"aux {last.auxiliary_loss:.3f}" in told(LossPanel(), view(story))
-    said = told(AccuracyPanel(), view(story))
-    assert f"top-5 {last.valid_top5:.1f}" in said
-    assert "best 97.7 at 23" in said
+    assert f"aux {last.auxiliary_loss:.3f}" in text_of(LossPanel(), view(story))
+    text = text_of(AccuracyPanel(), view(story))
+    assert f"top-5 {last.valid_top5:.1f}" in text
+    assert "best 97.7 at 23" in text
 
 
 def test_without_an_auxiliary_head_or_with_few_classes_they_are_left_out(story):
@@ -43,32 +43,32 @@ def test_without_an_auxiliary_head_or_with_few_classes_they_are_left_out(story):
         events.EpochFinished: {"auxiliary_loss": None},
     }
     changed = [msgspec.structs.replace(f, **changes.get(type(f), {})) for f in story]
-    assert "aux" not in told(LossPanel(), view(changed))
-    assert "top-5" not in told(AccuracyPanel(), view(changed))
+    assert "aux" not in text_of(LossPanel(), view(changed))
+    assert "top-5" not in text_of(AccuracyPanel(), view(changed))
 
 
 def test_a_search_shows_neither(story):
     search = made_up_events(kind="search", epochs_done=3)
-    assert "aux" not in told(LossPanel(), view(search))
-    assert "top-5" not in told(AccuracyPanel(), view(search))
-    assert "saved" not in told(HealthPanel(), view(search))
+    assert "aux" not in text_of(LossPanel(), view(search))
+    assert "top-5" not in text_of(AccuracyPanel(), view(search))
+    assert "saved" not in text_of(HealthPanel(), view(search))
 
 
-def test_the_best_and_the_last_checkpoint_are_told_as_of_the_epoch_looked_at(story):
-    assert "best saved   epoch 23, 97.7 %" in told(HealthPanel(), view(story))
-    then = told(HealthPanel(), view(story, epoch=22))
+def test_the_best_and_the_last_checkpoint_are_those_of_the_shown_epoch(story):
+    assert "best saved   epoch 23, 97.7 %" in text_of(HealthPanel(), view(story))
+    then = text_of(HealthPanel(), view(story, epoch=22))
     assert "last saved   epoch 22, " in then
     assert "best saved   epoch 21, " in then
 
 
-def test_a_checkpoint_in_the_middle_of_an_epoch_tells_its_step(story):
+def test_a_checkpoint_in_the_middle_of_an_epoch_has_its_step(story):
     saved = events.CheckpointSaved(
         path="x", reason="command", epoch=24, step=4, global_step=257, size_bytes=1, seconds=0.1,
         seq=story[-1].seq + 1,
     )  # fmt: skip
-    said = told(HealthPanel(), view([*story, saved]))
-    assert "last saved   epoch 24, step 4" in said
-    assert "best saved   epoch 23, 97.7 %" in said
+    text = text_of(HealthPanel(), view([*story, saved]))
+    assert "last saved   epoch 24, step 4" in text
+    assert "best saved   epoch 23, 97.7 %" in text
 
 
 WIDE_SAM = {
@@ -87,18 +87,18 @@ def configured(story, config):
 
 
 def test_the_header_names_a_network_that_has_no_genotype(story):
-    def header(look):
-        return "".join(span.text for span in header_line(look, 160))
+    def header(shown):
+        return "".join(span.text for span in header_line(shown, 160))
 
     assert "train · wrn-34-10 · digits" in header(view(configured(story, WIDE_SAM)))
     assert "train · digits" in header(view(story))
 
 
 def test_what_never_changes_stands_below_the_schedules_where_there_is_room(story):
-    said = told(SchedulesPanel(), view(configured(story, WIDE_SAM)))
-    assert "\ncutout 16 px p 0.5, warm-up 4 epochs, smoothing 0.1, SAM rho 0.1, EMA 0.999" in said
-    narrow = told(SchedulesPanel(), view(configured(story, WIDE_SAM)), width=30)
+    text = text_of(SchedulesPanel(), view(configured(story, WIDE_SAM)))
+    assert "\ncutout 16 px p 0.5, warm-up 4 epochs, smoothing 0.1, SAM rho 0.1, EMA 0.999" in text
+    narrow = text_of(SchedulesPanel(), view(configured(story, WIDE_SAM)), width=30)
     assert "\ncutout 16 px p 0.5,\nwarm-up 4 epochs,\n" in narrow
-    assert "cutout" not in told(SchedulesPanel(), view(configured(story, WIDE_SAM)), height=4)
+    assert "cutout" not in text_of(SchedulesPanel(), view(configured(story, WIDE_SAM)), height=4)
     odd = {"network": [1], "data": None, "train": {"epochs": "x"}, "weights": {"ema": [0.9]}}
-    assert "SAM" not in told(SchedulesPanel(), view(configured(story, odd)))
+    assert "SAM" not in text_of(SchedulesPanel(), view(configured(story, odd)))

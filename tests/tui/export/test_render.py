@@ -102,7 +102,7 @@ def test_letters_are_letters_on_a_machine_without_fonts(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     # Where every letter is the same box, words of equal length look the same.
     assert _word("abcdefgh") != _word("stuvwxyz")
-    # And so they do, if our fonts are left out: the test can tell.
+    # They do without our fonts, so the test would detect that.
     monkeypatch.setattr(renderer, "bundled_fonts", lambda: None)
     assert _word("abcdefgh") == _word("stuvwxyz")
 

@@ -1,12 +1,13 @@
 """Textual's terminal driver with an input thread that survives any bytes.
 
-After tmux is detached and attached again it may report the mouse in the old X10 form, whose
-coordinates are raw bytes: Textual decodes them as UTF-8 and crashes
-(https://github.com/Textualize/textual/issues/6668), or takes a coordinate for a key. Here such
-reports are dropped before decoding, and what still is not UTF-8 becomes U+FFFD.
+After tmux is detached and attached again, it may report the mouse in the old X10 form, whose
+coordinates are raw bytes. Textual 8.2.8 decodes them as UTF-8 and crashes
+(https://github.com/Textualize/textual/issues/6668), or takes a coordinate for a key. This driver
+drops such reports before decoding; other bytes that are not UTF-8 become U+FFFD.
 
-Answers to questions that another program asked (OSC and DCS strings, as a terminal's colours) come
-as late as the terminal likes. Textual would take one for keys, of which ":" opens the palette.
+A terminal may answer the query of another program (OSC and DCS strings, for example its colours)
+after the dashboard has started. Textual would take the answer for keys, of which ":" opens the
+palette. This driver drops such answers too.
 """
 
 import codecs
@@ -27,7 +28,8 @@ log = logging.getLogger(__name__)
 READ_BYTES = 4096
 NOTIFICATION = 160
 POLL_S = 0.1
-# A paste whose end was lost would swallow every key; so many quiet polls end it.
+# If the end of a paste is lost, every later key counts as pasted. This many polls without input end
+# a paste.
 QUIET_POLLS = 5
 PASTE_END = "\x1b[201~"
 _NO_KEYS = re.compile(rb"\x1b\[M[\x20-\xff]{3}|\x1b[\]P][^\x07\x1b]{1,256}(?:\x07|\x1b\\)")
@@ -35,21 +37,21 @@ _TORN = re.compile(rb"(?:\x1b\[M[\x20-\xff]{0,2}|\x1b[\]P][^\x07\x1b]{0,256}\x1b
 
 
 class InputFilter:
-    """Bytes from a terminal in, text without X10 mouse reports and answers out."""
+    """Decodes the bytes of a terminal and drops X10 mouse reports and answers."""
 
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._kept = b""
 
     def feed(self, data: bytes) -> str:
-        """The text of these bytes; a report cut in two is kept until its end arrives."""
+        """Decode bytes; the beginning of a report is kept until the rest of it arrives."""
         data = _NO_KEYS.sub(b"", self._kept + data)
         torn = _TORN.search(data)
         self._kept = data[torn.start() :] if torn else b""
         return self._decode(data[: torn.start()] if torn else data)
 
     def idle(self) -> None:
-        """Nothing has come for a while: a report that was cut will not be completed."""
+        """Drop the beginning of a report: no input has come for a while, so no rest will."""
         self._kept = b""
 
 
@@ -57,12 +59,12 @@ class SafeDriver(LinuxDriver):
     """The Linux and macOS driver with `InputFilter` in front of its parser."""
 
     def notify_desktop(self, text: str) -> None:
-        """Ask the terminal for a desktop notification (OSC 9); those that cannot ignore it."""
+        """Send a desktop notification (OSC 9); terminals without them ignore it."""
         self.write(f"\x1b]9;darts-tui: {clean(text, NOTIFICATION)}\x07")
         self.flush()
 
     def run_input_thread(self) -> None:
-        """Read keys and mouse until the app leaves."""
+        """Read keys and mouse until the app ends."""
         parser = XTermParser(self._debug)
         source, quiet = InputFilter(), 0
         while not self.exit_event.is_set():
@@ -73,7 +75,7 @@ class SafeDriver(LinuxDriver):
                 if not data:
                     # The terminal is gone; the hang-up signal ends the app.
                     self.exit_event.wait(POLL_S)
-                # Feeding the parser nothing would tell it that no more is to come.
+                # An empty string would end the parser.
                 if text := source.feed(data):
                     parser = self._take(parser, text)
             else:
@@ -87,10 +89,10 @@ class SafeDriver(LinuxDriver):
                 pass
 
     def _take(self, parser: XTermParser, text: str) -> XTermParser:
-        """Pass on what the text means; the parser to go on with.
+        """Parse the text and post its events. Returns the parser for the next text.
 
-        Reports that no terminal should send, as a window of no columns, break Textual's parser;
-        a new one takes the old one's place.
+        An impossible report, for example of a window without columns, makes Textual's parser raise;
+        then the next text gets a new parser.
         """
         try:
             for event in parser.feed(text):

@@ -1,4 +1,4 @@
-"""What the dashboard asks of a run's engine, and what of it is not done yet."""
+"""Commands sent to the engine and not yet acknowledged."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,45 +8,49 @@ from darts_engine.run.errors import RunError
 from darts_engine.run.folder import RunFolder
 
 
-class Wishes:
-    """Commands for one run.
+class PendingCommands:
+    """The pending commands of one run.
 
     Args:
         folder: the run.
-        failed: told of a command that could not be written.
+        on_failure: called with the error of a command that could not be written.
     """
 
-    def __init__(self, folder: RunFolder, failed: Callable[[RunError], None]) -> None:
-        self._folder, self._failed = folder, failed
-        # The word to show for each command that has one and is under way, by the command's id.
+    def __init__(self, folder: RunFolder, on_failure: Callable[[RunError], None]) -> None:
+        self._folder, self._on_failure = folder, on_failure
+        # Command id -> the word to show while it is pending, for commands that have one.
         self._words: dict[str, str] = {}
 
     @property
     def newest(self) -> str:
-        """The word of the command that was sent last of those under way; empty without any."""
+        """The word of the pending command that was sent last; empty without any."""
         return next(reversed(self._words.values()), "")
 
     def has(self, word: str) -> bool:
-        """Whether a command of this word is under way."""
+        """Whether a command with this word is pending."""
         return word in self._words.values()
 
     def send(self, command: Command, word: str = "") -> None:
-        """Hand a command over at once, not to a worker: what is asked before q must not be lost."""
+        """Send a command; `word` is shown until it is acknowledged.
+
+        The executor takes it at once. A worker of the app would be cancelled, and its command lost,
+        if the user pressed q next.
+        """
         if word:
             self._words[command.id] = word
         written = asyncio.get_running_loop().run_in_executor(None, self._folder.send, command)
         written.add_done_callback(lambda done: self._on_written(command, done))
 
-    def answered(self, command_id: str) -> None:
-        """The engine has done or refused it."""
+    def acknowledge(self, command_id: str) -> None:
+        """Forget a command that the engine has executed or rejected."""
         self._words.pop(command_id, None)
 
-    def give_up(self) -> None:
-        """Nobody will answer any more."""
+    def clear(self) -> None:
+        """Forget all commands: no engine will acknowledge them."""
         self._words.clear()
 
     def _on_written(self, command: Command, written: "asyncio.Future[None]") -> None:
         error = written.exception()
         if isinstance(error, RunError):
-            self.answered(command.id)
-            self._failed(error)
+            self.acknowledge(command.id)
+            self._on_failure(error)

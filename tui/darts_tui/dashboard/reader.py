@@ -1,8 +1,8 @@
-"""Reading a run folder beside the dashboard: a thread turns bytes into events, the app folds them.
+"""Reading a run folder in a thread beside the dashboard.
 
-Files may lie on a network disk that hangs, so that nothing here runs in the event loop. The thread
-hands over one bounded batch at a time and waits until it is folded: a log of a million events is
-read at full speed, and the keys stay alive.
+A network disk may hang, so nothing here runs in the event loop. The thread posts one bounded batch
+of events at a time and waits until the app has folded it: a log of a million events is read at full
+speed, and the app still takes keys.
 """
 
 import logging
@@ -13,13 +13,11 @@ from typing import NamedTuple
 
 from textual.message import Message
 
-from darts_engine.run.errors import RunError
 from darts_engine.run.events import AnyEvent
-from darts_engine.run.folder import RunFolder, list_runs
-from darts_engine.run.liveness import observe
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.liveness import ENDED, observe
 from darts_engine.run.log import MAX_LINE_BYTES, LogReader
-from darts_engine.run.settings.config import to_plain
-from darts_engine.run.state import RunState, fold_all
+from darts_engine.run.state import RunState
 
 log = logging.getLogger(__name__)
 
@@ -27,19 +25,20 @@ log = logging.getLogger(__name__)
 BATCH_BYTES = 2 * MAX_LINE_BYTES
 TAIL_BYTES = 8192
 TAIL_LINES = 12
-GLANCE_BYTES = 256 * 1024
 FOLD_DEADLINE_S = 30.0
+# A younger heartbeat is not reported, so that it causes no redraw.
+FRESH_HEARTBEAT_S = 3
 
 
-class Pulse(NamedTuple):
-    """How the engine is.
+class EngineStatus(NamedTuple):
+    """The condition of the engine and of its log.
 
     Attributes:
-        live: what `liveness.observe` says.
-        heartbeat_s: seconds since it last said that it lives.
-        tail: the last lines of engine.log, read while they matter.
+        live: the engine's state, as `liveness.observe` returns it.
+        heartbeat_s: whole seconds since the last heartbeat; None while it is fresh.
+        tail: the last lines of engine.log; empty in states in which they explain nothing.
         damaged: lines of the log that were no events.
-        behind: whether the log holds more than was read.
+        behind: whether the log has more than was read.
     """
 
     live: str
@@ -51,7 +50,7 @@ class Pulse(NamedTuple):
 
 @dataclass
 class EventsRead(Message):
-    """Events to fold, and a flag to set when that is done."""
+    """Events to fold, and a flag to set when they are folded."""
 
     reader: "Reader"
     history: list[AnyEvent]
@@ -59,11 +58,11 @@ class EventsRead(Message):
 
 
 @dataclass
-class PulseTaken(Message):
-    """The engine's condition has changed."""
+class StatusChanged(Message):
+    """The engine's status has changed."""
 
     reader: "Reader"
-    pulse: Pulse
+    status: EngineStatus
 
 
 class Reader:
@@ -71,8 +70,8 @@ class Reader:
 
     Args:
         folder: the run.
-        state: the fold; this thread only looks at its phase.
-        interval_s: pause between looks at the disk.
+        state: the run as the app has folded it; the thread reads it and never changes it.
+        interval_s: pause between two reads, in seconds.
         post: takes the messages, from the reader's thread.
     """
 
@@ -103,8 +102,8 @@ class Reader:
             log.exception("reading %s ended", self._folder.path)
 
     def _loop(self, source: LogReader) -> None:
-        last: Pulse | None = None
-        suspected = False
+        last: EngineStatus | None = None
+        is_suspect = False
         while not self._stopped.is_set():
             history = source.read(BATCH_BYTES)
             if history:
@@ -112,33 +111,31 @@ class Reader:
                 self._post(EventsRead(self, history, folded))
                 folded.wait(FOLD_DEADLINE_S)
             behind = source.is_behind() and bool(history)
-            pulse = self._pulse(source, behind)
-            if pulse.live == "dead" and not suspected:
-                # It may have ended between our looks at its log and at its lock: read once more.
-                suspected = True
+            status = self._status(source, behind)
+            if status.live == "dead" and not is_suspect:
+                # The run may have ended after its log was read and before its lock was tested.
+                # Its last event is in the log then: read once more.
+                is_suspect = True
                 continue
-            suspected = pulse.live == "dead"
-            if pulse != last:
-                self._post(PulseTaken(self, pulse))
-                last = pulse
+            is_suspect = status.live == "dead"
+            if status != last:
+                self._post(StatusChanged(self, status))
+                last = status
             if not behind:
                 self._stopped.wait(self._interval_s)
 
-    def _pulse(self, source: LogReader, behind: bool) -> Pulse:
+    def _status(self, source: LogReader, behind: bool) -> EngineStatus:
         live = observe(self._folder, self._state)
         age = self._folder.heartbeat_age_s()
-        speaks = live in ("starting", "dead", "failed", "stalled")
-        return Pulse(
+        is_late = age is not None and age > FRESH_HEARTBEAT_S and live not in (*ENDED, "dead")
+        has_tail = live in ("starting", "dead", "failed", "stalled")
+        return EngineStatus(
             live,
-            # Whole seconds, and only once it is late: a fresh heartbeat is no news.
-            float(int(age)) if age is not None and age > 3 and live not in ENDED_QUIETLY else None,
-            tail_of(self._folder) if speaks else (),
+            float(int(age)) if age is not None and is_late else None,
+            tail_of(self._folder) if has_tail else (),
             source.damaged,
             behind,
         )
-
-
-ENDED_QUIETLY = ("finished", "stopped", "failed", "dead")
 
 
 def tail_of(folder: RunFolder) -> tuple[str, ...]:
@@ -151,48 +148,3 @@ def tail_of(folder: RunFolder) -> tuple[str, ...]:
     except OSError:
         return ()
     return tuple(line for line in text.splitlines() if line.strip())[-TAIL_LINES:]
-
-
-@dataclass(frozen=True)
-class Glance:
-    """One line about a run, from the end of its log."""
-
-    folder: RunFolder
-    kind: str
-    state: str
-    epoch: int
-    epochs: int
-    best: float | None
-    elapsed_s: float
-    last_t: float
-
-
-def glances(folder: RunFolder) -> list[Glance]:
-    """All runs beside this one, the newest first. Reads files: not for the event loop."""
-    return [glance(run) for run in list_runs(folder.path.parent)]
-
-
-def glance(folder: RunFolder) -> Glance:
-    """What the end of a run's log tells: cheap also where the log is huge."""
-    try:
-        size = folder.events.stat().st_size
-    except OSError:
-        size = 0
-    # The first event says what the run is, the last ones how it is; the middle may be huge.
-    start = max(0, size - GLANCE_BYTES)
-    state = fold_all(LogReader(folder.events).read(GLANCE_BYTES)[: 1 if start else None])
-    if start:
-        fold_all(LogReader(folder.events, offset=start).read(), state)
-    kind, epochs = state.kind, state.total_epochs
-    if state.started is None:
-        try:
-            config = folder.read_config()
-        except RunError:
-            pass
-        else:
-            kind, epochs = str(to_plain(config)["kind"]), config.epochs
-    best = state.result.best_top1 if state.result else None
-    if best is None and state.best is not None:
-        best = state.best.valid_top1
-    live = observe(folder, state)
-    return Glance(folder, kind, live, state.epoch, epochs, best, state.elapsed_s, state.last_t)

@@ -1,4 +1,4 @@
-"""What a terminal can show, how a dashboard leaves it, and where its own faults are written."""
+"""The terminal: its characters, the signals that end the dashboard, and the dashboard's own log."""
 
 import asyncio
 import io
@@ -27,12 +27,12 @@ _EXITS = {
     signal.SIGINT: INTERRUPT_EXIT,
     signal.SIGTERM: TERMINATE_EXIT,
 }
-# Longer than leaving a live terminal ever takes, short enough for a logout.
+# Longer than the app needs to leave a live terminal, short enough for a logout.
 LAST_RESORT_S = 3.0
 
 
 def glyphs(environ: Mapping[str, str], encoding: str) -> str:
-    """What curves are drawn with: braille, block (the Linux console) or ascii."""
+    """The characters for curves: braille, block (on the Linux console) or ascii."""
     chosen = environ.get("DARTS_TUI_GLYPHS", "")
     if chosen in ("braille", "block", "ascii"):
         return chosen
@@ -52,10 +52,10 @@ def glyphs_here() -> str:
 def leave_on_signals(app: "App[int]") -> None:
     """Make SIGTERM, SIGHUP and SIGINT end the app the ordinary way, which restores the terminal.
 
-    Textual's default is to die with the alternate screen and mouse reports still on. After a
-    hang-up nobody may read what is written any more, so a timer ends the process where the
-    ordinary way blocks. The handlers are the interpreter's own, not the event loop's: those wait
-    for the loop, which itself waits while a terminal takes no output.
+    Without handlers, the alternate screen and mouse reports stay on. After a hang-up the terminal
+    may read no more, and the ordinary way may block; a timer ends the process then. The handlers
+    are the interpreter's, because those of the event loop wait for the loop, which blocks while a
+    terminal takes no output.
     """
     loop = asyncio.get_running_loop()
 
@@ -71,19 +71,19 @@ def leave_on_signals(app: "App[int]") -> None:
 
 
 def themes_folder() -> Path:
-    """Where a user's own themes live."""
+    """The folder of the user's own themes."""
     return Path(platformdirs.user_config_dir(APP_NAME)) / "themes"
 
 
 def log_file() -> Path:
-    """Where the dashboard writes its own faults."""
+    """The file of the dashboard's own errors."""
     return Path(platformdirs.user_cache_dir(APP_NAME)) / "dashboard.log"
 
 
 def log_to_file() -> None:
-    """Send the package's log to a file: nothing of it may reach the screen.
+    """Send the package's log to a file, and nothing of it to the screen.
 
-    A folder that cannot be written costs the log, never the dashboard.
+    Without a writable folder there is no log.
     """
     logger = logging.getLogger("darts_tui")
     logger.propagate = False
@@ -99,7 +99,7 @@ def log_to_file() -> None:
 
 
 def as_text(*renderables: "RenderableType") -> str:
-    """What Rich would print of these, without colours."""
+    """These renderables as plain text."""
     from rich.console import Console
 
     console = Console(file=io.StringIO(), width=100, color_system=None)
@@ -107,8 +107,8 @@ def as_text(*renderables: "RenderableType") -> str:
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
-def last_words(name: str) -> str:
-    """What a dashboard that failed leaves on the screen of the run `name`."""
+def farewell(name: str) -> str:
+    """The message that a failed dashboard of the run `name` leaves on the screen."""
     return (
         "The dashboard failed; the engine is not affected.\n"
         f"{log_file()} has the reason.\n"

@@ -1,1 +1,1 @@
-"""Cells, alphas and curves as files: what a paper or a notebook needs from a run."""
+"""Pictures and tables of a run for papers and notebooks: cells, alphas, curves."""

@@ -21,7 +21,7 @@ def write(
         folder: where they go.
 
     Returns:
-        The files, and what the user should know besides.
+        The files, and messages for the user.
 
     Raises:
         RunError: a file cannot be written.

@@ -1,10 +1,10 @@
-"""A cell as Graphviz text, in the way the field's papers draw it.
+"""A cell as Graphviz text, drawn as in the figures of the DARTS paper.
 
-Left to right: the outputs of the two cells before, c_{k-2} and c_{k-1}; the nodes, numbered from 0;
-the concatenation c_{k}. Operations stand on the edges. A cell of NAS-Bench-201 has one input, its
-last node is its output, and edges that carry nothing are left out; in one of NAS-Bench-101 the
-operations stand in the nodes. The background is opaque, so that the
-picture reads the same in a white and in a dark viewer.
+Left to right: the outputs of the two preceding cells, c_{k-2} and c_{k-1}; the nodes, numbered
+from 0; the concatenation c_{k}. Operations stand on the edges. A cell of NAS-Bench-201 has one
+input, its last node is its output, and edges with the operation none are left out. In a cell of
+NAS-Bench-101 the operations stand in the nodes. The background is opaque, so that light and dark
+viewers show the same picture.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from darts_engine.run.architecture.genotype import DARTS, NASBENCH101, NASBENCH2
 from darts_engine.run.architecture.size import joined_states
 from darts_tui.console.safe_text import clean
 
-# DejaVu Sans comes with the package's fonts; Verdana has its widths where an SVG is viewed without.
+# DejaVu Sans is in matplotlib's wheel. SVG viewers without it take Verdana, which is as wide.
 FONT = "DejaVu Sans,Verdana,sans-serif"
 INPUTS = ("c_{k-2}", "c_{k-1}")
 JOINED = "c_{k}"
@@ -71,7 +71,7 @@ def cell_dot(genotype: Genotype, cell: str, *, title: str = "", theme: str = "li
     Args:
         genotype: the architecture.
         cell: one of the genotype's.
-        title: stands above the drawing; foreign text is fine.
+        title: the heading; it may hold any text.
         theme: a name in `THEMES`.
 
     Returns:
@@ -90,7 +90,7 @@ def cell_dot(genotype: Genotype, cell: str, *, title: str = "", theme: str = "li
             first.node(name, SUBSCRIPTS[name], fillcolor=colours.input)
     for state in range(2, genotype.nodes(cell) + 2):
         isolated = {} if state in fed else {"style": "rounded,dashed", "color": colours.faint}
-        # Said, because not every renderer takes the name of a node without a label for one.
+        # With an explicit label: not every renderer uses the name of a node without one.
         name = state_name(state)
         graph.node(name, name, fillcolor=colours.node, **isolated)
     with graph.subgraph(graph_attr={"rank": "sink"}) as last:
@@ -135,8 +135,8 @@ def _graph(title: str, colours: Theme) -> graphviz.Digraph:
     font = {"fontname": FONT, "fontcolor": colours.text}
     return graphviz.Digraph(
         "cell",
-        # Of the distances and efforts (mclimit) tried on all published cells, these are the ones at
-        # which the fewest lines run through the text of others: 2 in 34 cells.
+        # Of the distances and efforts (mclimit) tried on all published cells, these let the fewest
+        # lines run through the text of others: 2 in 34 cells.
         graph_attr={
             "rankdir": "LR",
             "bgcolor": colours.background,
@@ -163,7 +163,7 @@ def _graph(title: str, colours: Theme) -> graphviz.Digraph:
 
 
 def state_name(state: int) -> str:
-    """How the papers call a state: c_{k-2}, c_{k-1}, then the nodes from 0."""
+    """The name of a state in the papers: c_{k-2}, c_{k-1}, then the nodes from 0."""
     return INPUTS[state] if state < len(INPUTS) else str(state - len(INPUTS))
 
 
@@ -175,6 +175,6 @@ def _operation(name: str) -> str:
 
 def _literal(text: str) -> str:
     r"""A label that shows `text` as it is: no escapes such as \N, no entities, no HTML."""
-    # Not through str(): the value's type is what keeps "<b>" from being taken for HTML.
+    # Not through str(): graphviz knows by the value's type that "<b>" is no HTML.
     label: str = graphviz.escape(clean(text).replace("&", "&amp;"))
     return label

@@ -1,7 +1,7 @@
-"""`python -m darts_tui.export.figures`: jobs as JSON in, drawn files as JSON out.
+"""`python -m darts_tui.export.figures`: read jobs as JSON, draw them, write the files as JSON.
 
-The only module of the terminal floor that imports matplotlib, and the dashboard never imports it.
-Figures are made through matplotlib's objects, without pyplot and its global state.
+The only module of `darts_tui` that imports matplotlib; the dashboard never imports it. Figures are
+made from matplotlib's objects, without pyplot and its global state.
 """
 
 import io
@@ -31,12 +31,13 @@ from darts_tui.export.pictures import (
 )
 from darts_tui.export.render import PNG_DPI
 
-# Okabe and Ito's colours, which everyone can tell apart; the yellow is darkened for white paper.
+# Okabe and Ito's colours, which colour-blind people can distinguish too; the yellow is darkened for
+# white paper.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#a8a000")
 KEPT = PALETTE[1]
-# Of a confusion matrix: classes whose cells have room for digits, and its axes for names.
+# The most classes of a confusion matrix with digits in its cells, and with names at its axes.
 MOST_DIGITS, MOST_NAMES = 20, 100
-# Of small plots: how many beside each other, and below what size values are shown linearly.
+# Small plots: how many stand beside each other, and below which size their scale is linear.
 MOST_BESIDE, SMALLEST = 4, 0.01
 SETTINGS: Any = {
     "svg.fonttype": "none",
@@ -58,7 +59,7 @@ METADATA: dict[str, dict[str, Any]] = {
 
 
 def draw_heatmap(picture: Heatmap) -> Figure:
-    """Weights as shades and digits; the derived operation outlined, its edge in bold."""
+    """Weights as shades and digits; derived operations are outlined, their edges have a dot."""
     rows, columns = len(picture.rows), len(picture.columns)
     figure = Figure(figsize=(1.6 + 0.78 * columns, 1.5 + 0.3 * rows), layout="constrained")
     FigureCanvasAgg(figure)
@@ -94,7 +95,7 @@ def draw_heatmap(picture: Heatmap) -> Figure:
 
 
 def draw_history(picture: History) -> Figure:
-    """An axis per edge; the derived operation's line is thick, and its edge is framed."""
+    """Axes per edge; the derived operation's line is thick, and its edge is framed."""
     lines = 1 + max(line for line, _ in picture.places)
     columns = 1 + max(column for _, column in picture.places)
     figure = Figure(figsize=(1.9 * columns, 1.0 + 1.35 * lines), layout="constrained")
@@ -173,7 +174,7 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
 
 
 def draw_multiples(picture: Multiples) -> Figure:
-    """An axis per line, at most `MOST_BESIDE` in a row; the others are grey behind it."""
+    """Axes per line, at most `MOST_BESIDE` in a row; the other lines are grey behind it."""
     columns = min(MOST_BESIDE, len(picture.lines))
     rows = math.ceil(len(picture.lines) / columns)
     figure = Figure(figsize=(0.6 + 1.9 * columns, 0.9 + 1.25 * rows), layout="constrained")
@@ -182,7 +183,7 @@ def draw_multiples(picture: Multiples) -> Figure:
     for place, axes in enumerate(grid.flat):
         if place >= len(picture.lines):
             axes.set_visible(False)
-            # The axis above is then the last of its column.
+            # The axes above are then the last of their column.
             grid.flat[place - columns].tick_params(labelbottom=True)
             continue
         for line in picture.lines:
@@ -219,12 +220,12 @@ def draw_confusion(picture: Confusion) -> Figure:
     shown = count <= MOST_DIGITS
     side = max(3.6, 0.42 * count) if shown else 7.0
     names = 0.07 * max(map(len, picture.classes)) if count <= MOST_NAMES else 0.3
-    # Compressed, because the matrix is square whatever room there is.
+    # A compressed layout, because the matrix stays square.
     figure = Figure(figsize=(side + names + 1.6, side + names + 0.8), layout="compressed")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     shares = [[100 * n / max(1, sum(row)) for n in row] for row in picture.counts]
-    # Without digits, a root brings out the few per cent that are taken for other classes.
+    # Without digits, a root makes confusions of a few per cent visible.
     norm = PowerNorm(1.0 if shown else 0.4, vmin=0.0, vmax=100.0)
     image = axes.imshow(shares, cmap="Blues", norm=norm)
     for row, line in enumerate(picture.counts if shown else []):
@@ -249,13 +250,13 @@ def draw_confusion(picture: Confusion) -> Figure:
 
 
 def draw_surface(picture: Surface) -> Figure:
-    """Shades, with lines of equal value; the middle is marked."""
+    """Values as shades, with contour lines; the middle is marked."""
     figure = Figure(figsize=(6.0, 5.0), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     values = [[math.nan if v is None else v for v in row] for row in picture.values]
     at = picture.distances
-    # A root, because far from alpha the loss dwarfs all that is near it.
+    # A root, because the loss far from alpha is many times the loss near it.
     known = [v for row in values for v in row if not math.isnan(v)]
     norm = PowerNorm(0.5, vmin=min(known, default=0.0), vmax=max(known, default=1.0))
     image = axes.pcolormesh(at, at, values, cmap="viridis", norm=norm, shading="nearest")
@@ -296,7 +297,7 @@ def draw_all(jobs: list[Job]) -> dict[str, bytes]:
     with mpl.rc_context(SETTINGS):
         for job in jobs:
             figure = _draw(job.picture)
-            # Laid out once for all formats: with an axis per edge that takes longest.
+            # Laid out once for all formats: with axes per edge that takes longest.
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
             for name, kind in job.files.items():

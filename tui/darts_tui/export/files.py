@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, under names that cannot lead elsewhere."""
+"""Writing files whole or not at all, under names that stay in their folder."""
 
 import contextlib
 import errno
@@ -21,14 +21,14 @@ def safe_stem(name: str) -> str:
 
 
 def open_folder(path: Path, *, own: bool) -> Path:
-    """The folder to write into, made if need be.
+    """Make the folder to write into, unless it exists.
 
     Args:
-        path: where.
-        own: the folder belongs to a run, so that it may not be a symbolic link.
+        path: the folder.
+        own: the folder belongs to a run, so it must not be a symbolic link.
 
     Raises:
-        RunError: it cannot be used.
+        RunError: the folder cannot be used; choose another with --out.
     """
     if own and path.is_symlink():
         raise RunError(
@@ -44,7 +44,7 @@ def open_folder(path: Path, *, own: bool) -> Path:
 
 
 def write_whole(path: Path, chunks: Iterable[bytes]) -> Path:
-    """Write beside `path` under a new name, then rename: readers see the old file or the new.
+    """Write a file beside `path` and rename it, so that readers see the old file or the new.
 
     A symbolic link at `path` is replaced, never followed.
 

@@ -1,8 +1,8 @@
-"""What `darts-tui export` and the dashboard's export key do: a run or a genotype to files.
+"""`darts-tui export`: write a run or a genotype to pictures and tables.
 
-Blocking, from under a second to some ten: the dashboard calls it in a thread. First everything is
-read and planned, so that errors come before the first file; a picture that cannot be drawn costs a
-message, and its text form is written still.
+It takes from under a second to about ten, so the dashboard runs it in a child process. Everything
+is read and planned first, so that errors come before the first file. A picture that cannot be drawn
+costs a message; its Graphviz text or table is written anyway.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -23,14 +23,14 @@ from darts_tui.export.files import open_folder, safe_stem, write_whole
 from darts_tui.export.render import FORMATS, RenderError, render
 
 WHAT = ("cells", "alphas", "curves")
-# Whatever there is of them.
+# Those of `WHAT` that the run has.
 ALL = "all"
 MAX_CAPTION = 80
 
 
 @dataclass(frozen=True)
 class NamedGenotype:
-    """A genotype that comes from no run, and what to call its files."""
+    """A genotype that comes from no run, and the name for its files."""
 
     name: str
     genotype: Genotype
@@ -38,15 +38,15 @@ class NamedGenotype:
 
 @dataclass
 class Report:
-    """The files that were written, in order, and what the user should know besides."""
+    """The written files, in order, and messages for the user."""
 
     files: list[Path] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
 
 
 @dataclass
-class Plan:
-    """What will be written: Graphviz texts by stem, pictures, and tables by file name."""
+class ExportPlan:
+    """The files to write: Graphviz texts by stem, pictures, and tables by file name."""
 
     formats: tuple[str, ...]
     theme: str
@@ -55,7 +55,7 @@ class Plan:
     tables: dict[str, Iterable[bytes]] = field(default_factory=dict)
 
     def add_cells(self, stem: str, caption: str, genotype: Genotype) -> None:
-        """The cells of a genotype."""
+        """Add drawings of the cells of a genotype."""
         for cell in genotype.cells:
             words = f"{clean(caption, MAX_CAPTION)}, {title(cell)}"
             self.drawings[f"{stem}-{cell}"] = cell_dot(
@@ -65,7 +65,7 @@ class Plan:
     def add_picture(
         self, stem: str, picture: pictures.Heatmap | pictures.History | pictures.Curves
     ) -> None:
-        """A picture in all the formats matplotlib has."""
+        """Add a picture in all requested formats that matplotlib has."""
         files = {f"{stem}.{f}": f for f in self.formats if f in FORMATS}
         if files:
             self.jobs.append(pictures.Job(picture=picture, files=files))
@@ -86,10 +86,11 @@ def export(
         target: a run, live or over, or a genotype by itself (which has cells only).
         what: any of "cells" (Graphviz drawings), "alphas" (per cell a heatmap and its history over
             the epochs, and a CSV of every recorded alpha) and "curves" (pictures and CSV files of
-            the epochs); or "all", whatever there is of them. Empty is "cells", or "curves" of a
+            the epochs); or "all", those of them that there are. Empty is "cells", or "curves" of a
             training without a genotype.
         formats: any of "svg", "png", "pdf", "dot" (cells only). The CSV files are always written.
-        out: the folder; None is the run's exports folder, or here for a genotype by itself.
+        out: the folder; None is the run's exports folder, or the working folder for a genotype by
+            itself.
         epoch: cells and heatmaps as of the end of this epoch, from 1; None is the final or latest.
             A training has one genotype throughout, and curves are always whole.
         theme: "light" or "dark", for the cells.
@@ -100,7 +101,7 @@ def export(
     _check("thing to export", what or ["cells"], (*WHAT, ALL))
     _check("format", formats, (*FORMATS, "dot"))
     _check("theme", [theme], tuple(THEMES))
-    plan = Plan(tuple(f for f in (*FORMATS, "dot") if f in formats), theme)
+    plan = ExportPlan(tuple(f for f in (*FORMATS, "dot") if f in formats), theme)
     if isinstance(target, RunFolder):
         _plan_run(plan, target, what, epoch)
         folder = open_folder(out or target.exports, own=out is None)
@@ -120,7 +121,7 @@ def _check(kind: str, given: Collection[str], known: tuple[str, ...]) -> None:
         raise RunError(what, remedy=f"choose from {', '.join(known)}")
 
 
-def _plan_run(plan: Plan, run: RunFolder, what: Collection[str], epoch: int | None) -> None:
+def _plan_run(plan: ExportPlan, run: RunFolder, what: Collection[str], epoch: int | None) -> None:
     state, rewinds = _read(run)
     if state.started is None:
         remedy = "try again when its first epoch is under way"
@@ -166,15 +167,15 @@ def _plan_run(plan: Plan, run: RunFolder, what: Collection[str], epoch: int | No
 def _wanted(
     run: RunFolder, state: RunState, what: Collection[str], epoch: int | None
 ) -> Collection[str]:
-    """What to export, with "all" and nothing at all spelled out."""
+    """The things to export, with "all" and an empty choice replaced by names of `WHAT`."""
     if ALL in what:
         derived = _derived(state, epoch)
-        there = {
+        available = {
             "cells": derived,
             "alphas": derived and state.alpha_at(epoch),
             "curves": state.epochs,
         }
-        found = [name for name in WHAT if there[name]]
+        found = [name for name in WHAT if available[name]]
         if not found:
             raise RunError(
                 "there is nothing to export yet",
@@ -187,7 +188,7 @@ def _wanted(
 
 
 def _read(run: RunFolder) -> tuple[RunState, list[Rewound]]:
-    """The run's state and its rewinds, from all that is in the log by now."""
+    """The run's state and its rewinds, from the whole log."""
     state, rewinds = RunState(), []
     for event in _events(run):
         fold(state, event)
@@ -197,17 +198,17 @@ def _read(run: RunFolder) -> tuple[RunState, list[Rewound]]:
 
 
 def _events(run: RunFolder) -> Iterator[AnyEvent]:
-    """All events of the log, read a stretch at a time."""
+    """All events of the log, read in stretches."""
     reader = LogReader(run.events)
     before = -1
-    # A stretch may hold no readable event at all; the log ends where reading gets no further.
+    # A stretch may have no readable event. The log ends where the offset stays the same.
     while reader.offset > before:
         before = reader.offset
         yield from reader.read()
 
 
 def _samples(run: RunFolder, last_seq: int, rewinds: list[Rewound]) -> Iterator[AlphaSampled]:
-    """The recorded alphas up to `last_seq` once more, without those of lost work."""
+    """The recorded alphas up to `last_seq`, without those that a rewind has undone."""
     for event in _events(run):
         if not isinstance(event, AlphaSampled) or event.seq > last_seq:
             continue
@@ -243,7 +244,7 @@ def _nothing_yet(run: RunFolder, state: RunState, thing: str) -> RunError:
     )
 
 
-def _carry_out(plan: Plan, folder: Path) -> Report:
+def _carry_out(plan: ExportPlan, folder: Path) -> Report:
     report = Report()
     for stem, dot in plan.drawings.items():
         _draw_cell(stem, dot, plan.formats, folder, report)
@@ -259,16 +260,16 @@ def _carry_out(plan: Plan, folder: Path) -> Report:
 
 
 def _draw_cell(stem: str, dot: str, formats: tuple[str, ...], folder: Path, report: Report) -> None:
-    """Draw in every format; where that fails, or "dot" is asked for, leave the Graphviz text."""
-    missing = "dot" in formats
+    """Draw in every format; if one fails or "dot" is requested, write the Graphviz text too."""
+    needs_text = "dot" in formats
     for picture in formats:
         if picture == "dot":
             continue
         try:
             report.files.append(write_whole(folder / f"{stem}.{picture}", [render(dot, picture)]))
         except RenderError as error:
-            missing = True
+            needs_text = True
             if str(error) not in report.messages:
                 report.messages.append(str(error))
-    if missing:
+    if needs_text:
         report.files.append(write_whole(folder / f"{stem}.dot", [dot.encode()]))

@@ -1,7 +1,7 @@
-"""Heatmaps, curves and confusions as values, and the child process that draws them.
+"""Heatmaps, curves and confusion matrices as values, and the child process that draws them.
 
-matplotlib imports numpy, which the dashboard never does: the values go to
-`python -m darts_tui.export.figures` as JSON, and the drawn files come back the same way.
+matplotlib imports numpy, which `darts_tui` must not. So the values go to
+`python -m darts_tui.export.figures` as JSON, and the drawn files come back as JSON.
 """
 
 import sys
@@ -19,7 +19,7 @@ from darts_tui.console.safe_text import clean
 from darts_tui.export.dot import state_name
 from darts_tui.export.render import ChildError, RenderError, fonts, run_child
 
-# More than any cell has: a picture is no place for what a damaged log may claim.
+# More than any cell has. A damaged log may announce anything.
 MAX_ROWS, MAX_COLUMNS = 500, 64
 
 # "c_{k-2}" -> "cₖ₋₂"
@@ -31,8 +31,15 @@ Points = list[tuple[float, float]]
 class Heatmap(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Mixing weights of a cell: a row per edge, a column per operation.
 
-    `kept` holds the (row, column) places of the derived operations; `groups` how many rows each
-    node has. Where nodes choose, a row is a node, and a column may be a parent.
+    In spaces whose nodes choose, a row is a node, and a column may be a parent.
+
+    Attributes:
+        title: the heading.
+        rows: labels of the rows.
+        columns: labels of the columns.
+        values: the weights; None where a weight was not finite.
+        kept: (row, column) of each derived operation.
+        groups: the number of rows of each node.
     """
 
     title: str
@@ -60,7 +67,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """A curve over epochs. `colour` counts through the palette; a faint line is a backdrop."""
+    """A curve over epochs. `colour` is an index into the palette; a faint line is a background."""
 
     label: str
     points: Points
@@ -69,7 +76,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Panel(msgspec.Struct, frozen=True, kw_only=True):
-    """One axis of a picture of curves, with a marked point if there is one to mark."""
+    """Axes of a picture of curves; `mark` is a point to mark."""
 
     label: str
     lines: list[Line]
@@ -92,11 +99,11 @@ class Multiples(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A small plot for each line, all of one scale, with the other lines behind it.
 
     Attributes:
-        title: of the whole.
-        label: of the values.
-        lines: by label; none is faint.
-        epochs: where the x axis ends; it begins at 0.
-        by_size: values are told apart by their order of magnitude, zero and below included.
+        title: the heading.
+        label: the label of the y axis.
+        lines: one per plot; none is faint.
+        epochs: the end of the x axis; it begins at 0.
+        by_size: whether the y axis is logarithmic, and linear around zero.
     """
 
     title: str
@@ -127,7 +134,7 @@ Picture = Heatmap | History | Curves | Multiples | Confusion | Surface
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture and the files it is wanted as: name -> "svg", "png" or "pdf"."""
+    """A picture and its files: name -> "svg", "png" or "pdf"."""
 
     picture: Picture
     files: dict[str, str]
@@ -156,7 +163,7 @@ def draw(jobs: list[Job]) -> dict[str, bytes]:
 
 
 def heatmap(layout: CellLayout, sample: AlphaSampled, genotype: Genotype, title: str) -> Heatmap:
-    """The mixing weights of one cell, with what is derived from them.
+    """The mixing weights of one cell, with the operations of `genotype` marked.
 
     Raises:
         RunError: the sample has no such cell, or another shape than the run announced.
@@ -168,7 +175,7 @@ def heatmap(layout: CellLayout, sample: AlphaSampled, genotype: Genotype, title:
         rows=_edge_names(layout),
         columns=[clean(name) for name in layout.operations],
         kept=_kept(layout, genotype),
-        # Rows that are nodes need no lines between them.
+        # If rows are nodes, no lines divide them.
         groups=[sum(target == node for _, target in layout.edges) for node in nodes]
         if layout.shows == "edges"
         else [len(layout.edges)],
@@ -178,7 +185,7 @@ def heatmap(layout: CellLayout, sample: AlphaSampled, genotype: Genotype, title:
 def history(
     layout: CellLayout, samples: list[AlphaSampled], genotype: Genotype, title: str
 ) -> History:
-    """The mixing weights of one cell at the end of each epoch, with what is derived in the end.
+    """The mixing weights of one cell at the end of each epoch, with the operations of `genotype`.
 
     Raises:
         RunError: as `heatmap`.
@@ -203,7 +210,7 @@ def history(
 
 
 def _weights(layout: CellLayout, sample: AlphaSampled) -> Matrix:
-    """The cell's matrix, where it has the shape that the run announced."""
+    """The cell's matrix, after a check of its shape against the announced one."""
     values = sample.weights.get(layout.name, [])
     shape_holds = (
         0 < len(values) == len(layout.edges) <= MAX_ROWS
@@ -222,7 +229,7 @@ def _weights(layout: CellLayout, sample: AlphaSampled) -> Matrix:
 
 
 def _edge_names(layout: CellLayout) -> list[str]:
-    """Edges as "cₖ₋₂ → 0": matplotlib reads no markup here, and its own takes seconds."""
+    """Edges as "cₖ₋₂ → 0", in Unicode: matplotlib's own markup takes seconds to draw."""
     if layout.shows != "edges":
         return [clean(label) for label in row_labels(layout)]
     if layout.name in ONE_CELL:
@@ -232,7 +239,7 @@ def _edge_names(layout: CellLayout) -> list[str]:
 
 
 def _kept(layout: CellLayout, genotype: Genotype) -> list[tuple[int, int]]:
-    """Where the derived operations stand in the cell's matrix."""
+    """The (row, column) of each derived operation in the cell's matrix."""
     return [
         (row, column)
         for row, columns in enumerate(kept_columns(layout, genotype))
@@ -309,8 +316,8 @@ def health(state: RunState, title: str) -> Curves:
         ),
         _per_cell("mean shift (L2)", [(s.epoch, s.shift) for s in state.epoch_shifts.values()]),
     ]
-    told = [panel for panel in panels if panel.lines]
-    return Curves(title=clean(title), panels=told, epochs=float(max(1, state.epoch)))
+    drawn = [panel for panel in panels if panel.lines]
+    return Curves(title=clean(title), panels=drawn, epochs=float(max(1, state.epoch)))
 
 
 def _per_cell(label: str, by_epoch: Sequence[tuple[int, Mapping[str, float | None]]]) -> Panel:

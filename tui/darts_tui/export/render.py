@@ -1,9 +1,8 @@
-"""Graphviz text to a picture, in a child process, with fonts that are there.
+"""Draw Graphviz text in a child process.
 
-The first that works of: `$DARTS_TUI_DOT`, `dot` on PATH, pygraphviz (whose wheel holds Graphviz
-itself). pygraphviz is native code, so it runs in `python -m darts_tui.export.render FORMAT`, which
-reads DOT and writes the picture as `dot -TFORMAT` does: whatever it does to itself, the dashboard
-lives on.
+It takes the first that works of `$DARTS_TUI_DOT`, `dot` on PATH, and pygraphviz, whose wheel
+contains Graphviz. pygraphviz is native code that may crash, so it runs in a process of its own:
+`python -m darts_tui.export.render FORMAT` reads DOT and writes the picture as `dot -TFORMAT` does.
 """
 
 import contextlib
@@ -42,28 +41,28 @@ class Renderer:
 
 
 def renderers(picture: str) -> list[Renderer]:
-    """What there is to draw `picture` ("svg", "png" or "pdf") with, the preferred first."""
+    """The programs here that draw `picture` ("svg", "png" or "pdf"), the preferred first."""
     dpi = [f"-Gdpi={PNG_DPI}"] if picture == "png" else []
     found = []
     chosen = os.environ.get("DARTS_TUI_DOT") or shutil.which("dot")
     if chosen:
         found.append(Renderer(chosen, [chosen, f"-T{picture}", *dpi]))
     if importlib.util.find_spec("pygraphviz"):
-        # -P: a file of the working folder must not pass for a module.
+        # -P: Python must not import modules from the working folder.
         child = [sys.executable, "-P", "-m", "darts_tui.export.render", picture]
         found.append(Renderer("pygraphviz", child))
     return found
 
 
 def render(dot: str, picture: str) -> bytes:
-    """Draw.
+    """Draw Graphviz text.
 
     Args:
         dot: Graphviz text.
         picture: "svg", "png" (200 dots per inch) or "pdf".
 
     Raises:
-        RenderError: nothing on this machine can.
+        RenderError: no program on this machine can; install Graphviz or pygraphviz.
     """
     found = renderers(picture)
     if not found:
@@ -83,15 +82,15 @@ def render(dot: str, picture: str) -> bytes:
 
 
 class ChildError(Exception):
-    """A drawing child failed; the text is its last word."""
+    """A drawing child failed; the message is the last line of its standard error."""
 
 
 def run_child(command: list[str], given: bytes, environment: dict[str, str]) -> bytes:
-    """What a child makes of its input.
+    """Run a child process on `given` and return its output.
 
     Raises:
-        OSError: it cannot be started.
-        ChildError: it failed, gave nothing or took longer than `TIMEOUT_S`.
+        OSError: the child cannot be started.
+        ChildError: it failed, wrote nothing or took longer than `TIMEOUT_S`.
     """
     try:
         done = subprocess.run(
@@ -105,14 +104,14 @@ def run_child(command: list[str], given: bytes, environment: dict[str, str]) -> 
     except subprocess.TimeoutExpired:
         raise ChildError(f"gave no answer within {TIMEOUT_S} s") from None
     if done.returncode or not done.stdout:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise ChildError(said[-1] if said else f"ended with status {done.returncode}")
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise ChildError(lines[-1] if lines else f"ended with status {done.returncode}")
     return done.stdout
 
 
 @contextlib.contextmanager
 def fonts() -> Iterator[dict[str, str]]:
-    """An environment in which fontconfig knows the machine's fonts and those of matplotlib.
+    """An environment in which fontconfig finds the machine's fonts and those of matplotlib.
 
     On a machine without fonts, Graphviz would draw every letter as a box.
     """
@@ -135,7 +134,7 @@ def fonts() -> Iterator[dict[str, str]]:
 
 
 def bundled_fonts() -> Path | None:
-    """The folder of the DejaVu fonts in matplotlib's wheel; matplotlib is not imported for it."""
+    """The folder of the DejaVu fonts in matplotlib's wheel, found without importing matplotlib."""
     spec = importlib.util.find_spec("matplotlib")
     if spec is None or spec.origin is None:
         return None

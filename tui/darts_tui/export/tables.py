@@ -1,8 +1,8 @@
 """Alphas, epochs and confusions as CSV (RFC 4180): a row per recorded number, epoch or class.
 
-States count from 0 as in a genotype: the first are the cell's inputs. A number that was not finite
-is an empty field. Where a node chooses its operation, the source is empty; where it chooses
-parents, each is a source and the operation is empty.
+States count from 0 as in a genotype; the first are the cell's inputs. A number that was not finite
+is an empty field. If nodes choose their operation, the source is empty. If they choose parents,
+each parent is a source and the operation is empty.
 """
 
 import csv
@@ -63,13 +63,13 @@ def confusion_table(classes: list[str], counts: list[list[int]]) -> bytes:
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
-    """Any table."""
+    """A table of any rows; texts are made safe for spreadsheets."""
     shown = ([_text(v) if isinstance(v, str) else v for v in row] for row in rows)
     return _lines([list(header), *shown])
 
 
 def health_table(state: RunState) -> bytes:
-    """What was measured of a search's health, a row per epoch and cell.
+    """The health figures of a search, a row per epoch and cell.
 
     The gap is that of the epoch's last measurement.
     """
@@ -106,7 +106,7 @@ def shift_table(shifts: Iterable[MeanShifted]) -> bytes:
 
 
 def tabulated_table(found: Iterable[AccuracyTabulated]) -> bytes:
-    """What published tables say of the derived genotypes: a row per data set."""
+    """The accuracies of derived genotypes in published tables, a row per data set."""
     rows = [
         (event.epoch, event.step, event.global_step, event.table, name, value)
         for event in found
@@ -120,7 +120,7 @@ def _alpha_rows(layouts: list[CellLayout], sample: AlphaSampled) -> Iterator[tup
     for layout in layouts:
         alphas = sample.alphas.get(layout.name, [])
         weights = sample.weights.get(layout.name, [])
-        # A foreign log may hold fewer rows than it announced: what is there is written.
+        # A foreign log may have fewer rows than it announced.
         for edge, raw, mixed in zip(layout.edges, alphas, weights, strict=False):
             columns = zip(layout.operations, raw, mixed, strict=False)
             for column, (name, alpha, weight) in enumerate(columns):
@@ -135,7 +135,7 @@ def _alpha_rows(layouts: list[CellLayout], sample: AlphaSampled) -> Iterator[tup
 
 
 def _text(foreign: str) -> str:
-    """A name that no spreadsheet takes for a formula."""
+    """A text that spreadsheets do not take for a formula."""
     shown = clean(foreign)
     return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
 

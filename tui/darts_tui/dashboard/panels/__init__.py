@@ -1,1 +1,1 @@
-"""What the dashboard shows, one file per panel: a view of the run in, lines out."""
+"""The panels of the dashboard, one per file: each turns a `View` of the run into lines."""

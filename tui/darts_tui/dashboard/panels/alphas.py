@@ -1,4 +1,4 @@
-"""The architecture weights of one cell as a heatmap: what the search thinks, edge by edge."""
+"""The mixing weights of one cell as a heatmap."""
 
 from darts_engine.run.architecture.derivation import NONE
 from darts_engine.run.architecture.kept import kept_columns, row_counts, row_labels, strongest
@@ -7,6 +7,7 @@ from darts_engine.run.events import AlphaSampled
 from darts_engine.run.state import RunState
 from darts_tui.console.event_text import heading, short_operation
 from darts_tui.console.safe_text import clean
+from darts_tui.dashboard.actions import NEXT_CELL
 from darts_tui.dashboard.panels.panel import Content, Panel
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.widgets.heatmap import Heat, Row, draw, entropy, legend, scale_of
@@ -16,7 +17,7 @@ SKIP = "skip_connect"
 
 
 class AlphaPanel(Panel):
-    """Heatmap of the cell with index `cell`, or of the one the user flips to."""
+    """Heatmap of the cell with index `cell`; None is the cell that the user has chosen."""
 
     def __init__(self, cell: int | None = None, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -24,7 +25,7 @@ class AlphaPanel(Panel):
         self._winners: dict[tuple[str, int, bool], tuple[AlphaSampled, list[tuple[int, ...]]]] = {}
 
     def content(self, view: View, width: int, height: int) -> Content:
-        """The heatmap, or what is being waited for."""
+        """The heatmap, or why there is none."""
         del height
         layout = self._layout(view)
         sample = view.state.alpha_at(view.epoch)
@@ -45,17 +46,18 @@ class AlphaPanel(Panel):
         head, rows = draw(heat, width)
         status = (Span(f"epoch {sample.epoch}", "muted"),)
         foot = [legend(heat, width, _summary(heat, layout))]
-        flip = Span(self._other(view, layout), "muted", "app.next_cell")
+        flip = Span(self._other(view, layout), "muted", f"app.{NEXT_CELL.call}")
         details = (*title, Span("  mixing weights", "muted"), flip)
         return Content(rows, head=[head], foot=foot, title=details, status=status)
 
     def _other(self, view: View, layout: CellLayout) -> str:
-        """What the key n shows, where there is room for one of several."""
+        """The key for the next cell and what it shows; empty where all cells are on screen."""
         cells = view.state.started.cells if view.state.started else []
         if self._cell is not None or len(cells) < 2:
             return ""
         following = cells[(cells.index(layout) + 1) % len(cells)]
-        return f"  n {'other cell' if layout.shows == 'edges' else clean(following.name, 20)}"
+        shown = "other cell" if layout.shows == "edges" else clean(following.name, 20)
+        return f"  {NEXT_CELL.key} {shown}"
 
     def _layout(self, view: View) -> CellLayout | None:
         cells = view.state.started.cells if view.state.started else []
@@ -81,7 +83,7 @@ class AlphaPanel(Panel):
         ]
 
     def _stable(self, view: View, layout: CellLayout) -> list[int]:
-        """For each row: epochs since what is strongest in it last changed."""
+        """For each row, the epochs since its strongest columns last changed."""
         epochs = sorted(e for e in view.state.epoch_alphas if e <= view.at_epoch)
         out = [0] * len(layout.edges)
         if not epochs:
@@ -98,9 +100,9 @@ class AlphaPanel(Panel):
         return out
 
     def _winners_of(self, state: RunState, epoch: int, layout: CellLayout) -> list[tuple[int, ...]]:
-        """The strongest columns of each row, looked up once for each sample."""
+        """The strongest columns of each row, computed once for each sample."""
         sample = state.epoch_alphas[epoch]
-        # Before the first derivation it is not known how many parents a node keeps.
+        # Until the first derivation, the number of parents that a node keeps is unknown.
         key = (layout.name, epoch, state.genotype is None)
         found = self._winners.get(key)
         if found is None or found[0] is not sample:
@@ -109,12 +111,12 @@ class AlphaPanel(Panel):
 
 
 def winners(state: RunState, layout: CellLayout, sample: AlphaSampled) -> list[tuple[int, ...]]:
-    """The columns that a derivation would take from each row of a sample, in their order.
+    """The columns that a derivation would take from each row of a sample, in rising order.
 
-    What a damaged log lacks has none.
+    A row that a damaged log lacks has no columns.
     """
     rows = sample.weights.get(layout.name, [])
-    # The number of parents is the space's, whichever genotype tells it.
+    # The number of parents belongs to the space, so any of the run's genotypes has it.
     counts = row_counts(layout, state.genotype.genotype if state.genotype else None)
     found = [
         tuple(sorted(strongest(row, layout, count)))

@@ -1,4 +1,4 @@
-"""Lines of the dashboard without a frame, laid out for exactly the width they have."""
+"""Lines of the dashboard without a frame, laid out for exactly their width."""
 
 from typing import Protocol, cast
 
@@ -8,16 +8,16 @@ from darts_tui.dashboard.widgets.lines import LinesView
 
 
 class Redrawing(Protocol):
-    """An app that shows the run again."""
+    """An app that can redraw the run."""
 
     def redraw_soon(self) -> None:
-        """Once for all that ask before it does."""
+        """Redraw once for all requests until then."""
 
 
 class Bar(LinesView):
-    """Filled by a look at the run, which may have come before the width that it has now."""
+    """Lines that a redraw of the run fills."""
 
     def on_resize(self, event: Resize) -> None:
-        """Ask for a look: a run that is over or paused gives no other reason for one."""
+        """Redraw for the new width: a run that is over or paused is not redrawn otherwise."""
         del event
         cast("Redrawing", self.app).redraw_soon()

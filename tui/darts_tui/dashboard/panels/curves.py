@@ -1,7 +1,7 @@
 """Loss and accuracy over the epochs."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, NamedTuple
 
 from darts_tui.dashboard.panels.panel import Content, Panel
 from darts_tui.dashboard.panels.view import View
@@ -18,24 +18,24 @@ from darts_tui.dashboard.widgets.lines import Line, Span
 
 TRAIN, VALID, BESIDE = "series-0", "series-1", "series-2"
 
-# Among five classes every image is among the first five.
+# With five classes or fewer, top-5 accuracy is always 100 %.
 TOP = 5
 
 
 def valid_name(view: View) -> str:
-    """What the second curve is: images that alpha learns from or held-out ones, or test images."""
+    """The name of the second curve: "test" in a training with a test set, else "valid"."""
     started = view.state.started
     return "test" if view.is_training and started and "test" in started.images else "valid"
 
 
 def has_top5(view: View) -> bool:
-    """Whether the accuracy among the first five says anything: in a training, of many classes."""
+    """Whether to show top-5 accuracy: in a training with more than five classes."""
     started = view.state.started
     return view.is_training and started is not None and len(started.classes) > TOP
 
 
 def _points(view: View, name: str) -> tuple[list[float], list[float]]:
-    """One figure of all epochs that have it."""
+    """The values of a field of `EpochFinished` over the epochs that have it."""
     pairs = [
         (float(done.epoch), value)
         for done in view.state.epochs
@@ -45,58 +45,73 @@ def _points(view: View, name: str) -> tuple[list[float], list[float]]:
 
 
 def _at(xs: Sequence[float], ys: Sequence[float], epoch: int | None) -> float | None:
-    """The newest value, or the one of the epoch looked at."""
+    """The newest value, or that of the shown epoch."""
     if epoch is None:
         return ys[-1] if ys else None
     return next((y for x, y in zip(reversed(xs), reversed(ys), strict=True) if x <= epoch), None)
 
 
-def _legend(entries: Sequence[tuple[str, str, str]]) -> Line:
+class _Series(NamedTuple):
+    name: str
+    role: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+
+
+def _with_third(series: list[_Series], third: _Series) -> list[_Series]:
+    """The first two series, and the third if it has values."""
+    return [*series, third] if third.ys else series
+
+
+def _legend(view: View, series: Sequence[_Series], text_of: Callable[[float | None], str]) -> Line:
+    """Each series with its value at the shown epoch."""
     spans: list[Span] = []
-    gap = " " * (3 if len(entries) < 3 else 2)
-    for name, role, value in entries:
+    gap = " " * (3 if len(series) < 3 else 2)
+    for name, role, xs, ys in series:
+        value = text_of(_at(xs, ys, view.epoch))
         spans += [Span("━ ", role), Span(f"{name} ", "muted"), Span(f"{value}{gap}", "")]
     return tuple(spans)
 
 
+def _curves(view: View, series: Sequence[_Series]) -> list[Curve]:
+    """The series as the user wants them smoothed; the third is drawn below the others."""
+    return [
+        Curve(xs, smooth(ys, view.smoothing) if view.smoothing else ys, role)
+        for _, role, xs, ys in (*series[2:], *series[:2])
+    ]
+
+
+def _values(curves: Sequence[Curve]) -> list[float]:
+    return [y for curve in curves for y in curve.ys]
+
+
 class LossPanel(Panel):
-    """Cross entropy of training steps and each epoch's validation, and the auxiliary head's."""
+    """Cross entropy of training steps, of each epoch's validation, and of the auxiliary head."""
 
     TITLE: ClassVar[str] = "Loss"
 
     def content(self, view: View, width: int, height: int) -> Content:
-        """The curves, smoothed and scaled as asked."""
+        """The curves, smoothed and scaled as the user has chosen."""
         state = view.state
         per_epoch = state.started.steps_per_epoch if state.started else 0
         train_x = [x / max(1, per_epoch) for x in state.train_loss.x]
-        train_y = state.train_loss.y
-        valid_x, valid_y = _points(view, "valid_loss")
-        if not train_y and not valid_y:
-            return Content([(Span("waiting for the first steps", "muted"),)])
-        beside_x, beside_y = _points(view, "auxiliary_loss")
-        entries = [
-            ("train", TRAIN, _loss_text(_at(train_x, train_y, view.epoch))),
-            (valid_name(view), VALID, _loss_text(_at(valid_x, valid_y, view.epoch))),
+        series = [
+            _Series("train", TRAIN, train_x, state.train_loss.y),
+            _Series(valid_name(view), VALID, *_points(view, "valid_loss")),
         ]
-        if beside_y:
-            # The auxiliary head's, of the training images.
-            entries.append(("aux", BESIDE, _loss_text(_at(beside_x, beside_y, view.epoch))))
-        title = _legend(entries)
-        if view.smoothing:
-            train_y, valid_y, beside_y = (
-                smooth(values, view.smoothing) for values in (train_y, valid_y, beside_y)
-            )
-        values = [*train_y, *valid_y, *beside_y]
+        if not any(one.ys for one in series):
+            return Content([(Span("waiting for the first steps", "muted"),)])
+        # The auxiliary head's loss on the training images.
+        auxiliary = _Series("aux", BESIDE, *_points(view, "auxiliary_loss"))
+        series = _with_third(series, auxiliary)
+        curves = _curves(view, series)
+        values = _values(curves)
         low, high, ticks = (
             log_axis(values) if view.log_loss else linear_axis([0.0, *values], height - 1)
         )
         plot = Plot(
-            [
-                Curve(beside_x, beside_y, BESIDE),
-                Curve(train_x, train_y, TRAIN),
-                Curve(valid_x, valid_y, VALID),
-            ],
-            x_end(view.state.total_epochs, view.epochs_done),
+            curves,
+            x_end(state.total_epochs, view.epochs_done),
             low,
             high,
             log=view.log_loss,
@@ -104,42 +119,33 @@ class LossPanel(Panel):
             glyphs=view.glyphs,
             ticks=ticks,
         )
+        title = _legend(view, series, _loss_text)
         return Content(draw(plot, width, height), title=title, status=_options(view))
 
 
 class AccuracyPanel(Panel):
-    """Accuracy after each epoch, the best one marked; in a training top-5 too."""
+    """Accuracy after each epoch, the best one marked; in a training also top-5."""
 
     TITLE: ClassVar[str] = "Accuracy %"
 
     def content(self, view: View, width: int, height: int) -> Content:
         """The curves, and the best epoch in the frame."""
-        train_x, train_y = _points(view, "train_top1")
-        valid_x, valid_y = _points(view, "valid_top1")
-        if not train_y and not valid_y:
-            text = f"the first epoch is not over: step {view.state.step} of {view.state.steps}"
-            return Content([(Span(text, "muted"),)])
-        beside_x, beside_y = _points(view, "valid_top5") if has_top5(view) else ([], [])
-        entries = [
-            ("train", TRAIN, _percent_text(_at(train_x, train_y, view.epoch))),
-            (valid_name(view), VALID, _percent_text(_at(valid_x, valid_y, view.epoch))),
+        state = view.state
+        series = [
+            _Series("train", TRAIN, *_points(view, "train_top1")),
+            _Series(valid_name(view), VALID, *_points(view, "valid_top1")),
         ]
-        if beside_y:
-            entries.append(("top-5", BESIDE, _percent_text(_at(beside_x, beside_y, view.epoch))))
-        title = _legend(entries)
-        if view.smoothing:
-            train_y, valid_y, beside_y = (
-                smooth(values, view.smoothing) for values in (train_y, valid_y, beside_y)
-            )
-        low, high, ticks = linear_axis([*train_y, *valid_y, *beside_y, 100.0], height - 1)
-        best = view.state.best
+        if not any(one.ys for one in series):
+            text = f"the first epoch is not over: step {state.step} of {state.steps}"
+            return Content([(Span(text, "muted"),)])
+        top5 = _points(view, "valid_top5") if has_top5(view) else ([], [])
+        series = _with_third(series, _Series("top-5", BESIDE, *top5))
+        curves = _curves(view, series)
+        low, high, ticks = linear_axis([*_values(curves), 100.0], height - 1)
+        best = state.best
         plot = Plot(
-            [
-                Curve(beside_x, beside_y, BESIDE),
-                Curve(train_x, train_y, TRAIN),
-                Curve(valid_x, valid_y, VALID),
-            ],
-            x_end(view.state.total_epochs, view.epochs_done),
+            curves,
+            x_end(state.total_epochs, view.epochs_done),
             max(0.0, low),
             min(100.0, high),
             best=(best.epoch, best.valid_top1) if best and best.valid_top1 is not None else None,
@@ -149,8 +155,9 @@ class AccuracyPanel(Panel):
         )
         status = _options(view)
         if best and best.valid_top1 is not None:
-            epoch = f"{best.epoch}" if beside_y else f"epoch {best.epoch}"
+            epoch = f"{best.epoch}" if len(series) > 2 else f"epoch {best.epoch}"
             status = (Span("◆ ", "bold"), Span(f"best {best.valid_top1:.1f} at {epoch}", "muted"))
+        title = _legend(view, series, _percent_text)
         return Content(draw(plot, width, height), title=title, status=status)
 
 

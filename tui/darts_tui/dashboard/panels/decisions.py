@@ -1,8 +1,8 @@
-"""What each edge would have chosen, epoch by epoch: how the search made up its mind.
+"""The strongest operation of each edge, epoch by epoch.
 
-A row per edge, time from left to right. The colour is the weight of the strongest operation, and
-its number is written where it differs from the epoch before. Where a node chooses several parents,
-their states are written, and the colour is the weight of the weakest of them.
+A row per edge, time from left to right. The colour is the weight of the strongest operation; its
+number stands where it differs from the epoch before. If a node chooses several parents, their
+states stand there, and the colour is the weight of the weakest of them.
 """
 
 from typing import ClassVar
@@ -22,7 +22,7 @@ from darts_tui.dashboard.widgets.lines import Line, Span
 
 
 class DecisionsPanel(Panel):
-    """Strongest operation of every edge of one cell over the epochs."""
+    """The strongest operation of every edge of one cell over the epochs."""
 
     TITLE: ClassVar[str] = "Decisions"
 
@@ -31,7 +31,7 @@ class DecisionsPanel(Panel):
         self._cell = cell
 
     def content(self, view: View, width: int, height: int) -> Content:
-        """Epochs in columns, several cells wide while there are few."""
+        """A column per epoch, up to six characters wide while there are few."""
         del height
         cells = view.state.started.cells if view.state.started else []
         index = view.cell % max(1, len(cells)) if self._cell is None else self._cell

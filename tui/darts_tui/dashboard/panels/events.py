@@ -1,8 +1,9 @@
-"""What happened, one line each, the newest last."""
+"""The events that have a note, one line each, the newest last."""
 
 import time
 from typing import ClassVar
 
+from darts_engine.run.events import AnyEvent
 from darts_tui.console.event_text import Note, note
 from darts_tui.console.safe_text import clean
 from darts_tui.dashboard.panels.panel import Content, Panel
@@ -23,18 +24,24 @@ TAG_ROLES = {
 }
 
 
-def note_line(told: Note, t: float) -> Line:
-    """One note as a line: local time, tag, text."""
+def note_line(note: Note, t: float) -> Line:
+    """A note as a line: local time of `t` (Unix seconds), tag, text."""
     clock = time.strftime("%H:%M:%S", time.localtime(t))
     return (
         Span(f"{clock}  ", "muted"),
-        Span(clean(told.tag, 7).ljust(8), TAG_ROLES.get(told.tag, "muted")),
-        Span(clean(told.text), LEVEL_ROLES[told.level]),
+        Span(clean(note.tag, 7).ljust(8), TAG_ROLES.get(note.tag, "muted")),
+        Span(clean(note.text), LEVEL_ROLES[note.level]),
     )
 
 
+def event_line(event: AnyEvent) -> Line | None:
+    """An event as a line, or None if only other panels show it."""
+    worded = note(event)
+    return note_line(worded, event.t) if worded else None
+
+
 class EventsPanel(Panel):
-    """The notes of the run; follows the end until scrolled away from it."""
+    """The run's notes; shows the newest until the user scrolls back."""
 
     TITLE: ClassVar[str] = "Events"
     FOLLOWS_END: ClassVar[bool] = True
@@ -44,22 +51,17 @@ class EventsPanel(Panel):
         self._made: dict[tuple[int, float], Line | None] = {}
 
     def content(self, view: View, width: int, height: int) -> Content:
-        """All notes the fold keeps; each is worded once."""
+        """All notes that the fold keeps; a line is made once for each."""
         del width, height
         rows: list[Line] = []
         made: dict[tuple[int, float], Line | None] = {}
         for event in view.state.notes:
             key = (event.seq, event.t)
-            if key in self._made:
-                line = self._made[key]
-            else:
-                told = note(event)
-                line = note_line(told, event.t) if told else None
-            made[key] = line
+            line = made[key] = self._made[key] if key in self._made else event_line(event)
             if line is not None:
                 rows.append(line)
         self._made = made
         status: Line = ()
         if view.damaged:
             status = (Span(f"{view.damaged} damaged lines skipped", "warning"),)
-        return Content(rows or [(Span("nothing to tell yet", "muted"),)], status=status)
+        return Content(rows or [(Span("no events yet", "muted"),)], status=status)

@@ -1,4 +1,4 @@
-"""One quantity over the epochs in a row, or in several where there is room."""
+"""A quantity over the epochs: a sparkline in one row, or a curve in several."""
 
 from typing import NamedTuple
 
@@ -7,12 +7,19 @@ from darts_tui.dashboard.widgets.figures import short_number, sparkline
 from darts_tui.dashboard.widgets.lines import EMPTY, Line, Span
 
 LABEL, VALUE = 13, 12
-# A curve that is taller says no more.
+# A taller curve shows no more.
 TALLEST = 7
 
 
 class Figure(NamedTuple):
-    """One quantity over the epochs, and what to say about its newest value."""
+    """One quantity over the epochs.
+
+    Attributes:
+        label: its name.
+        values: one per epoch.
+        text: its newest value.
+        role: the style of the text.
+    """
 
     label: str
     values: list[float]
@@ -21,7 +28,7 @@ class Figure(NamedTuple):
 
 
 def figure_rows(figures: list[Figure], width: int, height: int, glyphs: str) -> list[Line]:
-    """All figures under each other, as tall as the height lets them be."""
+    """All figures under each other, as tall as fits the height."""
     named = max([LABEL, *(len(figure.label) + 1 for figure in figures)])
     wide = max(4, width - named - VALUE)
     tall = max(1, min(TALLEST, height // max(1, len(figures))))
@@ -33,7 +40,7 @@ def figure_rows(figures: list[Figure], width: int, height: int, glyphs: str) -> 
 
 
 def _rows(figure: Figure, named: int, wide: int, tall: int, role: str, glyphs: str) -> list[Line]:
-    """A sparkline, or a curve of several rows where there is room for one."""
+    """One figure in `tall` rows."""
     label = Span(figure.label.ljust(named), "muted")
     text = Span(figure.text.rjust(VALUE), figure.role)
     if tall < 3 or len(figure.values) < 2:

@@ -1,4 +1,4 @@
-"""The derived cells, node by node, and what changed last."""
+"""The derived cells, node by node, and their changes."""
 
 import textwrap
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class GenotypePanel(Panel):
     TITLE: ClassVar[str] = "Genotype"
 
     def content(self, view: View, width: int, height: int) -> Content:
-        """A table of nodes, then what changed and how long it has been so."""
+        """A table of nodes, the newest derivation's changes, and the epochs without a change."""
         derived = view.state.genotype_at(view.epoch)
         genotype = derived.genotype if derived else None
         if genotype is None and view.state.started:
@@ -46,23 +46,23 @@ class GenotypePanel(Panel):
         head, rows = _table(genotype, changed, width)
         if derived is None:
             return Content(rows, head=[head])
-        title, said = _tabulated(view, width, height - len(rows) - 1)
-        rows += said
+        title, tabulated = _tabulated(view, width, height - len(rows) - 1)
+        rows += tabulated
         rows += _changes(derived, height - len(rows) - 1)
         stable = {c: view.state.stable_epochs(c, view.epoch) for c in genotype.cells}
-        told = [f"{cell_word(cell)} {epochs}" for cell, epochs in stable.items()]
-        if len(told) == 1:
-            told = [str(epochs) for epochs in stable.values()]
-        words = f"stable: {', '.join(told)} ep"
+        counts = [f"{cell_word(cell)} {epochs}" for cell, epochs in stable.items()]
+        if len(counts) == 1:
+            counts = [str(epochs) for epochs in stable.values()]
+        words = f"stable: {', '.join(counts)} ep"
         return Content(rows, head=[head], title=title, status=(Span(words, "muted"),))
 
 
 def _tabulated(view: View, width: int, room: int) -> tuple[Line, list[Line]]:
-    """What a published table says of the genotype: in the frame one figure, or in rows all."""
+    """The genotype's accuracies in a published table: one for the frame, or all in rows."""
     found = view.state.tabulated_at(view.epoch)
     if found is None or not found.values:
         return EMPTY, []
-    # A figure stays in one line: what holds it together is no space to textwrap.
+    # A line must not end inside a figure, so spaces become no-break spaces.
     text = clean(tabulated_text(found)).replace(" ", "\N{NO-BREAK SPACE}")
     for end in (",", ":"):
         text = text.replace(f"{end}\N{NO-BREAK SPACE}", f"{end} ")
@@ -88,7 +88,7 @@ def _without_cells(view: View) -> list[Line]:
 def _table(
     genotype: Genotype, changed: list[GenotypeChange], width: int
 ) -> tuple[Line, list[Line]]:
-    """A row per node with the cells side by side; names written out where they fit."""
+    """A row per node with the cells side by side, operation names in full if they fit."""
     added = {(c.cell, c.node, part) for c in changed for part in c.added}
     cells = genotype.cells
     for is_long in (True, False):
@@ -118,7 +118,7 @@ def _table(
 
 
 def _outputs(genotype: Genotype) -> dict[str, Line]:
-    """The states that each cell's output joins, where they are not simply all nodes."""
+    """The states that each cell's output joins; empty if those are all nodes."""
     joined = {cell: genotype.cell(cell)[1] for cell in genotype.cells}
     if genotype.form == NASBENCH201 or all(
         len(states) == genotype.nodes(cell) for cell, states in joined.items()
@@ -133,7 +133,7 @@ def _outputs(genotype: Genotype) -> dict[str, Line]:
 def _column(
     genotype: Genotype, cell: str, added: set[tuple[str, int, str]], *, is_long: bool
 ) -> list[Line]:
-    """One line for each node of a cell; new edges carry a star."""
+    """One line for each node of a cell; new edges have a star."""
     edges = genotype.edges(cell)
 
     def name(operation: str) -> str:
@@ -151,7 +151,7 @@ def _column(
     for node in nodes:
         spans: list[Span] = []
         for edge in node:
-            # A cell of NAS-Bench-201 has every edge, also those that carry nothing.
+            # A cell of NAS-Bench-201 lists every edge, also those with the operation none.
             quiet = "muted" if genotype.form == NASBENCH201 and edge.operation == NONE else ""
             text = f"{name(edge.operation)}({edge.input}){'*' if is_new(edge) else ''}"
             spans.append(Span(text.ljust(longest), "warning bold" if is_new(edge) else quiet))
@@ -160,7 +160,7 @@ def _column(
 
 
 def _taking(edges: list[Edge], name: Callable[[str], str], is_new: Callable[[Edge], bool]) -> Line:
-    """A node that computes, as in "conv3x3 ← in, 1"."""
+    """A node with an operation of its own and its inputs, as in "conv3x3 ← in, 1"."""
     operation = next((edge.operation for edge in edges), OUTPUT)
     spans = [] if operation == OUTPUT else [Span(f"{name(operation)} ")]
     spans.append(Span("←", "muted"))
@@ -171,7 +171,7 @@ def _taking(edges: list[Edge], name: Callable[[str], str], is_new: Callable[[Edg
 
 
 def _changes(derived: GenotypeDerived, room: int) -> list[Line]:
-    """What the newest derivation replaced, in as many lines as there is room for."""
+    """The changes of the newest derivation, as many as fit."""
     if not derived.changed or room < 2:
         return []
     lines: list[Line] = [EMPTY, (Span(f"* changed in epoch {derived.epoch}", "muted"),)]
@@ -185,12 +185,12 @@ def _changes(derived: GenotypeDerived, room: int) -> list[Line]:
 
 
 def _before(change: GenotypeChange) -> str:
-    """The cell type that changed, where there are several."""
+    """The cell type that changed; empty in spaces with one."""
     return "" if change.cell in ONE_CELL else clean(cell_word(change.cell))
 
 
 class HistoryPanel(Panel):
-    """Every change of the derived genotype so far, and its text."""
+    """Every change of the derived genotype so far, and the genotype as text."""
 
     TITLE: ClassVar[str] = "History"
     FOLLOWS_END: ClassVar[bool] = True
@@ -206,8 +206,8 @@ class HistoryPanel(Panel):
         for derived in view.state.genotypes:
             if derived.epoch > view.at_epoch:
                 break
-            told = [f"{_before(c)} {change_text(c)}".strip() for c in derived.changed]
-            words = clean("; ".join(told) or "first derivation")
+            changes = [f"{_before(c)} {change_text(c)}".strip() for c in derived.changed]
+            words = clean("; ".join(changes) or "first derivation")
             rows.append((Span(f"epoch {derived.epoch:4d}  ", "muted"), Span(words)))
         if not rows:
             why = "a training changes no cells" if view.is_training else "nothing has changed yet"

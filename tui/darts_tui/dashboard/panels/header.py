@@ -1,4 +1,4 @@
-"""The two lines at the top: what runs, how far it is, and the tabs."""
+"""The two lines at the top: the run and its progress, and the tabs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,6 +7,7 @@ from darts_engine.run.architecture.networks import wide_in
 from darts_engine.run.settings.recipes import named_in
 from darts_tui.console.event_text import human_seconds
 from darts_tui.console.safe_text import clean
+from darts_tui.dashboard.actions import Action
 from darts_tui.dashboard.panels.bar import Bar
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.widgets.figures import bar
@@ -25,13 +26,13 @@ BADGES = {
 }
 QUIET_HEARTBEAT_S = 5.0
 BACK = "on-panel"
-# The progress bar's place among the pieces; its line is made last, from the room that is left.
+# The progress bar's rank among the pieces; its line is made last, from the remaining width.
 BAR_RANK = 3
 NARROWEST_BAR = 10
 
 
 class Piece(NamedTuple):
-    """A part of the first line; where there is too little room, the highest `rank` goes first."""
+    """A part of the first line; if the line is too narrow, the highest `rank` is left out first."""
 
     rank: int
     line: Line
@@ -41,20 +42,20 @@ class Header(Bar):
     """Name, state, progress and time left."""
 
     def show(self, view: View) -> None:
-        """Say it for this look at the run."""
+        """Show the run."""
         self.show_lines([header_line(view, self.size.width)])
 
 
 class Tabs(Bar):
-    """The numbered views; a click switches too."""
+    """The tabs; a click switches to one."""
 
-    def show(self, tabs: Sequence[tuple[str, str, str]], current: str) -> None:
-        """`tabs` are (key, id, title)."""
+    def show(self, tabs: Sequence[Action], current: str) -> None:
+        """Show these tabs; `current` is the name of the open one."""
         self.show_lines([tabs_line(tabs, current, self.size.width)])
 
 
 def header_line(view: View, width: int) -> Line:
-    """One line that keeps what matters most at any width; the progress bar takes what is left."""
+    """The most important pieces that fit; the progress bar fills the remaining width."""
     pieces = _pieces(view)
     while len(pieces) > 1 and sum(_least(piece) for piece in pieces) > width:
         pieces.remove(max(pieces, key=lambda piece: piece.rank))
@@ -86,11 +87,11 @@ def _pieces(view: View) -> list[Piece]:
         what = [started.kind, wide_in(started.config), started.method, started.dataset]
         if started.space and started.space != started.method:
             what.insert(3, f"{started.space} space")
-        told = " · ".join(clean(word, 24) for word in what if word)
-        pieces.append(Piece(8, (Span(f" {told}  ", f"muted {BACK}"),)))
+        description = " · ".join(clean(word, 24) for word in what if word)
+        pieces.append(Piece(8, (Span(f" {description}  ", f"muted {BACK}"),)))
         if recipe := clean(named_in(started.config), 24):
             pieces.append(Piece(9, (Span(f"by {recipe}  ", f"muted {BACK}"),)))
-    word, role = (view.asked, "badge-warning") if view.asked else (view.live, BADGES[view.live])
+    word, role = (view.pending, "badge-warning") if view.pending else (view.live, BADGES[view.live])
     pieces.append(Piece(0, (Span(f" ● {word.upper()} ", f"{role} bold"),)))
     if not started:
         return pieces
@@ -105,13 +106,13 @@ def _pieces(view: View) -> list[Piece]:
     if state.eta_s is not None and view.live in ("running", "paused"):
         eta = human_seconds(state.eta_s)
         pieces.append(Piece(2, (Span(" ETA ", f"muted {BACK}"), Span(f"{eta:>7} ", BACK))))
-    if pulse := _pulse(view):
-        pieces.append(Piece(4, pulse))
+    if warning := _reading_or_quiet(view):
+        pieces.append(Piece(4, warning))
     return pieces
 
 
-def _pulse(view: View) -> Line:
-    """Whether the engine can be heard, said only when it is news."""
+def _reading_or_quiet(view: View) -> Line:
+    """That the log is still being read, or that the heartbeat is late; else empty."""
     if view.loading:
         return (Span(f" reading seq {view.state.last_seq:,} ", f"primary {BACK}"),)
     age = view.heartbeat_s
@@ -120,13 +121,13 @@ def _pulse(view: View) -> Line:
     return ()
 
 
-def tabs_line(tabs: Sequence[tuple[str, str, str]], current: str, width: int) -> Line:
-    """The tabs in the widest spelling that fits."""
+def tabs_line(tabs: Sequence[Action], current: str, width: int) -> Line:
+    """The tabs with as much space around them as fits."""
     for pad, gap in (("  ", ""), (" ", ""), ("", " ")):
         out: list[Span] = [Span(" ", BACK)] if gap else []
-        for key, name, title in tabs:
-            role = "badge-primary bold" if name == current else f"muted {BACK}"
-            out.append(Span(f"{pad}{key} {title}{pad}", role, f"app.tab('{name}')"))
+        for tab in tabs:
+            role = "badge-primary bold" if tab.name == current else f"muted {BACK}"
+            out.append(Span(f"{pad}{tab.key} {tab.word}{pad}", role, f"app.{tab.call}"))
             if gap:
                 out.append(Span(gap, BACK))
         if width_of(out) <= width:

@@ -1,4 +1,4 @@
-"""Signs that a search goes wrong: collapsing entropy, skips taking over, a sharp minimum."""
+"""Signs of a failing search: falling entropy, too many skip connections, a sharp minimum."""
 
 import textwrap
 from typing import ClassVar
@@ -22,12 +22,12 @@ NORMS = (
 
 
 class HealthPanel(Panel):
-    """One sparkline for each figure, and the newest alert."""
+    """A sparkline for each figure, and the newest alert."""
 
     TITLE: ClassVar[str] = "Health"
 
     def content(self, view: View, width: int, height: int) -> Content:
-        """Figures of all epochs up to the one looked at."""
+        """Figures of all epochs up to the shown one."""
         measured = [h for h in view.state.health if h.epoch <= view.at_epoch]
         if not measured:
             return Content([(Span("measured at the end of each epoch", "muted"),)])
@@ -51,7 +51,7 @@ class HealthPanel(Panel):
 
 
 def _chosen(view: View, measured: list[HealthMeasured], height: int, below: int) -> list[Figure]:
-    """What fits, the most telling first: the overview has few rows, the tab many."""
+    """The figures that fit, the most important first."""
     first = [*_skips(view, measured), *_entropies(measured), *_sharpness(measured), *_gaps(view)]
     norms, edges = _norms(measured), _edges(view)
     if len(first) + len(norms) > height:
@@ -61,7 +61,7 @@ def _chosen(view: View, measured: list[HealthMeasured], height: int, below: int)
 
 
 def _skips(view: View, measured: list[HealthMeasured]) -> list[Figure]:
-    """Skip connections that were derived, in spaces that have them."""
+    """Derived skip connections, in spaces that have them."""
     layouts = view.state.started.cells if view.state.started else []
     if layouts and not any(SKIP in layout.operations for layout in layouts):
         return []
@@ -90,13 +90,13 @@ def _sharpness(measured: list[HealthMeasured]) -> list[Figure]:
 
 
 def _gaps(view: View) -> list[Figure]:
-    """What the supernet loses when it is cut, with the mixture's running statistics and its own."""
-    told = [g for g in view.state.gaps if g.epoch <= view.at_epoch]
+    """The discretisation gap, with the supernet's running statistics and with renewed ones."""
+    measured = [g for g in view.state.gaps if g.epoch <= view.at_epoch]
     out = []
     for label, name in (("gap", "derived_top1"), ("gap, own BN", "renewed_top1")):
         values = [
             g.supernet_top1 - cut
-            for g in told
+            for g in measured
             if g.supernet_top1 is not None and (cut := getattr(g, name)) is not None
         ]
         if values:
@@ -105,16 +105,16 @@ def _gaps(view: View) -> list[Figure]:
 
 
 def _edges(view: View) -> list[Figure]:
-    """How far the best operation leads, and what part of the weights is skip."""
-    told = [f for f in view.state.edge_figures if f.epoch <= view.at_epoch]
+    """The margin of the best operation, and the weight of the skip connections in percent."""
+    measured = [f for f in view.state.edge_figures if f.epoch <= view.at_epoch]
     out = []
     for label, name, scale, form in (
         ("margin", "margin", 1, "{:.3f}"),
         ("skip", "skip_share", 100, "{:.1f} %"),
     ):
-        cells = getattr(told[-1], name) if told else {}
+        cells = getattr(measured[-1], name) if measured else {}
         for cell in cells:
-            values = [scale * v for f in told if (v := getattr(f, name).get(cell)) is not None]
+            values = [scale * v for f in measured if (v := getattr(f, name).get(cell)) is not None]
             out.append(Figure(f"{label} {clean(cell, 12)}", values, form.format(values[-1])))
     return out
 
@@ -129,7 +129,7 @@ def _norms(measured: list[HealthMeasured]) -> list[Figure]:
 
 
 def _checkpoints(view: View, width: int) -> list[Line]:
-    """The best and the last checkpoint: what `evaluate` and a resume would take."""
+    """The best checkpoint, which `evaluate` takes, and the last, which a resume takes."""
     saved = [c for c in view.state.checkpoints if c.epoch <= view.at_epoch]
     best = [c for c in saved if c.reason == "best"]
     steps = view.state.started.steps_per_epoch if view.state.started else 0

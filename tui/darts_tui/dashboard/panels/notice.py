@@ -1,4 +1,4 @@
-"""What to do when there is no engine to watch: it starts, it ended, it died, it hangs."""
+"""Notices about an engine that starts, has ended, has died or hangs."""
 
 from darts_engine.run import events
 from darts_tui.console.event_text import human_seconds
@@ -8,41 +8,41 @@ from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.widgets.lines import EMPTY, Line, Span
 
 TAIL_LINES = 3
-SPEAKS_OF = ("dead", "failed", "stalled", "stopped")
+NOTICED = ("dead", "failed", "stalled", "stopped")
 
 
 class NoticePanel(Panel):
-    """A few lines on top of the panels: what happened and the command that goes on."""
+    """A few lines above the panels: what happened, and the command to go on."""
 
     TITLE = "Engine"
 
     def wanted_height(self, view: View) -> int:
-        """Rows with the frame: as much as there is to say."""
-        return len(_story(view)) + 2
+        """The rows of the notice with its frame."""
+        return len(_notice(view)) + 2
 
     def content(self, view: View, width: int, height: int) -> Content:
-        """The story, the remedy, the end of engine.log."""
+        """What happened, the remedy, and the end of engine.log."""
         del width, height
-        return Content(_story(view))
+        return Content(_notice(view))
 
 
 class StartingPanel(Panel):
-    """Before the first event: for how long, and what the engine's own output says."""
+    """The panel before the first event: the download, or the end of engine.log."""
 
     TITLE = "Engine"
 
     def content(self, view: View, width: int, height: int) -> Content:
-        """A calm card; importing torch takes seconds."""
+        """The progress of a download, or that the engine starts; then its last output."""
         del width
-        if view.live in SPEAKS_OF:
-            rows = _story(view)
+        if view.live in NOTICED:
+            rows = _notice(view)
         elif view.state.download:
             rows = [_download(view.state.download)]
         else:
             rows = [
                 (Span("The engine is starting. ", "bold"), Span("Importing torch takes seconds.")),
             ]
-        if view.live not in SPEAKS_OF:
+        if view.live not in NOTICED:
             rows.append((Span("q leaves it alone: it goes on without a watcher.", "muted"),))
         room = max(0, height - len(rows) - 2)
         tail = [_tail_line(line) for line in view.engine_tail[-room:]] if room else []
@@ -71,7 +71,7 @@ def _resume(view: View) -> Line:
     )
 
 
-def _story(view: View) -> list[Line]:
+def _notice(view: View) -> list[Line]:
     state = view.state
     where = f"epoch {state.epoch}, step {state.step}"
     tail = [_tail_line(line) for line in view.engine_tail[-TAIL_LINES:]]
@@ -81,13 +81,13 @@ def _story(view: View) -> list[Line]:
         rows += [(Span("        " + line, "muted"),) for line in more[:2]]
         return [*rows, _resume(view), *tail]
     if view.live == "dead":
-        said = "The engine is gone without a word (killed, or the machine went down)"
-        return [(Span(said, "error bold"), Span(f", last heard at {where}.")), _resume(view), *tail]
+        what = "The engine is gone without a word (killed, or the machine went down)"
+        return [(Span(what, "error bold"), Span(f", last heard at {where}.")), _resume(view), *tail]
     if view.live == "stalled":
         age = human_seconds(view.heartbeat_s or 0.0)
-        said = f"The engine's process is there but has said nothing for {age}"
+        what = f"The engine's process is there but has said nothing for {age}"
         hint = "It may be stopped (ctrl+z, SIGSTOP), swapping, or waiting for a disk."
-        return [(Span(said, "warning bold"), Span(f", {where}.")), (Span(hint, "muted"),), *tail]
+        return [(Span(what, "warning bold"), Span(f", {where}.")), (Span(hint, "muted"),), *tail]
     if view.live == "stopped":
         return [(Span("Stopped", "bold"), Span(f" at {where}.  "), *_resume(view))]
     return []

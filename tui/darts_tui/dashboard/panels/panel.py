@@ -1,4 +1,4 @@
-"""The frame that all panels share: title, scrolling, and what happens when one of them fails."""
+"""The frame of all panels: title, scrolling, and the message of a panel that fails."""
 
 import logging
 from abc import abstractmethod
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Content:
-    """What a panel says: `rows` scroll between `head` and `foot`; `status` sits in the frame."""
+    """The content of a panel: `rows` scroll between `head` and `foot`; `status` is in the frame."""
 
     rows: Sequence[Line]
     head: Sequence[Line] = ()
@@ -28,10 +28,10 @@ class Content:
 
 
 class Panel(LinesView, can_focus=True):
-    """A framed view of one aspect of a run.
+    """A frame with lines about one aspect of a run.
 
-    A subclass gives `TITLE` and `content`. If that raises, the panel says so in one line, the
-    traceback goes to the log file, and all other panels live on.
+    A subclass defines `TITLE` and `content`. If `content` raises, the panel shows the error in one
+    line, the traceback goes to the log file, and other panels are not affected.
     """
 
     TITLE: ClassVar[str] = ""
@@ -55,10 +55,10 @@ class Panel(LinesView, can_focus=True):
 
     @abstractmethod
     def content(self, view: View, width: int, height: int) -> Content:
-        """What to show in `width` x `height` cells inside the frame."""
+        """The content for `width` x `height` cells inside the frame."""
 
     def show(self, view: View) -> None:
-        """Look at the run again."""
+        """Show the run."""
         self._view = view
         self._rebuild()
 
@@ -68,12 +68,12 @@ class Panel(LinesView, can_focus=True):
         self._rebuild()
 
     def watch_has_focus(self, focused: bool) -> None:
-        """Show in the frame which panel the arrow keys move."""
+        """Mark in the frame that the arrow keys scroll this panel."""
         super().watch_has_focus(focused)
         self._rebuild()
 
     def action_scroll_rows(self, rows: int) -> None:
-        """Move through the rows; at the end, stay with the newest."""
+        """Scroll. A panel that follows its end follows it again when scrolled to it."""
         self._top = max(0, min(self._most, self._top + rows))
         self._follow = self.FOLLOWS_END and self._top >= self._most
         self._rebuild()
@@ -130,7 +130,7 @@ class Panel(LinesView, can_focus=True):
 
 
 def _top_edge(title: str, details: Line, status: Line, width: int, edge: str) -> Line:
-    """`╭─ Title  details ───── status ─╮`, dropping the status, then cutting the details."""
+    """`╭─ Title  details ───── status ─╮`; if too narrow, without status, then with cut details."""
     left: Line = (Span("╭─ ", edge),)
     if title:
         left = (*left, Span(title + ("  " if details else ""), "bold"))

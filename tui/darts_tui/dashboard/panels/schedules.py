@@ -1,4 +1,4 @@
-"""Every planned quantity as a small curve with where the run is now, and what never changes."""
+"""Scheduled quantities as small curves with a mark at the current epoch, and constant settings."""
 
 import textwrap
 from typing import Any, ClassVar
@@ -15,12 +15,12 @@ VALUE = 9
 
 
 class SchedulesPanel(Panel):
-    """Learning rates, drop path and what else the method plans."""
+    """Learning rates, drop path and the method's other schedules."""
 
     TITLE: ClassVar[str] = "Schedules"
 
     def content(self, view: View, width: int, height: int) -> Content:
-        """Two rows a schedule where they fit, else one; more where there is much room."""
+        """One to nine rows for each schedule, as many as fit, then the constants."""
         spans = view.state.started.schedules if view.state.started else []
         if not spans:
             return Content([(Span("this run has no schedules", "muted"),)])
@@ -59,14 +59,14 @@ class SchedulesPanel(Panel):
 
 
 def _wrapped(words: list[str], width: int) -> list[str]:
-    """With commas, and lines that end between two of them only."""
+    """Join with commas; a line ends only between two items."""
     together = ", ".join(word.replace(" ", "\xa0") for word in words)
     lines = textwrap.wrap(together, max(8, width), break_on_hyphens=False)
     return [line.replace("\xa0", " ") for line in lines]
 
 
 def _constants(config: dict[str, Any]) -> list[str]:
-    """What is the same in every epoch, as far as it is switched on."""
+    """The settings that are on and the same in every epoch."""
     out = []
     if side := _number(config, "data", "cutout"):
         stochastic = _number(config, "data", "cutout_prob")

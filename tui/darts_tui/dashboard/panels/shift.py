@@ -1,4 +1,4 @@
-"""The mean-shift perturbation at work: what its samples cost, and how far the weights went."""
+"""The mean-shift perturbation: the losses of its samples, and the shift of the weights."""
 
 from typing import ClassVar
 
@@ -10,9 +10,9 @@ from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.widgets.figures import bar, short_number
 from darts_tui.dashboard.widgets.lines import EMPTY, Line, Span
 
-# Of a sample's row: its number and its loss.
+# Widths in a sample's row: its number and its loss.
 NUMBER, LOSS = 11, 9
-# Rows below which single samples are left out.
+# With fewer rows, single samples are left out.
 SAMPLES_FROM = 10
 
 
@@ -22,12 +22,12 @@ class ShiftPanel(Panel):
     TITLE: ClassVar[str] = "Mean shift"
 
     def content(self, view: View, width: int, height: int) -> Content:
-        """Figures of all epochs up to the one looked at, then that epoch's last samples."""
-        told = [s for epoch, s in view.state.epoch_shifts.items() if epoch <= view.at_epoch]
-        if not told:
+        """Figures of all epochs up to the shown one, then that epoch's last samples."""
+        shifts = [s for epoch, s in view.state.epoch_shifts.items() if epoch <= view.at_epoch]
+        if not shifts:
             return Content([(Span("no shift yet", "muted"),)])
-        last = told[-1]
-        figures = _figures(told)
+        last = shifts[-1]
+        figures = _figures(shifts)
         samples = _samples(last, width) if height >= SAMPLES_FROM else []
         room = max(len(figures), height - len(samples))
         title = (Span(f"epoch {last.epoch}, step {last.step}", "muted"),)
@@ -36,21 +36,21 @@ class ShiftPanel(Panel):
         return Content(rows, title=title, status=status)
 
 
-def _figures(told: list[MeanShifted]) -> list[Figure]:
-    means = [sum(known) / len(known) for s in told if (known := _known(s))]
-    spreads = [max(known) - min(known) for s in told if (known := _known(s))]
+def _figures(shifts: list[MeanShifted]) -> list[Figure]:
+    means = [sum(known) / len(known) for s in shifts if (known := _known(s))]
+    spreads = [max(known) - min(known) for s in shifts if (known := _known(s))]
     out = [
         Figure("mean loss", means, f"{means[-1]:.3f} nats" if means else "–"),
         Figure("loss spread", spreads, f"{spreads[-1]:.3f} nats" if spreads else "–"),
     ]
-    for cell in told[-1].shift:
-        lengths = [length for s in told if (length := s.shift.get(cell)) is not None]
+    for cell in shifts[-1].shift:
+        lengths = [length for s in shifts if (length := s.shift.get(cell)) is not None]
         out.append(
             Figure(
                 f"shift {clean(cell, 12)}", lengths, short_number(lengths[-1]) if lengths else "–"
             )
         )
-    out.append(Figure("radius", [s.radius for s in told], short_number(told[-1].radius)))
+    out.append(Figure("radius", [s.radius for s in shifts], short_number(shifts[-1].radius)))
     return out
 
 
@@ -59,7 +59,7 @@ def _known(shift: MeanShifted) -> list[float]:
 
 
 def _samples(shift: MeanShifted, width: int) -> list[Line]:
-    """A bar per sample, from the least loss to the most."""
+    """A bar per sample; the lowest loss has the shortest, the highest the longest."""
     known = _known(shift)
     low, high = min(known, default=0.0), max(known, default=1.0)
     wide = max(4, width - NUMBER - LOSS)

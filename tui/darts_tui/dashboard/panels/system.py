@@ -1,4 +1,4 @@
-"""How fast it goes, where a step's time is spent, and what of the machine it takes."""
+"""Throughput, the parts of a step's time, and the use of the machine."""
 
 from typing import ClassVar
 
@@ -15,12 +15,12 @@ MAX_BAR = 64
 
 
 class SystemPanel(Panel):
-    """Throughput, step times, and bars for what has an upper end."""
+    """Throughput, step times, and bars for quantities with an upper limit."""
 
     TITLE: ClassVar[str] = "System"
 
     def content(self, view: View, width: int, height: int) -> Content:
-        """The newest figures; they are of now even while an older epoch is looked at."""
+        """The newest figures, also while an earlier epoch is shown."""
         figures, started = view.state.system, view.state.started
         if figures is None:
             return Content([(Span("not measured yet", "muted"),)])
@@ -50,7 +50,7 @@ def _speed(figures: SystemMeasured, width: int) -> Line:
 
 
 def _step_times(figures: SystemMeasured, width: int) -> list[Line]:
-    """Where a step's milliseconds go, as one divided bar and its legend."""
+    """The parts of a step's milliseconds as one divided bar and its legend."""
     parts = [
         (name, value, f"series-{at}")
         for at, (name, value) in enumerate(

@@ -1,4 +1,4 @@
-"""What a panel gets to see: the folded run, and how the user wants to look at it."""
+"""The input of every panel: the folded run and the user's choices."""
 
 from dataclasses import dataclass
 
@@ -8,20 +8,20 @@ from darts_engine.run.state import RunState
 
 @dataclass(frozen=True)
 class View:
-    """One look at a run. Made anew for each redraw; panels read it and keep nothing of it.
+    """A run at one moment. Made anew for each redraw; panels keep nothing of it.
 
     Attributes:
         state: the fold of the log so far.
         name: the run folder's name.
-        live: what `liveness.observe` said last.
-        heartbeat_s: seconds since the engine last said that it lives.
-        now: Unix seconds of this look.
-        epoch: the epoch being looked at, None for the newest.
+        live: the engine's state, as `liveness.observe` returns it.
+        heartbeat_s: seconds since the last heartbeat; None while it is fresh.
+        now: the time of the redraw in Unix seconds.
+        epoch: the epoch to show, None for the newest.
         smoothing: weight of the past in the curves' moving average, 0 to below 1.
         log_loss: whether the loss axis is logarithmic.
-        cell: index of the cell shown where there is room for one.
-        glyphs: braille, block or ascii: what curves are drawn with.
-        asked: a command that was sent and not yet answered, as in "pausing".
+        cell: index of the cell to show in panels with room for one; it may exceed their number.
+        glyphs: the characters of curves: braille, block or ascii.
+        pending: the word for a command that the engine has not acknowledged, as in "pausing".
         engine_tail: the last lines of engine.log.
         loading: whether older events are still being read.
         damaged: lines of the log that were no events.
@@ -37,7 +37,7 @@ class View:
     log_loss: bool = False
     cell: int = 0
     glyphs: str = "braille"
-    asked: str = ""
+    pending: str = ""
     engine_tail: tuple[str, ...] = ()
     loading: bool = False
     damaged: int = 0
@@ -49,7 +49,7 @@ class View:
 
     @property
     def epochs_done(self) -> float:
-        """How far the run is, whichever epoch is looked at, with the fraction of the current."""
+        """Epochs that the run has done, with the fraction of the current one."""
         started = self.state.started
         if not started or not started.steps_per_epoch:
             return float(self.state.epoch)
@@ -57,12 +57,12 @@ class View:
 
     @property
     def is_training(self) -> bool:
-        """Whether the run trains a derived network: no alpha to show."""
+        """Whether the run trains a derived network and has no alpha."""
         return self.state.kind == "train"
 
     @property
     def is_over(self) -> bool:
-        """Whether no engine will answer any more."""
+        """Whether no engine will acknowledge a command any more."""
         return self.live in ENDED or self.live == "dead"
 
     @property

@@ -1,4 +1,4 @@
-"""The essential figures in two lines, for terminals too small for the panels that show them."""
+"""The most important figures in two lines, for terminals too small for their panels."""
 
 from darts_engine.run.architecture.networks import wide_in
 from darts_tui.console.event_text import human_bytes
@@ -14,7 +14,7 @@ class Vitals(Bar):
     """Losses and accuracies; schedules, health and speed."""
 
     def show(self, view: View) -> None:
-        """Say it for this look at the run."""
+        """Show the run."""
         width = self.size.width
         self.show_lines([fit(_scores(view), width), fit(_figures(view), width)])
 
@@ -41,26 +41,26 @@ def _scores(view: View) -> Line:
 
 def _figures(view: View) -> Line:
     state = view.state
-    told: list[tuple[str, str]] = []
+    figures: list[tuple[str, str]] = []
     spans = state.started.schedules if state.started else []
     for span in spans[:2]:
         now = short_number(state.schedules.get(span.name)).strip()
-        told.append((clean(span.label, 10), now))
+        figures.append((clean(span.label, 10), now))
     health = [h for h in state.health if h.epoch <= view.at_epoch]
     if health and health[-1].entropy:
         values = [v for v in health[-1].entropy.values() if v is not None]
-        told.append(("H", " / ".join(f"{v:.2f}" for v in values)))
+        figures.append(("H", " / ".join(f"{v:.2f}" for v in values)))
     if health and (gap := health[-1].sharpness_gap) is not None:
-        told.append(("sharpness", short_number(gap).strip()))
+        figures.append(("sharpness", short_number(gap).strip()))
     if state.system:
         rate = state.system.images_per_s
-        told.append(("speed", f"{rate:.0f} img/s" if rate is not None else "–"))
-        told.append(("mem", human_bytes(state.system.rss_bytes)))
+        figures.append(("speed", f"{rate:.0f} img/s" if rate is not None else "–"))
+        figures.append(("mem", human_bytes(state.system.rss_bytes)))
     if view.is_training and state.checkpoints:
-        told.append(("saved", f"epoch {state.checkpoints[-1].epoch}"))
+        figures.append(("saved", f"epoch {state.checkpoints[-1].epoch}"))
     if state.started and (network := wide_in(state.started.config)):
-        told.append(("", clean(network, 16)))
+        figures.append(("", clean(network, 16)))
     out = [Span(" ")]
-    for label, value in told:
+    for label, value in figures:
         out += [Span(f"{label} " if label else "", "muted"), Span(f"{value}   ")]
     return tuple(out)

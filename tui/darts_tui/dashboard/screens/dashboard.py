@@ -1,13 +1,13 @@
 """The main screen: header, tabs, and one set of panels for each tab."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
+from darts_tui.dashboard.actions import tabs_of
 from darts_tui.dashboard.panels.alphas import AlphaPanel
 from darts_tui.dashboard.panels.curves import AccuracyPanel, LossPanel
 from darts_tui.dashboard.panels.decisions import DecisionsPanel
@@ -16,7 +16,7 @@ from darts_tui.dashboard.panels.footer import Footer, Ticker
 from darts_tui.dashboard.panels.genotype import GenotypePanel, HistoryPanel
 from darts_tui.dashboard.panels.header import Header, Tabs
 from darts_tui.dashboard.panels.health import HealthPanel
-from darts_tui.dashboard.panels.notice import SPEAKS_OF, NoticePanel, StartingPanel
+from darts_tui.dashboard.panels.notice import NOTICED, NoticePanel, StartingPanel
 from darts_tui.dashboard.panels.panel import Panel
 from darts_tui.dashboard.panels.runs import RunsPanel
 from darts_tui.dashboard.panels.schedules import SchedulesPanel
@@ -24,48 +24,21 @@ from darts_tui.dashboard.panels.shift import ShiftPanel
 from darts_tui.dashboard.panels.system import SystemPanel
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.panels.vitals import Vitals
-from darts_tui.dashboard.screens.layout import Plan, is_too_small, plan
-
-
-class Tab(NamedTuple):
-    """One numbered view."""
-
-    key: str
-    name: str
-    title: str
-
-
-TABS = tuple(
-    Tab(str(number), title.lower(), title)
-    for number, title in enumerate(
-        (
-            "Overview",
-            "Alpha",
-            "Curves",
-            "Cells",
-            "Schedules",
-            "Health",
-            "System",
-            "Log",
-            "Runs",
-        ),
-        start=1,
-    )
-)
+from darts_tui.dashboard.screens.layout import ScreenLayout, is_too_small, lay_out
 
 
 class Dashboard(Screen[None]):
-    """Everything about one run. The app calls `show` when something has changed."""
+    """All panels of one run. The app calls `show` when something has changed."""
 
     AUTO_FOCUS = ""
 
     def __init__(self) -> None:
         super().__init__()
         self.tab = "overview"
-        self._plan: Plan | None = None
+        self._layout: ScreenLayout | None = None
 
     def compose(self) -> ComposeResult:
-        """Every panel of every tab; those not on screen cost nothing."""
+        """Every panel of every tab; hidden panels are not drawn."""
         yield Header(id="header")
         yield Tabs(id="tabs")
         yield NoticePanel(id="notice")
@@ -119,38 +92,34 @@ class Dashboard(Screen[None]):
             id="overview",
         )
 
-    def tabs(self, view: View) -> list[Tab]:
-        """The tabs that mean something for this run."""
-        return [tab for tab in TABS if not (view.is_training and tab.name == "alpha")]
-
     def show(self, view: View) -> None:
-        """Look at the run again; only what is on screen is laid out."""
-        if self._say_too_small():
+        """Show the run in the panels that are on screen."""
+        if self._show_too_small():
             return
         self._divide(view)
         self.query_one(Header).show(view)
-        self.query_one(Tabs).show(self.tabs(view), self.tab)
+        self.query_one(Tabs).show(tabs_of(view), self.tab)
         self.query_one(Footer).show(view)
         self.query_one(Ticker).show(view, prefer_scrub=self._shows_events)
         if view.state.started is None:
             self.query_one(StartingPanel).show(view)
             return
-        if view.live in SPEAKS_OF:
+        if view.live in NOTICED:
             self.query_one(NoticePanel).show(view)
         for panel in self.query_one(f"#{self.tab}").query("Panel"):
             if isinstance(panel, Panel) and panel.display:
                 panel.show(view)
-        if self.tab == "overview" and self._plan and self._plan.vitals:
+        if self.tab == "overview" and self._layout and self._layout.vitals:
             self.query_one(Vitals).show(view)
 
     @property
     def _shows_events(self) -> bool:
         return self.tab == "log" or bool(
-            self.tab == "overview" and self._plan and self._plan.events
+            self.tab == "overview" and self._layout and self._layout.events
         )
 
     def switch(self, tab: str) -> None:
-        """Show another tab; its first panel takes the arrow keys where it has any use for them."""
+        """Show another tab and focus its panel, if that scrolls or has a cursor."""
         self.tab = tab
         self.query_one("#body", ContentSwitcher).current = tab
         if tab in ("log", "runs"):
@@ -158,7 +127,7 @@ class Dashboard(Screen[None]):
         else:
             self.set_focus(None)
 
-    def _say_too_small(self) -> bool:
+    def _show_too_small(self) -> bool:
         width, height = self.size
         small = is_too_small(width, height)
         self.set_class(small, "-tiny")
@@ -168,10 +137,10 @@ class Dashboard(Screen[None]):
         return small
 
     def _divide(self, view: View) -> None:
-        """Give the bands their rows, and hide what has none."""
+        """Divide the rows among the bands and hide bands without rows."""
         started = view.state.started
         notice = self.query_one(NoticePanel)
-        has_notice = started is not None and view.live in SPEAKS_OF
+        has_notice = started is not None and view.live in NOTICED
         notice.display = has_notice
         notice_rows = notice.wanted_height(view) if has_notice else 0
         notice.styles.height = notice_rows
@@ -181,12 +150,12 @@ class Dashboard(Screen[None]):
         shifts = bool(view.state.epoch_shifts)
         self.query_one("#tab-shift").display = shifts
         size = self.size
-        new = plan(size.width, size.height, edges, len(cells), notice_rows, shifts=shifts)
+        new = lay_out(size.width, size.height, edges, len(cells), notice_rows, shifts=shifts)
         self.set_class(new.two, "-two")
         self.set_class(new.beside, "-beside")
-        if new == self._plan:
+        if new == self._layout:
             return
-        self._plan = new
+        self._layout = new
         for name, rows in (
             ("band-alpha", new.alpha),
             ("vitals", new.vitals),

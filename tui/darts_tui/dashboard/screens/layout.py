@@ -1,4 +1,4 @@
-"""Who gets how many rows of the overview: one pure function of the terminal's size and the run."""
+"""The layout of the overview: the rows of each band, from the terminal's size and the run."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ CHROME = 4
 HEAT_FRAME = 4
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class ScreenLayout:
     """Rows of each band of the overview, 0 where it is hidden.
 
     Attributes:
@@ -20,9 +20,9 @@ class Plan:
         figures: which panels share the band of figures.
     """
 
-    two: bool
-    beside: bool
-    stacked: bool
+    two: bool = False
+    beside: bool = False
+    stacked: bool = False
     alpha: int
     vitals: int
     curves: int
@@ -32,17 +32,22 @@ class Plan:
 
 
 def is_too_small(width: int, height: int) -> bool:
-    """Whether there is room for a card only."""
+    """Whether there is only room for a message."""
     return width < MIN_WIDTH or height < MIN_HEIGHT
 
 
-def plan(
+def lay_out(
     width: int, height: int, edges: int, cells: int, notice: int, *, shifts: bool = False
-) -> Plan:
-    """Divide the rows.
+) -> ScreenLayout:
+    """Divide the rows of the overview.
 
-    `edges` is 0 for a run without alpha; `notice` rows are already taken; `shifts` tells whether
-    there is a mean shift to watch.
+    Args:
+        width: cells of the terminal.
+        height: rows of the terminal.
+        edges: most edges of a cell; 0 for a run without alpha.
+        cells: cell types.
+        notice: rows of the notice above the overview.
+        shifts: whether the run has mean shifts to show.
     """
     room = max(0, height - CHROME - notice)
     if not edges:
@@ -60,10 +65,9 @@ def plan(
     if curves < 5:
         vitals, curves = min(2, left), 0
         events = left - vitals if left - vitals >= 4 else 0
-    return Plan(
+    return ScreenLayout(
         two=cells > 1,
         beside=cells == 1,
-        stacked=False,
         alpha=alpha,
         vitals=vitals,
         curves=curves,
@@ -73,7 +77,7 @@ def plan(
     )
 
 
-def _narrow_search(width: int, alpha: int, vitals: int, left: int) -> Plan:
+def _narrow_search(width: int, alpha: int, vitals: int, left: int) -> ScreenLayout:
     curves = min(left, 12) if left >= 6 else 0
     left -= curves
     figures_rows = 9 if left >= 9 else 0
@@ -81,10 +85,7 @@ def _narrow_search(width: int, alpha: int, vitals: int, left: int) -> Plan:
     events = left if left >= 4 else 0
     if curves:
         curves += left - events
-    return Plan(
-        two=False,
-        beside=False,
-        stacked=False,
+    return ScreenLayout(
         alpha=alpha,
         vitals=vitals,
         curves=curves,
@@ -94,16 +95,14 @@ def _narrow_search(width: int, alpha: int, vitals: int, left: int) -> Plan:
     )
 
 
-def _training(width: int, room: int) -> Plan:
+def _training(width: int, room: int) -> ScreenLayout:
     stacked = width < TWO_CELLS
     vitals = 2 if stacked else 0
     left = room - vitals
     figures_rows = 11 if left >= 36 else 9 if left >= 26 else 0
     left -= figures_rows
     events = 8 if left >= 26 else 5 if left >= 17 and figures_rows else 0
-    return Plan(
-        two=False,
-        beside=False,
+    return ScreenLayout(
         stacked=stacked,
         alpha=0,
         vitals=vitals,
@@ -115,11 +114,11 @@ def _training(width: int, room: int) -> Plan:
 
 
 def _figures(width: int, *, has_alpha: bool, shifts: bool = False) -> tuple[str, ...]:
-    # Schedules have a tab of their own; the shift is what this method is about.
+    # The shift is the core of its method, and the schedules have a tab of their own.
     first = "shift" if shifts else "schedules"
     if width >= FOUR_FIGURES:
         return (first, "health", "genotype", "system")
     if width >= TWO_CELLS:
-        # A training's genotype never changes: its tab has it.
+        # The genotype of a training never changes, and it has a tab of its own.
         return (first, "health", "genotype" if has_alpha else "system")
     return ("health", "genotype") if has_alpha else ("schedules", "health")

@@ -1,12 +1,14 @@
 """The command palette: every action by name, found by typing a part of it.
 
-Textual has one, which gathers its commands in a worker: closed at the wrong moment, that worker
-looks for widgets that are gone and ends the app. This one is a plain list.
+It replaces Textual's own (`textual.command.CommandPalette`, 8.2.8). There, the worker
+`_gather_commands` and the timer `_show_no_matches` call `query_one(CommandList)`. If the palette is
+closed before they run, that raises NoMatches, which ends the app. Random input has done so; no
+upstream issue is known. This palette is a plain list without a worker. Before it is removed,
+`tests/end_to_end/test_input_fuzz.py` must pass with Textual's, and with ":" among its keys.
 """
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from collections.abc import Iterable
+from typing import ClassVar, NamedTuple
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -17,53 +19,52 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from darts_tui.console.safe_text import clean
-from darts_tui.dashboard.screens.dashboard import TABS
+from darts_tui.dashboard import actions
 from darts_tui.dashboard.screens.dialog import Dialog
 
-if TYPE_CHECKING:
-    from darts_tui.dashboard.app import DashboardApp
-
 NAME_WIDTH = 24
+ORDER = (
+    actions.PAUSE,
+    actions.CHECKPOINT,
+    actions.STOP,
+    actions.DISCRETISE,
+    actions.EXPORT,
+    actions.DETACH,
+    actions.HELP,
+    actions.LIVE,
+    actions.NEXT_CELL,
+    actions.SMOOTH,
+    actions.LOG_SCALE,
+)
 
 
-class Offer(NamedTuple):
-    """Something to do: its name, its key or a hint, and what does it."""
+class Entry(NamedTuple):
+    """A line of the palette: a name, the key or a hint, and the app's action to run."""
 
     name: str
     hint: str
-    do: Callable[[], object]
+    call: str
 
 
-def offers(app: "DashboardApp") -> Iterator[Offer]:
-    """Every action by name, with its key, then the tabs and the themes."""
-    yield Offer("Pause or resume", "p", app.action_pause)
-    yield Offer("Checkpoint now", "c", app.action_checkpoint)
-    yield Offer("Stop ...", "x", app.action_stop)
-    yield Offer("Discretisation gap", "d   the supernet cut to its genotype", app.action_discretise)
-    yield Offer("Export", "e   cells, alphas, curves as files", app.action_export)
-    yield Offer("Detach", "q   the engine goes on", app.action_detach)
-    yield Offer("Help", "?   all keys", app.action_help)
-    yield Offer("Live", "0   back from an earlier epoch", app.action_live)
-    yield Offer("Other cell", "n", app.action_next_cell)
-    yield Offer("Smooth curves", "s", app.action_smooth)
-    yield Offer("Logarithmic loss", "y", app.action_log_scale)
-    for tab in TABS:
-        yield Offer(f"View: {tab.title}", tab.key, partial(app.action_tab, tab.name))
-    for name in app.themes:
-        yield Offer(f"Theme: {name}", "", partial(app.use_theme, name))
+def entries(themes: Iterable[str]) -> list[Entry]:
+    """The actions of `ORDER`, then the tabs, then the themes."""
+    return [
+        *(Entry(a.label, f"{a.key}   {a.hint}".rstrip(), a.call) for a in (*ORDER, *actions.TABS)),
+        *(Entry(f"Theme: {name}", "", f"theme({name!r})") for name in themes),
+    ]
 
 
-def found(offered: list[Offer], typed: str) -> list[Offer]:
-    """The offers whose names hold what was typed, letters between left out; the nearest first."""
+def matching(entries: list[Entry], typed: str) -> list[Entry]:
+    """The entries whose names have the typed letters in this order, the best match first."""
     if not typed.strip():
-        return offered
+        return entries
     match = Matcher(typed.strip()).match
-    nearness = {offer: match(offer.name) for offer in offered}
-    return sorted((o for o in offered if nearness[o] > 0), key=lambda o: -nearness[o])
+    scores = {entry: match(entry.name) for entry in entries}
+    return sorted((e for e in entries if scores[e] > 0), key=lambda e: -scores[e])
 
 
-class PaletteScreen(Dialog[Offer | None]):
-    """Answers with what was chosen, or None."""
+class PaletteScreen(Dialog[str | None]):
+    """Its result is the chosen entry's action, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,ctrl+c,ctrl+p", "dismiss", show=False),
@@ -71,52 +72,52 @@ class PaletteScreen(Dialog[Offer | None]):
         Binding("up", "move(-1)", show=False),
     ]
 
-    def __init__(self, offered: list[Offer]) -> None:
+    def __init__(self, entries: list[Entry]) -> None:
         super().__init__()
-        self._offered = self._found = offered
+        self._entries = self._listed = entries
 
     def compose(self) -> ComposeResult:
-        """A line to type in, and the list below it."""
+        """An input line, and the list below it."""
         with Vertical():
             yield Input(placeholder="what to do")
             yield OptionList(markup=False)
 
     def on_mount(self) -> None:
-        """All offers, and the keys go into the line."""
-        self._list(self._offered)
+        """List all entries and focus the input."""
+        self._list(self._entries)
         self.query_one(Input).focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Narrow the list."""
-        self._list(found(self._offered, event.value))
+        """List the matching entries."""
+        self._list(matching(self._entries, event.value))
 
     def on_input_submitted(self) -> None:
-        """Enter takes the marked offer."""
-        marked = self.query_one(OptionList).highlighted
-        if marked is not None:
-            self.dismiss(self._found[marked])
+        """Choose the highlighted entry on enter."""
+        highlighted = self.query_one(OptionList).highlighted
+        if highlighted is not None:
+            self.dismiss(self._listed[highlighted].call)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """So does a click."""
-        self.dismiss(self._found[event.option_index])
+        """Choose an entry by a click."""
+        self.dismiss(self._listed[event.option_index].call)
 
     def action_move(self, rows: int) -> None:
-        """The arrow keys move the mark while the line has the keys."""
-        offered = self.query_one(OptionList)
+        """Move the highlight with the arrow keys while the input has the focus."""
+        options = self.query_one(OptionList)
         if rows > 0:
-            offered.action_cursor_down()
+            options.action_cursor_down()
         else:
-            offered.action_cursor_up()
+            options.action_cursor_up()
 
-    def _list(self, offered: list[Offer]) -> None:
-        self._found = offered
+    def _list(self, entries: list[Entry]) -> None:
+        self._listed = entries
         options = self.query_one(OptionList)
         options.clear_options()
-        options.add_options([Option(_line(offer)) for offer in offered])
-        options.highlighted = 0 if offered else None
+        options.add_options([Option(_line(entry)) for entry in entries])
+        options.highlighted = 0 if entries else None
 
 
-def _line(offer: Offer) -> Text:
+def _line(entry: Entry) -> Text:
     return Text.assemble(
-        clean(offer.name, NAME_WIDTH).ljust(NAME_WIDTH), (clean(offer.hint), "dim")
+        clean(entry.name, NAME_WIDTH).ljust(NAME_WIDTH), (clean(entry.hint), "dim")
     )

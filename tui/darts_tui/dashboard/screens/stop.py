@@ -1,4 +1,4 @@
-"""Stop now, stop after this epoch, or not at all."""
+"""The dialog that stops the engine: now, after this epoch, or not at all."""
 
 from typing import ClassVar, Literal
 
@@ -14,7 +14,7 @@ Answer = Literal["now", "epoch"] | None
 
 
 class StopDialog(Dialog[Answer]):
-    """Answers "now", "epoch", or None for going on."""
+    """Its result is "now", "epoch", or None to go on."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,c,q,ctrl+c", "answer('')", show=False),
@@ -27,7 +27,7 @@ class StopDialog(Dialog[Answer]):
         self._epoch = epoch
 
     def compose(self) -> ComposeResult:
-        """Three choices; the harmless one is last, the gentle one is marked first."""
+        """Three choices; "after epoch" is highlighted first."""
         with Vertical():
             yield Static("Stop the engine?", classes="title", markup=False)
             yield OptionList(
@@ -39,13 +39,13 @@ class StopDialog(Dialog[Answer]):
             yield Static("Nothing is lost: 'darts-tui resume' goes on later.", classes="hint")
 
     def on_mount(self) -> None:
-        """The arrow keys move in the list."""
+        """Focus the list, for the arrow keys."""
         self.query_one(OptionList).focus()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter answers."""
+        """Choose by enter or by a click."""
         self.action_answer("" if event.option.id == "cancel" else str(event.option.id))
 
     def action_answer(self, answer: str) -> None:
-        """Close with an answer."""
+        """Close with this result."""
         self.dismiss("now" if answer == "now" else "epoch" if answer == "epoch" else None)

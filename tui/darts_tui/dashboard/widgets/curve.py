@@ -2,7 +2,7 @@
 
 Each cell is a grid of dots (2 x 4 in braille). Between two points a straight line is drawn; where
 many points fall into one column of dots, the column spans their lowest and highest value, so that a
-spike survives any density.
+spike stays visible at any density.
 """
 
 import itertools
@@ -22,7 +22,7 @@ _HALVES = {1: "▀", 2: "▄", 3: "█"}
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of one series, x never falling."""
+    """Points of one series in rising order of x."""
 
     xs: Sequence[float]
     ys: Sequence[float]
@@ -31,7 +31,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Plot:
-    """What to draw.
+    """Curves, axes and marks to draw.
 
     Attributes:
         curves: later ones are drawn over earlier ones.
@@ -87,7 +87,7 @@ def log_axis(values: Sequence[float]) -> tuple[float, float, list[float]]:
 
 
 def x_end(total: float, now: float) -> float:
-    """Where the x axis ends: it grows in few, big, round steps until all epochs fit."""
+    """The end of the x axis: it grows in a few big, round steps until all epochs fit."""
     if total <= 0:
         return 1.0
     for end in (m * 10.0**p for p in range(7) for m in (1, 2, 5)):
@@ -120,11 +120,11 @@ def trace(
     glyphs: str,
     cursor: int | None = None,
 ) -> list[Line]:
-    """A bare curve of one value per epoch without axes; `cursor` is the index that is now."""
+    """A curve of one value per epoch without axes; `cursor` is the index to mark."""
     last = max(1, len(values) - 1)
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     if high <= low:
-        # A line that never moves runs through the middle.
+        # A constant line runs through the middle.
         low, high = low - 1.0, high + 1.0
     curve = Curve(range(len(values)), values, role)
     plot = Plot([curve], last, low, high, cursor=cursor, glyphs=glyphs)
@@ -144,7 +144,7 @@ def _row_of(plot: Plot, value: float, rows: int) -> int:
 
 
 def _labels(plot: Plot, rows: int) -> dict[int, str]:
-    """Row -> text of as many ticks, counted from the lowest, as stand evenly in the rows."""
+    """Row -> text of its tick: the most ticks, counted from the lowest, that stand evenly."""
     out: dict[int, str] = {}
     for stride in range(1, max(2, len(plot.ticks))):
         out = {_row_of(plot, tick, rows): f"{tick:.4g}" for tick in plot.ticks[::stride]}
@@ -202,7 +202,7 @@ def _glyph(bits: int, glyphs: str) -> str:
 def _dot_columns(
     plot: Plot, curve: Curve, rows: int, columns: int
 ) -> list[tuple[int, tuple[int, int]]]:
-    """For each column of dots the curve passes: its topmost and bottommost dot."""
+    """For each column of dots that the curve passes, the topmost and bottommost dot."""
     spans: dict[int, tuple[int, int]] = {}
 
     def touch(x: int, y: int) -> None:
@@ -223,7 +223,7 @@ def _dot_columns(
 
 
 def _join(start: tuple[int, int], end: tuple[int, int], touch: Callable[[int, int], None]) -> None:
-    """Touch every column between two dots over the stretch that the straight line covers in it."""
+    """Touch, in every column between two dots, the dots that the straight line covers."""
     (x0, y0), (x1, y1) = start, end
     if x0 == x1:
         return
@@ -236,7 +236,7 @@ def _join(start: tuple[int, int], end: tuple[int, int], touch: Callable[[int, in
 
 
 def _merge(cells: Sequence[Cell]) -> Line:
-    """Neighbours of one role as one span."""
+    """Merge neighbouring cells of one role into spans."""
     spans: list[Span] = []
     for text, role in cells:
         if spans and spans[-1].role == role:

@@ -1,4 +1,4 @@
-"""Numbers, bars and sparklines of fixed width: nothing on a dashboard may jump about."""
+"""Numbers, bars and sparklines of fixed width, so that nothing moves when a value changes."""
 
 import itertools
 import math
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from darts_tui.dashboard.widgets.lines import Line, Span
 
-# The full block is left out: rows of sparklines must not touch.
+# Without the full block, so that rows of sparklines do not touch.
 _BLOCKS = "▁▂▃▄▅▆▇"
 
 
@@ -42,7 +42,7 @@ def bar(fraction: float, width: int, role: str = "accent") -> Line:
 
 
 def sparkline(values: Sequence[float], width: int, role: str = "series-1") -> Line:
-    """The values as little columns; more values than cells are averaged, a flat line stays low."""
+    """The values as blocks; more values than cells are averaged, a constant stays low."""
     if not values or width < 1:
         return (Span(" " * max(0, width)),)
     shown = _buckets(values, width)

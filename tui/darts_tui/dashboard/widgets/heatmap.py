@@ -1,8 +1,7 @@
 """The mixing weights of one cell: a row per edge, a column per operation.
 
-Colours are 16 levels of one scale; the digits say the same without any colour. What is left out
-when there is little room: first the operations' full names, then the stable epochs, then the
-entropy, then the digits.
+Colours are 16 levels of one scale; the digits show the same without colour. A narrow heatmap leaves
+out first the operations' full names, then the stable epochs, then the entropy, then the digits.
 """
 
 import math
@@ -25,7 +24,7 @@ class Row:
             to choose from than there are columns has fewer.
         derived: the columns the genotype takes from this row.
         is_kept: whether the derived network has this edge.
-        stable: epochs since what is strongest in this row last changed.
+        stable: epochs since the row's strongest columns last changed.
     """
 
     label: str
@@ -39,8 +38,13 @@ class Row:
 class Heat:
     """A cell's rows, the names of its columns, and the scale that 16 levels divide.
 
-    `names` are written where there is room for them, `short_names` elsewhere; `corner` says what a
-    row is.
+    Attributes:
+        names: of the columns, if they fit.
+        short_names: of the columns otherwise.
+        rows: in the order of the cell's edges.
+        low: the weight at the lower end of the scale.
+        high: the weight at the upper end.
+        corner: the heading of the rows' labels.
     """
 
     names: Sequence[str]
@@ -52,7 +56,7 @@ class Heat:
 
 
 def scale_of(weights: Sequence[Sequence[float | None]]) -> tuple[float, float]:
-    """Round ends that hold all weights: they move rarely, so that colours keep their meaning."""
+    """Round ends around all weights; they change rarely, so that colours keep their meaning."""
     known = [w for row in weights for w in row if w is not None]
     if not known:
         return 0.0, 1.0
@@ -63,7 +67,7 @@ def scale_of(weights: Sequence[Sequence[float | None]]) -> tuple[float, float]:
 
 
 def level(weight: float, low: float, high: float) -> int:
-    """Which of the 16 heats a weight has."""
+    """The level of a weight, 0 to 15."""
     place = (weight - low) / (high - low) if high > low else 0.0
     return max(0, min(HEAT_LEVELS - 1, int(place * HEAT_LEVELS)))
 
@@ -78,7 +82,7 @@ def entropy(weights: Sequence[float | None]) -> float | None:
 
 
 def digits(weight: float | None) -> str:
-    """Two places without the zero: ".34", "1.0", " – "."""
+    """A weight in three characters: ".34", "1.0", " – "."""
     if weight is None:
         return " – "
     return f"{weight:.2f}"[1:] if 0 <= weight < 0.995 else f"{weight:.1f}"[:3]
@@ -94,7 +98,7 @@ class _Columns:
 
 
 def _columns(heat: Heat, width: int) -> _Columns:
-    """The widest layout that fits."""
+    """The widest columns that fit."""
     edge = 2 + max((len(row.label) for row in heat.rows), default=3) + 1
     count = max(1, len(heat.names))
 
@@ -166,7 +170,7 @@ def _cell_text(weight: float | None, is_derived: bool, width: int) -> str:
 
 
 def legend(heat: Heat, width: int, extra: Sequence[Span] = ()) -> Line:
-    """What the marks and colours mean, and after it what else the panel wants to say."""
+    """The meaning of marks and colours, then `extra`; as much as fits."""
     marks = [Span("▸ ", "accent"), Span("kept  [ ] derived", "muted")]
     low = Span(f"   {digits(heat.low)} ", "muted")
     high = Span(f" {digits(heat.high)}   ", "muted")

@@ -1,7 +1,7 @@
 """Lines of styled spans, and a widget that redraws only the cells that changed.
 
-A full redraw of a dashboard is tens of kilobytes; over SSH that is felt. `LinesView` compares what
-it is given with what it shows and refreshes the differing stretches of each line, nothing else.
+A full redraw of a dashboard is tens of kilobytes, which is felt over SSH. `LinesView` compares new
+lines with the shown ones and refreshes only the stretches of each line that differ.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,14 +14,14 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from darts_tui.dashboard.widgets.palette import Palette
+from darts_tui.dashboard.widgets.theme_styles import ThemeStyles
 
-# Changes closer together than this are sent as one stretch: a cursor move costs as much.
+# Changes closer together than this are one stretch, because moving the cursor costs as much.
 GAP = 6
 
 
 class Span(NamedTuple):
-    """A stretch of text of one role; `action` names the app action a click on it runs."""
+    """A stretch of text of one role; a click on it runs `action`, an action of the app."""
 
     text: str
     role: str = ""
@@ -33,19 +33,19 @@ EMPTY: Line = ()
 
 
 class Themed(Protocol):
-    """An app with a palette and a way to draw on terminals with few characters."""
+    """An app that has styles by role and knows whether the terminal shows ASCII only."""
 
-    palette: Palette
+    theme_styles: ThemeStyles
     plain_glyphs: bool
 
 
 def width_of(line: Iterable[Span]) -> int:
-    """Cells a line takes."""
+    """The width of a line in cells."""
     return sum(cell_len(span.text) for span in line)
 
 
 def fit(line: Sequence[Span], width: int, role: str = "") -> Line:
-    """The line cut or padded to exactly `width` cells; a cut text ends in an ellipsis."""
+    """Cut or pad a line to exactly `width` cells; a cut text ends in an ellipsis."""
     out: list[Span] = []
     left = width
     for span in line:
@@ -62,7 +62,7 @@ def fit(line: Sequence[Span], width: int, role: str = "") -> Line:
 
 
 def spread(left: Sequence[Span], right: Sequence[Span], width: int, role: str = "") -> Line:
-    """`left` and `right` at the two ends of a line; `right` is dropped where both do not fit."""
+    """`left` and `right` at the two ends of a line; without `right` if both do not fit."""
     space = width - width_of(left) - width_of(right)
     if space < 1:
         return fit(left, width, role)
@@ -102,7 +102,7 @@ _PLAIN = str.maketrans(
 class LinesView(Widget):
     """A widget of lines.
 
-    Subclasses call `show_lines` from message handlers; drawing itself only looks up strips.
+    Subclasses call `show_lines` from message handlers; drawing only turns spans into a strip.
     """
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
@@ -111,11 +111,11 @@ class LinesView(Widget):
 
     @property
     def lines_shown(self) -> list[str]:
-        """The text of each line, for tests and for copying."""
+        """The text of each line."""
         return ["".join(span.text for span in line) for line in self._lines]
 
     def show_lines(self, lines: Sequence[Line]) -> None:
-        """Show these lines from now on; redraw the stretches that differ."""
+        """Show these lines and redraw the stretches that differ."""
         old, self._lines = self._lines, list(lines)
         regions: list[Region] = []
         for y in range(max(len(old), len(lines))):
@@ -127,9 +127,9 @@ class LinesView(Widget):
             self.refresh(*regions)
 
     def render_line(self, y: int) -> Strip:
-        """One line of the widget as Textual wants it."""
+        """One line of the widget as a strip."""
         app = cast("Themed", self.app)
-        width, style = self.size.width, app.palette.style
+        width, style = self.size.width, app.theme_styles.style
         if not 0 <= y < len(self._lines):
             return Strip.blank(width, style(""))
         segments = [
@@ -155,7 +155,7 @@ class LinesView(Widget):
 
 
 def _changed(before: Line, after: Line, y: int, width: int) -> list[Region]:
-    """The stretches of line `y` to redraw; the whole line where characters are not one cell."""
+    """The stretches of line `y` to redraw; the whole line if a character is not one cell wide."""
     old, new = _cells(before), _cells(after)
     if old is None or new is None:
         return [Region(0, y, width, 1)]

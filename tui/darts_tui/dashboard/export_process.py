@@ -1,4 +1,4 @@
-"""Asking a process of its own for pictures: drawing takes seconds, and libraries we do without."""
+"""Export a run in a child process, because drawing takes seconds and needs matplotlib."""
 
 import asyncio
 import json
@@ -6,19 +6,19 @@ import sys
 
 from darts_engine.run.folder import RunFolder
 
-# -P: a file of the working folder must not pass for a module.
+# -P: Python must not import modules from the working folder.
 COMMAND = ("-P", "-m", "darts_tui.cli.main", "export")
 
 
 class ExportFailedError(Exception):
-    """The export said why on its standard error; the message is its first line."""
+    """The export failed; the message is the first line of its standard error."""
 
 
 async def export(folder: RunFolder, epoch: int | None) -> tuple[list[str], list[str]]:
     """Export a run as it is, or as it was after an epoch.
 
     Returns:
-        The files written, and what the export has to say about them.
+        The files written, and the export's warnings.
 
     Raises:
         ExportFailedError: nothing was written.
@@ -36,8 +36,8 @@ async def export(folder: RunFolder, epoch: int | None) -> tuple[list[str], list[
         if process.returncode is None:
             process.kill()
     try:
-        told = json.loads(out)
-        return [str(file) for file in told["files"]], [str(text) for text in told["messages"]]
+        report = json.loads(out)
+        return [str(file) for file in report["files"]], [str(text) for text in report["messages"]]
     except (ValueError, KeyError, TypeError):
         lines = err.decode("utf-8", "replace").strip().splitlines()
         raise ExportFailedError(lines[0] if lines else "it gave no reason") from None

@@ -1,7 +1,7 @@
-"""Roles -> styles: the only place where a theme's colours become something a terminal shows.
+"""The styles of a theme by role, and the theme for Textual's own widgets.
 
-Everything drawn names its colour by role ("muted", "series-1", "heat-7 bold"), so a theme change is
-a new table and one redraw.
+All drawing code names colours by role ("muted", "series-1", "heat-7 bold"), so a change of theme is
+a new `ThemeStyles` and one redraw.
 """
 
 from rich.style import Style
@@ -12,15 +12,15 @@ from darts_themes import HEAT_LEVELS, Theme, ink_on
 ATTRIBUTES = ("bold", "italic", "underline")
 
 
-class Palette:
-    """The styles of one theme. Every style has both colours, so NO_COLOR finds none missing."""
+class ThemeStyles:
+    """The styles of one theme. Every style has both colours, as NO_COLOR requires."""
 
     def __init__(self, theme: Theme) -> None:
         self.theme = theme
         self._styles: dict[str, Style] = {}
 
     def style(self, role: str) -> Style:
-        """The style of a role: a colour's name and attributes, in any order, or "" for text."""
+        """The style of a role: a colour's name and attributes in any order; "" is plain text."""
         found = self._styles.get(role)
         if found is None:
             found = self._styles[role] = self._make(role)
@@ -58,7 +58,7 @@ class Palette:
 
 
 def textual_theme(theme: Theme) -> TextualTheme:
-    """The same colours for Textual's own widgets: palette, toasts and dialogs."""
+    """The same colours for Textual's own widgets: lists, toasts and dialogs."""
     colors = theme.colors
     return TextualTheme(
         name=theme.name,

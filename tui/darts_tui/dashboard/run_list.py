@@ -1,0 +1,68 @@
+"""The runs in a folder of runs, each read from the two ends of its log."""
+
+from dataclasses import dataclass
+
+from darts_engine.run.errors import RunError
+from darts_engine.run.folder import RunFolder, list_runs
+from darts_engine.run.liveness import observe
+from darts_engine.run.log import LogReader
+from darts_engine.run.settings.config import to_plain
+from darts_engine.run.state import fold_all
+
+READ_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """One run in the list.
+
+    Attributes:
+        folder: the run.
+        kind: "search" or "train".
+        state: the engine's state, as `liveness.observe` returns it.
+        epoch: the current epoch, from 1.
+        epochs: how many there are to be.
+        best: the best top-1 accuracy in percent.
+        elapsed_s: seconds that the run has taken.
+        last_t: Unix seconds of the last event.
+    """
+
+    folder: RunFolder
+    kind: str
+    state: str
+    epoch: int
+    epochs: int
+    best: float | None
+    elapsed_s: float
+    last_t: float
+
+
+def list_entries(folder: RunFolder) -> list[RunEntry]:
+    """All runs beside this one, the newest first. Reads files: not for the event loop."""
+    return [read_entry(run) for run in list_runs(folder.path.parent)]
+
+
+def read_entry(folder: RunFolder) -> RunEntry:
+    """Read one run. Of a huge log, only the first event and the last `READ_BYTES` are read."""
+    try:
+        size = folder.events.stat().st_size
+    except OSError:
+        size = 0
+    # The first event describes the run, the last ones its present state.
+    start = max(0, size - READ_BYTES)
+    state = fold_all(LogReader(folder.events).read(READ_BYTES)[: 1 if start else None])
+    if start:
+        fold_all(LogReader(folder.events, offset=start).read(), state)
+    kind, epochs = state.kind, state.total_epochs
+    if state.started is None:
+        try:
+            config = folder.read_config()
+        except RunError:
+            pass
+        else:
+            kind, epochs = str(to_plain(config)["kind"]), config.epochs
+    best = state.result.best_top1 if state.result else None
+    if best is None and state.best is not None:
+        best = state.best.valid_top1
+    live = observe(folder, state)
+    return RunEntry(folder, kind, live, state.epoch, epochs, best, state.elapsed_s, state.last_t)
