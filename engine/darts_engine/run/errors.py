@@ -9,7 +9,8 @@ RunError                what happened / where / what to do next
 |-- BusyError           another engine holds the run
 |-- NotFiniteError      a loss or alpha stopped being a number
 |-- TooLargeError       a step needs more memory than there is
-`-- SpaceError          the disk is full
+|-- SpaceError          the disk is full
+`-- ExtensionError      what a package adds cannot be used
 """
 
 from enum import IntEnum
@@ -100,3 +101,9 @@ class SpaceError(RunError):
     """There is no room on the disk."""
 
     exit_code = ExitCode.NO_SPACE
+
+
+class ExtensionError(RunError):
+    """Something that an installed package adds cannot be imported, or its name is taken."""
+
+    exit_code = ExitCode.REFUSED
