@@ -31,9 +31,9 @@ def complete_method(incomplete: str) -> list[str]:
 
 def complete_space(incomplete: str) -> list[str]:
     """Names of spaces for the shell's completion."""
-    from darts_engine.run.settings.catalog import SPACES
+    from darts_engine.run.settings.catalog import SPACES, names
 
-    return [name for name in SPACES if name.startswith(incomplete)]
+    return [name for name in names(SPACES) if name.startswith(incomplete)]
 
 
 @app.command(rich_help_panel=LOOK)
@@ -70,11 +70,10 @@ def spaces(
 
     Example: darts-tui spaces s1
     """
-    from darts_engine.run.settings.catalog import SPACES
     from darts_tui.commands import spaces as book
 
     if as_json:
-        found = [book.describe(one) for one in ([name] if name else SPACES)]
+        found = [book.describe(one) for one in ([name] if name else book.names())]
         print_json(found[0] if name else found)
     else:
         print(book.text(book.describe(name)) if name else book.list_text())

@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from darts_engine.run.architecture.spaces import SPECS
+from darts_engine.run import extensions
+from darts_engine.run.architecture.spaces import spec_of
+from darts_engine.run.settings import catalog
 from darts_engine.run.settings.catalog import SPACES, entry
+from darts_tui.console.console import print_error
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -13,9 +16,9 @@ def describe(name: str) -> dict[str, Any]:
         NotFoundError: there is no such space.
     """
     about = entry("space", SPACES, name).summary
-    if name not in SPECS:
+    spec = spec_of(name)
+    if spec is None:
         return {"name": name, "about": about}
-    spec = SPECS[name]
     return {
         "name": name,
         "about": about,
@@ -35,10 +38,18 @@ def describe(name: str) -> dict[str, Any]:
     }
 
 
+def names() -> list[str]:
+    """All spaces; those of packages that cannot be used are printed as errors."""
+    for why in extensions.refused(extensions.SPACES, SPACES):
+        print_error(why)
+    return catalog.names(SPACES)
+
+
 def list_text() -> str:
     """A line for each."""
-    wide = max(map(len, SPACES))
-    lines = [f"{name:<{wide}}  {known.summary}" for name, known in SPACES.items()]
+    found = {name: entry("space", SPACES, name) for name in names()}
+    wide = max(map(len, found))
+    lines = [f"{name:<{wide}}  {known.summary}" for name, known in found.items()]
     return "\n".join([*lines, "", "'darts-tui spaces NAME' explains one."])
 
 

@@ -8,7 +8,7 @@ from darts_engine.run import commands
 from darts_engine.run.architecture.networks import GENOTYPE
 from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundError
 from darts_engine.run.folder import RunFolder, create
-from darts_engine.run.settings import catalog, config, recipes
+from darts_engine.run.settings import catalog, config, methods, recipes
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
 from darts_tui.commands.watch import Watching, settled, watch
 from darts_tui.console.console import print_err, print_out
@@ -81,6 +81,7 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": _folder(data.data_dir)}
     if isinstance(chosen, SearchConfig):
         catalog.entry("search space", catalog.SPACES, chosen.space.space)
+        methods.refuse_taken_names(chosen.method)
         paths["search.tables"] = _folder(chosen.search.tables)
         paths["search.surrogate"] = _folder(chosen.search.surrogate)
     return config.override(chosen, paths)

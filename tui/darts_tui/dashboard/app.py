@@ -23,13 +23,13 @@ from darts_engine.run.state import RunState, fold
 from darts_themes import builtin, load_folder
 from darts_tui.console.event_text import note
 from darts_tui.console.safe_text import clean
-from darts_tui.dashboard import partial_updates, terminal
+from darts_tui.dashboard import added, partial_updates, terminal
 from darts_tui.dashboard.driver import SafeDriver
 from darts_tui.dashboard.panels.runs import RunsPanel
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.pending_commands import Wishes
 from darts_tui.dashboard.reader import EventsRead, Glance, Pulse, PulseTaken, Reader, glances
-from darts_tui.dashboard.screens.dashboard import Dashboard
+from darts_tui.dashboard.screens.dashboard import ADDED, Dashboard
 from darts_tui.dashboard.screens.exports import ExportFailedError, export
 from darts_tui.dashboard.screens.help import HelpScreen
 from darts_tui.dashboard.screens.keys import KEYS
@@ -81,12 +81,13 @@ class DashboardApp(App[int]):
         super().__init__(driver_class=SafeDriver)
         self.animation_level = "none"
         self.folder = folder
-        self.dashboard = Dashboard()
+        panels, problems = added.panels()
+        self.dashboard = Dashboard(panels)
         self._clock, self._interval_s = clock, SLOW_S if slow else FAST_S
         self._how_to_notify = notify
         self._glyphs = glyphs or terminal.glyphs_here()
         self.plain_glyphs = self._glyphs == "ascii"
-        self._theme_problems = self._load_user_themes()
+        self._problems = problems + self._load_more_themes()
         self._wanted_theme = theme or DEFAULT_THEME
         self._epoch: int | None = None
         self._smoothing, self._log_loss, self._cell = 0.0, False, 0
@@ -110,11 +111,13 @@ class DashboardApp(App[int]):
         for theme in self.themes.values():
             self.register_theme(textual_theme(theme))
         if self._wanted_theme not in self.themes:
-            self._theme_problems.append(f"there is no theme {self._wanted_theme!r}")
+            self._problems.append(f"there is no theme {self._wanted_theme!r}")
             self._wanted_theme = DEFAULT_THEME
         self.use_theme(self._wanted_theme)
-        for problem in self._theme_problems:
+        for problem in self._problems:
             self.show_message(problem, "warning")
+        if self.dashboard.added:
+            self.bind(ADDED.key, f"tab('{ADDED.name}')", description=ADDED.title)
         self._reader.start()
         self.set_interval(self._interval_s, self._tick)
         self.set_interval(RUNS_EVERY_S, self._list_runs)
@@ -425,10 +428,13 @@ class DashboardApp(App[int]):
         self.dashboard.switch("overview")
         self.call_after_refresh(self.redraw)
 
-    def _load_user_themes(self) -> list[str]:
-        found, problems = load_folder(terminal.themes_folder())
-        self.themes.update({theme.name: theme for theme in found})
-        return problems
+    def _load_more_themes(self) -> list[str]:
+        """Add the themes of packages, then the user's own; a line for each that is none."""
+        of_packages, refused = added.themes(self.themes)
+        own, problems = load_folder(terminal.themes_folder())
+        self.themes.update(of_packages)
+        self.themes.update({theme.name: theme for theme in own})
+        return refused + problems
 
 
 def watch(

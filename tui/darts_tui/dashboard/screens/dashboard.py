@@ -1,6 +1,6 @@
 """The main screen: header, tabs, and one set of panels for each tab."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from textual.app import ComposeResult
@@ -54,13 +54,22 @@ TABS = tuple(
 )
 
 
+# The tenth view, which there is only where a package adds a panel.
+ADDED = Tab("a", "added", "Added")
+
+
 class Dashboard(Screen[None]):
-    """Everything about one run. The app calls `show` when something has changed."""
+    """Everything about one run. The app calls `show` when something has changed.
+
+    Args:
+        added: panels of installed packages.
+    """
 
     AUTO_FOCUS = ""
 
-    def __init__(self) -> None:
+    def __init__(self, added: Sequence[Panel] = ()) -> None:
         super().__init__()
+        self.added = added
         self.tab = "overview"
         self._plan: Plan | None = None
 
@@ -92,6 +101,8 @@ class Dashboard(Screen[None]):
             yield Container(SystemPanel(id="tab-system"), id="system")
             yield Container(EventsPanel(id="tab-events"), id="log")
             yield Container(RunsPanel(id="tab-runs"), id="runs")
+            if self.added:
+                yield Vertical(*self.added, id=ADDED.name)
         yield Ticker(id="ticker")
         yield Footer(id="footer")
         yield Static("", id="tiny", markup=False)
@@ -121,7 +132,8 @@ class Dashboard(Screen[None]):
 
     def tabs(self, view: View) -> list[Tab]:
         """The tabs that mean something for this run."""
-        return [tab for tab in TABS if not (view.is_training and tab.name == "alpha")]
+        tabs = (*TABS, ADDED) if self.added else TABS
+        return [tab for tab in tabs if not (view.is_training and tab.name == "alpha")]
 
     def show(self, view: View) -> None:
         """Look at the run again; only what is on screen is laid out."""

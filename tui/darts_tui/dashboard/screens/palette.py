@@ -17,7 +17,7 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from darts_tui.console.safe_text import clean
-from darts_tui.dashboard.screens.dashboard import TABS
+from darts_tui.dashboard.screens.dashboard import ADDED, TABS
 from darts_tui.dashboard.screens.dialog import Dialog
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def offers(app: "DashboardApp") -> Iterator[Offer]:
     yield Offer("Other cell", "n", app.action_next_cell)
     yield Offer("Smooth curves", "s", app.action_smooth)
     yield Offer("Logarithmic loss", "y", app.action_log_scale)
-    for tab in TABS:
+    for tab in (*TABS, ADDED) if app.dashboard.added else TABS:
         yield Offer(f"View: {tab.title}", tab.key, partial(app.action_tab, tab.name))
     for name in app.themes:
         yield Offer(f"Theme: {name}", "", partial(app.use_theme, name))
