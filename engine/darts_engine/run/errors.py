@@ -3,14 +3,14 @@
 RunError                what happened / where / what to do next
 |-- NotFoundError       no such run, file, genotype
 |-- ConfigError         a setting that cannot be
+|   `-- ExtensionError  what an installed package adds cannot be used
 |-- DataError           a data set that cannot be read
 |-- GenotypeError       a genotype that cannot be read or built
 |-- CheckpointError     a checkpoint that cannot be trusted
 |-- BusyError           another engine holds the run
 |-- NotFiniteError      a loss or alpha stopped being a number
 |-- TooLargeError       a step needs more memory than there is
-|-- SpaceError          the disk is full
-`-- ExtensionError      what a package adds cannot be used
+`-- SpaceError          the disk is full
 """
 
 from enum import IntEnum
@@ -103,7 +103,7 @@ class SpaceError(RunError):
     exit_code = ExitCode.NO_SPACE
 
 
-class ExtensionError(RunError):
+class ExtensionError(ConfigError):
     """Something that an installed package adds cannot be imported, or its name is taken."""
 
     exit_code = ExitCode.REFUSED

@@ -15,7 +15,7 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         NotFoundError: there is no such space.
     """
-    about = entry("space", SPACES, name).summary
+    about = _about(name)
     spec = spec_of(name)
     if spec is None:
         return {"name": name, "about": about}
@@ -45,11 +45,16 @@ def names() -> list[str]:
     return catalog.names(SPACES)
 
 
+def _about(name: str) -> str:
+    """One line about a space, built in or added."""
+    return (SPACES.get(name) or entry("space", SPACES, name)).summary
+
+
 def list_text() -> str:
     """A line for each."""
-    found = {name: entry("space", SPACES, name) for name in names()}
+    found = names()
     wide = max(map(len, found))
-    lines = [f"{name:<{wide}}  {known.summary}" for name, known in found.items()]
+    lines = [f"{name:<{wide}}  {_about(name)}" for name in found]
     return "\n".join([*lines, "", "'darts-tui spaces NAME' explains one."])
 
 

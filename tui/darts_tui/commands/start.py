@@ -75,16 +75,27 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     basis = recipes.settings(recipe, kind) if recipe else {}
     chosen = config.from_plain(recipes.merged(basis, written), where=str(file or ""))
     chosen = config.override(chosen, given)
-    data = chosen.data
     # Before there is a run folder, which would have to be removed for another try.
-    catalog.entry("data set", catalog.DATASETS, data.dataset.partition(":")[0])
+    _refuse_unknown_names(chosen)
+    data = chosen.data
     paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": _folder(data.data_dir)}
     if isinstance(chosen, SearchConfig):
-        catalog.entry("search space", catalog.SPACES, chosen.space.space)
-        methods.refuse_taken_names(chosen.method)
         paths["search.tables"] = _folder(chosen.search.tables)
         paths["search.surrogate"] = _folder(chosen.search.surrogate)
     return config.override(chosen, paths)
+
+
+def _refuse_unknown_names(chosen: Config) -> None:
+    """Refuse names that are neither built in nor added by a package, or that are both.
+
+    Raises:
+        NotFoundError: there is no such data set or search space.
+        ExtensionError: a package adds something that is built in.
+    """
+    catalog.entry("data set", catalog.DATASETS, chosen.data.dataset.partition(":")[0])
+    if isinstance(chosen, SearchConfig):
+        catalog.entry("search space", catalog.SPACES, chosen.space.space)
+        methods.refuse_taken_names(chosen.method)
 
 
 def _folder(path: str) -> str:
@@ -140,7 +151,9 @@ def resume(folder: RunFolder, how: Watching, nproc: int = 1) -> int:
         case "stopping" | "stalled":
             raise _busy(folder, state)
         case _:
-            return _start(folder, folder.read_config(), how, nproc)
+            chosen = folder.read_config()
+            _refuse_unknown_names(chosen)
+            return _start(folder, chosen, how, nproc)
     return ExitCode.OK
 
 
