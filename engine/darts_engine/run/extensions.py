@@ -11,8 +11,9 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from importlib import resources
 from typing import Any, NamedTuple
 
 from darts_engine.run.errors import ExtensionError
@@ -59,13 +60,23 @@ class Extension(NamedTuple):
         Raises:
             ExtensionError: the import fails, or imports torch where the dashboard would get it too.
         """
-        module, _, path = self.target.partition(":")
+        return self._take(_object)
+
+    def read(self) -> bytes:
+        """The bytes of a file of the package, where `target` is "package:file".
+
+        Raises:
+            ExtensionError: there is no such package or file, or as `load`.
+        """
+        data: bytes = self._take(_bytes)
+        return data
+
+    def _take(self, how: Callable[[str, str], Any]) -> Any:
+        module, _, rest = self.target.partition(":")
         guarded = HEAVY if self.group in LIGHT else ()
         try:
             with _halting(guarded):
-                found = importlib.import_module(module)
-                for name in path.split(".") if path else ():
-                    found = getattr(found, name)
+                found = how(module, rest)
         except Exception as error:  # noqa: BLE001  a package's code may raise anything
             if isinstance(error, ImportError) and error.name in guarded:
                 raise self.refused(
@@ -164,13 +175,25 @@ def _read(paths: tuple[str, ...]) -> tuple[Extension, ...]:
         # Metadata that cannot be read belongs to a package that is broken for everyone.
         with suppress(OSError, ValueError, AttributeError, TypeError, KeyError):
             points = [point for point in package.entry_points if point.group in GROUPS]
+            name = package.name if points else ""
             # The first of several of one name is the one that Python imports.
-            if points and package.name not in found:
-                found[package.name] = [
-                    Extension(point.group, point.name, point.value, package.name, package.version)
+            if name and name not in found:
+                found[name] = [
+                    Extension(point.group, point.name, point.value, name, package.version or "")
                     for point in points
                 ]
     return tuple(extension for extensions in found.values() for extension in extensions)
+
+
+def _object(module: str, path: str) -> Any:
+    found: Any = importlib.import_module(module)
+    for name in path.split(".") if path else ():
+        found = getattr(found, name)
+    return found
+
+
+def _bytes(package: str, file: str) -> bytes:
+    return resources.files(package).joinpath(file).read_bytes()
 
 
 @contextmanager

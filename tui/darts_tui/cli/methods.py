@@ -11,6 +11,7 @@ from darts_engine.run.settings.config import settings
 from darts_tui.cli import options
 from darts_tui.cli.options import AsJson, ConfigFile, Runs
 from darts_tui.console.console import print_json, print_out
+from darts_tui.console.safe_text import clean_block
 from darts_tui.runs.naming import DEFAULT_RUNS
 
 START, LOOK = "Start", "Look"
@@ -76,7 +77,8 @@ def spaces(
         found = [book.describe(one) for one in ([name] if name else book.names())]
         print_json(found[0] if name else found)
     else:
-        print(book.text(book.describe(name)) if name else book.list_text())
+        # Packages name and describe spaces too.
+        print(clean_block(book.text(book.describe(name)) if name else book.list_text()))
     return ExitCode.OK
 
 

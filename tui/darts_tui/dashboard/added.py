@@ -1,7 +1,5 @@
 """Panels and themes that installed packages add. What cannot be used is a line for the user."""
 
-from importlib import resources
-
 from darts_engine.run import extensions
 from darts_engine.run.errors import ExtensionError
 from darts_engine.run.extensions import Extension
@@ -40,23 +38,22 @@ def _panel(name: str) -> Panel:
         raise extension.refused("is no class of the kind Panel", "see docs/extending.md")
     try:
         return made(id=f"added-{name}")
-    except Exception as error:  # noqa: BLE001  a package's panels and files may be anything
+    except Exception as error:  # noqa: BLE001  a package's code may raise anything
         why = f"cannot be made: {type(error).__name__}: {error}"
         raise extension.refused(why, f"mend or uninstall {extension.package}") from None
 
 
 def _theme(name: str) -> Theme:
-    """The TOML file of an entry point: "package:file.toml", data of the package and no code."""
+    """The theme in the TOML file that an entry point names as "package:file.toml"."""
     extension = _known(extensions.THEMES, name)
-    package, _, file = extension.target.partition(":")
+    raw, file = extension.read(), extension.target.rpartition(":")[2]
     try:
-        raw = resources.files(package).joinpath(file).read_bytes()
         if len(raw) > MAX_BYTES:
             raise ThemeError(f"{file}: larger than {MAX_BYTES} bytes")
         theme = parse(raw.decode("utf-8"), file)
         if theme.name != name:
             raise ThemeError(f"{file}: name must be {name!r}, as the entry point is called")
-    except Exception as error:  # noqa: BLE001  a package's panels and files may be anything
+    except ValueError as error:
         why = f"cannot be read: {error}"
         raise extension.refused(why, f"mend or uninstall {extension.package}") from None
     return theme
