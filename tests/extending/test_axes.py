@@ -8,6 +8,7 @@ from package_kit import install
 from parallel_kit import images
 
 from darts_engine.compute import device as devices
+from darts_engine.run.errors import ExtensionError
 from darts_engine.run.extensions import PERTURBATIONS, REGULARISERS
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
@@ -16,6 +17,10 @@ from darts_engine.search.task import Search
 TERMS = """
 def squares(config):
     return lambda alphas: sum(alpha.square().sum() for alpha in alphas.values())
+
+
+def broken(config):
+    return {}["x"]
 
 
 class Blur:
@@ -33,7 +38,7 @@ class Blur:
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points = {
-        REGULARISERS: {"squares": "own_terms:squares"},
+        REGULARISERS: {"squares": "own_terms:squares", "broken": "own_terms:broken"},
         PERTURBATIONS: {"blur": "own_terms:Blur"},
     }
     install(tmp_path, "terms", {"own_terms.py": TERMS}, points)
@@ -53,6 +58,14 @@ def stepped(**method: object) -> tuple[Search, list[torch.Tensor], list[torch.Te
     search.step(2, 1)
     alphas = [alpha.detach().clone() for alpha in search.supernet.alphas.parameters()]
     return search, alphas, [w.detach().clone() for w in search.supernet.weights()]
+
+
+def test_a_fault_of_a_package_is_reported_with_its_line(installed: None) -> None:
+    with pytest.raises(ExtensionError) as caught:
+        stepped(regulariser="broken")
+    assert "the regulariser 'broken' fails: KeyError: 'x' (" in caught.value.what
+    assert "own_terms.py:7)" in caught.value.what
+    assert "terms 1.0" in caught.value.where
 
 
 def test_they_act_on_alpha_and_on_the_weights(installed: None) -> None:

@@ -56,7 +56,7 @@ def relaxation(config: SearchConfig) -> Relaxation:
     """How alpha becomes mixing weights."""
     method = config.method
     if extension := added("relaxation", method.relaxation):
-        chosen: Relaxation = extension.load()(config)
+        chosen: Relaxation = extension.call(extension.load(), config)
         return chosen
     spec = spec_of(config.space.space)
     hard = spec.cells[:1] if spec is not None and spec.parents else None
@@ -73,7 +73,7 @@ def perturbation(config: SearchConfig) -> Perturbation | None:
     """What the weights see instead."""
     method = config.method
     if extension := added("perturbation", method.perturbation):
-        chosen: Perturbation = extension.load()(config)
+        chosen: Perturbation = extension.call(extension.load(), config)
         return chosen
     start, end = method.radius_start, method.radius
     if method.perturbation == "random":
@@ -94,7 +94,7 @@ def perturbation(config: SearchConfig) -> Perturbation | None:
 def regulariser(config: SearchConfig) -> Regulariser | None:
     """A term on alpha's loss."""
     if extension := added("regulariser", config.method.regulariser):
-        chosen: Regulariser = extension.load()(config)
+        chosen: Regulariser = extension.call(extension.load(), config)
         return chosen
     if config.method.regulariser == "zero-one":
         return partial(zero_one, form=config.method.zero_one_form)

@@ -3,7 +3,7 @@
 A package names what it adds in its own metadata, in a group of `GROUPS`; `docs/extending.md` shows
 each. Only packages that are installed count: metadata in the current directory does not, and a run
 folder holds names, never code. Reading the entry points of all packages takes tens of
-milliseconds, so nothing here runs before a name is not built in or a list is asked for.
+milliseconds: only a name that is not built in, a list, a dashboard and a run's start need it.
 """
 
 import functools
@@ -11,12 +11,13 @@ import importlib
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
 from typing import Any, NamedTuple
 
-from darts_engine.run.errors import ExtensionError
+from darts_engine.run.errors import ExtensionError, RunError
 
 # Group of entry points -> the word for one of them in messages.
 GROUPS = {
@@ -71,6 +72,24 @@ class Extension(NamedTuple):
         data: bytes = self._take(_bytes)
         return data
 
+    def call(self, what: Callable[..., Any], *arguments: Any) -> Any:
+        """Call something of the package.
+
+        Raises:
+            RunError: as the package raised it.
+            ExtensionError: it raised anything else; its line in the package is named.
+        """
+        try:
+            return what(*arguments)
+        except RunError:
+            raise
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise self.refused(
+                f"fails: {_first_line(error)} ({place.filename}:{place.lineno})",
+                f"mend or uninstall {self.package}",
+            ) from error
+
     def _take(self, how: Callable[[str, str], Any]) -> Any:
         module, _, rest = self.target.partition(":")
         guarded = HEAVY if self.group in LIGHT else ()
@@ -82,9 +101,8 @@ class Extension(NamedTuple):
                 raise self.refused(
                     f"imports {error.name}", "import it in the function that needs it, not above"
                 ) from None
-            first = (str(error).splitlines() or [""])[0][:200]
             raise self.refused(
-                f"cannot be imported: {type(error).__name__}: {first}",
+                f"cannot be imported: {_first_line(error)}",
                 f"mend or uninstall {self.package}; python -c 'import {module}' shows all of it",
             ) from None
         _in_use[self.package] = self.version
@@ -183,6 +201,11 @@ def _read(paths: tuple[str, ...]) -> tuple[Extension, ...]:
                     for point in points
                 ]
     return tuple(extension for extensions in found.values() for extension in extensions)
+
+
+def _first_line(error: Exception) -> str:
+    first = (str(error).splitlines() or [""])[0][:200]
+    return f"{type(error).__name__}: {first}"
 
 
 def _object(module: str, path: str) -> Any:

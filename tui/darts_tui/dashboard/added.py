@@ -1,5 +1,7 @@
 """Panels and themes that installed packages add. What cannot be used is a line for the user."""
 
+from functools import partial
+
 from darts_engine.run import extensions
 from darts_engine.run.errors import ExtensionError
 from darts_engine.run.extensions import Extension
@@ -36,11 +38,8 @@ def _panel(name: str) -> Panel:
     made = extension.load()
     if not isinstance(made, type) or not issubclass(made, Panel):
         raise extension.refused("is no class of the kind Panel", "see docs/extending.md")
-    try:
-        return made(id=f"added-{name}")
-    except Exception as error:  # noqa: BLE001  a package's code may raise anything
-        why = f"cannot be made: {type(error).__name__}: {error}"
-        raise extension.refused(why, f"mend or uninstall {extension.package}") from None
+    widget: Panel = extension.call(partial(made, id=f"added-{name}"))
+    return widget
 
 
 def _theme(name: str) -> Theme:

@@ -7,6 +7,7 @@ Adding a space or data set is its file and a line here, or in the metadata of a 
 
 import difflib
 import importlib
+from functools import partial
 from typing import Any, NamedTuple
 
 from darts_engine.run import extensions
@@ -118,11 +119,11 @@ def resolve(kind: str, table: dict[str, Entry], name: str) -> Any:
     module, _, attribute = entry(kind, table, name).target.partition(":")
     if name in table:
         return getattr(importlib.import_module(module), attribute)
-    if table is SPACES and (spec := spec_of(name)):
-        return spec.build
     extension = extensions.find(_group(table), name)
     assert extension is not None
-    return extension.load()
+    spec = spec_of(name) if table is SPACES else None
+    made: Any = spec.build if spec else extension.load()
+    return partial(extension.call, made)
 
 
 def _group(table: dict[str, Entry]) -> str:
