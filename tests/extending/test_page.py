@@ -128,10 +128,10 @@ def test_added_names_are_listed_explained_and_completed(
     assert main.run(["spaces"]) == 0
     assert "trio         added by the package darts-extras 1.0" in capsys.readouterr().out
     assert main.run(["spaces", "trio"]) == 0
-    said = capsys.readouterr().out
-    assert "my thesis, chapter 3" in said
-    assert "14 edges in each" in said
-    assert "84 alphas" in said
+    printed = capsys.readouterr().out
+    assert "my thesis, chapter 3" in printed
+    assert "14 edges in each" in printed
+    assert "84 alphas" in printed
     assert main.run(["methods", "darts"]) == 0
     assert "softmax, gumbel, sigmoid, dirichlet, sharp" in capsys.readouterr().out
     assert complete_space("tr") == ["trio"]
@@ -178,7 +178,7 @@ def test_the_theme_can_be_read(installed: Path) -> None:
     assert len(theme.heat) == HEAT_LEVELS
 
 
-def test_what_the_page_says_of_built_in_files_exists() -> None:
+def test_the_files_that_the_page_names_exist() -> None:
     import re
 
     root = PAGE.parents[1]

@@ -101,9 +101,9 @@ def test_the_name_of_a_built_in_one_is_refused_by_name(
     }
     install(site, "mine", {}, points)
     assert main.run(["spaces"]) == 0
-    said = capsys.readouterr()
-    assert "the search space 'darts' is built in" in said.err.splitlines()[0]
-    assert said.out.count("darts  ") == 1
+    printed = capsys.readouterr()
+    assert "the search space 'darts' is built in" in printed.err.splitlines()[0]
+    assert printed.out.count("darts  ") == 1
     for kind, table, name in (
         ("search space", catalog.SPACES, "darts"),
         ("data set", catalog.DATASETS, "digits"),
