@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darts_engine.compute.ranks import Place, end_with_rank_0, spawn_ranks
-from darts_engine.run import events
+from darts_engine.run import events, extensions
 from darts_engine.run.errors import ExitCode, NotFoundError, RunError, SpaceError
 from darts_engine.run.folder import RunFolder, is_run
 from darts_engine.run.log import EventLog
@@ -177,7 +177,7 @@ def _work(config: Config, session: "Session | Follower", heartbeat: Heartbeat, p
         events.RunStarted(
             name=session.folder.name,
             config=to_plain(config),
-            versions=_versions(),
+            versions=_versions() | extensions.in_use(),
             device=session.environment["device"],
             threads=num_threads(config.engine.threads, place.local_size),
             pid=os.getpid(),

@@ -7,6 +7,7 @@ library; the dashboard makes its styles from these values.
 
 from darts_themes.theme import (
     HEAT_LEVELS,
+    MAX_BYTES,
     Theme,
     ThemeError,
     builtin,
@@ -15,10 +16,12 @@ from darts_themes.theme import (
     load_file,
     load_folder,
     luminance,
+    parse,
 )
 
 __all__ = [
     "HEAT_LEVELS",
+    "MAX_BYTES",
     "Theme",
     "ThemeError",
     "builtin",
@@ -27,4 +30,5 @@ __all__ = [
     "load_file",
     "load_folder",
     "luminance",
+    "parse",
 ]

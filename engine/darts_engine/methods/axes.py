@@ -23,8 +23,9 @@ from darts_engine.methods.relaxations.softmax import Relaxation, Softmax
 from darts_engine.methods.schedules.greedy import Greedy
 from darts_engine.methods.stopping.adapt import Adaptation
 from darts_engine.methods.stopping.rules import EigenvalueRule, RankingRule, SkipRule, StopRule
-from darts_engine.run.architecture.spaces import SPECS
+from darts_engine.run.architecture.spaces import spec_of
 from darts_engine.run.settings.config import SearchConfig
+from darts_engine.run.settings.methods import added
 from darts_engine.supernet.mixing import Matrices
 from darts_engine.supernet.relaxed import RelaxedNetwork
 from darts_engine.supernet.supernet import CELLS, Supernet
@@ -54,7 +55,10 @@ def architect(
 def relaxation(config: SearchConfig) -> Relaxation:
     """How alpha becomes mixing weights."""
     method = config.method
-    spec = SPECS.get(config.space.space)
+    if extension := added("relaxation", method.relaxation):
+        chosen: Relaxation = extension.call(extension.load(), config)
+        return chosen
+    spec = spec_of(config.space.space)
     hard = spec.cells[:1] if spec is not None and spec.parents else None
     makers: dict[str, Callable[[], Relaxation]] = {
         "softmax": Softmax,
@@ -68,6 +72,9 @@ def relaxation(config: SearchConfig) -> Relaxation:
 def perturbation(config: SearchConfig) -> Perturbation | None:
     """What the weights see instead."""
     method = config.method
+    if extension := added("perturbation", method.perturbation):
+        chosen: Perturbation = extension.call(extension.load(), config)
+        return chosen
     start, end = method.radius_start, method.radius
     if method.perturbation == "random":
         return Random(start, end)
@@ -86,6 +93,9 @@ def perturbation(config: SearchConfig) -> Perturbation | None:
 
 def regulariser(config: SearchConfig) -> Regulariser | None:
     """A term on alpha's loss."""
+    if extension := added("regulariser", config.method.regulariser):
+        chosen: Regulariser = extension.call(extension.load(), config)
+        return chosen
     if config.method.regulariser == "zero-one":
         return partial(zero_one, form=config.method.zero_one_form)
     if config.method.regulariser == "beta-decay":

@@ -3,6 +3,7 @@
 RunError                what happened / where / what to do next
 |-- NotFoundError       no such run, file, genotype
 |-- ConfigError         a setting that cannot be
+|   `-- ExtensionError  what an installed package adds cannot be used
 |-- DataError           a data set that cannot be read
 |-- GenotypeError       a genotype that cannot be read or built
 |-- CheckpointError     a checkpoint that cannot be trusted
@@ -100,3 +101,9 @@ class SpaceError(RunError):
     """There is no room on the disk."""
 
     exit_code = ExitCode.NO_SPACE
+
+
+class ExtensionError(ConfigError):
+    """Something that an installed package adds cannot be imported, or its name is taken."""
+
+    exit_code = ExitCode.REFUSED

@@ -3,7 +3,7 @@
 import pytest
 from textual.actions import parse
 
-from darts_tui.dashboard.actions import ACTIONS
+from darts_tui.dashboard.actions import ACTIONS, TABS
 from darts_tui.dashboard.app import DashboardApp
 from darts_tui.dashboard.screens.palette import entries
 
@@ -16,7 +16,7 @@ def test_no_name_and_no_key_stands_for_two_actions():
 
 
 @pytest.mark.parametrize(
-    "call", [action.call for action in ACTIONS] + [entry.call for entry in entries(["dark"])]
+    "call", [action.call for action in ACTIONS] + [entry.call for entry in entries(TABS, ["dark"])]
 )
 def test_the_app_has_a_method_for_every_action(call):
     _, name, _ = parse(call)

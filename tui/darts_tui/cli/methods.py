@@ -11,6 +11,7 @@ from darts_engine.run.settings.config import settings
 from darts_tui.cli import options
 from darts_tui.cli.options import LOOK, START, AsJson, ConfigFile, Runs, split_list
 from darts_tui.console.console import print_json, print_out
+from darts_tui.console.safe_text import clean_block
 from darts_tui.runs.naming import DEFAULT_RUNS
 
 BENCHMARK = "The benchmark"
@@ -30,9 +31,9 @@ def complete_method(incomplete: str) -> list[str]:
 
 def complete_space(incomplete: str) -> list[str]:
     """Names of spaces for the shell's completion."""
-    from darts_engine.run.settings.catalog import SPACES
+    from darts_engine.run.settings.catalog import SPACES, names
 
-    return [name for name in SPACES if name.startswith(incomplete)]
+    return [name for name in names(SPACES) if name.startswith(incomplete)]
 
 
 @app.command(rich_help_panel=LOOK)
@@ -69,14 +70,14 @@ def spaces(
 
     Example: darts-tui spaces s1
     """
-    from darts_engine.run.settings.catalog import SPACES
-    from darts_tui.commands.spaces import describe, list_text, text
+    from darts_tui.commands.spaces import describe, list_text, names, text
 
     if as_json:
-        found = [describe(one) for one in ([name] if name else SPACES)]
+        found = [describe(one) for one in ([name] if name else names())]
         print_json(found[0] if name else found)
     else:
-        print(text(describe(name)) if name else list_text())
+        # Packages name and describe spaces too.
+        print(clean_block(text(describe(name)) if name else list_text()))
     return ExitCode.OK
 
 

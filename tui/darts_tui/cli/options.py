@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from darts_engine.run import extensions
 from darts_engine.run.folder import LATEST, NAME_PATTERN, list_runs
 from darts_engine.run.settings import catalog, methods
 from darts_engine.run.settings.config import HVP, SCHEDULES, SMOOTHINGS, STEMS, Setting, settings
@@ -48,6 +49,13 @@ _CHOICES: dict[str, list[str]] = {
     "weights.schedule": list(SCHEDULES),
     "train.smoothing": list(SMOOTHINGS),
     "engine.device": ["auto", "cpu", "cuda", "mps"],
+}
+
+# Settings whose values packages may add to.
+_GROUPS = {
+    **{f"method.{axis}": group for axis, group in methods.OPEN.items()},
+    "space.space": extensions.SPACES,
+    "data.dataset": extensions.DATA,
 }
 
 
@@ -320,6 +328,7 @@ def _completion(key: str) -> Callable[..., list[str]] | None:
         return None
 
     def complete(incomplete: str) -> list[str]:
-        return [choice for choice in choices if choice.startswith(incomplete)]
+        known = choices + extensions.names(_GROUPS[key], choices) if key in _GROUPS else choices
+        return [choice for choice in known if choice.startswith(incomplete)]
 
     return complete

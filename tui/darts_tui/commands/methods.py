@@ -14,6 +14,7 @@ from darts_engine.run.settings.methods import (
     CHOICES,
     PRESETS,
     MethodSection,
+    choices,
     preset,
     refuse_nonsense,
 )
@@ -70,8 +71,9 @@ def text(found: dict[str, Any]) -> str:
     lines += [f"  {option(key):24}{_word(value)}" for key, value in found["settings"].items()]
     lines += ["", "axes"]
     lines += [
-        f"  {option(f'method.{axis}'):24}{_word(found['axes'][axis]):14}of {', '.join(choices)}"
-        for axis, choices in CHOICES.items()
+        f"  {option(f'method.{axis}'):24}{_word(found['axes'][axis]):14}"
+        f"of {', '.join(choices(axis))}"
+        for axis in CHOICES
     ]
     if found["refused"]:
         lines += ["", "has no meaning with it"]

@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from darts_engine.run.architecture.spaces import SPECS
+from darts_engine.run import extensions
+from darts_engine.run.architecture.spaces import spec_of
+from darts_engine.run.settings import catalog
 from darts_engine.run.settings.catalog import SPACES, entry
+from darts_tui.console.console import print_error
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -12,10 +15,10 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         NotFoundError: there is no such space.
     """
-    about = entry("space", SPACES, name).summary
-    if name not in SPECS:
+    about = _about(name)
+    spec = spec_of(name)
+    if spec is None:
         return {"name": name, "about": about}
-    spec = SPECS[name]
     return {
         "name": name,
         "about": about,
@@ -35,10 +38,23 @@ def describe(name: str) -> dict[str, Any]:
     }
 
 
+def names() -> list[str]:
+    """All spaces; those of packages that cannot be used are printed as errors."""
+    for why in extensions.refused(extensions.SPACES, SPACES):
+        print_error(why)
+    return catalog.names(SPACES)
+
+
+def _about(name: str) -> str:
+    """One line about a space, built in or added."""
+    return (SPACES.get(name) or entry("space", SPACES, name)).summary
+
+
 def list_text() -> str:
     """One line for each space."""
-    wide = max(map(len, SPACES))
-    lines = [f"{name:<{wide}}  {known.summary}" for name, known in SPACES.items()]
+    found = names()
+    wide = max(map(len, found))
+    lines = [f"{name:<{wide}}  {_about(name)}" for name in found]
     return "\n".join([*lines, "", "'darts-tui spaces NAME' explains one."])
 
 

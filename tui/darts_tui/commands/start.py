@@ -8,7 +8,7 @@ from darts_engine.run import commands
 from darts_engine.run.architecture.networks import GENOTYPE
 from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundError
 from darts_engine.run.folder import RunFolder, create
-from darts_engine.run.settings import catalog, config, recipes
+from darts_engine.run.settings import catalog, config, methods, recipes
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
 from darts_tui.commands.watch import Watching, settled, watch
 from darts_tui.console.console import print_err, print_out
@@ -75,15 +75,27 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     basis = recipes.settings(recipe, kind) if recipe else {}
     chosen = config.from_plain(recipes.merged(basis, written), where=str(file or ""))
     chosen = config.override(chosen, given)
-    data = chosen.data
     # Checked before there is a run folder, which the user would have to remove.
-    catalog.entry("data set", catalog.DATASETS, data.dataset.partition(":")[0])
+    _refuse_unknown_names(chosen)
+    data = chosen.data
     paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": _folder(data.data_dir)}
     if isinstance(chosen, SearchConfig):
-        catalog.entry("search space", catalog.SPACES, chosen.space.space)
         paths["search.tables"] = _folder(chosen.search.tables)
         paths["search.surrogate"] = _folder(chosen.search.surrogate)
     return config.override(chosen, paths)
+
+
+def _refuse_unknown_names(chosen: Config) -> None:
+    """Refuse names that are neither built in nor added by a package, or that are both.
+
+    Raises:
+        NotFoundError: there is no such data set or search space.
+        ExtensionError: a package adds something that is built in.
+    """
+    catalog.entry("data set", catalog.DATASETS, chosen.data.dataset.partition(":")[0])
+    if isinstance(chosen, SearchConfig):
+        catalog.entry("search space", catalog.SPACES, chosen.space.space)
+        methods.refuse_taken_names(chosen.method)
 
 
 def _folder(path: str) -> str:
@@ -148,7 +160,9 @@ def resume(folder: RunFolder, watching: Watching, nproc: int = 1) -> int:
         case "stopping" | "stalled":
             raise _busy(folder, live)
         case _:
-            return _start(folder, folder.read_config(), watching, nproc, summary)
+            chosen = folder.read_config()
+            _refuse_unknown_names(chosen)
+            return _start(folder, chosen, watching, nproc, summary)
     return ExitCode.OK
 
 

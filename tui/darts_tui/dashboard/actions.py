@@ -129,6 +129,8 @@ TABS = (
     _tab("8", "Log"),
     _tab("9", "Runs"),
 )
+# The tenth tab, which is there only where an installed package adds a panel.
+ADDED = _tab("a", "Added")
 
 ACTIONS = (
     PAUSE,
@@ -150,8 +152,3 @@ ACTIONS = (
     HELP,
     *TABS,
 )
-
-
-def tabs_of(view: View) -> list[Action]:
-    """The tabs that have something to show of this run."""
-    return [tab for tab in TABS if tab.applies(view)]

@@ -21,8 +21,8 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.state import RunState, fold
 from darts_themes import builtin, load_folder
 from darts_tui.console.safe_text import clean
-from darts_tui.dashboard import partial_updates, terminal
-from darts_tui.dashboard.actions import ACTIONS, tabs_of
+from darts_tui.dashboard import added, partial_updates, terminal
+from darts_tui.dashboard.actions import ACTIONS, ADDED
 from darts_tui.dashboard.driver import SafeDriver
 from darts_tui.dashboard.notifications import CALLS, toast_of
 from darts_tui.dashboard.panels.runs import RunsPanel
@@ -77,12 +77,13 @@ class DashboardApp(App[int]):
         super().__init__(driver_class=SafeDriver)
         self.animation_level = "none"
         self.folder = folder
-        self.dashboard = Dashboard()
+        panels, problems = added.panels()
+        self.dashboard = Dashboard(panels)
         self._clock, self._interval_s = clock, SLOW_S if slow else FAST_S
         self._how_to_notify = notify
         self._glyphs = glyphs or terminal.glyphs_here()
         self.plain_glyphs = self._glyphs == "ascii"
-        self._theme_problems = self._load_user_themes()
+        self._problems = problems + self._load_more_themes()
         self._wanted_theme = theme or DEFAULT_THEME
         self._epoch: int | None = None
         self._smoothing, self._log_loss, self._cell = 0.0, False, 0
@@ -106,11 +107,13 @@ class DashboardApp(App[int]):
         for theme in self.themes.values():
             self.register_theme(textual_theme(theme))
         if self._wanted_theme not in self.themes:
-            self._theme_problems.append(f"there is no theme {self._wanted_theme!r}")
+            self._problems.append(f"there is no theme {self._wanted_theme!r}")
             self._wanted_theme = DEFAULT_THEME
         self.use_theme(self._wanted_theme)
-        for problem in self._theme_problems:
+        for problem in self._problems:
             self.show_message(problem, "warning")
+        if self.dashboard.added:
+            self.bind(ADDED.key, ADDED.call, description=ADDED.label)
         self._reader.start()
         self.set_interval(self._interval_s, self._tick)
         self.set_interval(RUNS_EVERY_S, self._list_runs)
@@ -281,7 +284,7 @@ class DashboardApp(App[int]):
 
     def action_tab(self, name: str) -> None:
         """Show a tab."""
-        if name not in [tab.name for tab in tabs_of(self.view())]:
+        if name not in [tab.name for tab in self.dashboard.tabs(self.view())]:
             self.show_message("A training has no alpha to show.")
             return
         if not self.dashboard.is_mounted:
@@ -338,7 +341,9 @@ class DashboardApp(App[int]):
 
     def action_command_palette(self) -> None:
         """Open the palette and run what is chosen in it."""
-        self.push_screen(PaletteScreen(entries(self.themes)), self._run_chosen)
+        self.push_screen(
+            PaletteScreen(entries(self.dashboard.all_tabs, self.themes)), self._run_chosen
+        )
 
     async def _run_chosen(self, action: str | None) -> None:
         if action is not None:
@@ -364,10 +369,13 @@ class DashboardApp(App[int]):
         self.dashboard.switch("overview")
         self.call_after_refresh(self.redraw)
 
-    def _load_user_themes(self) -> list[str]:
-        found, problems = load_folder(terminal.themes_folder())
-        self.themes.update({theme.name: theme for theme in found})
-        return problems
+    def _load_more_themes(self) -> list[str]:
+        """Add the themes of packages, then the user's own; a line for each that is none."""
+        of_packages, refused = added.themes(self.themes)
+        own, problems = load_folder(terminal.themes_folder())
+        self.themes.update(of_packages)
+        self.themes.update({theme.name: theme for theme in own})
+        return refused + problems
 
 
 def watch(

@@ -16,7 +16,7 @@ from darts_engine.run.architecture.spaces import NASBENCH201_OPERATIONS, SPECS
 from darts_engine.run.architecture.text import MAX_TEXT, parse, published
 from darts_engine.run.errors import ConfigError, GenotypeError, NotFoundError, RunError
 from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, find, is_run, list_runs
-from darts_engine.run.settings.config import SearchConfig
+from darts_engine.run.settings import config
 from darts_tui.runs.summary import summary
 
 RUN_PREFIX = "run:"
@@ -95,7 +95,8 @@ def of_run(reference: str, runs: Path) -> Named:
 
 def _is_search(folder: RunFolder) -> bool:
     try:
-        return isinstance(folder.read_config(), SearchConfig)
+        # Unchecked: a genotype is whole even where a package that the search used is gone.
+        return bool(config.read_plain(folder.config).get("kind", "search") == "search")
     except ConfigError:
         return False
 

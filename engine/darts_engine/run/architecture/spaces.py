@@ -3,8 +3,10 @@
 A test compares every entry with the space's layout and the parameters of its supernet.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from darts_engine.run import extensions
 from darts_engine.run.architecture.derivation import DARTS_OPERATIONS
 
 ROBUST = "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 3"
@@ -48,6 +50,8 @@ class SpaceSpec(NamedTuple):
         has_free_nodes: whether another number of nodes may be asked for.
         parents: how many states each node keeps, the output last, where nodes choose them; else
             empty.
+        build: of a space that a package adds: takes the search's config and returns the engine's
+            `Space`. Only the engine calls it, so torch is imported inside.
     """
 
     paper: str
@@ -61,6 +65,7 @@ class SpaceSpec(NamedTuple):
     inputs: int = 2
     has_free_nodes: bool = True
     parents: tuple[int, ...] = ()
+    build: Callable[[Any], Any] | None = None
 
     @property
     def edges(self) -> int:
@@ -144,6 +149,23 @@ SPECS: dict[str, SpaceSpec] = {
 }
 
 
+def spec_of(name: str) -> SpaceSpec | None:
+    """The description of a space, built in or added by a package; None where there is no such.
+
+    Raises:
+        ExtensionError: the package that adds it cannot be imported, or adds something else.
+    """
+    if name in SPECS:
+        return SPECS[name]
+    extension = extensions.find(extensions.SPACES, name)
+    if extension is None:
+        return None
+    found = extension.load()
+    if not isinstance(found, SpaceSpec) or found.build is None:
+        raise extension.refused("is no SpaceSpec with a build", "see docs/extending.md")
+    return found
+
+
 def with_nodes(plain: dict[str, Any]) -> dict[str, Any]:
     """A search's nested settings with its space's own number of nodes, unless one is set.
 
@@ -154,14 +176,12 @@ def with_nodes(plain: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(space, dict) or "nodes" in space:
         return plain
     name = space.get("space")
-    if not isinstance(name, str) or name not in SPECS:
-        return plain
-    return plain | {"space": space | {"nodes": SPECS[name].nodes}}
+    spec = spec_of(name) if isinstance(name, str) else None
+    return plain if spec is None else plain | {"space": space | {"nodes": spec.nodes}}
 
 
 def nodes_with(changes: dict[str, Any], before: str) -> dict[str, Any]:
     """Changed settings, dotted, with the number of nodes of another space if that is among them."""
     name = changes.get("space.space", before)
-    if name == before or name not in SPECS:
-        return changes
-    return {"space.nodes": SPECS[name].nodes} | changes
+    spec = spec_of(name) if name != before and isinstance(name, str) else None
+    return changes if spec is None else {"space.nodes": spec.nodes} | changes

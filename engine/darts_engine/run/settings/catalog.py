@@ -1,13 +1,17 @@
 """What there is to choose from: name -> where its code is, and one line about it.
 
 Greppable, and listed without importing torch: the engine resolves an entry only when it is chosen.
-Adding a space or data set is its file and a line here. Methods are in `methods.py`.
+Adding a space or data set is its file and a line here, or in the metadata of a package of one's own
+(`docs/extending.md`). Methods are in `methods.py`.
 """
 
 import difflib
 import importlib
+from functools import partial
 from typing import Any, NamedTuple
 
+from darts_engine.run import extensions
+from darts_engine.run.architecture.spaces import spec_of
 from darts_engine.run.errors import NotFoundError
 
 
@@ -74,24 +78,53 @@ DATASETS = {
 }
 
 
+def names(table: dict[str, Entry]) -> list[str]:
+    """Every name: the built-in ones, then those that installed packages add."""
+    return [*table, *extensions.names(_group(table), table)]
+
+
 def entry(kind: str, table: dict[str, Entry], name: str) -> Entry:
-    """What `table` has under `name`; `kind` is the word for it in messages. Imports nothing.
+    """What `table`, or an installed package, has under `name`. Imports nothing of it.
+
+    Args:
+        kind: the word for it in messages.
+        table: `SPACES` or `DATASETS`.
+        name: in the table, or added to its group of entry points by a package.
 
     Raises:
-        NotFoundError: the table has no such name; the nearest is named.
+        NotFoundError: there is no such name; the nearest is named.
+        ExtensionError: a package adds what is built in.
     """
+    extension = extensions.find(_group(table), name, table)
+    if extension is not None:
+        return Entry(extension.target, f"added by the package {extension.origin}")
     if name not in table:
-        near = difflib.get_close_matches(name, table, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(table)}"
-        raise NotFoundError(f"there is no {kind} {name!r}", remedy=hint)
+        known = names(table)
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        raise NotFoundError(
+            f"there is no {kind} {name!r}",
+            where="it is not built in, and no installed package adds it",
+            remedy=hint,
+        )
     return table[name]
 
 
 def resolve(kind: str, table: dict[str, Entry], name: str) -> Any:
-    """The object that `name` stands for in `table`.
+    """The object that `name` stands for in `table`: what makes a space, or reads a data set.
 
     Raises:
-        NotFoundError: as `entry`.
+        NotFoundError, ExtensionError: as `entry`, or the package cannot be imported.
     """
     module, _, attribute = entry(kind, table, name).target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    if name in table:
+        return getattr(importlib.import_module(module), attribute)
+    extension = extensions.find(_group(table), name)
+    assert extension is not None
+    spec = spec_of(name) if table is SPACES else None
+    made: Any = spec.build if spec else extension.load()
+    return partial(extension.call, made)
+
+
+def _group(table: dict[str, Entry]) -> str:
+    return extensions.DATA if table is DATASETS else extensions.SPACES

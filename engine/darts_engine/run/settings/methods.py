@@ -10,7 +10,9 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from darts_engine.run import extensions
 from darts_engine.run.errors import ConfigError, NotFoundError
+from darts_engine.run.extensions import Extension
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "architect": ("gradient", "random"),
@@ -22,6 +24,37 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "derivation": ("top-2", "threshold", "joint", "skip-limited"),
     "schedule": ("plain", "staged", "greedy"),
 }
+# The axes that packages may add values to, and their groups of entry points.
+OPEN = {
+    "relaxation": extensions.RELAXATIONS,
+    "regulariser": extensions.REGULARISERS,
+    "perturbation": extensions.PERTURBATIONS,
+}
+
+
+def choices(axis: str) -> list[str]:
+    """The values of an axis: the built-in ones, then those that installed packages add."""
+    known = CHOICES[axis]
+    return [*known, *(extensions.names(OPEN[axis], known) if axis in OPEN else ())]
+
+
+def added(axis: str, value: str) -> Extension | None:
+    """The extension that a value of an open axis stands for; None for a built-in value.
+
+    Raises:
+        ExtensionError: a package adds a value of a built-in one's name.
+    """
+    return extensions.find(OPEN[axis], value, CHOICES[axis])
+
+
+def refuse_taken_names(method: "MethodSection") -> None:
+    """Refuse a value that is built in and that a package adds too: nobody knows which is meant.
+
+    Raises:
+        ExtensionError: naming the value and the package.
+    """
+    for axis in OPEN:
+        added(axis, getattr(method, axis))
 
 
 class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -336,14 +369,16 @@ def refuse_nonsense(method: MethodSection, where: str) -> None:
     Raises:
         ConfigError: with the reason. Change one of the settings that it names.
     """
-    for field, choices in CHOICES.items():
+    for field, known in CHOICES.items():
         value = getattr(method, field)
-        if value not in choices:
-            raise ConfigError(
-                f"unknown {field.replace('_', ' ')} {value!r}",
-                where=where,
-                remedy=f"use {', '.join(choices)}",
-            )
+        if value in known or (field in OPEN and added(field, value)):
+            continue
+        remedy = f"use {', '.join(choices(field))}"
+        if field in OPEN:
+            remedy += f", or install the package that adds {value!r}"
+        raise ConfigError(
+            f"unknown {field.replace('_', ' ')} {value!r}", where=where, remedy=remedy
+        )
     if method.schedule == "staged":
         _refuse_odd_stages(method, where)
     for is_so, why in (

@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from darts_engine.run.architecture import networks
-from darts_engine.run.architecture.spaces import SPECS
+from darts_engine.run.architecture.spaces import spec_of
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.settings import methods
 from darts_engine.run.settings.sections import Config, SearchConfig, SearchSection, TrainConfig
@@ -86,7 +86,7 @@ def _refuse_nonsense_cells(config: SearchConfig, where: str) -> None:
 
 def _refuse_nonsense_space(config: SearchConfig, where: str) -> None:
     name, method = config.space.space, config.method
-    spec = SPECS.get(name)
+    spec = spec_of(name)
     if spec is None:
         return
     if config.space.nodes != spec.nodes and not spec.has_free_nodes:

@@ -1,13 +1,13 @@
 """The main screen: header, tabs, and one set of panels for each tab."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Static
 
-from darts_tui.dashboard.actions import tabs_of
+from darts_tui.dashboard.actions import ADDED, TABS, Action
 from darts_tui.dashboard.panels.alphas import AlphaPanel
 from darts_tui.dashboard.panels.curves import AccuracyPanel, LossPanel
 from darts_tui.dashboard.panels.decisions import DecisionsPanel
@@ -28,12 +28,18 @@ from darts_tui.dashboard.screens.layout import ScreenLayout, is_too_small, lay_o
 
 
 class Dashboard(Screen[None]):
-    """All panels of one run. The app calls `show` when something has changed."""
+    """All panels of one run. The app calls `show` when something has changed.
+
+    Args:
+        added: panels of installed packages.
+    """
 
     AUTO_FOCUS = ""
 
-    def __init__(self) -> None:
+    def __init__(self, added: Sequence[Panel] = ()) -> None:
         super().__init__()
+        self.added = added
+        self.all_tabs = (*TABS, ADDED) if added else TABS
         self.tab = "overview"
         self._layout: ScreenLayout | None = None
 
@@ -65,6 +71,8 @@ class Dashboard(Screen[None]):
             yield Container(SystemPanel(id="tab-system"), id="system")
             yield Container(EventsPanel(id="tab-events"), id="log")
             yield Container(RunsPanel(id="tab-runs"), id="runs")
+            if self.added:
+                yield Vertical(*self.added, id=ADDED.name)
         yield Ticker(id="ticker")
         yield Footer(id="footer")
         yield Static("", id="tiny", markup=False)
@@ -92,13 +100,17 @@ class Dashboard(Screen[None]):
             id="overview",
         )
 
+    def tabs(self, view: View) -> list[Action]:
+        """The tabs that have something to show of this run."""
+        return [tab for tab in self.all_tabs if tab.applies(view)]
+
     def show(self, view: View) -> None:
         """Show the run in the panels that are on screen."""
         if self._show_too_small():
             return
         self._divide(view)
         self.query_one(Header).show(view)
-        self.query_one(Tabs).show(tabs_of(view), self.tab)
+        self.query_one(Tabs).show(self.tabs(view), self.tab)
         self.query_one(Footer).show(view)
         self.query_one(Ticker).show(view, prefer_scrub=self._shows_events)
         if view.state.started is None:

@@ -46,10 +46,10 @@ class Entry(NamedTuple):
     call: str
 
 
-def entries(themes: Iterable[str]) -> list[Entry]:
+def entries(tabs: Iterable[actions.Action], themes: Iterable[str]) -> list[Entry]:
     """The actions of `ORDER`, then the tabs, then the themes."""
     return [
-        *(Entry(a.label, f"{a.key}   {a.hint}".rstrip(), a.call) for a in (*ORDER, *actions.TABS)),
+        *(Entry(a.label, f"{a.key}   {a.hint}".rstrip(), a.call) for a in (*ORDER, *tabs)),
         *(Entry(f"Theme: {name}", "", f"theme({name!r})") for name in themes),
     ]
 
