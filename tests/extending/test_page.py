@@ -166,7 +166,7 @@ async def test_the_theme_is_offered_and_applied(installed: Path, runs: Path) -> 
         async with watching(run, story(), theme="dusk") as (app, _):
             assert "dusk" in app.themes
             assert app.theme == "dusk"
-            assert app.palette.theme.colors["background"] == "#1c1622"
+            assert app.theme_styles.theme.colors["background"] == "#1c1622"
             assert not app._notifications
 
 
