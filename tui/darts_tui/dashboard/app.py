@@ -357,8 +357,8 @@ class DashboardApp(App[int]):
 
     @work(group="runs", exclusive=True, exit_on_error=False)
     async def _read_list(self) -> None:
-        entries: list[RunEntry] = await asyncio.to_thread(list_entries, self.folder)
-        self.dashboard.query_one(RunsPanel).show_entries(entries)
+        runs: list[RunEntry] = await asyncio.to_thread(list_entries, self.folder)
+        self.dashboard.query_one(RunsPanel).show_entries(runs)
 
     def on_runs_panel_chosen(self, message: RunsPanel.Chosen) -> None:
         """Watch another run from now on."""

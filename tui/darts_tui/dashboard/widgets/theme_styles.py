@@ -13,7 +13,7 @@ ATTRIBUTES = ("bold", "italic", "underline")
 
 
 class ThemeStyles:
-    """The styles of one theme. Every style has both colours, as NO_COLOR requires."""
+    """The styles of one theme. Every style has both colours, for Textual's NO_COLOR filter."""
 
     def __init__(self, theme: Theme) -> None:
         self.theme = theme
