@@ -36,7 +36,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def list_text() -> str:
-    """One line for each space."""
+    """A line for each."""
     wide = max(map(len, SPACES))
     lines = [f"{name:<{wide}}  {known.summary}" for name, known in SPACES.items()]
     return "\n".join([*lines, "", "'darts-tui spaces NAME' explains one."])

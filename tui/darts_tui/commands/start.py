@@ -76,7 +76,7 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     chosen = config.from_plain(recipes.merged(basis, written), where=str(file or ""))
     chosen = config.override(chosen, given)
     data = chosen.data
-    # Checked before there is a run folder, which the user would have to remove.
+    # Before there is a run folder, which would have to be removed for another try.
     catalog.entry("data set", catalog.DATASETS, data.dataset.partition(":")[0])
     paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": _folder(data.data_dir)}
     if isinstance(chosen, SearchConfig):
