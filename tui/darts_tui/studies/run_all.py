@@ -36,6 +36,8 @@ CODES = {
     signal.SIGTERM: ExitCode.TERMINATED,
     signal.SIGUSR1: ExitCode.REQUEUE,
 }
+# Prints a line of progress.
+PrintLine = Callable[[str], None]
 
 
 class Job(NamedTuple):
@@ -64,9 +66,6 @@ class Work:
     def is_over(self) -> bool:
         """Whether the engine has ended, so that it writes no more events."""
         return has_ended(self.folder, self.state, self.engine)
-
-
-PrintLine = Callable[[str], None]
 
 
 def finish(runs: Path, jobs: Sequence[Job], parallel: int, print_line: PrintLine) -> None:
