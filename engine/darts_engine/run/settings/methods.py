@@ -62,7 +62,7 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     architect: Annotated[
         str,
-        Meta(description="What moves alpha: its gradient, or nothing after a random first draw."),
+        Meta(description="Rule that changes alpha: gradient, or random (drawn once)."),
     ] = "gradient"
     relaxation: Annotated[
         str, Meta(description="Alpha to mixing weights: softmax, gumbel, sigmoid or dirichlet.")
@@ -79,12 +79,12 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     perturbation: Annotated[
         str,
         Meta(
-            description="What the weights' step sees: none, random, adversarial or mean-shift "
-            "moves the mixing weights."
+            description="Change of the mixing weights in the weight step: none, random, "
+            "adversarial or mean-shift."
         ),
     ] = "none"
     radius: Annotated[
-        float, Meta(ge=0, le=1, description="Perturbation: epsilon that the end approaches.")
+        float, Meta(ge=0, le=1, description="Perturbation: epsilon that is approached at the end.")
     ] = 0.3
     radius_start: Annotated[
         float,
@@ -102,7 +102,7 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         float, Meta(gt=0, description="Mean-shift: bandwidth of the Gaussian kernel (h).")
     ] = 1.0
     ms_official: Annotated[
-        bool, Meta(description="Mean-shift: as the published code, not the paper.")
+        bool, Meta(description="Mean-shift: follow the published code, not the paper.")
     ] = False
     partial_channels: Annotated[
         int,
@@ -124,16 +124,16 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         str,
         Meta(
             description="When to end early: none, eigenvalue, skip-count or ranking; "
-            "eigenvalue-adapt goes back with more weight decay instead."
+            "eigenvalue-adapt rolls back with more weight decay instead."
         ),
     ] = "none"
     adapt_factor: Annotated[
         float,
-        Meta(ge=1.1, le=1e6, description="Eigenvalue-adapt: what multiplies the weight decay."),
+        Meta(ge=1.1, le=1e6, description="Eigenvalue-adapt: factor of the weight decay."),
     ] = 10.0
     adapt_most: Annotated[
         float,
-        Meta(gt=0, description="Eigenvalue-adapt: the largest weight decay; no rule acts on it."),
+        Meta(gt=0, description="Eigenvalue-adapt: largest weight decay; there the rule stops."),
     ] = 0.03
     hessian_every: Annotated[
         int,

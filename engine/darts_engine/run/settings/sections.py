@@ -29,7 +29,7 @@ class EngineSection(Section, frozen=True, kw_only=True):
     """The process: seed, device, threads, precision and memory."""
 
     seed: Annotated[
-        int, Meta(ge=0, le=2**63 - 1, description="Names every random stream of the run.")
+        int, Meta(ge=0, le=2**63 - 1, description="Seed of every random stream of the run.")
     ] = 2
     device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:N or mps.")] = "auto"
     threads: Annotated[int, Meta(ge=0, description="CPU threads of torch; 0 = cores - 1.")] = 0
@@ -52,7 +52,7 @@ class EngineSection(Section, frozen=True, kw_only=True):
         bool, Meta(description="Recompute cells in the backward pass: less memory, more time.")
     ] = False
     memory_check: Annotated[
-        bool, Meta(description="Refuse a run whose estimated memory is not there.")
+        bool, Meta(description="Refuse a run that is estimated to need more memory than there is.")
     ] = True
 
 
@@ -117,12 +117,12 @@ class SpaceSection(Section, frozen=True, kw_only=True):
     layers: Annotated[int, Meta(ge=3, description="Cells in the supernet; two of them reduce.")] = 4
     nodes: Annotated[int, Meta(ge=1, le=12, description="Intermediate nodes per cell.")] = 4
     without_none: Annotated[
-        bool, Meta(description="The operation none is no candidate, where it is one.")
+        bool, Meta(description="Leave the operation none out of the candidates.")
     ] = False
     bn_momentum: Annotated[
         float,
         Meta(
-            gt=0, le=1, description="1shot1: what a batch adds to batch norm's running statistics."
+            gt=0, le=1, description="1shot1: weight of a batch in batch norm's running statistics."
         ),
     ] = 0.1
 
@@ -152,16 +152,22 @@ class SearchSection(Section, frozen=True, kw_only=True):
         Meta(description="Folder of nasbench301's models, which that package unpickles."),
     ] = ""
     alpha_start_epoch: Annotated[
-        int, Meta(ge=1, description="First epoch in which alpha moves.")
+        int, Meta(ge=1, description="First epoch in which alpha learns.")
     ] = 1
     alpha_warmup: Annotated[
         float,
-        Meta(ge=0, lt=1, description="Alpha also rests for this share of the epochs at first."),
+        Meta(
+            ge=0,
+            lt=1,
+            description="Share of the epochs, at the start, in which alpha does not learn.",
+        ),
     ] = 0.0
     order: Annotated[
         int,
         Meta(
-            ge=1, le=2, description="2: alpha looks one step of the weights ahead; 1: it does not."
+            ge=1,
+            le=2,
+            description="2: alpha's gradient after a virtual step of the weights; 1: without it.",
         ),
     ] = 1
     hvp: Annotated[
@@ -172,7 +178,7 @@ class SearchSection(Section, frozen=True, kw_only=True):
         float, Meta(gt=0, description="L2 length of the finite difference's step in the weights.")
     ] = 0.01
     hvp_check: Annotated[
-        bool, Meta(description="Now and then tell how far the finite difference is off.")
+        bool, Meta(description="Measure the error of the finite difference at some steps.")
     ] = False
 
 
@@ -286,7 +292,7 @@ class TrainSection(Section, frozen=True, kw_only=True):
         float, Meta(ge=0, le=0.5, description="Part of each target given to other classes.")
     ] = 0.0
     smoothing: Annotated[
-        str, Meta(description="It goes to all classes alike (uniform), or to the others only.")
+        str, Meta(description="Classes that it goes to: uniform (all of them) or others.")
     ] = "uniform"
     valid_fraction: Annotated[
         float,
@@ -307,7 +313,7 @@ class CheckpointSection(Section, frozen=True, kw_only=True):
         float, Meta(ge=0, description="Also save when this many seconds have passed; 0 = off.")
     ] = 300.0
     keep: Annotated[
-        int, Meta(ge=1, description="Newest checkpoints to keep, beside asked-for and best ones.")
+        int, Meta(ge=1, description="Newest checkpoints to keep; requested and best ones stay too.")
     ] = 2
 
 
