@@ -67,9 +67,8 @@ class Scores:
         self.is_best = (valid_top1 or 0.0) > self._best_top1
         if self.is_best:
             self._best_top1, self._best_epoch = valid_top1 or 0.0, position.epoch
-        return events.EpochFinished(
-            epoch=position.epoch,
-            global_step=position.global_step,
+        return position.stamp(
+            events.EpochFinished,
             train_loss=train_loss,
             train_top1=train_top1,
             train_top5=train_top5,

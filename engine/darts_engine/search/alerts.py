@@ -48,9 +48,7 @@ class Alerts:
         new = {key: message for key, message in signs.items() if " ".join(key) not in self._told}
         self._told = {" ".join(key) for key in signs}
         return [
-            events.AlertRaised(
-                code=code, message=message, epoch=position.epoch, global_step=position.global_step
-            )
+            position.stamp(events.AlertRaised, code=code, message=message)
             for (code, _), message in new.items()
         ]
 

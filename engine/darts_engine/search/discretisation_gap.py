@@ -113,10 +113,8 @@ class GapMeter:
             with renewed_statistics(supernet, one_pass):
                 self._agree()
                 renewed = self._figures(lambda images: self._logits(images, cut_to))
-        return events.GapMeasured(
-            epoch=position.epoch,
-            step=position.step,
-            global_step=position.global_step,
+        return position.stamp(
+            events.GapMeasured,
             supernet_loss=whole[0],
             supernet_top1=whole[1],
             derived_loss=derived[0],

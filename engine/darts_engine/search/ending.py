@@ -57,7 +57,7 @@ class Ending:
             f"the search ends: {verdict.reason}; the genotype of epoch {verdict.epoch} is its "
             "result"
         )
-        return [*said, _alert("stop_rule", message, position)]
+        return [*said, position.stamp(events.AlertRaised, code="stop_rule", message=message)]
 
     def result(self, now: Genotype) -> Genotype:
         """What the search returns, given what its alphas say now."""
@@ -91,7 +91,7 @@ class Ending:
         # What it means for the run comes first: narrow panels cut the rest.
         place = f"the end of epoch {position.epoch}"
         message = f"back to {place} with weight decay {decay:g}: {rollback.reason}"
-        return [_alert("weight_decay", message, position)]
+        return [position.stamp(events.AlertRaised, code="weight_decay", message=message)]
 
     # What a checkpoint holds ----------------------------------------------------------------------
 
@@ -114,9 +114,3 @@ class Ending:
         self._alerts.load_state(state["alerts"])
         self._genotypes = state["genotypes"].splitlines()
         self.verdict = Verdict(*state["verdict"]) if state["verdict"] else None
-
-
-def _alert(code: str, message: str, position: Position) -> events.AlertRaised:
-    return events.AlertRaised(
-        code=code, message=message, epoch=position.epoch, global_step=position.global_step
-    )

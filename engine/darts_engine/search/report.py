@@ -59,10 +59,8 @@ class ArchitectureReport:
     ) -> list[events.Event]:
         """Each cell's (E, O) alphas and weights; the genotype when it changed, or always."""
         said: list[events.Event] = [
-            events.AlphaSampled(
-                epoch=position.epoch,
-                step=position.step,
-                global_step=position.global_step,
+            position.stamp(
+                events.AlphaSampled,
                 alphas=self._space.tables({c: _exact_rows(a) for c, a in alphas.items()}),
                 weights=self._space.tables({c: _short_rows(w) for c, w in mixing.items()}),
             )
@@ -70,10 +68,8 @@ class ArchitectureReport:
         genotype = self._space.derive(mixing)
         if always_derive or genotype != self._genotype:
             said.append(
-                events.GenotypeDerived(
-                    epoch=position.epoch,
-                    step=position.step,
-                    global_step=position.global_step,
+                position.stamp(
+                    events.GenotypeDerived,
                     genotype=genotype,
                     text=genotype.text(),
                     changed=derivation.changes(self._genotype, genotype),
@@ -88,15 +84,7 @@ class ArchitectureReport:
         found = self.tables.find(text)
         if found is None:
             return []
-        return [
-            events.AccuracyTabulated(
-                epoch=position.epoch,
-                step=position.step,
-                global_step=position.global_step,
-                table=found.table,
-                values=found.values,
-            )
-        ]
+        return [position.stamp(events.AccuracyTabulated, table=found.table, values=found.values)]
 
     def health(
         self,
@@ -112,9 +100,8 @@ class ArchitectureReport:
         kept = {cell: genotype.edges(cell) for cell in genotype.cells}
         skips = {cell: sum(e.operation == SKIP for e in edges) for cell, edges in kept.items()}
         said: list[events.Event] = [
-            events.HealthMeasured(
-                epoch=position.epoch,
-                global_step=position.global_step,
+            position.stamp(
+                events.HealthMeasured,
                 entropy=self.entropies(mixing),
                 skip_count=skips,
                 kept_edges={cell: len(edges) for cell, edges in kept.items()},
@@ -135,12 +122,11 @@ class ArchitectureReport:
         return {name: entropy(rows) for name, rows in tables.items()}
 
     def _alert(self, position: Position, cell: str, count: int, kept: int) -> events.AlertRaised:
-        return events.AlertRaised(
+        return position.stamp(
+            events.AlertRaised,
             code="skip_count",
             message=f"skip connections on {count} of {kept} edges of the {called(cell)} "
             f"(alert at {self._skip_alert})",
-            epoch=position.epoch,
-            global_step=position.global_step,
         )
 
     def state(self) -> dict[str, Any]:
@@ -164,10 +150,8 @@ def shift_events(position: Position, shift: MeanShift | None) -> list[events.Eve
     if shift is None or not len(shift.last.losses):
         return []
     return [
-        events.MeanShifted(
-            epoch=position.epoch,
-            step=position.step,
-            global_step=position.global_step,
+        position.stamp(
+            events.MeanShifted,
             losses=[number(loss) for loss in shift.last.losses],
             shift={cell: number(length) for cell, length in shift.last.lengths.items()},
             radius=round(shift.last.radius, 6),

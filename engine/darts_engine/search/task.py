@@ -269,10 +269,8 @@ class Search:
         self._recent.reset()
         self._recent_alpha.reset()
         said: list[events.Event] = [
-            events.StepFinished(
-                epoch=position.epoch,
-                step=position.step,
-                global_step=position.global_step,
+            position.stamp(
+                events.StepFinished,
                 train_loss=loss,
                 train_top1=top1,
                 alpha_loss=alpha_loss,
@@ -292,10 +290,8 @@ class Search:
         distance = self.method.distance(
             self._alpha_batch(*place), self._weight_batch(*place), self._shards(*place)
         )
-        return events.HvpChecked(
-            epoch=position.epoch,
-            step=position.step,
-            global_step=position.global_step,
+        return position.stamp(
+            events.HvpChecked,
             radius=self.config.search.hvp_radius,
             relative_distance=number(distance.product),
             gradient_distance=number(distance.gradient),

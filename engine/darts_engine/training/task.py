@@ -236,15 +236,7 @@ class Train:
         self._finite.settle()
         loss, top1, _ = self._recent.read()
         self._recent.reset()
-        return [
-            events.StepFinished(
-                epoch=position.epoch,
-                step=position.step,
-                global_step=position.global_step,
-                train_loss=loss,
-                train_top1=top1,
-            )
-        ]
+        return [position.stamp(events.StepFinished, train_loss=loss, train_top1=top1)]
 
     def finish_epoch(self, position: Position, timing: Timing) -> list[events.Event]:
         """Validate on the test part; health and the epoch's figures."""
@@ -255,9 +247,8 @@ class Train:
         self._agree_on_statistics()
         self.network.eval()
         valid = evaluate(self._test, self._augment, self._predict)
-        health = events.HealthMeasured(
-            epoch=position.epoch,
-            global_step=position.global_step,
+        health = position.stamp(
+            events.HealthMeasured,
             weight_grad_norm=number(self._grad_norm),
             sharpness_gap=sharpness_gap,
         )
