@@ -11,7 +11,7 @@ from typing import Any
 from darts_engine.methods.stopping.rules import EigenvalueRule, EpochEvidence
 from darts_engine.run import events
 from darts_engine.runner.position import Position
-from darts_engine.search.report import called
+from darts_engine.search.architecture_report import called
 
 
 class Alerts:

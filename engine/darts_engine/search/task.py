@@ -35,10 +35,10 @@ from darts_engine.runner.meter import FiniteGuard, Meter, number
 from darts_engine.runner.position import Position
 from darts_engine.runner.scores import Figures, Scores, evaluate
 from darts_engine.runner.stopwatch import Stopwatch
+from darts_engine.search.architecture_report import ArchitectureReport, shift_events
 from darts_engine.search.curvature import Curvature
 from darts_engine.search.discretisation_gap import GapMeter
 from darts_engine.search.ending import Ending
-from darts_engine.search.report import ArchitectureReport, shift_events
 from darts_engine.spaces.space import Space
 from darts_engine.supernet.mixing import Mixing
 from darts_engine.supernet.relaxed import RelaxedNetwork
