@@ -5,7 +5,7 @@ and `move` for alpha, then `weight_mixing` for the weights. `mixing` is what is 
 and derived from: the relaxation without chance or perturbation.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor
 from darts_engine.compute import device as devices
 from darts_engine.compute import streams
 from darts_engine.compute.parallel import Shard, world
+from darts_engine.layers.norm import statistics_kept
 from darts_engine.methods import axes
 from darts_engine.methods.architects.first_order import BOTH_WHOLE, AlphaGradient, Batch, Shards
 from darts_engine.methods.architects.second_order import Distance, SecondOrder
@@ -169,8 +170,8 @@ class Method:
         return {cell: self._supernet.design.of(cell) for cell in CELLS}
 
     @property
-    def perturbs(self) -> bool:
-        """Whether the weights' step needs a batch of the alpha half too."""
+    def is_perturbing(self) -> bool:
+        """Whether the weight step needs a batch of the alpha half too."""
         return self.perturbation is not None
 
     def weight_mixing(
@@ -180,7 +181,7 @@ class Method:
 
         Args:
             weight_batch: what the weights are about to learn from.
-            batch: of the alpha half; needed only where `perturbs`.
+            batch: of the alpha half; needed only where `is_perturbing`.
             shards: which part of both this process has.
         """
         self._part = "weights"
@@ -244,10 +245,25 @@ class Method:
         weights = self.relaxation.expected(self._matrices)
         return self._settled(Mixing(weights, self._supernet.alphas.shares()))
 
-    def valid_loss(self, batch: Batch) -> Tensor:
-        """The loss of a batch at the clean weights, with its graph to alpha: for its curvature."""
+    def logits(self, images: Tensor, mixing: Mixing) -> Tensor:
+        """Images (B, C, H, W) to logits (B, classes) at a mixing."""
+        with self._precision():
+            logits: Tensor = self._supernet(images, mixing)
+        return logits
+
+    @contextmanager
+    def alpha_loss(self, batch: Batch) -> Iterator[Callable[[], Tensor]]:
+        """The loss of an alpha batch as a function of alpha, for its curvature.
+
+        Inside, the function returns the mean cross entropy, a scalar with its graph to alpha, at
+        the expected mixing. The network is in training mode, its weights are constant, and running
+        statistics stay as they are. Afterwards it is in evaluation mode.
+        """
         images, labels = batch
-        return cross_entropy(self._supernet(images, self.expected_mixing()), labels)
+        self._supernet.train()
+        with statistics_kept(self._supernet), self.architect.weights_frozen():
+            yield lambda: cross_entropy(self._supernet(images, self.expected_mixing()), labels)
+        self._supernet.eval()
 
     @property
     def grad_norm(self) -> Tensor:

@@ -91,7 +91,7 @@ def test_every_so_many_epochs_the_gap_is_an_event_and_it_knows_the_epochs_valida
 def test_a_mean_shift_is_told_with_the_alphas():
     search = a_search(search__method="ms-darts", space__nodes=2)
     walk(search, range(1, 2))
-    search._architecture.is_due = lambda: True  # type: ignore[method-assign]
+    search._report.architecture.is_due = lambda: True  # type: ignore[method-assign]
     (reported,) = [event for event in search.report(NOW) if isinstance(event, events.MeanShifted)]
     assert len(reported.losses) == 2 * 3
     assert reported.shift.keys() == {"normal", "reduce"}
