@@ -1,4 +1,4 @@
-"""What a search says of its architecture: alphas, the genotype they mean, and their health."""
+"""Events about the architecture of a search: alphas, the derived genotype, and their health."""
 
 import math
 import statistics
@@ -20,16 +20,20 @@ from darts_engine.runner.position import Position
 from darts_engine.spaces.space import Space
 from darts_engine.tables.tables import Tables
 
+# Seconds between samples, at least and at most; in between, the run's age over SAMPLES_PER_RUN.
 SAMPLE_S = (1.0, 30.0)
 SAMPLES_PER_RUN = 200
 
 
 class ArchitectureReport:
-    """Turns alphas into events, and remembers what was said last to tell what changed.
+    """Turns alphas into events. It remembers the last genotype, to report what changed.
 
     Args:
         space: derives genotypes.
         skip_alert: alert when a cell keeps this many skip connections; 0 = never.
+
+    Attributes:
+        tables: published accuracies of genotypes.
     """
 
     def __init__(self, space: Space, skip_alert: int) -> None:
@@ -57,8 +61,15 @@ class ArchitectureReport:
         *,
         always_derive: bool,
     ) -> list[events.Event]:
-        """Each cell's (E, O) alphas and weights; the genotype when it changed, or always."""
-        said: list[events.Event] = [
+        """The alphas and mixing weights; the genotype where it changed, or always.
+
+        Args:
+            position: now.
+            alphas: the raw (E, O) matrix of each cell.
+            mixing: the (E, O) mixing weights of each cell, from which the genotype is derived.
+            always_derive: report the genotype even if it is the last one.
+        """
+        reported: list[events.Event] = [
             position.stamp(
                 events.AlphaSampled,
                 alphas=self._space.tables({c: _exact_rows(a) for c, a in alphas.items()}),
@@ -67,7 +78,7 @@ class ArchitectureReport:
         ]
         genotype = self._space.derive(mixing)
         if always_derive or genotype != self._genotype:
-            said.append(
+            reported.append(
                 position.stamp(
                     events.GenotypeDerived,
                     genotype=genotype,
@@ -76,11 +87,11 @@ class ArchitectureReport:
                 )
             )
             self._genotype = genotype
-            said += self._tabulated(position, genotype.text())
-        return said
+            reported += self._tabulated(position, genotype.text())
+        return reported
 
     def _tabulated(self, position: Position, text: str) -> list[events.Event]:
-        """What a table says of a genotype just derived, if one knows it."""
+        """The published accuracy of a genotype just derived, if a table has it."""
         found = self.tables.find(text)
         if found is None:
             return []
@@ -95,11 +106,19 @@ class ArchitectureReport:
         weight_grad_norm: Tensor,
         eigenvalue: float | None = None,
     ) -> list[events.Event]:
-        """Entropy, skip connections and gradient norms; an alert when too many edges skip."""
+        """Entropies, skip connections and norms; an alert when a cell keeps too many skips.
+
+        Args:
+            position: now.
+            mixing: the (E, O) mixing weights of each cell.
+            alpha_grad_norm: L2 norm of alpha's last gradient, a scalar.
+            weight_grad_norm: L2 norm of the weights' last gradient, a scalar.
+            eigenvalue: the dominant eigenvalue, where it was measured.
+        """
         genotype = self._genotype or self._space.derive(mixing)
         kept = {cell: genotype.edges(cell) for cell in genotype.cells}
         skips = {cell: sum(e.operation == SKIP for e in edges) for cell, edges in kept.items()}
-        said: list[events.Event] = [
+        reported: list[events.Event] = [
             position.stamp(
                 events.HealthMeasured,
                 entropy=self.entropies(mixing),
@@ -112,12 +131,12 @@ class ArchitectureReport:
         ]
         for cell, count in skips.items():
             if self._skip_alert and count >= self._skip_alert and count > self._skips.get(cell, 0):
-                said.append(self._alert(position, cell, count, len(kept[cell])))
+                reported.append(self._alert(position, cell, count, len(kept[cell])))
         self._skips = skips
-        return said
+        return reported
 
     def entropies(self, mixing: Mapping[str, Tensor]) -> dict[str, float | None]:
-        """The mean entropy of each layout's rows, in nats."""
+        """The mean entropy of each layout's rows, nats; `mixing` has (E, O) weights by cell."""
         tables = self._space.tables({name: w.cpu().tolist() for name, w in mixing.items()})
         return {name: entropy(rows) for name, rows in tables.items()}
 
@@ -125,12 +144,12 @@ class ArchitectureReport:
         return position.stamp(
             events.AlertRaised,
             code="skip_count",
-            message=f"skip connections on {count} of {kept} edges of the {called(cell)} "
+            message=f"skip connections on {count} of {kept} edges of the {cell_label(cell)} "
             f"(alert at {self._skip_alert})",
         )
 
     def state(self) -> dict[str, Any]:
-        """What was said last."""
+        """The genotype and the skip counts that were reported last."""
         text = self._genotype.text() if self._genotype else ""
         return {"genotype": text, "skips": dict(self._skips)}
 
@@ -140,13 +159,13 @@ class ArchitectureReport:
         self._skips = dict(state["skips"])
 
 
-def called(cell: str) -> str:
-    """What a cell type is called in a sentence."""
+def cell_label(cell: str) -> str:
+    """The name of a cell type in a sentence."""
     return cell if cell in ONE_CELL else f"{cell} cell"
 
 
 def shift_events(position: Position, shift: MeanShift | None) -> list[events.Event]:
-    """The last mean shift, if there was one."""
+    """The event of the last mean shift; none where there was no shift."""
     if shift is None or not len(shift.last.losses):
         return []
     return [
@@ -161,7 +180,14 @@ def shift_events(position: Position, shift: MeanShift | None) -> list[events.Eve
 
 
 def entropy(rows: Matrix) -> float | None:
-    """Mean entropy of rows of weights, in nats; rows that do not sum to 1 are scaled to it."""
+    """Mean entropy of rows of weights, nats.
+
+    Args:
+        rows: rows that do not sum to 1 are scaled to it; None is no weight.
+
+    Returns:
+        None where there is no row, or a weight is not finite.
+    """
     each = []
     for row in rows:
         known = [weight for weight in row if weight is not None]
