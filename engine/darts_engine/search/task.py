@@ -25,6 +25,7 @@ from darts_engine.methods.schedules.staged import Stage
 from darts_engine.methods.stopping.rules import Verdict
 from darts_engine.optim.loss import cross_entropy
 from darts_engine.optim.schedules import cosine, spans
+from darts_engine.optim.sgd import sgd
 from darts_engine.run import events
 from darts_engine.run.settings import catalog
 from darts_engine.run.settings.config import SearchConfig
@@ -76,16 +77,10 @@ class Search:
 
     def _enter(self, stage: Stage) -> None:
         """Begin a stage with a fresh supernet of the candidates that are left."""
-        weights = self.config.weights
         self._stage = stage
         self.supernet = self._supernet_of(stage, self.space)
         self._weights = list(self.supernet.weights())
-        self._optimizer = torch.optim.SGD(
-            self._weights,
-            lr=weights.lr,
-            momentum=weights.momentum,
-            weight_decay=weights.weight_decay,
-        )
+        self._optimizer = sgd(self._weights, self.config.weights)
         self.method = Method(self.supernet, self.config, self._optimizer)
         self._report.observe(self.supernet, self.method)
 

@@ -67,7 +67,7 @@ def test_a_jump_leads_back_to_the_epoch_of_the_golden_values_and_decay_is_multip
     assert decays == pytest.approx([3e-4, 3e-4, 3e-3, 3e-3])
 
 
-def test_slow_growth_measured_every_second_epoch_leads_back_as_the_golden_values_say():
+def test_slow_growth_measured_every_second_epoch_leads_back_as_the_golden_values_do():
     ada = adaptation(every=2)
     values = {2 * k: 0.1 if k < 10 else 0.1 * 1.15 ** (k - 9) for k in range(25)}
     found = [
