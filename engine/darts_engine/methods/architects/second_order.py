@@ -67,7 +67,7 @@ class VirtualStep:
         return cls(group["lr"], group["momentum"], group["weight_decay"], buffers)
 
     def displacement(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
-        """The step w - w' = xi (mu b + g + lambda w) of each weight; gradients are not clipped here.
+        """The step w - w' = xi (mu b + g + lambda w) of each weight. Gradients are not clipped.
 
         Args:
             weights: w.
