@@ -103,6 +103,7 @@ class Method:
         """The values of the method's schedules in an epoch (from 1), by name."""
         method = self._config.method
         gone = (epoch - 1) / max(1, self._epochs - 1)
+        # R-DARTS (Zela et al., 2020, arXiv 1909.09656), drop path on edges: p e / (E - 1).
         values = {"drop_path": method.edge_drop_path * gone}
         values |= self.relaxation.schedule(epoch, self._epochs)
         if self.perturbation is not None:
@@ -110,6 +111,7 @@ class Method:
         if self._regulariser is not None:
             values["regulariser"] = axes.regulariser_weight(self._config, epoch)
         if method.auxiliary_skip:
+            # DARTS- (Chu et al., 2021, arXiv 2009.01027): the skip beside each edge, 1 - e / E.
             values["auxiliary"] = (self._epochs - (epoch - 1)) / self._epochs
         if method.cutout_ramp:
             # DEVIATION: the official code computes this ramp and then cuts out of every image.

@@ -25,7 +25,7 @@ RENEWING = 20
 
 
 @contextmanager
-def without_helpers(stochastic: StochasticOps) -> Iterator[None]:
+def without_auxiliary_skips(stochastic: StochasticOps) -> Iterator[None]:
     """Inside, there are no auxiliary skips: a derived network has none."""
     was, stochastic.auxiliary = stochastic.auxiliary, 0.0
     try:
@@ -112,7 +112,7 @@ class GapMeter:
         supernet.eval()
         if whole is None:
             whole = self._figures(lambda images: self._logits(images, validation))
-        with without_helpers(supernet.stochastic):
+        with without_auxiliary_skips(supernet.stochastic):
             derived = self._figures(lambda images: self._logits(images, cut_to))
             with renewed_statistics(supernet, one_pass):
                 self._agree()

@@ -48,9 +48,9 @@ def test_only_the_network_computes_in_bfloat16(device, order):
 def test_no_gradient_of_alpha_loses_its_precision(device):
     search = search_of(device)
     batches = search.halves.alpha_batch(1, 1), search.halves.weight_batch(1, 1)
-    look = search.method.alpha_gradient(*batches)
-    assert look.loss.dtype == FLOAT32
-    assert {gradient.dtype for gradient in look.gradients} == {FLOAT32}
+    found = search.method.alpha_gradient(*batches)
+    assert found.loss.dtype == FLOAT32
+    assert {gradient.dtype for gradient in found.gradients} == {FLOAT32}
 
 
 def test_a_short_search_in_bfloat16_learns(device):

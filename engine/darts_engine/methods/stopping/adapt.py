@@ -24,7 +24,7 @@ class Adaptation:
     """Applies the rule to every epoch; a verdict names the epoch to restart from.
 
     Args:
-        rule: when the eigenvalue rises, and since which epoch.
+        rule: decides when the eigenvalue rises, and since which epoch.
         weight_decay: at the start, above 0.
         factor: each adaptation multiplies the decay by this; 10 in the script.
         most: the largest decay, above `weight_decay`; 0.03 in the script.
@@ -52,6 +52,7 @@ class Adaptation:
 
     def weight_decay(self, epoch: int) -> float:
         """The weight decay of an epoch (from 1), past or future, by the adaptations so far."""
+        # min(most, weight_decay * factor ** adaptations)
         adapted = sum(back < epoch for back in self._returns)
         if adapted >= self._times:
             return self._most
@@ -78,7 +79,7 @@ class Adaptation:
             epoch: the epoch that the search restarted from.
             returns: `returns` before the restart.
         """
-        # What was adapted after this epoch holds from here on too.
+        # The adaptations made after later epochs hold from this one on too.
         self._returns = [*(min(back, epoch) for back in returns), epoch]
 
     @property
