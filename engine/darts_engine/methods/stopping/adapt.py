@@ -52,7 +52,7 @@ class Adaptation:
 
     def weight_decay(self, epoch: int) -> float:
         """The weight decay of an epoch (from 1), past or future, by the adaptations so far."""
-        # min(most, weight_decay * factor ** adaptations)
+        # Each adaptation before this epoch has multiplied the decay, up to the maximum.
         adapted = sum(back < epoch for back in self._returns)
         if adapted >= self._times:
             return self._most
