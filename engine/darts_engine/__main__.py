@@ -196,12 +196,7 @@ def _work(config: Config, session: "Session | Follower", heartbeat: Heartbeat, p
     try:
         loop.run(position)
     except Stopped as stop:
-        at = loop.position
-        session.emit(
-            events.RunStopped(
-                epoch=at.epoch, step=at.step, global_step=at.global_step, reason=stop.reason
-            )
-        )
+        session.emit(loop.position.stamp(events.RunStopped, reason=stop.reason))
         session.dismiss(stop.exit_code)
         session.world.leave()
         return stop.exit_code

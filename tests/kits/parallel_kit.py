@@ -32,6 +32,7 @@ from darts_engine.runner.inbox import Inbox, Signals
 from darts_engine.runner.loop import Loop, Timing
 from darts_engine.runner.meter import FiniteGuard
 from darts_engine.runner.position import Position
+from darts_engine.search.halves import Halves
 from darts_engine.search.task import Search
 from darts_engine.training.task import Train
 
@@ -86,12 +87,16 @@ def images(count: int) -> Dataset:
     return Dataset("made-up", list("abcd"), part, part)
 
 
-class _DoubleSearch(Search):
-    def _weight_batch(self, epoch: int, step: int) -> Any:
-        return _wide(super()._weight_batch(epoch, step))
+class _DoubleHalves(Halves):
+    def weight_batch(self, epoch: int, step: int) -> Any:
+        return _wide(super().weight_batch(epoch, step))
 
-    def _alpha_batch(self, epoch: int, step: int) -> Any:
-        return _wide(super()._alpha_batch(epoch, step))
+    def alpha_batch(self, epoch: int, step: int) -> Any:
+        return _wide(super().alpha_batch(epoch, step))
+
+
+class _DoubleSearch(Search):
+    make_halves = _DoubleHalves
 
     def predict(self, images: torch.Tensor) -> torch.Tensor:
         return super().predict(images.double())

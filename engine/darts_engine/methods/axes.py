@@ -1,4 +1,7 @@
-"""From a config's words to the objects of each axis."""
+"""Each axis of a config to the object that implements its choice.
+
+None stands for the choice "none" of an axis.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -36,7 +39,7 @@ Regulariser = Callable[[Matrices], Tensor]
 def architect(
     supernet: RelaxedNetwork, config: SearchConfig, optimizer: torch.optim.Optimizer
 ) -> FirstOrder:
-    """The architect of `search.order`; `optimizer` is the one that moves the weights."""
+    """The architect of `search.order`; `optimizer` is SGD on the weights."""
     device = next(supernet.parameters()).device
     precision = partial(devices.autocast, device, config.engine)
     search = config.search
@@ -53,7 +56,7 @@ def architect(
 
 
 def relaxation(config: SearchConfig) -> Relaxation:
-    """How alpha becomes mixing weights."""
+    """The relaxation of `method.relaxation`: how alpha becomes mixing weights."""
     method = config.method
     if extension := added("relaxation", method.relaxation):
         chosen: Relaxation = extension.call(extension.load(), config)
@@ -70,7 +73,7 @@ def relaxation(config: SearchConfig) -> Relaxation:
 
 
 def perturbation(config: SearchConfig) -> Perturbation | None:
-    """What the weights see instead."""
+    """The perturbation of the weight step's mixing, `method.perturbation`."""
     method = config.method
     if extension := added("perturbation", method.perturbation):
         chosen: Perturbation = extension.call(extension.load(), config)
@@ -92,7 +95,7 @@ def perturbation(config: SearchConfig) -> Perturbation | None:
 
 
 def regulariser(config: SearchConfig) -> Regulariser | None:
-    """A term on alpha's loss."""
+    """The term on alpha's loss, `method.regulariser`: from (E, O) alphas to a scalar."""
     if extension := added("regulariser", config.method.regulariser):
         chosen: Regulariser = extension.call(extension.load(), config)
         return chosen
@@ -104,7 +107,10 @@ def regulariser(config: SearchConfig) -> Regulariser | None:
 
 
 def regulariser_weight(config: SearchConfig, epoch: int) -> float:
-    """The term's factor in an epoch (from 1): beta decay's grows from 0, lambda e / E."""
+    """The factor of the regulariser in an epoch (from 1).
+
+    Beta decay's grows from 0: lambda e / E with e from 0. The others' is constant.
+    """
     weight = config.method.regulariser_weight
     if config.method.regulariser == "beta-decay":
         return weight * (epoch - 1) / config.search.epochs
@@ -112,7 +118,7 @@ def regulariser_weight(config: SearchConfig, epoch: int) -> float:
 
 
 def greedy(config: SearchConfig, supernet: RelaxedNetwork) -> Greedy | None:
-    """What decides edge after edge."""
+    """The greedy schedule, `method.schedule`: it decides edge after edge."""
     method = config.method
     if method.schedule != "greedy":
         return None
@@ -124,7 +130,7 @@ def greedy(config: SearchConfig, supernet: RelaxedNetwork) -> Greedy | None:
 
 
 def stop(config: SearchConfig) -> StopRule | None:
-    """When the search ends before its last epoch."""
+    """The rule of `method.stop` that ends a search before its last epoch."""
     method = config.method
     rules: dict[str, Callable[[], StopRule]] = {
         "eigenvalue": partial(EigenvalueRule, every=method.hessian_every),
@@ -135,7 +141,7 @@ def stop(config: SearchConfig) -> StopRule | None:
 
 
 def adaptation(config: SearchConfig) -> Adaptation | None:
-    """What goes back to an earlier epoch with more weight decay."""
+    """The adaptation of the weight decay, `method.stop` = eigenvalue-adapt."""
     method = config.method
     if method.stop != "eigenvalue-adapt":
         return None

@@ -1,11 +1,12 @@
-"""A search method: one choice on each axis, and what the search asks of them together.
+"""A search method: one choice on each axis, put together around a supernet.
 
-The axes are independent (docs/methods.md). A step asks, in this order: `begin_step`, then `look`
-and `move` for alpha, then `weight_mixing` for the weights. `mixing` is what is shown, validated
-and derived from: the relaxation without chance or perturbation.
+The axes are independent (docs/methods.md). A step calls, in this order: `begin_step`, then
+`alpha_gradient` and `move` for alpha, then `weight_mixing` for the weights. Views and derivation
+use `strengths`: the relaxation without sampling or perturbation. Shapes: B batch, C channels, H W
+space, E edges, O operations.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 from darts_engine.compute import device as devices
 from darts_engine.compute import streams
 from darts_engine.compute.parallel import Shard, world
+from darts_engine.layers.norm import statistics_kept
 from darts_engine.methods import axes
 from darts_engine.methods.architects.first_order import BOTH_WHOLE, AlphaGradient, Batch, Shards
 from darts_engine.methods.architects.second_order import Distance, SecondOrder
@@ -33,9 +35,14 @@ class Method:
     """The choices of a config, put together around a supernet.
 
     Args:
-        supernet: whose alphas move.
+        supernet: its alphas learn.
         config: the axes are in its sections search, alpha and method.
-        optimizer: the one that moves the weights.
+        optimizer: SGD on the weights; second order takes alpha's gradient through its next step.
+
+    Attributes:
+        relaxation: makes mixing weights of alphas.
+        perturbation: moves the mixing weights of a weight step; None where there is none.
+        architect: computes alpha's gradient and moves alpha.
     """
 
     def __init__(
@@ -59,16 +66,16 @@ class Method:
         self._plan = stages(config)
 
     def _relax(self) -> Mixing:
-        """What a forward pass computes with that is given no mixing.
+        """The mixing of a forward pass that is given none.
 
-        All passes of an alpha step draw the same: second order compares them.
+        All passes of an alpha step draw the same numbers, because second order compares them.
         """
         self._supernet.stochastic.draws = self._draws(f"chance {self._part}", self._device)
         mixing = self.relaxation.mix(self._matrices, self._draws(self._part))
         return self._settled(mixing._replace(shares=self._supernet.alphas.shares()))
 
     def _settled(self, mixing: Mixing) -> Mixing:
-        """What a greedy schedule has decided stays so, whatever else is done to the mixing."""
+        """The mixing with the decisions of a greedy schedule put in."""
         return mixing if self._greedy is None else self._greedy.settled(mixing)
 
     def _draws(self, purpose: str, device: torch.device | None = None) -> torch.Generator:
@@ -82,7 +89,7 @@ class Method:
     # The step -------------------------------------------------------------------------------------
 
     def begin_epoch(self, epoch: int) -> None:
-        """Set what changes by epoch."""
+        """Set the schedules' values of an epoch (from 1)."""
         values = self.schedule_values(epoch)
         self.relaxation.begin_epoch(epoch, self._epochs)
         self._radius = values.get("radius", 0.0)
@@ -96,6 +103,7 @@ class Method:
         """The values of the method's schedules in an epoch (from 1), by name."""
         method = self._config.method
         gone = (epoch - 1) / max(1, self._epochs - 1)
+        # R-DARTS (Zela et al., 2020, arXiv 1909.09656), drop path on edges: p e / (E - 1).
         values = {"drop_path": method.edge_drop_path * gone}
         values |= self.relaxation.schedule(epoch, self._epochs)
         if self.perturbation is not None:
@@ -103,6 +111,7 @@ class Method:
         if self._regulariser is not None:
             values["regulariser"] = axes.regulariser_weight(self._config, epoch)
         if method.auxiliary_skip:
+            # DARTS- (Chu et al., 2021, arXiv 2009.01027): the skip beside each edge, 1 - e / E.
             values["auxiliary"] = (self._epochs - (epoch - 1)) / self._epochs
         if method.cutout_ramp:
             # DEVIATION: the official code computes this ramp and then cuts out of every image.
@@ -118,9 +127,12 @@ class Method:
     def alpha_gradient(
         self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE
     ) -> AlphaGradient:
-        """The architect's look, with the regulariser's gradient added to alpha's.
+        """Alpha's gradient, the regulariser's included; the loss is the cross entropy alone.
 
-        The loss that is told stays the cross entropy.
+        Args:
+            batch: images (B, C, H, W) and labels (B,) of the alpha half.
+            weight_batch: the batch of the next weight step.
+            shards: this process's part of both.
         """
         self._supernet.stochastic.shards = shards
         alpha_gradient = self.architect.alpha_gradient(batch, weight_batch, shards)
@@ -134,7 +146,10 @@ class Method:
         )
 
     def move(self, gradients: Sequence[Tensor]) -> None:
-        """One step of alpha down a gradient, which is clipped where the config says so."""
+        """One step of alpha down its gradient, an (E, O) matrix for each alpha.
+
+        `method.alpha_clip` limits the gradient's L2 norm over all alphas.
+        """
         norm = torch.stack([g.norm() for g in gradients]).norm()
         if limit := self._config.method.alpha_clip:
             gradients = [g * (limit / (norm + 1e-6)).clamp(max=1) for g in gradients]
@@ -145,7 +160,11 @@ class Method:
         self.architect.grad_norm = norm
 
     def decide(self, epoch: int) -> list[str]:
-        """At an epoch's end: what a greedy or staged schedule decides, as lines for people."""
+        """Take the decisions of a greedy or staged schedule that are due at an epoch's end.
+
+        Returns:
+            A line for people about each.
+        """
         number = stage_of(self._plan, epoch).number + 1
         if number < len(self._plan) and epoch == self._plan[number].first - 1:
             stage = self._plan[number]
@@ -156,7 +175,7 @@ class Method:
         return [self._greedy.explain(d) for d in self._greedy.finish_epoch(epoch, relaxed)]
 
     def left_for(self, stage: Stage) -> dict[str, list[list[str]]]:
-        """The candidates that the alphas of now leave for another stage, edge by edge."""
+        """The strongest candidates of each edge, as many as a stage has; by cell and edge."""
         names = self._candidates()
         most = stage.candidates or max(len(edge) for edges in names.values() for edge in edges)
         with torch.no_grad():
@@ -169,19 +188,19 @@ class Method:
         return {cell: self._supernet.design.of(cell) for cell in CELLS}
 
     @property
-    def perturbs(self) -> bool:
-        """Whether the weights' step needs a batch of the alpha half too."""
+    def is_perturbing(self) -> bool:
+        """Whether the weight step needs a batch of the alpha half too."""
         return self.perturbation is not None
 
     def weight_mixing(
         self, weight_batch: Batch, batch: Batch | None, shards: Shards = BOTH_WHOLE
     ) -> Mixing:
-        """What the weights compute with in their own step; no gradient reaches alpha.
+        """The mixing of a weight step; no gradient reaches alpha.
 
         Args:
-            weight_batch: what the weights are about to learn from.
-            batch: of the alpha half; needed only where `perturbs`.
-            shards: which part of both this process has.
+            weight_batch: images (B, C, H, W) and labels (B,) that the weights learn from.
+            batch: of the alpha half; needed only where `is_perturbing`.
+            shards: this process's part of the alpha batch and of the weight batch.
         """
         self._part = "weights"
         self._supernet.stochastic.shards = shards[::-1]
@@ -209,7 +228,7 @@ class Method:
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        """Evaluation mode for a while: running statistics are used and left alone."""
+        """Inside, evaluation mode: running statistics are used and not updated."""
         was = self._supernet.training
         self._supernet.eval()
         try:
@@ -217,12 +236,12 @@ class Method:
         finally:
             self._supernet.train(was)
 
-    # What is known of it --------------------------------------------------------------------------
+    # Outside of steps -----------------------------------------------------------------------------
 
     def strengths(self) -> dict[str, Tensor]:
-        """The strengths to show and to derive from: (E, O) weights times their edges' shares.
+        """The strengths to show and to derive from, (E, O) for each cell.
 
-        Without chance or perturbation.
+        They are the expected mixing weights times the shares of their edges.
         """
         with torch.no_grad():
             weights, shares, _ = self.expected_mixing()
@@ -232,7 +251,7 @@ class Method:
 
     @torch.no_grad()
     def validation_mixing(self) -> Mixing:
-        """What validation computes with: no chance, no perturbation."""
+        """The mixing that validation computes with: neither sampled nor perturbed."""
         self._part = "validation"
         self._supernet.stochastic.shards = ()
         self._supernet.stochastic.draws = self._draws("chance validation", self._device)
@@ -240,36 +259,56 @@ class Method:
         return self._settled(mixing._replace(shares=self._supernet.alphas.shares()))
 
     def expected_mixing(self) -> Mixing:
-        """What the relaxation mixes with on average, with its graph to alpha."""
+        """The mean of the relaxation's mixing, with its graph to alpha."""
         weights = self.relaxation.expected(self._matrices)
         return self._settled(Mixing(weights, self._supernet.alphas.shares()))
 
-    def valid_loss(self, batch: Batch) -> Tensor:
-        """The loss of a batch at the clean weights, with its graph to alpha: for its curvature."""
+    def logits(self, images: Tensor, mixing: Mixing) -> Tensor:
+        """Images (B, C, H, W) to logits (B, classes) at a mixing."""
+        with self._precision():
+            logits: Tensor = self._supernet(images, mixing)
+        return logits
+
+    @contextmanager
+    def alpha_loss(self, batch: Batch) -> Iterator[Callable[[], Tensor]]:
+        """The loss of an alpha batch as a function of alpha, for its curvature.
+
+        Inside, the function returns the mean cross entropy, a scalar with its graph to alpha, at
+        the expected mixing. The network is in training mode, its weights are constant, and running
+        statistics stay as they are. Afterwards it is in evaluation mode.
+        """
         images, labels = batch
-        return cross_entropy(self._supernet(images, self.expected_mixing()), labels)
+        self._supernet.train()
+        with statistics_kept(self._supernet), self.architect.weights_frozen():
+            yield lambda: cross_entropy(self._supernet(images, self.expected_mixing()), labels)
+        self._supernet.eval()
 
     @property
     def grad_norm(self) -> Tensor:
-        """The L2 norm of alpha's last gradient."""
+        """The L2 norm of alpha's last gradient, a scalar on the device."""
         return self.architect.grad_norm
 
     def distance(self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE) -> Distance:
-        """How far second order's finite difference is off.
+        """The error of second order's finite difference, relative to the exact product.
+
+        Args:
+            batch: of the alpha half.
+            weight_batch: of the weight half.
+            shards: this process's part of both.
 
         Raises:
-            TypeError: the method is of first order.
+            TypeError: the method is of first order, which has no finite difference.
         """
         if not isinstance(self.architect, SecondOrder):
             raise TypeError("first order takes no product with the Hessian")
         return self.architect.distance(batch, weight_batch, shards)
 
     def shift(self) -> MeanShift | None:
-        """The mean shift, where the method has one."""
+        """The perturbation, if it is a mean shift; else None."""
         return self.perturbation if isinstance(self.perturbation, MeanShift) else None
 
     def state(self) -> dict[str, Any]:
-        """Everything the next step depends on."""
+        """Everything the next step depends on: Adam's moments and a greedy schedule's decisions."""
         return {
             "architect": self.architect.state(),
             "greedy": self._greedy.state() if self._greedy else {},

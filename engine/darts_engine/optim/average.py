@@ -1,4 +1,4 @@
-"""A moving average of a network's weights, which often generalises better than the last ones.
+"""A moving average of a network's weights. It often generalises better than the last weights.
 
 Polyak and Juditsky, 1992; as an exponential average e.g. in Szegedy et al., 2016, arXiv 1512.00567.
 """
@@ -10,9 +10,13 @@ from torch import Tensor, nn
 
 
 class MovingAverage:
-    """A network of its own whose weights follow those of another.
+    """A copy of a network whose weights are the moving average of the network's.
 
     Batch norm's running statistics are averages already, so they are copied as they are.
+
+    Args:
+        source: the network that is trained.
+        decay: of the average in each step, from 0 to 1.
 
     Attributes:
         network: the averaged network, always in evaluation mode.
@@ -24,10 +28,16 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, source: nn.Module, step: int) -> None:
-        """Move towards the weights after step `step`, counted from 1 over the whole run.
+        """Take the weights after a step into the average.
 
-        Early on the decay is (1 + step) / (10 + step), so that the average does not hang on to
-        the weights that were drawn: over a hundred steps it looks back about ten.
+            average <- d average + (1 - d) weights,  d = min(decay, (1 + step) / (10 + step))
+
+        Early on d is small, so that the initial weights are forgotten: at step 100 the average
+        reaches about ten steps back.
+
+        Args:
+            source: the network that is trained.
+            step: from 1, over the whole run.
         """
         decay = min(self._decay, (1 + step) / (10 + step))
         mine: list[Tensor] = list(self.network.parameters())
@@ -38,5 +48,5 @@ class MovingAverage:
 
     @torch.no_grad()
     def restart(self, source: nn.Module) -> None:
-        """Forget the past: be the weights of `source`."""
+        """Set the average to the weights of `source`."""
         self.network.load_state_dict(source.state_dict())

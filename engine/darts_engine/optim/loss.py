@@ -1,7 +1,8 @@
-"""Cross entropy with smoothed labels: some of each image's target is given to other classes.
+"""Cross entropy, with label smoothing or without.
 
-Szegedy et al., 2016, arXiv 1512.00567, section 7. Two definitions are in use, and differ in how
-much the true class keeps: a training that is compared with published numbers must use theirs.
+Szegedy et al., 2016, arXiv 1512.00567, section 7. Two definitions of label smoothing are in use.
+They differ in how much of the target the true class keeps. A training that is compared with
+published numbers must use their definition. Shapes: B batch, K classes.
 """
 
 import torch
@@ -19,7 +20,8 @@ def uniform_share(smoothing: float, kind: str, classes: int) -> float:
             the true one keeps 1 - eps (the training code published with SAM for PyTorch).
         classes: K.
 
-    Spreading eps over the others is the same as spreading eps * K / (K - 1) over all.
+    Returns:
+        eps for "uniform", eps * K / (K - 1) for "others".
     """
     if kind == "others" and classes > 1:
         return smoothing * classes / (classes - 1)
@@ -27,12 +29,12 @@ def uniform_share(smoothing: float, kind: str, classes: int) -> float:
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float, kind: str) -> Tensor:
-    """Mean over images, in float32 or better, whatever precision the logits have.
+    """Mean cross entropy over images with label smoothing, a scalar in float32 or better.
 
     Args:
         logits: (B, K).
         labels: (B,), from 0.
-        smoothing: eps; 0 is the plain cross entropy.
+        smoothing: eps, from 0 to 0.5; 0 is the plain cross entropy.
         kind: as in `uniform_share`.
     """
     at_least_float32 = torch.promote_types(logits.dtype, torch.float32)
@@ -41,6 +43,11 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float, kin
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross entropy in float32 or better, whatever precision the logits have."""
+    """Mean cross entropy over images, a scalar in float32 or better.
+
+    Args:
+        logits: (B, K), of any precision.
+        labels: (B,), from 0.
+    """
     at_least_float32 = torch.promote_types(logits.dtype, torch.float32)
     return functional.cross_entropy(logits.to(at_least_float32), labels)

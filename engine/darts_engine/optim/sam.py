@@ -5,7 +5,7 @@ e = rho g / |g| for the gradient g at w. The adaptive form (Kwon et al., ASAM, 2
 2102.11600, eq. 7) measures lengths in units of the weights: e = rho w^2 g / | |w| g |. All products
 are by element, |.| is the length over all weights together.
 
-The trainer does the two passes; here is the way up and back down.
+`training.task.Train` does the two passes; here the weights are moved to w + e and back.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-# As in the code published for PyTorch; keeps a gradient of exactly zero from a division by zero.
+# As in the code published for PyTorch; against a division by zero where the gradient is zero.
 TINY = 1e-12
 
 
@@ -24,7 +24,7 @@ def perturbed(weights: Iterable[nn.Parameter], rho: float, *, adaptive: bool) ->
 
     Args:
         weights: all weights of the network; those without a gradient stay where they are.
-        rho: length of e; in the adaptive form, of e / |w|.
+        rho: L2 length of e; in the adaptive form, of e / |w|.
         adaptive: whether lengths are in units of the weights.
     """
     with_gradient = [weight for weight in weights if weight.grad is not None]
@@ -43,11 +43,13 @@ def perturbed(weights: Iterable[nn.Parameter], rho: float, *, adaptive: bool) ->
 def ascent(
     gradients: list[Tensor], weights: list[Tensor], rho: float, *, adaptive: bool
 ) -> tuple[Tensor, ...]:
-    """The step e for each weight, in its shape."""
+    """The step e for each weight, in its shape; arguments as of `perturbed`."""
     if not gradients:
         return ()
     if not adaptive:
+        # e = rho g / |g|
         return torch._foreach_mul(gradients, rho / (_length(gradients) + TINY))
+    # Eq. 7: e = rho w^2 g / | |w| g |
     sizes = torch._foreach_abs(weights)
     scaled = torch._foreach_mul(sizes, gradients)
     steps = torch._foreach_mul(sizes, scaled)
@@ -55,5 +57,5 @@ def ascent(
 
 
 def _length(tensors: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
-    """L2, over all numbers of all tensors; stays on the device."""
+    """The L2 norm over all entries of all tensors, a scalar on the device."""
     return torch.nn.utils.get_total_norm(tensors)

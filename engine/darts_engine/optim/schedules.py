@@ -1,7 +1,7 @@
-"""Schedules: the value of a quantity in each epoch, with epochs counted from 0 here.
+"""Schedules: the value of a quantity in each epoch. Epochs count from 0 here.
 
-Lengths and moments are fractions of all epochs, so that a shorter run goes through the same
-schedule faster.
+Lengths and milestones are fractions of all epochs, so that a shorter run has the same schedule,
+compressed.
 """
 
 import math
@@ -12,7 +12,7 @@ from darts_engine.run.settings.config import TrainWeightsSection
 
 # Fractions of the epochs are not exact: 0.1 * 30 is above 3.
 ROUND_OFF = 1e-9
-# What a watcher calls a schedule, where its name is too long.
+# Short names of schedules for views.
 LABELS = {
     "lr_weights": "lr",
     "lr_alpha": "lr α",
@@ -42,7 +42,10 @@ def ramp(end: float, epoch: int, epochs: int) -> float:
 
 
 def exponential(start: float, gamma: float, every: float, epoch: int, epochs: int) -> float:
-    """Times `gamma` over each stretch of `every` (a fraction of the epochs), a bit each epoch."""
+    """Times `gamma` over each stretch of `every`, a fraction of the epochs, in equal ratios.
+
+    The value is start * gamma ** (epoch / (every * epochs)).
+    """
     return float(start * gamma ** (epoch / (every * epochs)))
 
 
@@ -57,7 +60,7 @@ def step(start: float, gamma: float, every: float, epoch: int, epochs: int) -> f
 def multi_step(
     start: float, gamma: float, milestones: Sequence[float], epoch: int, epochs: int
 ) -> float:
-    """Times `gamma` from each milestone on, a fraction of the epochs."""
+    """Times `gamma` from each milestone on. Milestones are fractions of the epochs."""
     passed = sum(epoch + ROUND_OFF >= milestone * epochs for milestone in milestones)
     return float(start * gamma**passed)
 
@@ -73,7 +76,7 @@ def warm_up(length: float, epoch: int, epochs: int) -> float:
 
 
 def learning_rate(weights: TrainWeightsSection, epoch: int, epochs: int) -> float:
-    """The learning rate of an epoch: the chosen schedule, never below `lr_min`, and the warm-up."""
+    """The learning rate of an epoch: the chosen schedule, at least `lr_min`, times the warm-up."""
     start, end = weights.lr, weights.lr_min
     match weights.schedule:
         case "cosine":
@@ -92,11 +95,11 @@ def learning_rate(weights: TrainWeightsSection, epoch: int, epochs: int) -> floa
 
 
 def spans(values_of: Callable[[int], dict[str, float]], epochs: int) -> list[events.ScheduleSpan]:
-    """All schedules of a run as a watcher is told of them.
+    """All schedules of a run, as its events have them.
 
     Args:
-        values_of: an epoch's values by the schedules' names; epochs counted from 1.
-        epochs: how many there are.
+        values_of: from an epoch (from 1) to the values of all schedules by name.
+        epochs: of the run.
     """
     by_epoch = [values_of(epoch) for epoch in range(1, epochs + 1)]
     return [

@@ -40,6 +40,7 @@ from darts_engine.programs.trace import (
 from darts_engine.run.errors import ConfigError, ExitCode, RunError
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
+from darts_engine.search.halves import Halves
 from darts_engine.search.task import Search
 from darts_engine.supernet import wide_edges
 from darts_engine.supernet.cell import SearchCell
@@ -66,16 +67,22 @@ class Report(msgspec.Struct, frozen=True):
 # Recording ----------------------------------------------------------------------------------------
 
 
+class _LabelledHalves(Halves):
+    """Halves that mark in the trace where batches are made."""
+
+    def weight_batch(self, epoch: int, step: int) -> Batch:
+        with record_function(AUGMENTATION):
+            return super().weight_batch(epoch, step)
+
+    def alpha_batch(self, epoch: int, step: int) -> Batch:
+        with record_function(AUGMENTATION):
+            return super().alpha_batch(epoch, step)
+
+
 class _LabelledSearch(Search):
-    """A search that says in the trace where batches are made and steps begin."""
+    """A search that marks in the trace where batches are made and steps begin."""
 
-    def _weight_batch(self, epoch: int, step: int) -> Batch:
-        with record_function(AUGMENTATION):
-            return super()._weight_batch(epoch, step)
-
-    def _alpha_batch(self, epoch: int, step: int) -> Batch:
-        with record_function(AUGMENTATION):
-            return super()._alpha_batch(epoch, step)
+    make_halves = _LabelledHalves
 
     def timed_step(self, number: int) -> float:
         """Seconds of a step, its work on a GPU included."""

@@ -193,8 +193,8 @@ class Loop:
         figures = self._heartbeat.figures
         parts = self._task.stopwatch().read()
         self._session.emit(
-            events.SystemMeasured(
-                global_step=position.global_step,
+            position.stamp(
+                events.SystemMeasured,
                 images_per_s=round(self._timing.images_per_s, 1),
                 step_ms=None if step_ms is None else round(step_ms, 2),
                 cpu_percent=round(figures.cpu_percent, 1),

@@ -1,7 +1,7 @@
-"""Sums of loss and accuracy that stay on the device until somebody asks.
+"""Sums of loss and accuracy that stay on the device until an event needs them.
 
-Reading a figure waits for the device, so steps only add; the loop asks when an event is due. Where
-several processes share a run, each adds up its own images, and all of them read together.
+Reading a figure waits for the device, so steps only add. Where several processes share a run, each
+adds up its own images, and all of them read together.
 """
 
 import math
@@ -14,16 +14,16 @@ from darts_engine.run.errors import NotFiniteError
 
 
 class Meter:
-    """Means over images: cross entropy, and accuracies among the best 1 and 5 classes."""
+    """Mean loss (nats) and top-1 and top-5 accuracy (percent) over images."""
 
     def __init__(self, device: torch.device) -> None:
-        self._sums = torch.zeros(4, dtype=torch.float64, device=_home(device))
+        self._sums = torch.zeros(4, dtype=torch.float64, device=_float64_device(device))
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Take in a batch: its mean loss (scalar), logits (B, classes) and labels (B,)."""
+        """Add a batch: its mean loss (scalar), logits (B, classes) and labels (B,)."""
         with torch.no_grad():
             best = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
-            # To the device first, then to the precision, which that of the batch may not have.
+            # First to the device, then to float64: the device of the batch may not have it.
             batch = [
                 value.detach().to(self._sums.device).to(self._sums.dtype)
                 for value in (loss, best[:, 0].sum(), best.sum())
@@ -32,7 +32,7 @@ class Meter:
             self._sums += torch.stack([batch[0] * count, batch[1], batch[2], count])
 
     def read(self) -> tuple[float | None, float | None, float | None]:
-        """Mean loss and the two accuracies in percent; None where there is no finite number."""
+        """Mean loss and the two accuracies; None without images or where one is not finite."""
         loss, top1, top5, count = self.state().tolist()
         if not count:
             return None, None, None
@@ -44,33 +44,33 @@ class Meter:
         )
 
     def reset(self) -> None:
-        """Begin again."""
+        """Set the sums to zero."""
         self._sums.zero_()
 
     def state(self) -> Tensor:
-        """The sums of all ranks, for a checkpoint."""
+        """The sums (4,) of all ranks together: loss, top-1, top-5, images."""
         sums = self._sums.cpu().clone()
         world().sum_([sums])
         return sums
 
     def load_state(self, sums: Tensor) -> None:
-        """Go on from a checkpoint's sums, which rank 0 keeps for all."""
+        """Go on from a checkpoint's sums. Rank 0 holds them for all ranks."""
         self._sums.copy_(sums)
         if world().rank:
             self._sums.zero_()
 
 
-def _home(device: torch.device) -> torch.device:
-    """Where sums in double precision can live: Apple's GPUs have none."""
+def _float64_device(device: torch.device) -> torch.device:
+    """The device for sums in float64, which Apple's GPUs do not have."""
     return torch.device("cpu") if device.type == "mps" else device
 
 
 class FiniteGuard:
-    """Notices a loss that is not a number.
+    """Stops the run at a loss or gradient that is not finite.
 
-    On the CPU every step is checked before the weights move, so that they are never poisoned. On a
-    GPU that would wait for the device in every step: there the verdict is kept on the device and
-    read when an event is due and before every checkpoint, so that no poisoned state is ever saved.
+    On the CPU every step is checked before the weights move, so that they stay finite. On a GPU
+    that would wait for the device in every step. There the result of the checks stays on the device
+    and is read when an event is due and before every checkpoint, so that no such state is saved.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -79,10 +79,16 @@ class FiniteGuard:
         self._where = ""
 
     def check(self, loss: Tensor, what: str, epoch: int, step: int) -> None:
-        """Look at a loss, or at a gradient of any shape, about to be used.
+        """Check a loss, or a gradient of any shape, before it is used.
+
+        Args:
+            loss: what is checked.
+            what: its name in the error message.
+            epoch: from 1.
+            step: from 1.
 
         Raises:
-            NotFiniteError: it is not finite (CPU; on GPUs later, from `settle`).
+            NotFiniteError: it is not finite (on the CPU; on GPUs `settle` raises it).
         """
         self._where = f"{what}, at or before epoch {epoch}, step {step}"
         self._all_finite &= torch.isfinite(loss.detach()).all()
@@ -90,14 +96,15 @@ class FiniteGuard:
             self.settle()
 
     def settle(self) -> None:
-        """Wait for the device's verdict, and that of every rank.
+        """Wait for the result of all checks so far, on every rank.
 
         Raises:
-            NotFiniteError: a loss was not finite, on any rank.
+            NotFiniteError: a loss or gradient was not finite on some rank. Lower the learning
+                rates; `resume` goes on from the last good checkpoint.
         """
-        poisoned = (~self._all_finite).to(torch.int32)
-        world().sum_([poisoned])
-        if bool(poisoned):
+        not_finite = (~self._all_finite).to(torch.int32)
+        world().sum_([not_finite])
+        if bool(not_finite):
             raise NotFiniteError(
                 "a loss or gradient is not a finite number",
                 where=self._where,
@@ -106,6 +113,6 @@ class FiniteGuard:
 
 
 def number(value: Tensor) -> float | None:
-    """A scalar with six digits; None where it is not finite."""
+    """A scalar, rounded to six decimals; None where it is not finite."""
     plain = float(value)
     return round(plain, 6) if math.isfinite(plain) else None

@@ -1,4 +1,4 @@
-"""How an epoch and a run did: training and validation figures, and the best so far."""
+"""The figures of an epoch and of a run: training, validation, and the best epoch so far."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,18 +18,18 @@ from darts_engine.runner.position import Position
 
 EVALUATION_BATCH = 256
 
-# Mean loss, and accuracy in percent among the best 1 and 5 classes.
+# Mean loss (nats), top-1 and top-5 accuracy (percent).
 Figures = tuple[float | None, float | None, float | None]
 
 
 @torch.no_grad()
 def evaluate(part: AnyPart, augment: Normalisation, predict: Callable[[Tensor], Tensor]) -> Figures:
-    """Loss and accuracies of all images of a part, without augmentation.
+    """Loss and accuracies over all images of a part, without augmentation.
 
     Args:
         part: the images.
         augment: normalises them.
-        predict: from (B, C, H, W) to logits (B, classes), in evaluation mode.
+        predict: from images (B, C, H, W) to logits (B, classes), in evaluation mode.
     """
     meter = Meter(augment.device)
     for images, labels in plain_batches(part, augment, EVALUATION_BATCH):
@@ -39,10 +39,13 @@ def evaluate(part: AnyPart, augment: Normalisation, predict: Callable[[Tensor], 
 
 
 class Scores:
-    """Adds up an epoch's training figures, and remembers the epoch that validated best.
+    """Adds up an epoch's training figures, and remembers the epoch with the best top-1 accuracy.
+
+    Args:
+        device: where figures are added up.
 
     Attributes:
-        train: takes in the weight steps of the epoch.
+        train: the figures of the epoch's weight steps.
         is_best: whether the last epoch is the best so far.
     """
 
@@ -59,7 +62,14 @@ class Scores:
         valid: Figures,
         auxiliary_loss: float | None = None,
     ) -> events.EpochFinished:
-        """The epoch's event; the training figures begin again."""
+        """The epoch's event. The training figures start again from zero.
+
+        Args:
+            position: the epoch's end.
+            timing: how long the epoch took.
+            valid: the figures of the validation.
+            auxiliary_loss: mean loss of the auxiliary head, where there is one.
+        """
         train_loss, train_top1, train_top5 = self.train.read()
         self.train.reset()
         valid_loss, valid_top1, valid_top5 = valid
@@ -67,9 +77,8 @@ class Scores:
         self.is_best = (valid_top1 or 0.0) > self._best_top1
         if self.is_best:
             self._best_top1, self._best_epoch = valid_top1 or 0.0, position.epoch
-        return events.EpochFinished(
-            epoch=position.epoch,
-            global_step=position.global_step,
+        return position.stamp(
+            events.EpochFinished,
             train_loss=train_loss,
             train_top1=train_top1,
             train_top5=train_top5,
@@ -83,7 +92,7 @@ class Scores:
         )
 
     def finish(self, seconds: float, genotype: Genotype | None) -> events.RunFinished:
-        """The run's last event."""
+        """The run's last event, `seconds` after its start; a search has a genotype."""
         train_top1, valid_top1 = self._last_top1
         return events.RunFinished(
             seconds=seconds,
@@ -96,7 +105,7 @@ class Scores:
         )
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds of it."""
+        """The epoch's sums so far, the best epoch, and the last accuracies."""
         return {
             "epoch_meter": self.train.state(),
             "best": [self._best_top1, self._best_epoch],

@@ -1,4 +1,4 @@
-"""How long the parts of a step take, as the host sees it."""
+"""The time that the parts of a step take on the host."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 class Stopwatch:
     """Adds up the time spent in named parts until it is read.
 
-    On a GPU a part is what its launches cost the host; the device may still be busy with them.
+    On a GPU this is the time to launch a part's kernels; the device may finish them later.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class Stopwatch:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Time what is inside."""
+        """Inside, time goes to the part of this name."""
         began = time.perf_counter()
         try:
             yield
@@ -26,7 +26,7 @@ class Stopwatch:
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def read(self) -> dict[str, float]:
-        """Mean milliseconds of each part since the last reading."""
+        """Mean milliseconds of each part since the last read."""
         means = {n: round(1000 * s / self._counts[n], 2) for n, s in self._seconds.items()}
         self._seconds, self._counts = {}, {}
         return means

@@ -1,4 +1,7 @@
-"""What a run works on, as its session and its followers see it: a search or a training."""
+"""What a run's session and its followers need of a task. A task is a search or a training.
+
+`loop.Task` is the whole interface; these are its parts.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -8,59 +11,59 @@ from darts_engine.runner.position import Position
 
 
 class Stateful(Protocol):
-    """What a checkpoint captures."""
+    """Has a state that a checkpoint saves and restores."""
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
+        """Everything that the next step depends on: tensors and plain values."""
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Become what `state` was taken of."""
+        """Replace the own state by one that `state` returned."""
 
 
 class Reporting(Stateful, Protocol):
-    """What has something to say of a step."""
+    """Has events about its steps."""
 
     def report(self, position: Position) -> list[events.Event]:
-        """Events for a step that is worth one."""
+        """The events about the steps since the last report."""
 
 
 @runtime_checkable
 class Discretisable(Protocol):
-    """What has a discretisation gap."""
+    """Has a discretisation gap: a search."""
 
     def measure_gap(self, position: Position) -> events.GapMeasured:
-        """Measure it; nothing that a later step depends on changes."""
+        """Measure the gap. Nothing that a later step depends on changes."""
 
 
 class Rollback(Protocol):
-    """The end of `epoch` is to be gone back to, and `reason` is why."""
+    """A decision to restart from the end of `epoch`, because of `reason`."""
 
     @property
     def epoch(self) -> int:
-        """From 1, and done."""
+        """The epoch to restart after, from 1."""
 
     @property
     def reason(self) -> str:
-        """For people."""
+        """Why, as text for people."""
 
 
 @runtime_checkable
 class RollsBack(Stateful, Protocol):
-    """What may go back to an earlier epoch by its own decision."""
+    """May decide to restart from an earlier epoch: a search that adapts its weight decay."""
 
     @property
     def rollback(self) -> Rollback | None:
-        """Where the epoch that just ended sends it back to, if it does."""
+        """The decision after the epoch that just ended; None to go on."""
 
     def may_return_to(self, epoch: int) -> Sequence[int]:
-        """The epochs up to `epoch`, which is done, whose ends later turns may name."""
+        """The epochs up to `epoch`, which is done, that a later rollback may restart from."""
 
     def roll_back(self, state: dict[str, Any], position: Position) -> list[events.Event]:
-        """Become what `state` was taken of at `position`, but for what is to be different now.
+        """Restart from `state`, saved at `position`, with the settings that the rollback changes.
 
         Returns:
-            What there is to say of it.
+            Events about the rollback.
         """
 
     def schedules(self) -> list[events.ScheduleSpan]:
-        """What is planned."""
+        """The value of each schedule in every epoch, as far as it is known now."""

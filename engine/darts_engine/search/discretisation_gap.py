@@ -1,9 +1,9 @@
-"""The discretisation gap: what the supernet loses when it is cut to the genotype it would give.
+"""The discretisation gap: the accuracy that a supernet loses when it is cut to its genotype.
 
 Zela et al., 2020, arXiv 1909.09656, section 4: the kept operations of the kept edges get weight 1,
-all others 0, and the network keeps its weights. Batch norm's running statistics belong to the
-mixture, so the cut network is also measured with statistics of its own, which tells a lost scale
-from a lost architecture.
+all others 0, and the network keeps its weights. Batch norm's running statistics are those of the
+mixture, so the cut network is measured a second time with statistics of its own: what this
+recovers was lost to the scale of the activations, not to the architecture.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,13 +20,13 @@ from darts_engine.supernet.mixing import Mixing
 from darts_engine.supernet.relaxed import RelaxedNetwork
 from darts_engine.supernet.stochastic import StochasticOps
 
-# Batches of training images that renew the running statistics.
+# Batches of training images from which the running statistics are renewed.
 RENEWING = 20
 
 
 @contextmanager
-def without_helpers(stochastic: StochasticOps) -> Iterator[None]:
-    """No auxiliary skips for a while: a derived network has none."""
+def without_auxiliary_skips(stochastic: StochasticOps) -> Iterator[None]:
+    """Inside, there are no auxiliary skips: a derived network has none."""
     was, stochastic.auxiliary = stochastic.auxiliary, 0.0
     try:
         yield
@@ -36,11 +36,11 @@ def without_helpers(stochastic: StochasticOps) -> Iterator[None]:
 
 @contextmanager
 def renewed_statistics(network: nn.Module, one_pass: Callable[[int], None]) -> Iterator[None]:
-    """Running statistics for a while that are the mean over some passes in training mode.
+    """Inside, running statistics are the mean over `RENEWING` passes in training mode.
 
     Args:
-        network: comes back as it was.
-        one_pass: runs it on the batch of that number, from 0.
+        network: is afterwards as it was before.
+        one_pass: runs the network on the batch of a number, from 0.
     """
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     norms = [norm for norm in norms if norm.running_mean is not None]
@@ -67,11 +67,11 @@ class GapMeter:
     """Measures the gap of a supernet, and leaves it as it was.
 
     Args:
-        supernet: is cut and made whole again.
-        cut: the mixing that computes a genotype alone.
-        logits: of images at a mixing.
-        figures: of what makes logits of images.
-        training_images: a batch of them by epoch and number.
+        supernet: what is cut.
+        cut: returns the mixing that computes a genotype alone.
+        logits: from images (B, C, H, W) and a mixing to logits (B, classes).
+        figures: validates a function from images to logits.
+        training_images: a batch (B, C, H, W) by epoch and number, from 0.
         agree: makes running statistics the same in all processes.
     """
 
@@ -89,15 +89,19 @@ class GapMeter:
         self._training_images, self._agree = training_images, agree
 
     def measure(
-        self, position: Position, genotype: Genotype, clean: Mixing, whole: Figures | None = None
+        self,
+        position: Position,
+        genotype: Genotype,
+        validation: Mixing,
+        whole: Figures | None = None,
     ) -> events.GapMeasured:
-        """The event.
+        """Validate the supernet whole, cut, and cut with renewed statistics.
 
         Args:
             position: now.
             genotype: what the supernet is cut to.
-            clean: what it is validated with when whole.
-            whole: what came of that, where it is known.
+            validation: the mixing of the whole supernet.
+            whole: the figures of the whole supernet, where they are known.
         """
         supernet = self._supernet
         cut_to = self._cut(genotype)
@@ -107,16 +111,14 @@ class GapMeter:
 
         supernet.eval()
         if whole is None:
-            whole = self._figures(lambda images: self._logits(images, clean))
-        with without_helpers(supernet.stochastic):
+            whole = self._figures(lambda images: self._logits(images, validation))
+        with without_auxiliary_skips(supernet.stochastic):
             derived = self._figures(lambda images: self._logits(images, cut_to))
             with renewed_statistics(supernet, one_pass):
                 self._agree()
                 renewed = self._figures(lambda images: self._logits(images, cut_to))
-        return events.GapMeasured(
-            epoch=position.epoch,
-            step=position.step,
-            global_step=position.global_step,
+        return position.stamp(
+            events.GapMeasured,
             supernet_loss=whole[0],
             supernet_top1=whole[1],
             derived_loss=derived[0],

@@ -1,4 +1,4 @@
-"""When a search ends or goes back, what warns of it, and which epoch's genotype is its result."""
+"""Whether a search ends or goes back after an epoch, and which epoch's genotype is its result."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +15,13 @@ from darts_engine.search.alerts import Alerts
 
 
 class Ending:
-    """Looks at every epoch once it is over.
+    """Applies the stop rule, the weight decay's adaptation and the alerts to every epoch.
+
+    Args:
+        config: of the search; `method.stop` names the rule.
 
     Attributes:
-        turn: where the epoch that just ended sends the search back to, if it does.
+        rollback: the earlier epoch that the search restarts from after the epoch that just ended.
         verdict: why the search is over, once it is.
     """
 
@@ -37,9 +40,16 @@ class Ending:
     def check(
         self, position: Position, evidence: EpochEvidence, entropies: dict[str, float | None]
     ) -> list[events.Event]:
-        """Let the rules see an epoch; alerts of what began, and of the end of the search.
+        """Apply the rules to an epoch.
 
-        When it is sent back instead, there is nothing to say of what is given up.
+        Args:
+            position: the epoch's end.
+            evidence: what the rules judge it by.
+            entropies: the mean entropy of each cell's edges, nats.
+
+        Returns:
+            Alerts about the signs that began, and about the end of the search. None on a rollback:
+            the epoch is given up.
         """
         self._genotypes.append(evidence.genotype.text())
         is_last = position.epoch == self._epochs
@@ -48,19 +58,19 @@ class Ending:
             self.rollback = None if is_last else rollback
             if self.rollback is not None:
                 return []
-        said: list[events.Event] = [*self._alerts.check(position, evidence, entropies)]
+        reported: list[events.Event] = [*self._alerts.check(position, evidence, entropies)]
         verdict = self._stop.check(evidence) if self._stop is not None else None
         if verdict is None or is_last:
-            return said
+            return reported
         self.verdict = verdict
         message = (
             f"the search ends: {verdict.reason}; the genotype of epoch {verdict.epoch} is its "
             "result"
         )
-        return [*said, _alert("stop_rule", message, position)]
+        return [*reported, position.stamp(events.AlertRaised, code="stop_rule", message=message)]
 
     def result(self, now: Genotype) -> Genotype:
-        """What the search returns, given what its alphas say now."""
+        """The genotype that the search results in; `now` is the one derived at the last epoch."""
         if self.verdict is None:
             return now
         return parse(self._genotypes[self.verdict.epoch - 1])
@@ -68,17 +78,17 @@ class Ending:
     # Going back -----------------------------------------------------------------------------------
 
     def may_return_to(self, epoch: int) -> Sequence[int]:
-        """The epochs up to `epoch`, which is done, whose ends later turns may name."""
+        """The epochs up to `epoch`, which is done, that a later rollback may restart from."""
         return self._adaptation.may_return_to(epoch) if self._adaptation else ()
 
     def weight_decay(self, epoch: int) -> float | None:
-        """The weights' decay in an epoch, where the search adapts it."""
+        """The weight decay of an epoch (from 1); None where the search does not adapt it."""
         return self._adaptation.weight_decay(epoch) if self._adaptation else None
 
     def roll_back(self, state: dict[str, Any], position: Position) -> list[events.Event]:
-        """Become what `state` was taken of at `position`, with more weight decay from there.
+        """Restart from `state`, saved at `position`, with more weight decay from there on.
 
-        The rule's measurements are those of then; how often the decay was adapted is not.
+        The rule's measurements are those of `state`. The adaptations so far are kept.
         """
         rollback, adaptation = self.rollback, self._adaptation
         assert rollback is not None
@@ -88,15 +98,15 @@ class Ending:
         adaptation.adapt(position.epoch, returns)
         self.rollback = None
         decay = adaptation.weight_decay(position.epoch + 1)
-        # What it means for the run comes first: narrow panels cut the rest.
+        # The consequence comes first: narrow panels cut the rest.
         place = f"the end of epoch {position.epoch}"
         message = f"back to {place} with weight decay {decay:g}: {rollback.reason}"
-        return [_alert("weight_decay", message, position)]
+        return [position.stamp(events.AlertRaised, code="weight_decay", message=message)]
 
-    # What a checkpoint holds ----------------------------------------------------------------------
+    # Checkpoints ----------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Everything a later look depends on."""
+        """Everything a later check depends on."""
         return {
             "stop": self._stop.state() if self._stop else {},
             "adaptation": self._adaptation.state() if self._adaptation else {},
@@ -114,9 +124,3 @@ class Ending:
         self._alerts.load_state(state["alerts"])
         self._genotypes = state["genotypes"].splitlines()
         self.verdict = Verdict(*state["verdict"]) if state["verdict"] else None
-
-
-def _alert(code: str, message: str, position: Position) -> events.AlertRaised:
-    return events.AlertRaised(
-        code=code, message=message, epoch=position.epoch, global_step=position.global_step
-    )

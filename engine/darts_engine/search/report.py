@@ -1,199 +1,193 @@
-"""What a search says of its architecture: alphas, the genotype they mean, and their health."""
+"""The events of a search: losses, alphas, genotype, health, and what else is measured.
 
-import math
-import statistics
-import time
-from collections.abc import Mapping
+`Search` is the step; here is what it reports. Nothing that a later step depends on changes here.
+"""
+
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from darts_engine.layers.operations import SKIP
-from darts_engine.methods.perturbations.mean_shift import MeanShift
+from darts_engine.compute import parallel, streams
+from darts_engine.methods.method import Method
+from darts_engine.methods.stopping.rules import EpochEvidence
 from darts_engine.run import events
-from darts_engine.run.architecture import derivation
-from darts_engine.run.architecture.genotype import ONE_CELL, Genotype
-from darts_engine.run.architecture.layout import Matrix
-from darts_engine.run.architecture.text import parse
-from darts_engine.runner.meter import number
+from darts_engine.run.architecture.genotype import Genotype
+from darts_engine.run.settings.config import SearchConfig
+from darts_engine.runner.loop import Timing
+from darts_engine.runner.meter import Meter, number
 from darts_engine.runner.position import Position
+from darts_engine.runner.scores import Figures, Scores
+from darts_engine.search.architecture_report import ArchitectureReport, shift_events
+from darts_engine.search.curvature import Curvature
+from darts_engine.search.discretisation_gap import GapMeter
+from darts_engine.search.halves import Halves
 from darts_engine.spaces.space import Space
-from darts_engine.tables.tables import Tables
-
-SAMPLE_S = (1.0, 30.0)
-SAMPLES_PER_RUN = 200
+from darts_engine.supernet.relaxed import RelaxedNetwork
 
 
-class ArchitectureReport:
-    """Turns alphas into events, and remembers what was said last to tell what changed.
+class SearchReport:
+    """Adds up the figures of steps, measures a supernet, and makes the events of both.
 
     Args:
+        config: of the run.
         space: derives genotypes.
-        skip_alert: alert when a cell keeps this many skip connections; 0 = never.
+        halves: the images of the search.
+        device: where figures are added up.
+
+    Attributes:
+        architecture: makes the events about alphas; it remembers the last genotype.
+        recent: figures of the weight steps since the last report.
     """
 
-    def __init__(self, space: Space, skip_alert: int) -> None:
-        self._space, self._skip_alert = space, skip_alert
-        self.tables = Tables()
-        self._genotype: Genotype | None = None
-        self._skips: dict[str, int] = {}
-        self._began = time.monotonic()
-        self._sampled = -math.inf
+    def __init__(
+        self, config: SearchConfig, space: Space, halves: Halves, device: torch.device
+    ) -> None:
+        self._config, self._space, self._halves = config, space, halves
+        self._world = parallel.world()
+        self.architecture = ArchitectureReport(space, config.search.skip_alert)
+        self.recent, self._recent_alpha = Meter(device), Meter(device)
+        self._scores = Scores(device)
 
-    def is_due(self) -> bool:
-        """Whether it is time for a sample: every second at first, every 30 in a long run."""
-        now = time.monotonic()
-        lowest, highest = SAMPLE_S
-        if now - self._sampled < min(highest, max(lowest, (now - self._began) / SAMPLES_PER_RUN)):
-            return False
-        self._sampled = now
-        return True
-
-    def sample(
-        self,
-        position: Position,
-        alphas: dict[str, Tensor],
-        mixing: dict[str, Tensor],
-        *,
-        always_derive: bool,
-    ) -> list[events.Event]:
-        """Each cell's (E, O) alphas and weights; the genotype when it changed, or always."""
-        said: list[events.Event] = [
-            events.AlphaSampled(
-                epoch=position.epoch,
-                step=position.step,
-                global_step=position.global_step,
-                alphas=self._space.tables({c: _exact_rows(a) for c, a in alphas.items()}),
-                weights=self._space.tables({c: _short_rows(w) for c, w in mixing.items()}),
-            )
-        ]
-        genotype = self._space.derive(mixing)
-        if always_derive or genotype != self._genotype:
-            said.append(
-                events.GenotypeDerived(
-                    epoch=position.epoch,
-                    step=position.step,
-                    global_step=position.global_step,
-                    genotype=genotype,
-                    text=genotype.text(),
-                    changed=derivation.changes(self._genotype, genotype),
-                )
-            )
-            self._genotype = genotype
-            said += self._tabulated(position, genotype.text())
-        return said
-
-    def _tabulated(self, position: Position, text: str) -> list[events.Event]:
-        """What a table says of a genotype just derived, if one knows it."""
-        found = self.tables.find(text)
-        if found is None:
-            return []
-        return [
-            events.AccuracyTabulated(
-                epoch=position.epoch,
-                step=position.step,
-                global_step=position.global_step,
-                table=found.table,
-                values=found.values,
-            )
-        ]
-
-    def health(
-        self,
-        position: Position,
-        mixing: dict[str, Tensor],
-        *,
-        alpha_grad_norm: Tensor,
-        weight_grad_norm: Tensor,
-        eigenvalue: float | None = None,
-    ) -> list[events.Event]:
-        """Entropy, skip connections and gradient norms; an alert when too many edges skip."""
-        genotype = self._genotype or self._space.derive(mixing)
-        kept = {cell: genotype.edges(cell) for cell in genotype.cells}
-        skips = {cell: sum(e.operation == SKIP for e in edges) for cell, edges in kept.items()}
-        said: list[events.Event] = [
-            events.HealthMeasured(
-                epoch=position.epoch,
-                global_step=position.global_step,
-                entropy=self.entropies(mixing),
-                skip_count=skips,
-                kept_edges={cell: len(edges) for cell, edges in kept.items()},
-                alpha_grad_norm=number(alpha_grad_norm),
-                weight_grad_norm=number(weight_grad_norm),
-                eigenvalue=None if eigenvalue is None else round(eigenvalue, 6),
-            )
-        ]
-        for cell, count in skips.items():
-            if self._skip_alert and count >= self._skip_alert and count > self._skips.get(cell, 0):
-                said.append(self._alert(position, cell, count, len(kept[cell])))
-        self._skips = skips
-        return said
-
-    def entropies(self, mixing: Mapping[str, Tensor]) -> dict[str, float | None]:
-        """The mean entropy of each layout's rows, in nats."""
-        tables = self._space.tables({name: w.cpu().tolist() for name, w in mixing.items()})
-        return {name: entropy(rows) for name, rows in tables.items()}
-
-    def _alert(self, position: Position, cell: str, count: int, kept: int) -> events.AlertRaised:
-        return events.AlertRaised(
-            code="skip_count",
-            message=f"skip connections on {count} of {kept} edges of the {called(cell)} "
-            f"(alert at {self._skip_alert})",
-            epoch=position.epoch,
-            global_step=position.global_step,
+    def observe(self, supernet: RelaxedNetwork, method: Method) -> None:
+        """Report on this supernet from now on. A staged search has one in each stage."""
+        self._supernet, self._method = supernet, method
+        like = next(supernet.weights()).detach()
+        steps = self._halves.weight_batches.steps
+        self._gap = GapMeter(
+            supernet,
+            lambda genotype: self._space.cut(genotype, like),
+            method.logits,
+            self._halves.validate,
+            lambda epoch, number: self._halves.weight_batch(epoch, number % steps + 1)[0],
+            lambda: self._world.agree_on_statistics_(supernet),
         )
 
+    def describe(self) -> dict[str, Any]:
+        """The fields of `RunStarted` about the search, apart from its schedules."""
+        return {
+            "kind": "search",
+            "method": self._config.search.method,
+            "space": self._config.space.space,
+            "parameters": sum(p.numel() for p in self._supernet.weights()),
+            "alpha_parameters": sum(a.numel() for a in self._supernet.alphas.parameters()),
+            "images": dict(self._halves.sizes),
+            "cells": self._space.layout(),
+        }
+
+    # Steps ----------------------------------------------------------------------------------------
+
+    def add_weight_step(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a weight step's mean loss, logits (B, classes) and labels (B,)."""
+        for meter in (self._scores.train, self.recent):
+            meter.add(loss, logits, labels)
+
+    def add_alpha_step(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add an alpha step's mean loss, logits (B, classes) and labels (B,)."""
+        self._recent_alpha.add(loss, logits, labels)
+
+    def forget_steps(self) -> None:
+        """Drop the figures of the steps since the last report."""
+        self.recent.reset()
+        self._recent_alpha.reset()
+
+    def steps(self, position: Position) -> list[events.Event]:
+        """The mean losses since the last report; every second or more seldom the alphas too."""
+        loss, top1, _ = self.recent.read()
+        alpha_loss, _, _ = self._recent_alpha.read()
+        self.forget_steps()
+        reported: list[events.Event] = [
+            position.stamp(
+                events.StepFinished, train_loss=loss, train_top1=top1, alpha_loss=alpha_loss
+            )
+        ]
+        # Each rank has its own clock, but all of them take part in the check of the product.
+        if self._world.of_rank_0(self.architecture.is_due()):
+            reported += self.alphas(position)
+            if self._config.search.hvp_check and position.step:
+                reported.append(self._hvp_check(position))
+        return reported
+
+    def alphas(self, position: Position, *, always_derive: bool = False) -> list[events.Event]:
+        """Alphas, the genotype where it changed (or always), and the last mean shift."""
+        alphas, mixing = self._supernet.alphas.matrices(), self._method.strengths()
+        sample = self.architecture.sample(position, alphas, mixing, always_derive=always_derive)
+        return sample + shift_events(position, self._method.shift())
+
+    def _hvp_check(self, position: Position) -> events.HvpChecked:
+        """The error of the finite difference at the step's batches and the weights after it."""
+        place = (position.epoch, position.step)
+        distance = self._method.distance(
+            self._halves.alpha_batch(*place),
+            self._halves.weight_batch(*place),
+            self._halves.shards(*place),
+        )
+        return position.stamp(
+            events.HvpChecked,
+            radius=self._config.search.hvp_radius,
+            relative_distance=number(distance.product),
+            gradient_distance=number(distance.gradient),
+        )
+
+    # Epochs ---------------------------------------------------------------------------------------
+
+    def eigenvalue(self, position: Position) -> float:
+        """The dominant eigenvalue of the Hessian of the validation loss in alpha.
+
+        As in R-DARTS's code (Zela et al., 2020, arXiv 1909.09656): at the epoch's last alpha batch,
+        the network in training mode, the weights constant. The same number on all ranks.
+        """
+        draws = streams.generator(self._config.engine.seed, "eigenvalue", position.epoch)
+        batch = self._halves.alpha_batch(position.epoch, position.step)
+        with self._method.alpha_loss(batch) as loss:
+            found = Curvature(loss, list(self._supernet.alphas.parameters())).dominant(draws)
+        # Rules act on it, and all ranks have to do the same.
+        return self._world.number_of_rank_0(found)
+
+    def health(
+        self, position: Position, weight_grad_norm: Tensor, eigenvalue: float | None
+    ) -> list[events.Event]:
+        """Entropies, skip connections, gradient norms and the eigenvalue, with their alerts."""
+        return self.architecture.health(
+            position,
+            self._method.strengths(),
+            alpha_grad_norm=self._method.grad_norm,
+            weight_grad_norm=weight_grad_norm,
+            eigenvalue=eigenvalue,
+        )
+
+    def gap(self, position: Position, whole: Figures | None = None) -> events.GapMeasured:
+        """The discretisation gap; `whole` is the supernet's validation, where it is known."""
+        genotype = self._space.derive(self._method.strengths())
+        return self._gap.measure(position, genotype, self._method.validation_mixing(), whole)
+
+    def evidence(self, position: Position, eigenvalue: float | None) -> EpochEvidence:
+        """What the stop rules judge the epoch by."""
+        mixing = self._method.strengths()
+        rankings = {cell: weights.argmax(-1).tolist() for cell, weights in mixing.items()}
+        return EpochEvidence(position.epoch, eigenvalue, self._space.derive(mixing), rankings)
+
+    def entropies(self) -> dict[str, float | None]:
+        """The mean entropy of each cell's edges, nats."""
+        return self.architecture.entropies(self._method.strengths())
+
+    def finish_epoch(
+        self, position: Position, timing: Timing, valid: Figures
+    ) -> events.EpochFinished:
+        """The epoch's training and validation figures; those of the next epoch begin at 0."""
+        return self._scores.finish_epoch(position, timing, valid)
+
+    def finish(self, seconds: float, result: Genotype) -> events.RunFinished:
+        """The run's last event."""
+        return self._scores.finish(seconds, result)
+
+    # Checkpoints ----------------------------------------------------------------------------------
+
     def state(self) -> dict[str, Any]:
-        """What was said last."""
-        text = self._genotype.text() if self._genotype else ""
-        return {"genotype": text, "skips": dict(self._skips)}
+        """The epoch's figures so far, the best epoch, and what was reported last."""
+        return {"architecture": self.architecture.state(), **self._scores.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self._genotype = parse(state["genotype"]) if state["genotype"] else None
-        self._skips = dict(state["skips"])
-
-
-def called(cell: str) -> str:
-    """What a cell type is called in a sentence."""
-    return cell if cell in ONE_CELL else f"{cell} cell"
-
-
-def shift_events(position: Position, shift: MeanShift | None) -> list[events.Event]:
-    """The last mean shift, if there was one."""
-    if shift is None or not len(shift.last.losses):
-        return []
-    return [
-        events.MeanShifted(
-            epoch=position.epoch,
-            step=position.step,
-            global_step=position.global_step,
-            losses=[number(loss) for loss in shift.last.losses],
-            shift={cell: number(length) for cell, length in shift.last.lengths.items()},
-            radius=round(shift.last.radius, 6),
-            bandwidth=shift.bandwidth,
-        )
-    ]
-
-
-def entropy(rows: Matrix) -> float | None:
-    """Mean entropy of rows of weights, in nats; rows that do not sum to 1 are scaled to it."""
-    each = []
-    for row in rows:
-        known = [weight for weight in row if weight is not None]
-        if not all(map(math.isfinite, known)):
-            return None
-        # A row that was taken away altogether has no choice left: 0.
-        total = sum(known) or 1.0
-        each.append(-sum(w / total * math.log(w / total) for w in known if w > 0))
-    return round(statistics.fmean(each), 6) if each else None
-
-
-def _exact_rows(matrix: Tensor) -> list[list[float]]:
-    """The matrix with all nine digits of a float32: deriving from it gives the same genotype."""
-    return [[float(f"{value:.9g}") for value in row] for row in matrix.detach().float().tolist()]
-
-
-def _short_rows(matrix: Tensor) -> list[list[float]]:
-    """The matrix with six decimals: enough for every view, and a shorter log."""
-    return [[round(value, 6) for value in row] for row in matrix.detach().float().tolist()]
+        self.architecture.load_state(state["architecture"])
+        self._scores.load_state(state)

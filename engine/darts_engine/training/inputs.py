@@ -1,4 +1,4 @@
-"""What a trained network takes and gives: enough to use it where its data set is not."""
+"""The images that a trained network takes and the classes it predicts, without its data set."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +12,14 @@ from darts_engine.data.dataset import Dataset, Part
 
 @dataclass(frozen=True)
 class Inputs:
-    """The images a network was trained on, and the classes it tells apart.
+    """The form of the images that a network was trained on, and the classes that it predicts.
 
     Attributes:
-        classes: their names; a logit's place is its class's.
+        classes: their names, in the order of the logits.
         image_shape: (C, H, W).
         is_cropped: whether images of other sizes are cut to their middle, as those of streamed
             data sets are; else they are resized whole.
-        norm: how they are normalised, on the CPU.
+        norm: normalises them, on the CPU.
     """
 
     classes: list[str]
@@ -29,24 +29,24 @@ class Inputs:
 
     @classmethod
     def of(cls, dataset: Dataset, norm: Normalisation) -> "Inputs":
-        """Those of a run on this data set."""
+        """The inputs of a run on this data set."""
         norm = Normalisation(norm.scale.cpu(), norm.offset.cpu())
         is_cropped = not isinstance(dataset.train, Part)
         return cls(dataset.classes, dataset.image_shape, is_cropped, norm)
 
     @classmethod
     def of_state(cls, state: dict[str, Any]) -> "Inputs":
-        """Those that `state` was taken of.
+        """The inputs that `state` holds.
 
         Raises:
-            KeyError: something is missing.
+            KeyError: a field is missing: `state` is not of a training.
         """
         channels, height, width = state["image_shape"]
         norm = Normalisation(state["scale"], state["offset"])
         return cls(state["classes"], (channels, height, width), state["is_cropped"], norm)
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """All fields as plain values and tensors, for a checkpoint."""
         return {
             "classes": list(self.classes),
             "image_shape": list(self.image_shape),
@@ -56,9 +56,9 @@ class Inputs:
         }
 
     def on(self, device: torch.device) -> Normalisation:
-        """How images are normalised on a device."""
+        """The normalisation, on a device."""
         return Normalisation(self.norm.scale.to(device), self.norm.offset.to(device))
 
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """(C,) mean and (C,) standard deviation of levels in 0 .. 1 that they are normalised by."""
+        """The mean (C,) and standard deviation (C,) of levels in 0 .. 1 that it normalises by."""
         return -self.norm.offset / (255 * self.norm.scale), 1 / (255 * self.norm.scale)

@@ -1,8 +1,9 @@
 """Training of a network from scratch: the derived network of a genotype, or a wide ResNet.
 
 Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.2: cosine learning rate, auxiliary head, drop
-path that grows linearly, cutout. What else a recipe may ask for is in `optim/`. Validation is after
-every epoch, on the test part or on training images that are held out (`train.valid_fraction`).
+path that grows linearly, cutout. What other recipes add is in `optim/`. Every epoch is validated on
+the test part, or on training images that are held out (`train.valid_fraction`). Shapes: B batch, C
+channels, H W space.
 """
 
 import math
@@ -26,6 +27,7 @@ from darts_engine.optim.average import MovingAverage
 from darts_engine.optim.loss import smoothed_cross_entropy
 from darts_engine.optim.sam import perturbed
 from darts_engine.optim.schedules import learning_rate, ramp, spans
+from darts_engine.optim.sgd import sgd
 from darts_engine.run import events
 from darts_engine.run.architecture.networks import GENOTYPE
 from darts_engine.run.architecture.text import parse
@@ -39,11 +41,11 @@ from darts_engine.training.inputs import Inputs
 
 
 class Pass(NamedTuple):
-    """What a forward pass comes to.
+    """The result of a forward pass.
 
     Attributes:
-        total: what is minimised.
-        loss: the main head's part of it.
+        total: the loss that is minimised, a scalar.
+        loss: the main head's part of it, a scalar.
         logits: (B, classes).
         auxiliary: the auxiliary head's loss and logits, where there is one.
     """
@@ -58,12 +60,16 @@ class Train:
     """A network, its optimizer, and the data set.
 
     Args:
-        config: what was asked; its genotype is text.
+        config: of the run; its genotype is text.
         dataset: train and test part.
-        device: where it computes.
+        device: where the network computes.
+
+    Attributes:
+        genotype: of the derived network; None for other networks.
+        network: what is trained.
 
     Raises:
-        GenotypeError: the genotype cannot be read or built.
+        GenotypeError: the genotype cannot be read or built; correct `network.genotype`.
     """
 
     def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device) -> None:
@@ -97,13 +103,7 @@ class Train:
         if config.engine.sync_bn:
             synchronise(self.network, self._world)
         self._weights = list(self.network.parameters())
-        self._optimizer = torch.optim.SGD(
-            self._weights,
-            lr=config.weights.lr,
-            momentum=config.weights.momentum,
-            weight_decay=config.weights.weight_decay,
-            nesterov=config.weights.nesterov,
-        )
+        self._optimizer = sgd(self._weights, config.weights)
         self._finite = FiniteGuard(device)
         self._scores, self._recent = Scores(device), Meter(device)
         self._auxiliary_meter, self._perturbed_meter = Meter(device), Meter(device)
@@ -113,10 +113,10 @@ class Train:
     # The step -------------------------------------------------------------------------------------
 
     def opening(self, position: Position) -> list[events.Event]:
-        """Take over weights from elsewhere, if asked to; a resumed run has them already.
+        """Load the weights of `network.weights`, if it is set and the run is new.
 
         Raises:
-            CheckpointError: they are not of this network.
+            CheckpointError: they are of another network; name another file.
         """
         file = self.config.network.weights
         if not file or position.global_step:
@@ -127,7 +127,7 @@ class Train:
         return [events.LogWritten(level="info", message=f"starts from the weights in {file}")]
 
     def begin_epoch(self, epoch: int) -> dict[str, float]:
-        """Set learning rate and drop path; the schedules' values."""
+        """Set learning rate and drop path of an epoch (from 1). Returns: the schedules' values."""
         values = self._schedule_values(epoch)
         for group in self._optimizer.param_groups:
             group["lr"] = values["lr_weights"]
@@ -136,7 +136,18 @@ class Train:
         return values
 
     def step(self, epoch: int, step: int) -> int:
-        """One step of gradient descent on the loss and the auxiliary head's; its images."""
+        """One step of gradient descent on the loss of both heads.
+
+        Args:
+            epoch: from 1.
+            step: of the epoch, from 1.
+
+        Returns:
+            Images in the batch.
+
+        Raises:
+            NotFiniteError: a loss or gradient is not finite (on a GPU it is raised later).
+        """
         self.network.train()
         with self._stopwatch.part("data"):
             images, labels = self._batches.batch(epoch, step)
@@ -165,7 +176,7 @@ class Train:
             self._auxiliary_meter.add(*here.auxiliary, labels)
 
     def _forward(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> Pass:
-        """Every pass of a step drops the same paths, so that it is of the same function."""
+        """A forward pass. All passes of a step drop the same paths: they are of one function."""
         seed = self.config.engine.seed
         self.network.masks.shard = self._shard
         self.network.masks.draws = streams.generator(seed, "drop path", epoch, step, self.device)
@@ -183,7 +194,7 @@ class Train:
         return smoothed_cross_entropy(logits, labels, train.label_smoothing, train.smoothing)
 
     def _backward(self, forward: Pass) -> None:
-        """The gradient of a pass takes the place of any before it."""
+        """Set the gradients to those of a pass, summed over all ranks."""
         self._optimizer.zero_grad()
         self._shard.of(forward.total).backward()
         self._world.sum_gradients_(self._weights)
@@ -191,10 +202,10 @@ class Train:
     def _climb(self, images: Tensor, labels: Tensor, epoch: int, step: int) -> None:
         """Sharpness-aware minimisation: replace the gradient by that at the perturbed weights.
 
-        DEVIATION: the code published with the CIFAR-100 figures means to leave batch norm's
-        running statistics alone in this pass and does not (it asks the type of the network, not
-        of its layers), so that half of what they average is of weights that nobody keeps. It also
-        draws other masks of dropout here, so that the two gradients are of different functions.
+        DEVIATION: the code published with the CIFAR-100 figures intends to keep batch norm's
+        running statistics out of this pass, and does not: it tests the type of the network, not of
+        its layers. Half of what they average is then of the perturbed weights. It also draws other
+        dropout masks here, so that the two gradients are of different functions.
         """
         weights = self.config.weights
         uphill = perturbed(self._weights, weights.sam_rho, adaptive=weights.sam_adaptive)
@@ -205,14 +216,14 @@ class Train:
         if self._shard.counts:
             self._perturbed_meter.add(there.loss, there.logits, labels)
 
-    # What there is to say -------------------------------------------------------------------------
+    # Events ---------------------------------------------------------------------------------------
 
     def footprint(self) -> footprint.Footprint:
-        """What a step will need of memory."""
+        """The memory that a step needs."""
         return footprint.of_training(self.network, self.config, self._dataset.image_shape)
 
     def describe(self) -> dict[str, Any]:
-        """The training's part of `RunStarted`."""
+        """The fields of `RunStarted` that only the training knows."""
         return {
             "kind": "train",
             "parameters": sum(p.numel() for p in self._weights),
@@ -232,22 +243,14 @@ class Train:
         return self._stopwatch
 
     def report(self, position: Position) -> list[events.Event]:
-        """The mean loss of the steps since the last report."""
+        """The mean loss and accuracy of the steps since the last report."""
         self._finite.settle()
         loss, top1, _ = self._recent.read()
         self._recent.reset()
-        return [
-            events.StepFinished(
-                epoch=position.epoch,
-                step=position.step,
-                global_step=position.global_step,
-                train_loss=loss,
-                train_top1=top1,
-            )
-        ]
+        return [position.stamp(events.StepFinished, train_loss=loss, train_top1=top1)]
 
     def finish_epoch(self, position: Position, timing: Timing) -> list[events.Event]:
-        """Validate on the test part; health and the epoch's figures."""
+        """Validate. Returns: the events about the epoch's health and figures."""
         self._finite.settle()
         auxiliary_loss, _, _ = self._auxiliary_meter.read()
         self._auxiliary_meter.reset()
@@ -255,16 +258,15 @@ class Train:
         self._agree_on_statistics()
         self.network.eval()
         valid = evaluate(self._test, self._augment, self._predict)
-        health = events.HealthMeasured(
-            epoch=position.epoch,
-            global_step=position.global_step,
+        health = position.stamp(
+            events.HealthMeasured,
             weight_grad_norm=number(self._grad_norm),
             sharpness_gap=sharpness_gap,
         )
         return [health, self._scores.finish_epoch(position, timing, valid, auxiliary_loss)]
 
     def _sharpness_gap(self) -> float | None:
-        """Mean loss at the perturbed weights minus that at the weights, over the epoch's steps."""
+        """Mean loss over the epoch at the perturbed weights minus that at the weights, nats."""
         here, there = self._scores.train.read()[0], self._perturbed_meter.read()[0]
         self._perturbed_meter.reset()
         return None if here is None or there is None else round(there - here, 6)
@@ -282,21 +284,21 @@ class Train:
 
     @property
     def is_over(self) -> bool:
-        """A training goes on to its last epoch."""
+        """Never: a training goes on to its last epoch."""
         return False
 
     def checkpoint_reason(self) -> str:
-        """The best epoch's checkpoint is kept beside the newest ones."""
+        """Whether the epoch is the best so far. Its checkpoint is kept beside the newest ones."""
         return "best" if self._scores.is_best else "epoch"
 
     def finish(self, seconds: float) -> events.RunFinished:
-        """The last and the best test accuracy."""
+        """The run's last event: the last and the best validation accuracy."""
         return self._scores.finish(seconds, self.genotype)
 
-    # What a checkpoint holds ----------------------------------------------------------------------
+    # Checkpoints ----------------------------------------------------------------------------------
 
     def identity(self) -> dict[str, str]:
-        """What a checkpoint must share with a run to be its own."""
+        """What a checkpoint and a run must have in common."""
         network, held_out = self.config.network, self.config.train.valid_fraction
         derived = f"{network.stem} C={network.channels} L={network.layers}"
         return {
@@ -310,10 +312,10 @@ class Train:
         }
 
     def state(self) -> dict[str, Any]:
-        """Everything the next step depends on; random streams need no memory.
+        """Everything the next step depends on; random streams have no state.
 
         Raises:
-            NotFiniteError: there is nothing worth saving.
+            NotFiniteError: a loss was not finite, so the state is not worth saving.
         """
         self._finite.settle()
         self._agree_on_statistics()
@@ -336,7 +338,7 @@ class Train:
         self._optimizer.load_state_dict(state["weight_optimizer"])
         self._auxiliary_meter.load_state(state["auxiliary_meter"])
         self._scores.load_state(state)
-        # A config may be edited between two engines: what is new in it begins here.
+        # The config may have been edited since: what it adds starts here.
         if "perturbed_meter" in state:
             self._perturbed_meter.load_state(state["perturbed_meter"])
         if self._average:

@@ -1,6 +1,6 @@
-"""A trained network for use: out of a run's checkpoint, or weights from elsewhere.
+"""A trained network for use, from a run's checkpoint or from a file of weights.
 
-Reading takes no lock and changes nothing, so that a run may be looked at while it goes on.
+Reading takes no lock and changes nothing, so the run may be running.
 """
 
 from dataclasses import dataclass
@@ -26,20 +26,21 @@ from darts_engine.runner.checkpoint import Manifest
 from darts_engine.training.inputs import Inputs
 
 CHECKPOINTS = ("best", "last")
-# A running engine deletes older checkpoints while we look.
+# A running engine may delete a checkpoint between listing and reading.
 ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network in evaluation mode on a device, and what is known of it.
+    """A network in evaluation mode on a device, and where it comes from.
 
     Attributes:
-        config: of the training; its network and data sections say what this is.
-        network: gives (logits, None).
-        inputs: what it takes and gives.
-        source: the checkpoint or file that its weights are of.
-        epoch: after which it was saved; None for weights from elsewhere.
+        config: of the training; its section network describes the network.
+        network: returns (logits, None).
+        inputs: the images it takes and the classes it predicts.
+        source: the checkpoint or file that its weights are from.
+        epoch: the last epoch before it was saved; None for weights from a file.
+        device: of the network.
     """
 
     config: TrainConfig
@@ -51,23 +52,27 @@ class Trained:
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) float32, normalised, on the network's device, to logits (B, classes)."""
+        """Logits (B, classes) in float32.
+
+        Args:
+            images: (B, C, H, W) float32, normalised, on the network's device.
+        """
         with devices.autocast(self.device, self.config.engine):
             logits: Tensor = self.network(images)[0]
         return logits.float()
 
 
 def of_run(folder: RunFolder, which: str, config: TrainConfig) -> Trained:
-    """The network of a training at its best or last checkpoint.
+    """The network in a training's best or last checkpoint.
 
     Args:
         folder: the run, which may be running.
-        which: a name in `CHECKPOINTS`; where no checkpoint is marked best, the last is taken.
-        config: the run's; its engine section says where to compute.
+        which: a name in `CHECKPOINTS`; the last is taken where none is marked best.
+        config: of the run; its section engine names the device.
 
     Raises:
-        NotFoundError: there is no checkpoint yet.
-        CheckpointError: it cannot be trusted, or is not of this kind of network.
+        NotFoundError: there is no checkpoint yet; try again after the first epoch.
+        CheckpointError: it is damaged, or not of this network; check the run's config.toml.
     """
     device = devices.choose(config.engine)
     manifest, state = read(folder, which)
@@ -91,7 +96,7 @@ def config_of(path: Path) -> TrainConfig:
     """The config of a training.
 
     Raises:
-        ConfigError: it cannot be read, or is of a search.
+        ConfigError: it cannot be read, or is of a search; train the genotype first.
     """
     config = configs.read(path)
     if not isinstance(config, TrainConfig):
@@ -103,20 +108,20 @@ def config_of(path: Path) -> TrainConfig:
 
 
 def source_of(folder: RunFolder, manifest: Manifest) -> str:
-    """What a checkpoint is called: its path in the run folder."""
+    """The path of a checkpoint, relative to the run folder."""
     return f"{folder.checkpoints.name}/{manifest.file}"
 
 
 def of_weights(path: Path, config: TrainConfig, dataset: Dataset) -> Trained:
-    """The network of a config with weights from elsewhere, in the official code's layout.
+    """The network of a config with the weights in a file, in the official code's layout.
 
     Args:
         path: a file of tensors.
-        config: names network and device.
-        dataset: tells shape, normalisation and classes of the images.
+        config: describes the network and names the device.
+        dataset: has the shape, the normalisation and the classes of the images.
 
     Raises:
-        RunError: the network cannot be built, or the weights are not its own.
+        RunError: the network cannot be built, or the weights are of another one.
     """
     device = devices.choose(config.engine)
     inputs = Inputs.of(dataset, normalisation(dataset, torch.device("cpu")))
@@ -138,7 +143,16 @@ def _empty(config: TrainConfig, inputs: Inputs) -> TrainedNetwork:
 
 
 def read(folder: RunFolder, which: str) -> tuple[Manifest, dict[str, Any]]:
-    """A run's best or last checkpoint, as `of_run` says."""
+    """The manifest and the state of a run's best or last checkpoint.
+
+    Args:
+        folder: the run, which may be running.
+        which: a name in `CHECKPOINTS`; the last is taken where none is marked best.
+
+    Raises:
+        NotFoundError: there is no checkpoint yet; try again after the first epoch.
+        CheckpointError: it is damaged.
+    """
     for attempt in range(1, ATTEMPTS + 1):
         manifests = checkpoint.newest_first(folder)
         if not manifests:

@@ -47,10 +47,10 @@ def test_only_the_network_computes_in_bfloat16(device, order):
 
 def test_no_gradient_of_alpha_loses_its_precision(device):
     search = search_of(device)
-    batches = search._alpha_batch(1, 1), search._weight_batch(1, 1)
-    look = search.method.alpha_gradient(*batches)
-    assert look.loss.dtype == FLOAT32
-    assert {gradient.dtype for gradient in look.gradients} == {FLOAT32}
+    batches = search.halves.alpha_batch(1, 1), search.halves.weight_batch(1, 1)
+    found = search.method.alpha_gradient(*batches)
+    assert found.loss.dtype == FLOAT32
+    assert {gradient.dtype for gradient in found.gradients} == {FLOAT32}
 
 
 def test_a_short_search_in_bfloat16_learns(device):
@@ -59,8 +59,8 @@ def test_a_short_search_in_bfloat16_learns(device):
     for step in range(1, 17):
         search.step(1, step % search.steps_per_epoch + 1)
         if step in (4, 16):
-            losses.append(search._recent.read()[0])
-            search._recent.reset()
+            losses.append(search._report.recent.read()[0])
+            search._report.recent.reset()
     assert losses[1] < losses[0]
 
 

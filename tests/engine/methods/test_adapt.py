@@ -67,7 +67,7 @@ def test_a_jump_leads_back_to_the_epoch_of_the_golden_values_and_decay_is_multip
     assert decays == pytest.approx([3e-4, 3e-4, 3e-3, 3e-3])
 
 
-def test_slow_growth_measured_every_second_epoch_leads_back_as_the_golden_values_say():
+def test_slow_growth_measured_every_second_epoch_leads_back_as_the_golden_values_do():
     ada = adaptation(every=2)
     values = {2 * k: 0.1 if k < 10 else 0.1 * 1.15 ** (k - 9) for k in range(25)}
     found = [
@@ -132,26 +132,26 @@ def test_going_back_further_than_before_lets_both_adaptations_hold_from_there():
 
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_what_it_goes_back_to_was_always_announced_in_time(every: int):
-    stochastic, turns = random.Random(every), 0
+    draws, rollbacks = random.Random(every), 0
     for _ in range(200):
         ada = adaptation(3e-4, 2.0, 0.03, every)
         kept: dict[int, dict[str, object]] = {}
         epoch = 0
         while epoch < 60:
             epoch += 1
-            value = stochastic.uniform(0.5, 1.5) * 1.1**epoch if epoch % every == 0 else None
+            value = draws.uniform(0.5, 1.5) * 1.1**epoch if epoch % every == 0 else None
             verdict = ada.check(evidence(epoch, value))
             if verdict:
                 assert verdict.epoch in kept
                 assert verdict.epoch > 10
-                turns += 1
+                rollbacks += 1
                 roll_back(ada, verdict.epoch, kept)
                 epoch = verdict.epoch
             kept[epoch] = ada.state()
             needed = ada.may_return_to(epoch)
             kept = {end: state for end, state in kept.items() if end in needed}
             assert len(kept) <= 6 + 5 * 7
-    assert turns > 500
+    assert rollbacks > 500
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_the_alpha_step_moves_alpha_and_leaves_the_weights_bit_for_bit():
     search = tiny()
     weights = [w.clone() for w in search.supernet.weights()]
     alphas = [a.clone() for a in search.supernet.alphas.parameters()]
-    search._alpha_step(search._alpha_batch(1, 1), search._weight_batch(1, 1), 1, 1)
+    search._alpha_step(search.halves.alpha_batch(1, 1), search.halves.weight_batch(1, 1), 1, 1)
     assert all(torch.equal(a, b) for a, b in zip(weights, search.supernet.weights(), strict=True))
     assert all(w.grad is None and w.requires_grad for w in search.supernet.weights())
     moved = zip(alphas, search.supernet.alphas.parameters(), strict=True)
@@ -54,7 +54,7 @@ def test_the_weight_step_moves_the_weights_and_leaves_alpha():
     search = tiny()
     alphas = [a.clone() for a in search.supernet.alphas.parameters()]
     search.begin_epoch(1)
-    search._weight_step(search._weight_batch(1, 1), None, 1, 1)
+    search._weight_step(search.halves.weight_batch(1, 1), None, 1, 1)
     after = list(search.supernet.alphas.parameters())
     assert all(torch.equal(a, b) for a, b in zip(alphas, after, strict=True))
     assert all(a.grad is None for a in after)
@@ -74,7 +74,7 @@ def test_alpha_rests_before_its_first_epoch():
 def test_weight_gradients_are_clipped():
     search = tiny(weights__grad_clip=1e-3)
     search.begin_epoch(1)
-    search._weight_step(search._weight_batch(1, 1), None, 1, 1)
+    search._weight_step(search.halves.weight_batch(1, 1), None, 1, 1)
     squares = sum(float(w.grad.double().pow(2).sum()) for w in search.supernet.weights())
     assert math.sqrt(squares) == pytest.approx(1e-3, rel=1e-3)
 
@@ -90,6 +90,7 @@ def test_the_two_halves_share_no_image_and_have_every_class():
 def test_every_alpha_image_is_used_once_an_epoch():
     search = tiny()
     seen = [
-        search._alpha_batches.order.batch(3, step) for step in range(1, search.steps_per_epoch + 1)
+        search.halves.alpha_batches.order.batch(3, step)
+        for step in range(1, search.steps_per_epoch + 1)
     ]
-    assert sorted(torch.cat(seen).tolist()) == list(range(len(search._alpha_part)))
+    assert sorted(torch.cat(seen).tolist()) == list(range(len(search.halves.alpha_part)))

@@ -72,8 +72,8 @@ def check(changes: dict[str, object]) -> None:
     assert equal(resumed.state(), search.state())
 
     position = Position(epoch=EPOCH, step=3, global_step=3)
-    said = search.finish_epoch(position, Timing())
-    assert {type(event).__name__ for event in said} >= {"AlphaSampled", "EpochFinished"}
+    reported = search.finish_epoch(position, Timing())
+    assert {type(event).__name__ for event in reported} >= {"AlphaSampled", "EpochFinished"}
     genotype = search.space.derive(search.method.strengths())
     section = NetworkSection(genotype=genotype.text(), channels=4, layers=3)
     network = networks.build(section, in_channels=1, classes=10, seed=0)

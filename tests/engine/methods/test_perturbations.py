@@ -27,7 +27,7 @@ def linear(weights: Matrices) -> Tensor:
 
 
 def never(weights: Matrices) -> Tensor:
-    raise AssertionError("this batch must not be looked at")
+    raise AssertionError("this batch must not be used")
 
 
 LINEAR, NEVER = Objective(linear), Objective(never)

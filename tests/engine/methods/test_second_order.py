@@ -194,9 +194,9 @@ def test_a_gradient_that_is_no_number_never_reaches_alpha():
     task = search()
     task.begin_epoch(1)
     before = task.supernet.alphas.normal.clone()
-    images, labels = task._weight_batch(1, 1)
+    images, labels = task.halves.weight_batch(1, 1)
     with pytest.raises(NotFiniteError, match="alpha"):
-        task._alpha_step(task._alpha_batch(1, 1), (images * math.nan, labels), 1, 1)
+        task._alpha_step(task.halves.alpha_batch(1, 1), (images * math.nan, labels), 1, 1)
     assert torch.equal(before, task.supernet.alphas.normal)
 
 

@@ -22,7 +22,7 @@ def evidence(
 
 
 def run(rule: EigenvalueRule, values: dict[int, float], last: int):
-    """Epochs counted from 0 as in the golden values: the epoch of the verdict and what it says."""
+    """Epochs from 0 as in the golden values: when the verdict comes, and the epoch it names."""
     for epoch in range(last):
         verdict = rule.check(evidence(epoch + 1, values.get(epoch)))
         if verdict:

@@ -7,7 +7,7 @@ from darts_engine.run.settings.config import SCHEDULES, TrainWeightsSection
 
 
 def rates(epochs, **settings):
-    """The learning rate of every epoch, from 1.0 unless told."""
+    """The learning rate of every epoch, from 1.0 unless given."""
     weights = TrainWeightsSection(**({"lr": 1.0, "lr_min": 0.0} | settings))
     return [learning_rate(weights, epoch, epochs) for epoch in range(epochs)]
 

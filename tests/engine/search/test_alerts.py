@@ -13,7 +13,7 @@ def codes(alerts: Alerts, epoch: int, eigenvalue: float | None = None, entropy: 
     return [alert.code for alert in raised]
 
 
-def test_an_entropy_below_the_limit_is_told_once_until_it_was_above_again():
+def test_an_entropy_below_the_limit_is_reported_once_until_it_was_above_again():
     alerts = Alerts(None, entropy_alert=1.0)
     reported = [
         codes(alerts, epoch, entropy=h) for epoch, h in enumerate([2, 0.9, 0.8, 1.5, 0.7], 1)
@@ -25,7 +25,7 @@ def test_no_limit_means_no_alert():
     assert codes(Alerts(None, entropy_alert=0.0), 1, entropy=0.0) == []
 
 
-def test_a_rising_eigenvalue_is_told_once_and_epochs_without_one_change_nothing():
+def test_a_rising_eigenvalue_is_reported_once_and_epochs_without_one_change_nothing():
     rule = EigenvalueRule(every=2, not_before=0)
     alerts, reported = Alerts(rule, 0.0), []
     for epoch in range(1, 31):
@@ -34,7 +34,7 @@ def test_a_rising_eigenvalue_is_told_once_and_epochs_without_one_change_nothing(
     assert [code for _, code in reported] == ["eigenvalue"]
 
 
-def test_what_was_told_is_known_after_a_resume():
+def test_what_was_reported_is_known_after_a_resume():
     alerts = Alerts(EigenvalueRule(), 1.0)
     codes(alerts, 1, eigenvalue=0.3, entropy=0.5)
     resumed = Alerts(EigenvalueRule(), 1.0)

@@ -81,17 +81,17 @@ def test_without_alternatives_there_is_no_gap():
 def test_every_so_many_epochs_the_gap_is_an_event_and_it_knows_the_epochs_validation():
     search = a_search(space__nodes=2, search__gap_every=3)
     walk(search, range(1, 3))
-    said = search.finish_epoch(NOW, Timing())
-    (measured,) = [event for event in said if isinstance(event, events.GapMeasured)]
-    (finished,) = [event for event in said if isinstance(event, events.EpochFinished)]
+    reported = search.finish_epoch(NOW, Timing())
+    (measured,) = [event for event in reported if isinstance(event, events.GapMeasured)]
+    (finished,) = [event for event in reported if isinstance(event, events.EpochFinished)]
     assert measured.supernet_loss == finished.valid_loss
     assert measured.renewed_loss != measured.derived_loss
 
 
-def test_a_mean_shift_is_told_with_the_alphas():
+def test_a_mean_shift_is_reported_with_the_alphas():
     search = a_search(search__method="ms-darts", space__nodes=2)
     walk(search, range(1, 2))
-    search._architecture.is_due = lambda: True  # type: ignore[method-assign]
+    search._report.architecture.is_due = lambda: True  # type: ignore[method-assign]
     (reported,) = [event for event in search.report(NOW) if isinstance(event, events.MeanShifted)]
     assert len(reported.losses) == 2 * 3
     assert reported.shift.keys() == {"normal", "reduce"}

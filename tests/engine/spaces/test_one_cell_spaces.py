@@ -337,7 +337,7 @@ def test_a_space_brings_its_nodes_and_takes_them_with_it():
 
 
 def test_the_entropy_of_equal_weights_is_the_logarithm():
-    from darts_engine.search.report import entropy
+    from darts_engine.search.architecture_report import entropy
 
     assert entropy([[0.25] * 4, [0.5, 0.5, None, None]]) == pytest.approx(
         (math.log(4) + math.log(2)) / 2, abs=1e-6

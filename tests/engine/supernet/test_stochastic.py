@@ -68,7 +68,10 @@ def test_cutout_grows_with_drop_path_in_r_darts_dp():
         assert values["drop_path"] == pytest.approx(0.2 * (epoch - 1) / 2)
         cut = whole = 0
         for step in range(1, 11):
-            is_cut = search._weight_batch(epoch, step)[0] != uncut._weight_batch(epoch, step)[0]
+            is_cut = (
+                search.halves.weight_batch(epoch, step)[0]
+                != uncut.halves.weight_batch(epoch, step)[0]
+            )
             cut += int(is_cut.flatten(1).any(1).sum())
             whole += len(is_cut)
         shares.append(cut / whole)

@@ -28,7 +28,7 @@ from darts_engine.run.errors import DataError, RunError
 from darts_engine.run.settings import config
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.runner.position import Position
-from darts_engine.search.report import ArchitectureReport
+from darts_engine.search.architecture_report import ArchitectureReport
 from darts_engine.spaces.nasbench201 import NASBench201
 from darts_engine.tables import nasbench201 as nb201
 from darts_engine.tables.nasbench301 import Surrogate, is_inside

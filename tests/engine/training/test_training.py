@@ -58,8 +58,8 @@ def training(*changes, epochs=3):
 
 
 def run(train, first, last):
-    """Do the steps from `first` to `last`, counted from 1 over all epochs; what they say."""
-    said = []
+    """Do the steps from `first` to `last`, counted from 1 over all epochs; their events."""
+    reported = []
     for number in range(first, last + 1):
         epoch, step = divmod(number - 1, train.steps_per_epoch)
         if step == 0 or number == first:
@@ -67,8 +67,8 @@ def run(train, first, last):
         train.step(epoch + 1, step + 1)
         if step + 1 == train.steps_per_epoch:
             position = Position(epoch=epoch + 1, step=step + 1, global_step=number)
-            said += train.finish_epoch(position, Timing())
-    return said
+            reported += train.finish_epoch(position, Timing())
+    return reported
 
 
 # In an epoch, at its end, and in a later one.
@@ -113,7 +113,7 @@ def test_the_second_pass_leaves_batch_norm_with_the_statistics_of_the_first(netw
     assert any(not torch.equal(a, b) for a, b in weights)
 
 
-def test_the_sharpness_gap_is_told_and_grows_with_rho():
+def test_the_sharpness_gap_is_reported_and_grows_with_rho():
     gaps = [
         run(training(WIDE, {"weights.sam_rho": rho, "weights.lr": 0.001}), 1, 3)[0].sharpness_gap
         for rho in (0.02, 0.2)
@@ -161,7 +161,7 @@ def test_an_average_follows_by_the_formula_and_copies_statistics():
     assert not average.network.training
 
 
-def test_warm_up_is_seen_in_the_schedule_that_is_told():
+def test_warm_up_shows_in_the_reported_schedule():
     schedules = {s.name: s.values for s in training(DERIVED, {"weights.warmup": 0.5}, epochs=4)
                  .describe()["schedules"]}  # fmt: skip
     assert schedules["lr_weights"][0] < schedules["lr_weights"][1]

@@ -1,1 +1,1 @@
-"""How alpha is moved: one file per order."""
+"""The axis "order": how alpha's gradient is computed, one file per order."""

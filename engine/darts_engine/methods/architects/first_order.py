@@ -1,9 +1,12 @@
 """DARTS, first order: Liu et al., 2019, arXiv 1806.09055, eq. 6 with xi = 0.
 
-Alpha takes an Adam step on the loss of the alpha half at the current weights. The weights are
-frozen meanwhile, so that no gradient is computed for them: the official code computes it and
-throws it away. Batch norms are in training mode and their running statistics take the batch in, as
-there.
+Alpha takes an Adam step on the loss of the alpha half at the current weights:
+
+    gradient of alpha = grad_alpha L_valid(w, alpha)
+
+Batch norms are in training mode and their running statistics take the batch in, as in the official
+code. The weights are frozen meanwhile, so that no gradient is computed for them; the official code
+computes it and throws it away. Shapes: B batch, C channels, H W space, E edges, O operations.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,17 +25,20 @@ from darts_engine.supernet.relaxed import RelaxedNetwork
 Batch = tuple[Tensor, Tensor]
 # Makes the context that the network computes in, such as autocast.
 Precision = Callable[[], AbstractContextManager[object]]
-
-
 # This process's part of the alpha batch, and of the weight batch.
 Shards = tuple[Shard, Shard]
 BOTH_WHOLE: Shards = (WHOLE, WHOLE)
 
 
 class AlphaGradient(NamedTuple):
-    """What a method saw: alpha's loss, the logits (B, classes), and the gradient of each alpha.
+    """The gradient of each alpha at a batch, and the figures of the batch.
 
-    Of a rank's shard, they are that rank's part: the sum of all ranks' gradients is the gradient.
+    Where several ranks share a batch, the sum of their gradients is the gradient.
+
+    Attributes:
+        loss: mean cross entropy, a scalar.
+        logits: (B, classes).
+        gradients: (E, O) for each alpha.
     """
 
     loss: Tensor
@@ -41,12 +47,15 @@ class AlphaGradient(NamedTuple):
 
 
 class FirstOrder:
-    """The architect that moves alpha, and the relaxation the weights see.
+    """Computes alpha's gradient at the current weights, and moves alpha by Adam.
 
     Args:
-        supernet: whose alphas move.
-        alpha: Adam's settings. Its weight decay is L2 inside Adam: it pulls alpha to 0.
-        precision: what the network computes in.
+        supernet: its alphas learn.
+        alpha: Adam's settings. The weight decay is L2 in the gradient: it pulls alpha to 0.
+        precision: makes the context that the network computes in.
+
+    Attributes:
+        grad_norm: L2 norm of the last gradient, a scalar on the device.
     """
 
     def __init__(self, supernet: RelaxedNetwork, alpha: AlphaSection, precision: Precision) -> None:
@@ -68,23 +77,24 @@ class FirstOrder:
         weight_batch: Batch,  # noqa: ARG002  for other methods
         shards: Shards = BOTH_WHOLE,
     ) -> AlphaGradient:
-        """Alpha's gradient at a batch of the alpha half; nothing but running statistics moves.
+        """Alpha's gradient at a batch of the alpha half. Only running statistics change.
 
         Args:
-            batch: of the alpha half.
-            weight_batch: the batch that the weights will learn from next.
-            shards: which part of both this process has.
+            batch: images (B, C, H, W) and labels (B,) of the alpha half.
+            weight_batch: the batch of the next weight step.
+            shards: this process's part of both.
         """
         images, labels = batch
         with self.weights_frozen(), self._precision():
             logits = self._supernet(images)
             loss = cross_entropy(logits, labels)
-        # Where every edge of a cell has drawn none, the cells before it have no part in the loss.
+        # Eq. 6 with xi = 0. Zeros for cells without a part in the loss: where all edges of a cell
+        # draw `none`, the cells before it have none.
         gradients = torch.autograd.grad(shards[0].of(loss), self._alphas, materialize_grads=True)
         return AlphaGradient(loss.detach(), logits.detach(), gradients)
 
     def move(self, gradients: Sequence[Tensor]) -> None:
-        """One Adam step down a gradient."""
+        """One Adam step down the gradient, (E, O) for each alpha."""
         for alpha, gradient in zip(self._alphas, gradients, strict=True):
             alpha.grad = gradient
         self.grad_norm = torch.stack([g.norm() for g in gradients]).norm()
@@ -93,7 +103,7 @@ class FirstOrder:
 
     @contextmanager
     def weights_frozen(self) -> Iterator[None]:
-        """Forward passes in here record nothing for the weights' gradients."""
+        """Inside, forward passes record nothing for the weights' gradients."""
         for weight in self._weights:
             weight.requires_grad_(False)
         try:
@@ -103,7 +113,7 @@ class FirstOrder:
                 weight.requires_grad_(True)
 
     def state(self) -> dict[str, Any]:
-        """Adam's memory."""
+        """Adam's moments and step count."""
         return self._optimizer.state_dict()
 
     def load_state(self, state: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ optimizer, and xi its learning rate:
 
 `h` comes from a central difference along v with the step r / |v| (r = 0.01 in the paper), or
 exactly from differentiating twice, at about three times the cost. The network is never copied: its
-weights are moved in place and put back from saved tensors bit for bit.
+weights are moved in place and put back from saved tensors bit for bit. Shapes: as in first_order.
 
 DEVIATION: the official code lets the batch norms' running statistics of the real network take in
 the training batch three more times a step. Here the whole alpha step leaves them as they are.
@@ -45,7 +45,7 @@ Loss = Callable[[], Tensor]
 
 @dataclass(frozen=True)
 class VirtualStep:
-    """The step of gradient descent that is looked ahead.
+    """The next step of the weights' optimizer, which alpha's gradient is taken through.
 
     Args:
         lr: xi.
@@ -61,13 +61,18 @@ class VirtualStep:
 
     @classmethod
     def of(cls, optimizer: torch.optim.Optimizer) -> "VirtualStep":
-        """What an SGD optimizer with one group of parameters would do next."""
+        """The next step of an SGD optimizer with one group of parameters."""
         (group,) = optimizer.param_groups
         buffers = [optimizer.state[w].get("momentum_buffer") for w in group["params"]]
         return cls(group["lr"], group["momentum"], group["weight_decay"], buffers)
 
     def displacement(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
-        """W - w': what the step takes from each weight. There is no gradient clipping in it."""
+        """The step w - w' = xi (mu b + g + lambda w) of each weight. Gradients are not clipped.
+
+        Args:
+            weights: w.
+            gradients: g.
+        """
         steps = torch._foreach_add(list(gradients), list(weights), alpha=self.weight_decay)
         for step, buffer in zip(steps, self.buffers, strict=True):
             if buffer is not None:
@@ -78,7 +83,7 @@ class VirtualStep:
 
 @contextmanager
 def moved(weights: Sequence[Tensor], by: Sequence[Tensor]) -> Iterator[None]:
-    """The weights with `by` added, in place; afterwards they are bit for bit what they were."""
+    """Inside, `by` is added to the weights in place; afterwards they are as before, bit for bit."""
     saved = torch._foreach_clone([w.detach() for w in weights])
     with torch.no_grad():
         torch._foreach_add_(list(weights), list(by))
@@ -96,31 +101,46 @@ def finite_difference(
     vector: Sequence[Tensor],
     radius: float,
 ) -> list[Tensor]:
-    """H by a central difference along `vector`, both sides `radius` away from the weights."""
+    """The product h by a central difference, (E, O) for each alpha.
+
+    Args:
+        train_loss: computes L_train again.
+        weights: w.
+        alphas: leaf tensors (E, O).
+        vector: v, in the shapes of the weights.
+        radius: r; both sides are this far away from w.
+    """
     norm = torch.stack(torch._foreach_norm(list(vector))).norm()
-    # With a vector of zeros nothing moves and the difference is zero, whatever the step.
+    # epsilon = r / |v|. Where v is zero the difference is zero, whatever epsilon is.
     epsilon = radius / norm.clamp_min(torch.finfo(norm.dtype).tiny / torch.finfo(norm.dtype).eps)
     offset = torch._foreach_mul(list(vector), epsilon)
     with moved(weights, offset):
         plus = _gradients(train_loss(), alphas)
     with moved(weights, torch._foreach_neg(offset)):
         minus = _gradients(train_loss(), alphas)
+    # Eq. 8: (grad_alpha L_train(w+) - grad_alpha L_train(w-)) / (2 epsilon), w+- = w +- epsilon v.
     return [(p - m) / (2 * epsilon) for p, m in zip(plus, minus, strict=True)]
 
 
 def exact(
     train_loss: Loss, weights: Sequence[Tensor], alphas: Sequence[Tensor], vector: Sequence[Tensor]
 ) -> list[Tensor]:
-    """H by differentiating the gradient of the training loss."""
+    """The product h, (E, O) for each alpha, by differentiating the gradient of L_train."""
     gradients = torch.autograd.grad(
         train_loss(), weights, create_graph=True, materialize_grads=True
     )
+    # h = grad_alpha <grad_w L_train(w, alpha), v>
     dots = [(g * v).sum() for g, v in zip(gradients, vector, strict=True)]
     return _gradients(torch.stack(dots).sum(), alphas)
 
 
 class Unrolled(NamedTuple):
-    """Both parts of alpha's gradient, and the vector that its second part was taken along."""
+    """The first part of alpha's gradient, and the vector that the second part is taken along.
+
+    Attributes:
+        direct: grad_alpha L_valid(w', alpha), (E, O) for each alpha.
+        vector: v, in the shapes of the weights.
+    """
 
     direct: list[Tensor]
     vector: list[Tensor]
@@ -139,11 +159,11 @@ def unroll(
     by them; the rest of alpha's gradient is left as this process's part.
 
     Args:
-        train_loss: L_train as a function of what the weights and alphas hold now.
-        valid_loss: L_valid, likewise; called once, at w'.
+        train_loss: computes L_train at the current weights and alphas.
+        valid_loss: computes L_valid likewise; called once, at w'.
         weights: leaf tensors, moved in place and restored.
-        alphas: leaf tensors.
-        step: what the optimizer would do next.
+        alphas: leaf tensors (E, O).
+        step: the optimizer's next step.
     """
     gradients = _gradients(train_loss(), weights)
     world().sum_(gradients)
@@ -157,7 +177,7 @@ def unroll(
 
 
 def combine(direct: Sequence[Tensor], product: Sequence[Tensor], lr: float) -> list[Tensor]:
-    """The gradient of alpha: the direct part less xi h."""
+    """Eq. 7, the gradient of alpha: the direct part minus xi h, (E, O) for each alpha."""
     return [d - lr * h for d, h in zip(direct, product, strict=True)]
 
 
@@ -167,22 +187,27 @@ def _gradients(loss: Tensor, of: Sequence[Tensor]) -> list[Tensor]:
 
 
 class Distance(NamedTuple):
-    """How far the finite difference is from the exact product, relative to the exact one."""
+    """The error of the finite difference, relative to the exact value (L2 norms over all alphas).
+
+    Attributes:
+        product: of h.
+        gradient: of alpha's whole gradient.
+    """
 
     product: Tensor
     gradient: Tensor
 
 
 class SecondOrder(FirstOrder):
-    """The architect that looks one step of the weights ahead.
+    """Computes alpha's gradient through the next step of the weights, and moves alpha by Adam.
 
     Args:
-        supernet: whose alphas move.
+        supernet: its alphas learn.
         alpha: Adam's settings.
-        optimizer: the weights' own, whose next step is looked ahead.
+        precision: makes the context that the network computes in, except for h.
+        optimizer: SGD on the weights.
         product: how h is computed, "finite-difference" or "exact".
         radius: r of the finite difference.
-        precision: what the network computes in, except where finite differences are taken.
     """
 
     def __init__(
@@ -203,24 +228,30 @@ class SecondOrder(FirstOrder):
     def alpha_gradient(
         self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE
     ) -> AlphaGradient:
-        """Alpha's gradient through the step that `weight_batch` is about to cause."""
-        seen: list[tuple[Tensor, Tensor]] = []
+        """Alpha's gradient through the weight step on `weight_batch`; nothing else changes.
+
+        Args:
+            batch: images (B, C, H, W) and labels (B,) of the alpha half.
+            weight_batch: the batch of the next weight step.
+            shards: this process's part of both.
+        """
+        passes: list[tuple[Tensor, Tensor]] = []
 
         def valid_loss() -> Tensor:
             with self._precision():
-                seen.append(self._loss(batch))
-            return shards[0].of(seen[0][0])
+                passes.append(self._loss(batch))
+            return shards[0].of(passes[0][0])
 
         with statistics_kept(self._supernet):
             step, ahead = self._unroll(valid_loss, weight_batch, shards[1])
             product = self._times_hessian(self._product, ahead.vector, weight_batch, shards[1])
-        loss, logits = seen[0]
+        loss, logits = passes[0]
         return AlphaGradient(
             loss.detach(), logits.detach(), combine(ahead.direct, product, step.lr)
         )
 
     def distance(self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE) -> Distance:
-        """What the finite difference does to h, and to the whole gradient, at these batches."""
+        """The error of the finite difference in h and in the whole gradient, at these batches."""
 
         def valid_loss() -> Tensor:
             with self._precision():
@@ -251,7 +282,7 @@ class SecondOrder(FirstOrder):
     def _times_hessian(
         self, kind: str, vector: Sequence[Tensor], weight_batch: Batch, shard: Shard
     ) -> list[Tensor]:
-        """H. Both forms compute in full precision: a difference of nearly equal numbers must."""
+        """The product h, in full precision: a difference of nearly equal numbers needs it."""
 
         def train_loss() -> Tensor:
             return shard.of(self._loss(weight_batch)[0])

@@ -1,1 +1,1 @@
-"""What the weights see instead of the mixing weights: one file per idea."""
+"""The axis "perturbation": what the weight step computes with instead of alpha's mixing weights."""

@@ -1,8 +1,13 @@
-"""The axis "perturbation": what the weights see instead of alpha's mixing during their own step.
+"""SmoothDARTS: the weight step computes with perturbed mixing weights.
 
-SmoothDARTS (Chen and Hsieh, 2020, arXiv 2002.05283) perturbs the mixing weights, not the logits:
-softmax(alpha) is moved within a box of radius epsilon and put back onto the simplex; the weight
-step computes with that; alpha itself stays as it is. MS-DARTS's mean shift is in mean_shift.py.
+Chen and Hsieh, 2020, arXiv 2002.05283. The mixing weights A = softmax(alpha) are perturbed, not
+alpha: A is moved within a box of radius epsilon and put back onto the simplex. Alpha stays as it
+is.
+
+    SDARTS-RS   A + U(-epsilon, epsilon)
+    SDARTS-ADV  argmax L_train(w, A + delta), |delta|_inf <= epsilon
+
+Shapes: E edges, O operations.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,11 +22,11 @@ from darts_engine.supernet.mixing import Matrices
 
 
 class Objective:
-    """The loss of mixing weights on one batch, the network in evaluation mode.
+    """The loss on one batch as a function of the mixing weights, the network in evaluation mode.
 
     Args:
-        loss: of (E, O) weights by cell.
-        combine: makes a process's part the whole of all processes', in place.
+        loss: from (E, O) weights by cell to this process's part of the loss.
+        combine: sums tensors over all processes, in place.
     """
 
     def __init__(
@@ -32,7 +37,7 @@ class Objective:
         self._loss, self._combine = loss, combine
 
     def value(self, weights: Matrices) -> Tensor:
-        """The loss, a scalar."""
+        """The loss at (E, O) weights by cell, a scalar."""
         with torch.no_grad():
             loss = self._loss(weights).clone()
         if self._combine:
@@ -40,7 +45,7 @@ class Objective:
         return loss
 
     def gradient(self, weights: Matrices) -> dict[str, Tensor]:
-        """The loss's gradient in the weights."""
+        """The gradient of the loss in the weights, (E, O) by cell."""
         leaves = {cell: w.detach().requires_grad_() for cell, w in weights.items()}
         gradients = torch.autograd.grad(self._loss(leaves), list(leaves.values()))
         if self._combine:
@@ -49,14 +54,14 @@ class Objective:
 
 
 class Losses(NamedTuple):
-    """What a perturbation may ask of a step's two batches."""
+    """The loss on each batch of a step: the weight half's and the alpha half's."""
 
     train: Objective
     valid: Objective
 
 
 class Perturbation(Protocol):
-    """Moves mixing weights within a radius."""
+    """Perturbs mixing weights within a radius."""
 
     def radius(self, epoch: int, epochs: int) -> float:
         """Epsilon in an epoch (from 1)."""
@@ -64,11 +69,21 @@ class Perturbation(Protocol):
     def perturb(
         self, weights: Matrices, losses: Losses, radius: float, draws: torch.Generator
     ) -> dict[str, Tensor]:
-        """Other weights (E, O) near these; no gradient reaches alpha."""
+        """Perturbed mixing weights; no gradient reaches alpha.
+
+        Args:
+            weights: (E, O) by cell.
+            losses: on the step's batches.
+            radius: epsilon of the epoch.
+            draws: a CPU generator.
+
+        Returns:
+            (E, O) by cell.
+        """
 
 
 class Random:
-    """SDARTS-RS: uniform noise.
+    """SDARTS-RS: random smoothing with uniform noise.
 
     Args:
         start: epsilon at the search's beginning.
@@ -85,7 +100,7 @@ class Random:
     def perturb(
         self,
         weights: Matrices,
-        losses: Losses,  # noqa: ARG002  it looks at no loss
+        losses: Losses,  # noqa: ARG002  it needs no loss
         radius: float,
         draws: torch.Generator,
     ) -> dict[str, Tensor]:
@@ -94,7 +109,7 @@ class Random:
 
 
 class Adversarial(Random):
-    """SDARTS-ADV: the worst weights in the box for the training loss, by projected ascent.
+    """SDARTS-ADV: the mixing weights in the box with the largest training loss, by sign ascent.
 
     Args:
         start: epsilon at the search's beginning.
@@ -109,22 +124,23 @@ class Adversarial(Random):
     def perturb(
         self, weights: Matrices, losses: Losses, radius: float, draws: torch.Generator
     ) -> dict[str, Tensor]:
-        """The ascent's end, or the given weights should it have lowered the loss.
+        """The result of the ascent, or the given weights where it lowered the loss.
 
         The box is applied before the simplex, as published: scaling a row back to sum 1 may take
         it out of the box a little.
         """
-        clean = {cell: w.detach() for cell, w in weights.items()}
-        before = losses.train.value(clean)
-        moved = {cell: clipped(w + noise(w, radius, draws)) for cell, w in clean.items()}
+        unmoved = {cell: w.detach() for cell, w in weights.items()}
+        before = losses.train.value(unmoved)
+        moved = {cell: clipped(w + noise(w, radius, draws)) for cell, w in unmoved.items()}
         for _ in range(self._steps):
             slope = losses.train.gradient(moved)
             for cell, w in moved.items():
+                # delta <- clip(delta + 2 epsilon / steps sign(grad_A L_train), -epsilon, epsilon)
                 stepped = w + 2 * radius / self._steps * slope[cell].sign()
-                boxed = clean[cell] + (stepped - clean[cell]).clamp(-radius, radius)
+                boxed = unmoved[cell] + (stepped - unmoved[cell]).clamp(-radius, radius)
                 moved[cell] = clipped(boxed)
         is_worse = losses.train.value(moved) >= before
-        return {cell: torch.where(is_worse, w, clean[cell]) for cell, w in moved.items()}
+        return {cell: torch.where(is_worse, w, unmoved[cell]) for cell, w in moved.items()}
 
 
 def noise(like: Tensor, radius: float, draws: torch.Generator) -> Tensor:

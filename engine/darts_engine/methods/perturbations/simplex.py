@@ -1,4 +1,7 @@
-"""Back onto the probability simplex, as SmoothDARTS's code does it (arXiv 2002.05283)."""
+"""Back onto the probability simplex, as in the code of SmoothDARTS.
+
+Chen and Hsieh, 2020, arXiv 2002.05283. Shapes: E edges, O operations.
+"""
 
 from torch import Tensor
 
@@ -6,7 +9,7 @@ from torch import Tensor
 def clipped(weights: Tensor) -> Tensor:
     """Rows (E, O) with entries clamped to [0, 1] and scaled to sum 1.
 
-    A row that has nothing left gets all of it on what was its largest entry.
+    A row without a positive entry becomes one-hot at its largest entry.
     """
     largest = weights.argmax(-1, keepdim=True)
     rows = weights.clamp(0, 1)

@@ -1,1 +1,1 @@
-"""Terms on alpha's loss: one file per term."""
+"""The axis "regulariser": terms on alpha's loss. FairDARTS's is with its relaxation, sigmoid."""

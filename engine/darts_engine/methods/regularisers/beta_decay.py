@@ -1,7 +1,9 @@
-"""Beta-DARTS's regulariser: Ye et al., 2022, arXiv 2203.01665, eq. 11.
+"""Beta decay, the regulariser of Beta-DARTS: Ye et al., 2022, arXiv 2203.01665, eq. 11.
 
-The mean over all edges of logsumexp(alpha) keeps the softmax's logits from growing; its weight
-grows linearly over the search.
+    term = mean over all edges of log sum_o exp(alpha_o)
+
+It keeps the softmax's logits from growing. Its factor grows linearly over the search
+(`axes.regulariser_weight`). Shapes: E edges, O operations.
 """
 
 import torch
@@ -11,5 +13,9 @@ from darts_engine.supernet.mixing import Matrices
 
 
 def beta_decay(alphas: Matrices) -> Tensor:
-    """Mean over the edges of all cells of logsumexp over the operations."""
+    """The mean over the edges of all cells of logsumexp over the operations, a scalar.
+
+    Args:
+        alphas: raw (E, O) matrices by cell.
+    """
     return torch.cat([torch.logsumexp(alpha, dim=-1) for alpha in alphas.values()]).mean()

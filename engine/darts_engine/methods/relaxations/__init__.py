@@ -1,1 +1,1 @@
-"""How alpha becomes mixing weights: one file per relaxation."""
+"""The axis "relaxation": how alpha becomes mixing weights, one file per choice."""

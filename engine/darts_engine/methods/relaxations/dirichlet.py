@@ -1,7 +1,8 @@
 """DrNAS's relaxation: Chen et al., 2021, arXiv 2006.10355, section 3.1.
 
-The mixing weights of an edge are drawn from a Dirichlet distribution whose concentration is
-elu(alpha) + 1; the draw is differentiable in alpha (implicit reparametrisation).
+    weights of an edge ~ Dirichlet(beta), beta = elu(alpha) + 1
+
+The sample is differentiable in alpha (implicit reparametrisation). Shapes: E edges, O operations.
 """
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional
 from darts_engine.methods.relaxations.softmax import Relaxation
 from darts_engine.supernet.mixing import Matrices, Mixing
 
+# Added to beta, which must be above 0.
 SMALLEST = 1e-7
 
 
@@ -18,11 +20,11 @@ class Dirichlet(Relaxation):
     """Weights drawn from Dirichlet(elu(alpha) + 1)."""
 
     def mix(self, alphas: Matrices, draws: torch.Generator) -> Mixing:
-        """A draw (E, O) per cell."""
+        """A sample (E, O) by cell."""
         return Mixing({cell: _draw(_concentration(a), draws) for cell, a in alphas.items()})
 
     def expected(self, alphas: Matrices) -> dict[str, Tensor]:
-        """The distribution's mean: the concentrations over their sum."""
+        """The distribution's mean, (E, O) by cell: beta_o / sum_p beta_p."""
         out = {}
         for cell, alpha in alphas.items():
             concentration = _concentration(alpha)
@@ -35,7 +37,7 @@ def _concentration(alpha: Tensor) -> Tensor:
 
 
 def _draw(concentration: Tensor, draws: torch.Generator) -> Tensor:
-    """Dirichlet draws of a named stream; `torch.distributions` takes no generator."""
+    """A Dirichlet sample (E, O) from a generator, which `torch.distributions` does not take."""
     drawn = torch._sample_dirichlet(concentration.detach().cpu().double(), generator=draws)
     sample = drawn.clamp_min(torch.finfo(concentration.dtype).tiny)
     reparametrised: Tensor = _Reparametrised.apply(concentration, sample.to(concentration))

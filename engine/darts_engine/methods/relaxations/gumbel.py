@@ -1,8 +1,12 @@
 """GDAS's relaxation: Dong and Yang, 2019, arXiv 1910.04465, eq. 3 to 5.
 
-Each forward pass draws one operation per edge from the Gumbel-softmax over alpha; only that one is
-computed. The straight-through estimator gives every alpha of the edge a gradient: the weight in
-the forward pass is the one-hot vector, in the backward pass the softmax's.
+Each forward pass samples one operation per edge, and only that one is computed:
+
+    h~ = softmax((log softmax(alpha) + g) / tau), g = -log(e), e ~ Exp(1)
+    h  = onehot(argmax h~)
+
+The straight-through estimator gives every alpha of the edge a gradient: the forward pass uses h,
+the backward pass the gradient of h~. Shapes: E edges, O operations.
 """
 
 from collections.abc import Collection
@@ -22,9 +26,12 @@ class Gumbel(Relaxation):
     Args:
         tau_max: temperature of the first epoch.
         tau_min: temperature of the last.
-        hard: the alphas that draw one of their columns; None: all. The others are softmaxes of the
-            perturbed alphas (NAS-Bench-1Shot1's parents, Zela et al., 2020, arXiv 2001.10422,
-            code), because a node may keep several.
+        hard: names of the alphas of which one column is sampled; None: all. The others mix by h~
+            (NAS-Bench-1Shot1's parents, Zela et al., 2020, arXiv 2001.10422, code), because a node
+            may keep several.
+
+    Attributes:
+        tau: the temperature of the current epoch.
     """
 
     def __init__(self, tau_max: float, tau_min: float, hard: Collection[str] | None = None) -> None:
@@ -41,10 +48,10 @@ class Gumbel(Relaxation):
         self.tau = self.schedule(epoch, epochs)["tau"]
 
     def mix(self, alphas: Matrices, draws: torch.Generator) -> Mixing:
-        """One-hot weights (E, O) and the drawn column of each edge.
+        """One-hot weights (E, O) by cell, and the sampled column of each edge.
 
-        Which operation is computed must be known to the host: on a GPU the drawn columns are the
-        one thing that each forward pass waits for.
+        The host must know which operation is computed: on a GPU each forward pass waits for the
+        sampled columns, and for nothing else.
         """
         weights, active = {}, {}
         for cell, alpha in alphas.items():
@@ -55,12 +62,13 @@ class Gumbel(Relaxation):
                 continue
             drawn = soft.argmax(-1)
             hard = functional.one_hot(drawn, alpha.shape[-1]).to(soft.dtype)
+            # h in value, h~ in gradient.
             weights[cell] = hard - soft.detach() + soft
             active[cell] = [(column,) for column in drawn.tolist()]
         return Mixing(weights, active=active)
 
     def validated(self, alphas: Matrices) -> Mixing:
-        """The likeliest operation of each edge alone: the weights never saw a sum of several."""
+        """The likeliest operation of each edge alone, as the weights never computed a sum."""
         weights, active = {}, {}
         for cell, alpha in alphas.items():
             if not self._draws_one(cell):
@@ -72,14 +80,14 @@ class Gumbel(Relaxation):
         return Mixing(weights, active=active)
 
     def expected(self, alphas: Matrices) -> dict[str, Tensor]:
-        """softmax(alpha): the odds of the draw."""
+        """softmax(alpha), (E, O) by cell: the probabilities of the sample."""
         return {cell: functional.softmax(alpha, dim=-1) for cell, alpha in alphas.items()}
 
     def _draws_one(self, cell: str) -> bool:
         return self._hard is None or cell in self._hard
 
     def _noise(self, alpha: Tensor, draws: torch.Generator) -> Tensor:
-        """-log of exponential draws, (E, O); drawn again should one be zero or infinite."""
+        """Gumbel noise (E, O), sampled again where a value is not finite."""
         while True:
             exponential = torch.empty(alpha.shape).exponential_(generator=draws)
             noise = -exponential.log()

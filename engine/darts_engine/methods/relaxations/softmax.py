@@ -1,7 +1,8 @@
-"""The axis "relaxation": how alpha becomes the weights that mix the operations.
+"""DARTS's relaxation: softmax. Liu et al., 2019, arXiv 1806.09055, eq. 2.
 
-Softmax is DARTS's (Liu et al., 2019, arXiv 1806.09055, eq. 2). The others are in files of their
-own: sigmoid.py, gumbel.py, dirichlet.py.
+    weight_o = exp(alpha_o) / sum_p exp(alpha_p), for each edge
+
+`Relaxation` is what all relaxations have in common. Shapes: E edges, O operations.
 """
 
 from abc import ABC, abstractmethod
@@ -14,31 +15,39 @@ from darts_engine.supernet.mixing import Matrices, Mixing
 
 
 class Relaxation(ABC):
-    """Turns raw (E, O) alphas into mixing weights; without a schedule unless it has one."""
+    """Turns raw (E, O) alphas into (E, O) mixing weights.
+
+    By default there is no schedule, and nothing is sampled.
+    """
 
     def schedule(self, epoch: int, epochs: int) -> dict[str, float]:  # noqa: ARG002
-        """The values of an epoch (from 1) by name."""
+        """The values of its schedules in an epoch (from 1) by name."""
         return {}
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:  # noqa: B027  most have nothing to set
-        """Set what changes by epoch."""
+        """Set the schedules' values of an epoch (from 1)."""
 
-    def mix(self, alphas: Matrices, draws: torch.Generator) -> Mixing:  # noqa: ARG002  no chance
-        """What a step computes with; `draws` is a CPU generator. Gradients reach alpha."""
+    def mix(self, alphas: Matrices, draws: torch.Generator) -> Mixing:  # noqa: ARG002  no samples
+        """The mixing of a step; gradients reach alpha.
+
+        Args:
+            alphas: raw (E, O) matrices by cell.
+            draws: a CPU generator.
+        """
         return Mixing(self.expected(alphas))
 
     def validated(self, alphas: Matrices) -> Mixing:
-        """What validation computes with: the expected weights."""
+        """The mixing of validation: the expected weights."""
         return Mixing(self.expected(alphas))
 
     @abstractmethod
     def expected(self, alphas: Matrices) -> dict[str, Tensor]:
-        """The weights without chance: what is shown and derived from."""
+        """The mean mixing weights, (E, O) by cell: what is shown and derived from."""
 
 
 class Softmax(Relaxation):
     """softmax(alpha) over the operations."""
 
     def expected(self, alphas: Matrices) -> dict[str, Tensor]:
-        """softmax(alpha)."""
+        """softmax(alpha), (E, O) by cell."""
         return {cell: functional.softmax(alpha, dim=-1) for cell, alpha in alphas.items()}

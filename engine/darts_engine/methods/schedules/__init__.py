@@ -1,1 +1,1 @@
-"""When candidates and edges are decided: one file per schedule."""
+"""The axis "schedule": when candidates and edges are decided, one file per choice."""

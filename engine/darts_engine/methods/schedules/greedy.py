@@ -5,8 +5,8 @@ decision, the undecided edge with the highest score of each cell takes its stron
 good: only that is computed from then on, at weight 1. A node that has its two edges loses the
 others. Shapes: E edges, O operations.
 
-DEVIATION: the official code enlarges the batch after each decision, because memory becomes free;
-here the batch stays, so that a step of any epoch is the same for every reader of the log.
+DEVIATION: the official code enlarges the batch after each decision, because memory becomes free.
+Here the batch stays, so that steps and epochs have the same size throughout the log.
 """
 
 import math
@@ -20,22 +20,28 @@ from darts_engine.layers.operations import NONE
 from darts_engine.run.architecture.derivation import INPUTS_PER_NODE, node_count
 from darts_engine.supernet.mixing import Matrices, Mixing
 
+# Epochs whose choices stability compares with.
 HISTORY = 4
 
 
 def importance(weights_EO: Tensor, counts_EO: Tensor) -> Tensor:
-    """(E,): what an edge gives to its operations other than none."""
+    """The weight that an edge gives to its operations other than none, (E,).
+
+    Args:
+        weights_EO: mixing weights.
+        counts_EO: 1 where an operation may be chosen, 0 at none.
+    """
     return (weights_EO * counts_EO).sum(1)
 
 
 def choices(weights_EO: Tensor, counts_EO: Tensor) -> Tensor:
-    """(E, O): the weights of the operations other than none, scaled to sum to 1."""
+    """The weights of the operations other than none, scaled to sum to 1, (E, O)."""
     kept = weights_EO * counts_EO
     return kept / kept.sum(1, keepdim=True)
 
 
 def certainty(choices_EO: Tensor, counts_EO: Tensor) -> Tensor:
-    """(E,): 1 minus the entropy of an edge's choice, relative to the largest possible."""
+    """1 minus the entropy of an edge's choice, relative to the largest possible, (E,)."""
     entropy = -torch.special.xlogy(choices_EO, choices_EO).sum(1)
     largest = counts_EO.sum(1).clamp(min=2).log()
     certain: Tensor = 1 - entropy / largest
@@ -43,7 +49,7 @@ def certainty(choices_EO: Tensor, counts_EO: Tensor) -> Tensor:
 
 
 def stability(choices_EO: Tensor, history: Sequence[Tensor]) -> Tensor:
-    """(E,): mean overlap, sum of min, with the choices of earlier epochs; 0 without any."""
+    """The mean overlap (sum of min) with the choices of earlier epochs, (E,); 0 without any."""
     if not history:
         return choices_EO.new_zeros(len(choices_EO))
     overlaps = [torch.minimum(choices_EO, before).sum(1) for before in history]
@@ -51,7 +57,7 @@ def stability(choices_EO: Tensor, history: Sequence[Tensor]) -> Tensor:
 
 
 def normalised(values_E: Tensor) -> Tensor:
-    """Scaled so that the lowest is 0 and the highest 1; zeros where all are alike."""
+    """Values (E,) scaled so that the lowest is 0 and the highest 1; zeros where all are equal."""
     lowest, highest = values_E.aminmax()
     if highest == lowest:
         return torch.zeros_like(values_E)
@@ -62,17 +68,22 @@ def decision_epochs(epochs: int, decisions: int, rest: float) -> list[int]:
     """The epochs (from 1) at whose ends an edge of each cell is decided.
 
     With 50 epochs, 8 decisions and a rest of 0.18 they are 10, 15, ... 45, as published. A short
-    search takes several in one epoch; the last is always within it.
+    search takes several decisions in one epoch.
+
+    Args:
+        epochs: of the whole search.
+        decisions: in each cell.
+        rest: fraction of the epochs before the first decision.
     """
     share = (1 - rest) / decisions
-    # A hair more than nothing, so that a sum like 0.18 * 50 does not fall below 9.
+    # 1e-9, so that rounding does not take a product like 0.18 * 50 below 9.
     return [
         min(epochs, math.floor(epochs * (rest + share * k) + 1e-9) + 1) for k in range(decisions)
     ]
 
 
 class Decision(NamedTuple):
-    """One edge of a cell and the column it takes, from the end of `epoch` on."""
+    """An edge of a cell keeps one operation, `column`, from the end of `epoch` on."""
 
     cell: str
     edge: int
@@ -81,13 +92,13 @@ class Decision(NamedTuple):
 
 
 class Greedy:
-    """Decides edges, and fixes what is decided in every mixing.
+    """Decides edges, and puts the decisions into every mixing.
 
     Args:
         names: each cell's candidates, edge by edge.
         epochs: of the whole search.
-        rest: share of the epochs before the first decision.
-        uses_history: criterion 2: stability counts too.
+        rest: fraction of the epochs before the first decision.
+        uses_history: criterion 2 of the paper: stability counts too.
     """
 
     def __init__(
@@ -116,7 +127,7 @@ class Greedy:
 
         Args:
             epoch: from 1.
-            weights: each cell's relaxed (E, O) weights, as if nothing had been decided.
+            weights: each cell's relaxed (E, O) weights, without the decisions so far.
         """
         taken: list[Decision] = []
         for cell in self._names:
@@ -135,18 +146,19 @@ class Greedy:
         return taken
 
     def _counts(self, cell: str) -> Tensor:
-        """(E, O): 1 where an operation may be chosen, 0 at none."""
+        """1 where an operation may be chosen, 0 at none, (E, O)."""
         rows = [[float(name != NONE) for name in names] for names in self._names[cell]]
         return torch.tensor(rows, dtype=torch.float64)
 
     def _scores(self, cell: str, known: Tensor, chosen: Tensor, counts: Tensor) -> Tensor:
+        # Criterion 1: N(importance) N(certainty); criterion 2: that times N(stability).
         scores = normalised(importance(known, counts)) * normalised(certainty(chosen, counts))
         if self._uses_history:
             scores = scores * normalised(stability(chosen, self._history[cell]))
         return scores
 
     def _candidates(self, cell: str) -> list[int]:
-        """Undecided edges of nodes that still need some."""
+        """Undecided edges of nodes that do not have all their inputs."""
         return [
             edge
             for edge in range(len(self._ends[cell]))
@@ -159,7 +171,7 @@ class Greedy:
         return len(kept) >= INPUTS_PER_NODE and edge not in kept
 
     def explain(self, decision: Decision) -> str:
-        """A line for people."""
+        """A line for people about a decision."""
         node = self._ends[decision.cell][decision.edge]
         source = decision.edge - self._ends[decision.cell].index(node)
         name = self._names[decision.cell][decision.edge][decision.column]
@@ -169,7 +181,7 @@ class Greedy:
             f"{source}; edges left undecided: {left}"
         )
 
-    # What is decided ------------------------------------------------------------------------------
+    # Decided edges --------------------------------------------------------------------------------
 
     def settled(self, mixing: Mixing) -> Mixing:
         """The same mixing with decided edges at weight 1 on their operation, pruned ones at 0."""
@@ -188,7 +200,7 @@ class Greedy:
         return mixing._replace(weights=weights, active=active)
 
     def _columns(self, cell: str) -> list[tuple[tuple[int, ...] | None, int]]:
-        """Edge by edge: the one column that counts, if any, None while undecided; and how many."""
+        """For each edge the columns it keeps (None while undecided), and how many it has."""
         undecided = set(self._candidates(cell))
         found: list[tuple[tuple[int, ...] | None, int]] = []
         for edge, names in enumerate(self._names[cell]):
@@ -201,7 +213,7 @@ class Greedy:
         return found
 
     def _fix(self, like: Matrices) -> dict[str, tuple[Tensor, Tensor]]:
-        """The mask (E,) and rows (E, O) of what is settled, on the right device; {} before."""
+        """By cell the mask (E,) of settled edges and their rows (E, O); {} before a decision."""
         if not self._fixed and any(self._decided.values()):
             for cell, matrix in like.items():
                 columns = [settled for settled, _ in self._columns(cell)]
@@ -213,9 +225,13 @@ class Greedy:
         return self._fixed
 
     def hold(self, alphas: Matrices, move: Callable[[], None]) -> None:
-        """Move alpha, and put the rows of decided and pruned edges back where they were.
+        """Move alpha, except for the rows of decided and pruned edges.
 
         Their gradient is zero, but Adam's momentum and weight decay would go on moving them.
+
+        Args:
+            alphas: raw (E, O) matrices by cell, changed in place.
+            move: one step of the optimizer on all alphas.
         """
         fixed = self._fix(alphas)
         before = {cell: alpha.detach().clone() for cell, alpha in alphas.items()}

@@ -1,8 +1,9 @@
 """The schedule "staged": a search in stages, each deeper and with fewer candidates than the last.
 
 Chen et al., P-DARTS, ICCV 2019, arXiv 1904.12760, section 3, and its code. Every stage begins with
-fresh weights and alphas: only which candidates are left survives. Alpha rests for the first part
-of a stage, while skip connections are dropped out most, so that they do not win by being easy.
+fresh weights and alphas; only the list of candidates is carried over. Alpha does not learn in the
+first part of a stage, while the dropout on skip connections is strongest, so that they do not win
+because they are easy to train.
 Shapes: E edges, O operations.
 
 DEVIATION: DrNAS (Chen et al., 2021, arXiv 2006.10355) carries the weights over from stage to stage
@@ -31,10 +32,10 @@ class Stage(NamedTuple):
         number: from 0.
         first: its first epoch, from 1.
         epochs: its length.
-        resting: epochs at its beginning in which alpha rests.
+        resting: epochs at its beginning in which alpha does not learn.
         more_layers: cells beyond those of the space.
-        candidates: most candidates of an edge; None leaves them all.
-        dropout: skip dropout at its beginning.
+        candidates: how many candidates an edge keeps at most; None keeps all.
+        dropout: probability of dropout on skip connections at its beginning.
     """
 
     number: int
@@ -51,7 +52,11 @@ class Stage(NamedTuple):
         return self.first + self.epochs - 1
 
     def skip_dropout(self, epoch: int) -> float:
-        """The probability in an epoch: it falls in a line while alpha rests, then as exp(-x)."""
+        """The probability of dropout on skip connections in an epoch (from 1).
+
+        With r at the beginning, e epochs of the stage's E before this one, and s of rest:
+        r (E - e - 1) / E while alpha does not learn, then r exp(-5 (e - s) / E).
+        """
         gone = epoch - self.first
         if gone < self.resting:
             return self.dropout * (self.epochs - gone - 1) / self.epochs
@@ -63,10 +68,10 @@ def stages(config: SearchConfig) -> list[Stage]:
     method, epochs = config.method, config.search.epochs
     if method.schedule != "staged":
         return [Stage(0, 1, epochs)]
-    asked = method.stage_list()
-    starts = [epochs * number // len(asked) for number in range(len(asked) + 1)]
+    wanted = method.stage_list()
+    starts = [epochs * number // len(wanted) for number in range(len(wanted) + 1)]
     found = []
-    for number, (more_layers, candidates, dropout) in enumerate(asked):
+    for number, (more_layers, candidates, dropout) in enumerate(wanted):
         length = starts[number + 1] - starts[number]
         resting = int(method.stage_rest * length + ROUND_OFF)
         found.append(
@@ -83,12 +88,12 @@ def stage_of(plan: Sequence[Stage], epoch: int) -> Stage:
 def narrowed(
     names: Candidates, weights: Mapping[str, Sequence[Sequence[float]]], most: int
 ) -> dict[str, list[list[str]]]:
-    """Each edge's `most` strongest candidates, in their order; of equals the earlier ones stay.
+    """Each edge's `most` strongest candidates, in their order; of equals the earlier ones.
 
     Args:
         names: the candidates before.
-        weights: their mixing weights, (E, O) per cell.
-        most: how many stay.
+        weights: their mixing weights, (E, O) by cell.
+        most: how many an edge keeps.
     """
     left: dict[str, list[list[str]]] = {}
     for cell, edges in names.items():
@@ -100,7 +105,14 @@ def narrowed(
 
 
 def explain(plan: Sequence[Stage], stage: Stage, before: Candidates, left: Candidates) -> str:
-    """A line for people on the stage that is about to begin."""
+    """A line for people about the stage that begins next.
+
+    Args:
+        plan: all stages.
+        stage: the next one.
+        before: the candidates before.
+        left: the candidates of the stage.
+    """
     dropped = Counter(
         name
         for cell in before
@@ -108,9 +120,9 @@ def explain(plan: Sequence[Stage], stage: Stage, before: Candidates, left: Candi
         for name in was
         if name not in now
     )
-    told = ", ".join(f"{name} on {count}" for name, count in dropped.most_common())
+    listed = ", ".join(f"{name} on {count}" for name, count in dropped.most_common())
     return (
         f"stage {stage.number + 1} of {len(plan)} begins with epoch {stage.first}: "
         f"{stage.more_layers} more cells, {len(left['normal'][0])} candidates per edge, fresh "
-        f"weights; dropped from edges: {told or 'nothing'}"
+        f"weights; dropped from edges: {listed or 'nothing'}"
     )

@@ -1,1 +1,1 @@
-"""When a search ends or rolls back."""
+"""The axis "stop": rules that end a search early, or restart it from an earlier epoch."""

@@ -1,12 +1,13 @@
-"""DARTS-ADA: where the eigenvalue rule would stop, go back and let the weights decay faster.
+"""DARTS-ADA: where the eigenvalue rule would stop, restart with more weight decay.
 
 Zela et al., R-DARTS, 2020, arXiv 1909.09656, section 5, with the constants of its script. The rule
-names an epoch; the search becomes what it was at that epoch's end, with the weights' decay
-multiplied, and goes on from there. When the decay has reached its maximum the rule acts no more:
-the search goes on to its last epoch, as in the code and the paper.
+names an epoch. The search restarts from that epoch's end, with the weight decay multiplied. Once
+the decay is at its maximum the rule is ignored: the search goes on to its last epoch, as in the
+code and the paper.
 
-DEVIATION: the code goes on with a rule that still holds the measurements of the epochs it went back
-behind. It restores the others into a rule that it then does not use; here that one is used.
+DEVIATION: after a restart the code keeps a rule that still holds the measurements of the epochs
+given up; it restores the earlier ones into a rule that it does not use. Here the restored one is
+used.
 """
 
 import math
@@ -15,18 +16,18 @@ from typing import Any
 
 from darts_engine.methods.stopping.rules import EigenvalueRule, EpochEvidence, Verdict
 
-# What a logarithm's last digits may be off.
+# The rounding error of a quotient of logarithms.
 ROUND_OFF = 1e-9
 
 
 class Adaptation:
-    """Looks at every epoch as a stop rule does; its verdict is where to go back to.
+    """Applies the rule to every epoch; a verdict names the epoch to restart from.
 
     Args:
-        rule: when the eigenvalue rises, and since which epoch.
-        weight_decay: the weights' at the start, above 0.
-        factor: what an adaptation multiplies it by; 10 in the script.
-        most: its maximum, above `weight_decay`; 0.03 in the script.
+        rule: decides when the eigenvalue rises, and since which epoch.
+        weight_decay: at the start, above 0.
+        factor: each adaptation multiplies the decay by this; 10 in the script.
+        most: the largest decay, above `weight_decay`; 0.03 in the script.
     """
 
     def __init__(
@@ -34,14 +35,14 @@ class Adaptation:
     ) -> None:
         self._rule = rule
         self._weight_decay, self._factor, self._most = weight_decay, factor, most
-        # DEVIATION: the code multiplies past the maximum, and ends when the logarithms of both
-        # agree to one digit. With the script's constants it comes to the same.
+        # DEVIATION: the code multiplies past the maximum, and stops when the logarithms of both
+        # agree to one digit. With the script's constants the decays are the same.
         times = math.log(most / weight_decay) / math.log(factor)
         self._times = math.ceil(times - ROUND_OFF)
         self._returns: list[int] = []
 
     def check(self, evidence: EpochEvidence) -> Verdict | None:
-        """Take an epoch in; where to go back to, while the weight decay can still grow."""
+        """Apply the rule to the next epoch; the restart, while the weight decay can still grow."""
         verdict = self._rule.check(evidence)
         return verdict if self._left else None
 
@@ -50,16 +51,18 @@ class Adaptation:
         return self._times - len(self._returns)
 
     def weight_decay(self, epoch: int) -> float:
-        """The weights' decay in an epoch, as it was or, as far as is known now, will be."""
+        """The weight decay of an epoch (from 1), past or future, by the adaptations so far."""
+        # Each adaptation before this epoch has multiplied the decay, up to the maximum.
         adapted = sum(back < epoch for back in self._returns)
         if adapted >= self._times:
             return self._most
         return self._weight_decay * self._factor**adapted
 
     def may_return_to(self, epoch: int) -> Sequence[int]:
-        """The epochs up to `epoch` whose ends later verdicts may name.
+        """The epochs up to `epoch` that later verdicts may name.
 
-        The next measurement can lead back so far, and the one after that return further still.
+        The next measurement may go back by the rule's reach, and after that restart another
+        measurement may go back further.
         """
         if not self._left:
             return range(0)
@@ -70,18 +73,18 @@ class Adaptation:
         return range(lowest + -lowest % every, epoch + 1, every)
 
     def adapt(self, epoch: int, returns: Sequence[int]) -> None:
-        """Let the decay grow from the end of an epoch on, after the rule is back at it.
+        """Multiply the decay from the end of an epoch on. The rule is already restored.
 
         Args:
-            epoch: where the search is now.
-            returns: what `returns` was before it went back.
+            epoch: the epoch that the search restarted from.
+            returns: `returns` before the restart.
         """
-        # What was adapted after this epoch holds from here on too.
+        # The adaptations made after later epochs hold from this one on too.
         self._returns = [*(min(back, epoch) for back in returns), epoch]
 
     @property
     def returns(self) -> Sequence[int]:
-        """For each adaptation the epoch after which it holds."""
+        """For each adaptation the epoch after whose end it holds."""
         return tuple(self._returns)
 
     def state(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The axis "stop": when a search ends before its last epoch, and which epoch's genotype it returns.
+"""Rules that end a search before its last epoch, and name the epoch whose genotype it returns.
 
-A rule looks at each epoch's events once. R-DARTS's eigenvalue rule: Zela et al., 2020, arXiv
+A rule is applied once to each epoch. R-DARTS's eigenvalue rule: Zela et al., 2020, arXiv
 1909.09656, section 4.3, with the constants of its code. DARTS+: Liang et al., 2019, arXiv
 1909.06035, criteria 1 and 1*.
 """
@@ -13,14 +13,14 @@ from darts_engine.run.architecture.genotype import Genotype
 
 
 class EpochEvidence(NamedTuple):
-    """What a rule looks at.
+    """What a rule judges an epoch by.
 
     Attributes:
         epoch: from 1.
-        eigenvalue: the dominant one of the Hessian of the validation loss in alpha; None in epochs
-            that did not measure it.
+        eigenvalue: the dominant eigenvalue of the Hessian of the validation loss in alpha; None in
+            epochs that did not measure it.
         genotype: derived at the epoch's end.
-        rankings: for each cell, the strongest operation with weights or skip of every edge.
+        rankings: for each cell, the column of every edge's largest mixing weight.
     """
 
     epoch: int
@@ -30,20 +30,20 @@ class EpochEvidence(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The search ends; the genotype of `epoch` is its result."""
+    """A rule's decision: the search ends (or restarts) with the end of `epoch`, for `reason`."""
 
     epoch: int
     reason: str
 
 
 class StopRule(Protocol):
-    """Decides after every epoch."""
+    """Decides after every epoch whether the search ends."""
 
     def check(self, evidence: EpochEvidence) -> Verdict | None:
-        """Take an epoch in; the verdict, if the search should end."""
+        """Apply the rule to the next epoch; the verdict if the search should end, else None."""
 
     def state(self) -> dict[str, Any]:
-        """What was seen, as plain numbers."""
+        """What later decisions depend on, as plain numbers."""
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -61,10 +61,10 @@ class EigenvalueRule:
         window: measurements in an average.
         delta: measurements between the two averages that are compared.
         every: epochs between measurements.
-        not_before: the epoch to return to must be later than so many epochs.
+        not_before: the epoch to return to must be later than this epoch.
 
     Attributes:
-        every: the same.
+        every: epochs between measurements.
         first: the first epoch to return to.
         reach: epochs between a measurement and the epoch that it returns to.
     """
@@ -85,7 +85,7 @@ class EigenvalueRule:
         self._averages: list[float] = []
 
     def check(self, evidence: EpochEvidence) -> Verdict | None:
-        """Take a measurement in."""
+        """Add the epoch's measurement, if it has one, and compare the averages."""
         if evidence.eigenvalue is None:
             return None
         self._values.append(evidence.eigenvalue)
@@ -96,6 +96,7 @@ class EigenvalueRule:
         back = evidence.epoch - self.reach
         if back < self.first or len(self._averages) <= self._delta:
             return None
+        # Stop where average(t) > factor * average(t - delta).
         now, before = self._averages[-1], self._averages[-1 - self._delta]
         if now <= self._factor * before or before <= 0:
             return None
@@ -113,10 +114,10 @@ class EigenvalueRule:
 
 
 class SkipRule:
-    """DARTS+, criterion 1: stop when the normal cell comes to keep so many skip connections.
+    """DARTS+, criterion 1: stop when the normal cell keeps `most` skip connections or more.
 
     The genotype returned is that of the epoch before, which kept fewer. Cells of the first epochs
-    are near to chance, and some begin with as many skips: until one has kept fewer there is nothing
+    are nearly random, and some begin with as many skips: until one has kept fewer there is nothing
     to return, and the search goes on.
     """
 
@@ -142,12 +143,12 @@ class SkipRule:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        # Older ones do not tell; it shows at the end of the next epoch.
+        # Checkpoints of older versions do not have it; the next epoch sets it.
         self._kept_fewer = state.get("kept_fewer", False)
 
 
 class RankingRule:
-    """DARTS+, criterion 1*: stop when no edge's strongest operation has changed for long."""
+    """DARTS+, criterion 1*: stop when no edge's strongest operation changed for `epochs` epochs."""
 
     def __init__(self, epochs: int = 10) -> None:
         self._epochs = epochs
@@ -164,7 +165,7 @@ class RankingRule:
         return Verdict(evidence.epoch, f"no edge's choice has changed for {self._stable} epochs")
 
     def state(self) -> dict[str, Any]:
-        """The last rankings, and how long they have stood."""
+        """The last rankings, and for how many epochs they have not changed."""
         return {"last": self._last, "stable": self._stable}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -174,6 +175,6 @@ class RankingRule:
 
 
 def strongest(weights: Sequence[Sequence[float]], operations: Sequence[str]) -> list[int]:
-    """Each edge's strongest operation other than none, by column."""
+    """The column of each edge's strongest operation other than none; `weights` is (E, O)."""
     columns = [o for o, name in enumerate(operations) if name != NONE]
     return [max(columns, key=row.__getitem__) for row in weights]

@@ -1,0 +1,24 @@
+"""SGD on the weights of a supernet or of a network."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from darts_engine.run.settings.config import TrainWeightsSection, WeightsSection
+
+
+def sgd(weights: Iterable[nn.Parameter], section: WeightsSection) -> torch.optim.SGD:
+    """The optimizer of a section: learning rate, momentum, L2 weight decay, Nesterov's form.
+
+    Args:
+        weights: one group of parameters.
+        section: of the config; only a training's has Nesterov's form.
+    """
+    return torch.optim.SGD(
+        weights,
+        lr=section.lr,
+        momentum=section.momentum,
+        weight_decay=section.weight_decay,
+        nesterov=isinstance(section, TrainWeightsSection) and section.nesterov,
+    )
