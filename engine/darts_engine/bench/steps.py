@@ -17,7 +17,8 @@ from darts_engine.optim.loss import cross_entropy
 from darts_engine.run.architecture.text import published
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.supernet.plain import PlainSupernet, copy_weights
+from darts_engine.supernet import official_state
+from darts_engine.supernet.plain import PlainSupernet
 from darts_engine.supernet.supernet import Supernet
 
 CHANNELS, LAYERS, SIZE, CLASSES = 16, 8, 32, 10
@@ -73,7 +74,7 @@ def channels_last(batch: Batch) -> Batch:
 def plain_of(supernet: Supernet, *, last: bool) -> PlainSearch:
     """A plain search with the supernet's weights and alphas."""
     plain = PlainSupernet(PRIMITIVES, 4, CHANNELS, LAYERS, 3, CLASSES)
-    copy_weights(supernet, plain)
+    plain.load_state_dict(official_state.export(supernet))
     if last:
         devices.place(plain, CPU)
     return PlainSearch(plain, [a.detach() for a in supernet.alphas.parameters()])
@@ -132,7 +133,7 @@ def float64_difference() -> float:
     supernet = Supernet(channels=4, layers=3, classes=CLASSES).double()
     devices.place(supernet, CPU)
     plain = PlainSupernet(PRIMITIVES, 4, 4, 3, 3, CLASSES).double()
-    copy_weights(supernet, plain)
+    plain.load_state_dict(official_state.export(supernet))
     images, labels = random_batch(4, size=16, dtype=torch.float64)
     alphas = list(supernet.alphas.parameters())
     ours = supernet(images)
