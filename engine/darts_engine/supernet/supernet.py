@@ -1,10 +1,10 @@
 """The supernet: every candidate operation on every edge, mixed by weights that alpha decides.
 
-Liu et al., DARTS, 2019, arXiv 1806.09055, section 2.2 and 3.1.1. Shapes: B batch, C channels,
-H W space, E edges, O operations. The cells are in search_cell.py.
+Liu et al., DARTS, 2019, arXiv 1806.09055, sections 2.2 and 3.1.1. It computes what `plain.py`
+defines, faster and with what later papers add. The cells are in `cell.py`; `official_state.py`
+reads and writes the weights in the layout of the official code. Shapes: B batch, C channels,
+H W space, E edges, O operations.
 """
-
-from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -112,25 +112,3 @@ class Supernet(RelaxedNetwork):
         pooled = functional.adaptive_avg_pool2d(out, 1).flatten(1)
         logits: Tensor = self.classifier(pooled)
         return logits
-
-    def load_reference_state(
-        self,
-        state_dict: Mapping[str, Tensor],
-        alphas: Mapping[str, Tensor] | Sequence[Tensor] | None = None,
-    ) -> None:
-        """Take over the weights of an existing search, in the official code's layout.
-
-        `alphas` are raw (E, O) matrices: by cell name, or normal before reduce; None leaves ours.
-
-        Raises:
-            CheckpointError: something is missing, unknown or of another shape; nothing changed.
-        """
-        from darts_engine.supernet import official_state
-
-        official_state.load(self, state_dict, alphas)
-
-    def official_state(self) -> dict[str, Tensor]:
-        """The weights and running statistics in the official code's layout; no alphas."""
-        from darts_engine.supernet import official_state
-
-        return official_state.export(self)
