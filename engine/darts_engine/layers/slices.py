@@ -18,7 +18,7 @@ def every_other(x: Tensor, step: int = 2, first: int = 0) -> Tensor:
     return x.permute(0, 2, 3, 1)[:, first::step, first::step].permute(0, 3, 1, 2)
 
 
-def channels_apart(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+def split_channels(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
     """x.split(sizes, 1), each part together in memory, in the order of x."""
     if x.is_contiguous():
         return [part.contiguous() for part in x.split(list(sizes), 1)]

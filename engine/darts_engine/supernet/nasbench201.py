@@ -16,9 +16,10 @@ from darts_engine.layers.operations import AVG_POOL, SKIP
 from darts_engine.networks.nasbench201 import CELL, Stages
 from darts_engine.run.architecture.derivation_one_cell import edges_of
 from darts_engine.run.architecture.spaces import NASBENCH201_OPERATIONS
-from darts_engine.supernet.edge import MixedEdge, SourceFeatures
+from darts_engine.supernet.edge import MixedEdge
 from darts_engine.supernet.mixing import Matrices, Mixing
 from darts_engine.supernet.relaxed import RelaxedNetwork
+from darts_engine.supernet.source import SourceFeatures
 from darts_engine.supernet.stochastic import StochasticOps
 
 
@@ -65,7 +66,7 @@ class SearchCell201(nn.Module):
         shared = {SKIP: x}
         if AVG_POOL in self.names:
             shared[AVG_POOL] = operations.avg_pool(x, 1)
-        return SourceFeatures(functional.relu(x), shared, None)
+        return SourceFeatures(functional.relu(x), shared)
 
 
 class Supernet201(RelaxedNetwork, Stages):

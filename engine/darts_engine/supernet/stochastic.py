@@ -33,13 +33,13 @@ class StochasticOps:
         self.draws: torch.Generator | None = None
         self.shards: Sequence[Shard] = ()
 
-    def without_paths(self, x: Tensor) -> Tensor:
+    def drop_paths(self, x: Tensor) -> Tensor:
         """(B, C, H, W): whole images dropped, the others scaled by 1 / (1 - p)."""
         keep = 1 - self.drop_path
         one_each = x.new_empty((len(x), 1, 1, 1))
         return x * self._shard_of(x).mask(one_each, keep, self.draws) / keep
 
-    def without_skips(self, x: Tensor) -> Tensor:
+    def drop_skips(self, x: Tensor) -> Tensor:
         """(B, C, H, W): single entries dropped, the others scaled by 1 / (1 - p)."""
         keep = 1 - self.skip_dropout
         return x * self._shard_of(x).mask(x, keep, self.draws) / keep

@@ -61,7 +61,7 @@ class Supernet(RelaxedNetwork):
         if channels % (2 * partial):
             raise ValueError(f"{channels} channels have no even {partial}th part")
         design = Design(names, nodes, partial, auxiliary_skip)
-        shapes = {cell: (design.edges, len(design.of(cell)[0])) for cell in CELLS}
+        shapes = {cell: (design.edges, len(design.candidates(cell)[0])) for cell in CELLS}
         super().__init__(shapes, alpha_scale, seed, edges=edge_normalisation)
         self.design = design
         with torch.random.fork_rng(devices=[]):

@@ -173,10 +173,10 @@ def should_fuse(
     """
     # The norms of a supernet are all in one mode.
     norm = next(iter(edges[0].values())).last_norm
-    return x.dtype == weights_EO.dtype and together(norm, x)
+    return x.dtype == weights_EO.dtype and should_fuse_norms(norm, x)
 
 
-def together(norm: BatchNorm, x: Tensor) -> bool:
+def should_fuse_norms(norm: BatchNorm, x: Tensor) -> bool:
     """Whether norms like this one are better computed side by side, and can be.
 
     Args:

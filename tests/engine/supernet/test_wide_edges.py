@@ -13,6 +13,7 @@ from darts_engine.compute import device as devices
 from darts_engine.layers.depthwise import dense, depthwise
 from darts_engine.supernet import cell as search_cell
 from darts_engine.supernet.mixing import Mixing
+from darts_engine.supernet.partial_channels import shuffle
 from darts_engine.supernet.supernet import Supernet
 from darts_engine.supernet.wide_edges import WideEdges
 
@@ -155,7 +156,7 @@ def test_shuffling_channels_keeps_the_memory_as_it_is(memory, channels):
         x[:, part].contiguous(memory_format=memory)
         for part in (slice(group), slice(group, channels))
     )
-    out = search_cell.shuffled(first, others, 4)
+    out = shuffle(first, others, 4)
     assert out.is_contiguous(memory_format=memory)
     moved = [x[:, (c % 4) * group + c // 4] for c in range(channels)]
     assert torch.equal(out, torch.stack(moved, 1))
