@@ -1,4 +1,7 @@
-"""The names that the official DARTS code gives to the tensors of an operation."""
+"""The names that the official DARTS code gives to the tensors of an operation.
+
+`quark0/darts`, `cnn/operations.py`.
+"""
 
 from collections.abc import Iterator, Mapping
 
@@ -33,11 +36,12 @@ PARTS: dict[type[nn.Module], dict[str, str]] = {
 }
 
 
-def fitting(state: Mapping[str, object], key: str, own: Tensor, remedy: str) -> Tensor:
-    """The tensor of a state under a key, detached.
+def checked_tensor(state: Mapping[str, object], key: str, own: Tensor, remedy: str) -> Tensor:
+    """The tensor of a state under a key, detached; checked against the shape of `own`.
 
     Raises:
-        CheckpointError: there is none, or it has another shape than `own`.
+        CheckpointError: the key is missing, or its shape differs; `remedy` is what the user should
+            do.
     """
     value = state.get(key)
     if not isinstance(value, Tensor):

@@ -1,8 +1,8 @@
 """A cell of the supernet: nodes that sum mixed edges from all states before them.
 
 Liu et al., DARTS, 2019, arXiv 1806.09055, section 2.1; `PlainCell` of `plain.py` is its definition,
-and `SearchCell.forward` reads like it. What makes it faster or comes from later papers is behind
-one call each:
+and `SearchCell.forward` reads like it. Each fast path, and each addition of a later paper, is one
+call:
 
     `_source`         what the edges out of a state share (`source.py`), and their sums where one
                       pass computes all of them (`wide_edges.py`)

@@ -7,7 +7,7 @@ in:
     PlainSupernet     stem, cells, classifier
     PlainCell         eq. 1: a node is the sum of one edge from every earlier state
     MixedOperation    eq. 2: an edge is the weighted sum of all candidate operations
-    operation         the eight candidates; below it what they are made of
+    operation         the eight candidates, followed by the modules they are made of
 
 Nothing is shared: each edge computes all of its candidates, poolings and `none` included. A
 `state_dict` has the keys of the official code. Tests hold the numbers of `supernet.py` against this
@@ -124,7 +124,13 @@ class PlainCell(nn.Module):
         )
 
     def forward(self, x0: Tensor, x1: Tensor, weights_EO: Tensor) -> Tensor:
-        """The outputs of the two cells before, (B, C', H', W') each, to (B, nodes * C, H, W)."""
+        """To (B, nodes * C, H', W'): the size of x1, or half of it in a reduction cell.
+
+        Args:
+            x0: the output of the cell before the last, (B, C0, H0, W0).
+            x1: the output of the last cell, (B, C1, H1, W1).
+            weights_EO: softmax(alpha).
+        """
         states = [self.preprocess0(x0), self.preprocess1(x1)]
         edge = 0
         for _ in range(self.nodes):
@@ -145,7 +151,7 @@ class MixedOperation(nn.Module):
         self._ops = nn.ModuleList(operation(name, channels, stride) for name in names)
 
     def forward(self, x: Tensor, weights_O: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, ceil(H / stride), ceil(W / stride)); `weights_O` is eq. 2's."""
+        """A state (B, C, H, W) to (B, C, ceil(H / stride), ceil(W / stride))."""
         # Eq. 2: o_ij(x) = sum over o of softmax(alpha_ij)_o * o(x)
         first, *others = [weight * op(x) for weight, op in zip(weights_O, self._ops, strict=True)]
         total: Tensor = sum(others, first)
@@ -155,8 +161,8 @@ class MixedOperation(nn.Module):
 def operation(name: str, channels: int, stride: int) -> nn.Module:
     """A candidate of section 3.1.1, (B, C, H, W) to (B, C, ceil(H / stride), ceil(W / stride)).
 
-    No batch norm has parameters of its own (`affine=False`), so that none can rescale what alpha
-    weighs. A separable convolution is applied twice; the stride is in the first.
+    The batch norms have no parameters (`affine=False`), which would undo the weights of eq. 2. A
+    separable convolution is applied twice; the stride is in the first.
 
     Raises:
         ValueError: the name is unknown.
@@ -222,7 +228,7 @@ class Stack(nn.Module):
         self.op = nn.Sequential(*modules)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, Cin, H, W) to whatever the last module gives."""
+        """The output of the last module."""
         out: Tensor = self.op(x)
         return out
 

@@ -23,11 +23,11 @@ CELLS = ("normal", "reduce")
 
 
 class Supernet(RelaxedNetwork):
-    """Stem, cells, pooling, classifier, and the alphas that mix the cells' operations.
+    """A stem, a stack of cells, a classifier, and the alphas that mix the operations.
 
     Args:
-        names: the candidate operations of every edge, in alpha's column order, or each cell's edge
-            by edge.
+        names: the candidate operations in alpha's column order: of every edge, or by cell type
+            and edge.
         nodes: intermediate nodes per cell.
         channels: C of the first cell; doubled by each reduction cell.
         layers: cells; those at layers // 3 and 2 * layers // 3 reduce.
@@ -40,7 +40,7 @@ class Supernet(RelaxedNetwork):
         auxiliary_skip: as in `Design`.
 
     Raises:
-        ValueError: the channels cannot be divided so.
+        ValueError: `channels` is not divisible by 2 * `partial`.
     """
 
     def __init__(
@@ -92,15 +92,17 @@ class Supernet(RelaxedNetwork):
     def forward(self, x: Tensor, mixing: Mixing | Matrices | None = None) -> Tensor:
         """Images (B, in_channels, H, W) to logits (B, classes).
 
-        `mixing` gives each cell type's (E, O) weights; by default softmax(alpha), or what the
-        search's method makes of alpha.
+        Args:
+            x: the images.
+            mixing: each cell type's (E, O) weights; by default those of `relax`, which is
+                softmax(alpha) or the relaxation of the search's method.
         """
         mixing = Mixing.of(self.relax() if mixing is None else mixing)
         out = self.stem(x)
         x0 = x1 = functional.relu_(out)
         for layer, cell in enumerate(self.cells):
             if layer:
-                # Two cells take it, so it is rectified here, once.
+                # Two cells take the output, so it is rectified here, once.
                 x0, x1 = x1, functional.relu_(out)
             kind = "reduce" if layer in self.reductions else "normal"
             shares = None if mixing.shares is None else mixing.shares[kind]
