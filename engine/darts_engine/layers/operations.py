@@ -4,8 +4,11 @@ Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.1.1 and its official code. 
 bias.
 
 Operations that begin with a ReLU take a rectified state instead (`takes_rectified`): in a supernet
-many edges share the state, so it is rectified once. `derived_operation` puts the ReLU back. Shapes:
-B batch, C channels, H W space.
+many edges share the state, so it is rectified once. `derived_operation` puts the ReLU back.
+
+Constructors take the channels C (or those of input and output), the odd side k of the kernel, the
+stride (1 or 2), the dilation (1 or 2), and `affine`: whether the batch norms have parameters.
+Shapes: B batch, C channels, H W space.
 """
 
 from collections.abc import Callable

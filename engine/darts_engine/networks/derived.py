@@ -29,7 +29,19 @@ def _operation(
 
 
 class DerivedCell(nn.Module):
-    """A cell of a genotype: each node sums its edges, and some states are concatenated."""
+    """A cell of a genotype: each node sums its edges, and some states are concatenated.
+
+    Args:
+        genotype: of the form `darts`.
+        channels_before: channels of the outputs of the two cells before, the older one first.
+        channels: C of every node.
+        is_reduction: whether this cell halves the resolution.
+        follows_reduction: whether the cell before it did.
+        drop_path: of the network; applied to every edge but skips of stride 1.
+
+    Raises:
+        GenotypeError: an operation is unknown; the error lists those that are known.
+    """
 
     def __init__(
         self,
@@ -98,6 +110,11 @@ class AuxiliaryHead(nn.Module):
 
     DEVIATION: the official heads fit 8x8 (CIFAR) and 7x7 (ImageNet) maps only. An adaptive pooling
     brings other maps to 2x2; on those sizes the numbers are the same.
+
+    Args:
+        channels: of the cell it follows.
+        classes: outputs.
+        stem: "cifar" or "imagenet", whose official heads differ.
     """
 
     def __init__(self, channels: int, classes: int, *, stem: str) -> None:
@@ -136,7 +153,7 @@ class Network(nn.Module):
         seed: names the stream that weights are drawn from.
 
     Raises:
-        GenotypeError: an operation is unknown.
+        GenotypeError: an operation is unknown; the error lists those that are known.
     """
 
     def __init__(

@@ -38,7 +38,10 @@ class Dropout(nn.Module):
 
 
 class Block(nn.Module):
-    """Norm, ReLU and 3x3 convolution, twice; dropout between the convolutions (section 2.4)."""
+    """Norm, ReLU and 3x3 convolution, twice; dropout between the convolutions (section 2.4).
+
+    Where the shape changes, the shortcut is a 1x1 convolution.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int, dropout: Dropout) -> None:
         super().__init__()

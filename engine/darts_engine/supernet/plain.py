@@ -96,6 +96,14 @@ class PlainCell(nn.Module):
 
     The edges are ordered by node, then by source state: 2 into the first node, 3 into the second,
     and so on; E = 14 for 4 nodes. In a reduction cell the edges from the inputs have stride 2.
+
+    Args:
+        names: the candidate operations of every edge.
+        nodes: intermediate nodes.
+        channels_before: channels of the outputs of the two cells before, the older one first.
+        channels: C of every node.
+        is_reduction: whether this cell halves the resolution.
+        follows_reduction: whether the cell before it did.
     """
 
     def __init__(
