@@ -165,7 +165,7 @@ def _work(config: Config, session: "Session | Follower", heartbeat: Heartbeat, p
     session.join(parallel.join(place, device, config.data.batch_size))
     dataset = dataset or _load(config, session)
     if config.engine.memory_check:
-        weights.refuse_what_cannot_fit(config, dataset.image_shape, len(dataset.classes), device)
+        weights.check_weights_fit(config, dataset.image_shape, len(dataset.classes), device)
     task = _build(config, dataset, device, tables)
     memory = _step_memory(task, config, device, session)
     if config.engine.compile:
@@ -252,7 +252,7 @@ def _step_memory(
     batch = min(config.data.batch_size, max(task.describe()["images"].values()))
     images = -(-batch // ranks)
     if config.engine.memory_check:
-        footprint.refuse_what_cannot_fit(found, images, device, ranks)
+        footprint.check_step_fits(found, images, device, ranks)
     return found.of(images)
 
 

@@ -1,1 +1,1 @@
-"""Our supernet against a plain one, side by side in one run: `darts-tui bench`."""
+"""Measure claims of speed and memory: `darts-tui bench`."""

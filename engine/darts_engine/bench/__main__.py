@@ -1,4 +1,7 @@
-"""`python -m darts_engine.bench [--quick] [--floor] [--json]`: claims of speed, measured."""
+"""`python -m darts_engine.bench [--quick] [--floor] [--json]`: measure claims of speed.
+
+Our supernet and the plain one (`supernet/plain.py`) take turns in one process.
+"""
 
 import argparse
 import sys
@@ -14,52 +17,56 @@ STEPS = ("forward", "weight_step", "alpha_step_first_order", "alpha_step_second_
 
 
 def main(arguments: list[str]) -> int:
-    """Measure and print; a table as it goes, or one JSON object at the end."""
+    """Measure, and print a table row by row, or one JSON object at the end.
+
+    Returns:
+        The exit code, 0.
+    """
     parser = argparse.ArgumentParser(prog="darts-tui bench")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--floor", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    show = _Table(silent=options.json)
+    table = _Table(silent=options.json)
     torch.set_num_threads(1)
-    results = _measure(16, 1, 3, show)
+    results = _measure(16, 1, 3, table)
     if options.floor:
         results["floor"] = floor.measure(16, results["forward"], results["weight_step"])
-        show.floor(results["floor"])
+        table.floor(results["floor"])
     if not options.quick:
         results["more"] = {}
         for batch, threads in ((16, 2), (64, 1), (64, 2)):
             torch.set_num_threads(threads)
-            show.heading(f"batch {batch}, threads {threads}")
+            table.heading(f"batch {batch}, threads {threads}")
             found = steps.supernet_steps(batch, 3, STEPS)
             for name, comparison in found.items():
-                show.row(name, comparison)
+                table.row(name, comparison)
             results["more"][f"batch {batch}, threads {threads}"] = found
     if options.json:
         print(msgspec.json.encode(results).decode())
     return 0
 
 
-def _measure(batch: int, threads: int, rounds: int, show: "_Table") -> dict[str, Any]:
-    """What both forms measure, at one batch size and one thread."""
-    show.heading(f"batch {batch}, threads {threads}")
+def _measure(batch: int, threads: int, rounds: int, table: "_Table") -> dict[str, Any]:
+    """What a quick and a full benchmark both measure, at one batch size."""
+    table.heading(f"batch {batch}, threads {threads}")
     results: dict[str, Any] = {}
     for name in STEPS:
         results |= steps.supernet_steps(batch, rounds, (name,))
-        show.row(name, results[name])
+        table.row(name, results[name])
     results["derived_network"] = steps.derived_network(batch, rounds)
-    show.row("derived_network", results["derived_network"])
+    table.row("derived_network", results["derived_network"])
     results["augmentation"] = augmentation.measure(1)
-    show.row("augmentation", results["augmentation"])
+    table.row("augmentation", results["augmentation"])
     used = memory.measure(64)
     results["weight_step_memory"] = used
-    show.say(
+    table.print_line(
         f"{'weight_step_memory':26}{used.ratio:6.2f}   ours {used.ours_mb:7.0f} MB"
         f"   reference {used.reference_mb:7.0f} MB   channels-last"
         f" {used.channels_last_reference_mb:7.0f} MB   (batch {used.batch}, ours / reference)"
     )
     results["float64_max_difference"] = steps.float64_difference()
-    show.say(f"{'float64_max_difference':26}{results['float64_max_difference']:.1e}")
+    table.print_line(f"{'float64_max_difference':26}{results['float64_max_difference']:.1e}")
     results["machine"] = {
         "torch": str(torch.__version__),
         "threads": threads,
@@ -76,19 +83,19 @@ class _Table:
     def __init__(self, *, silent: bool) -> None:
         self._silent = silent
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         if not self._silent:
             print(text, flush=True)
 
     def heading(self, what: str) -> None:
-        self.say(
+        self.print_line(
             f"\n{what}, C={steps.CHANNELS}, {steps.LAYERS} cells, {steps.SIZE}x{steps.SIZE}, CPU, "
             f"float32, torch {torch.__version__}; medians of seconds (fastest to slowest)"
         )
 
     def row(self, name: str, found: Comparison) -> None:
         last = found.channels_last_reference_s
-        self.say(
+        self.print_line(
             f"{name:26}{found.ratio:6.2f}x  ours {_seconds(found.ours_s, found.ours_range_s)}"
             f"   reference {_seconds(found.reference_s, found.reference_range_s)}"
             + (f"   channels-last {last:7.3f}" if last is not None else "")
@@ -96,12 +103,12 @@ class _Table:
 
     def floor(self, found: floor.Floor) -> None:
         machine = found.machine
-        self.say(
+        self.print_line(
             f"\nfloor: matrix product {machine.matrix_gflop_per_s:.0f} and convolution"
             f" {machine.convolution_gflop_per_s:.0f} GFLOP/s, copy {machine.copy_gb_per_s:.0f} GB/s"
         )
         for name, step in (("forward", found.forward), ("weight_step", found.weight_step)):
-            self.say(
+            self.print_line(
                 f"{name:26}{step.gflop:6.1f} GFLOP {step.operations_floor_s:.3f} s   {step.gb:.1f}"
                 f" GB {step.bytes_floor_s:.3f} s   ours {step.ours_s:.3f} s, floor"
                 f" {step.fraction:.0%} of it"

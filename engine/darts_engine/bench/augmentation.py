@@ -1,4 +1,4 @@
-"""The data path: batched augmentation on tensors against per-image transforms in loader workers."""
+"""Time of the data path: augmented batches of tensors against transforms of single images."""
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -39,7 +39,14 @@ class _PerImage(Dataset[tuple[torch.Tensor, int]]):
 
 
 def measure(rounds: int, images: int = IMAGES) -> Comparison:
-    """One epoch of random 32x32 RGB images: ours, and torchvision's with two loader workers."""
+    """Compare one epoch of random 32x32 RGB images.
+
+    Ours augments batches; the reference is torchvision's transforms with two loader workers.
+
+    Args:
+        rounds: timed epochs of each side.
+        images: of an epoch.
+    """
     draws = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (images, 32, 32, 3), dtype=torch.uint8, generator=draws)
     part = Part(pixels, torch.randint(10, (images,), generator=draws))

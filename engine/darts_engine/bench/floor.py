@@ -1,11 +1,11 @@
-"""How fast a step could be at best on this machine, and the fraction of it that we reach.
+"""The shortest time a step could take on this machine, and the fraction of it that we reach.
 
-Counting rule. Operations: of the convolutions and the classifier as the paper defines them, two per
-multiplication and addition, padding included; a weight step has three times a forward pass's, less
-the gradient of the images. Bytes: every convolution reads its input and its weights once and writes
-its output once, in float32; all else (norms, poolings, sums) is taken to happen on the way, for
-free; a weight step moves three times as much. The floor of a step is the longer of the two times:
-operations at the machine's best rate, and bytes at its copying rate.
+Operations count as follows: those of the convolutions and the classifier as the paper defines them,
+two for a multiplication and addition, padding included. A weight step has three times those of a
+forward pass, without the gradient of the images. Bytes count as follows: every convolution reads
+its input and its weights once and writes its output once, in float32. Norms, poolings and sums
+count nothing. A weight step moves three times as much. The floor of a step is the longer of two
+times: its operations at the machine's best rate, and its bytes at the machine's copying rate.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ TRIES = 7
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What this machine does at best, at the threads that are set: the best of several tries."""
+    """The best rates of this machine with the current threads, of several tries."""
 
     matrix_gflop_per_s: float
     convolution_gflop_per_s: float
@@ -31,12 +31,12 @@ class Machine(msgspec.Struct, frozen=True):
 
     @property
     def flops(self) -> float:
-        """The better of both rates, per second."""
+        """The better of both rates, in operations per second."""
         return 1e9 * max(self.matrix_gflop_per_s, self.convolution_gflop_per_s)
 
 
 class Step(msgspec.Struct, frozen=True):
-    """A step's operations and bytes by the counting rule, its floor, and the fraction reached."""
+    """Operations and bytes of a step, its floor in seconds, and floor / measured time."""
 
     gflop: float
     gb: float
@@ -48,7 +48,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Floor(msgspec.Struct, frozen=True):
-    """Floors of a forward pass and of a weight step."""
+    """The rates of the machine, and the floors of a forward pass and a weight step."""
 
     machine: Machine
     forward: Step
@@ -56,7 +56,13 @@ class Floor(msgspec.Struct, frozen=True):
 
 
 def measure(batch: int, forward: Comparison, weight_step: Comparison) -> Floor:
-    """The floors beside what was measured at this batch size and these threads."""
+    """The floors of two measured steps.
+
+    Args:
+        batch: images of a step.
+        forward: what was measured of a forward pass, with the current threads.
+        weight_step: what was measured of a weight step, with the current threads.
+    """
     machine = rates()
     operations, moved, of_images = work(steps.channels_last(steps.random_batch(batch))[0])
     return Floor(
@@ -67,8 +73,8 @@ def measure(batch: int, forward: Comparison, weight_step: Comparison) -> Floor:
 
 
 def work(images: Tensor) -> tuple[int, int, int]:
-    """Operations and bytes of a forward pass; the first convolution's operations apart too."""
-    # On this device nothing is computed, and edges are not computed together by other modules.
+    """Operations and bytes of a forward pass, and the operations of its first convolution."""
+    # On the meta device nothing is computed, and no edges are fused.
     supernet = Supernet(channels=steps.CHANNELS, layers=steps.LAYERS).to("meta")
     counted: list[tuple[int, int]] = []
 

@@ -1,7 +1,7 @@
-"""Memory of a weight step, each side in a process of its own: `python -m ...bench.memory SIDE`.
+"""Memory of a weight step: `python -m darts_engine.bench.memory SIDE BATCH`, one side a process.
 
-The figure is the process's highest resident memory after one step, less that before the supernet
-was built: what the import of torch costs is in neither.
+The figure is the highest resident memory of the process after one step, minus that before the
+supernet was built. So it does not include the import of torch.
 """
 
 import json
@@ -16,7 +16,7 @@ SIDES = ("ours", "reference", "channels_last")
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """Megabytes above the import; `ratio` is ours / reference."""
+    """Megabytes of a weight step; `ratio` is ours / reference."""
 
     ratio: float
     ours_mb: float
@@ -26,7 +26,7 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 def measure(batch: int) -> Memory:
-    """One weight step of each side at a batch size."""
+    """The memory of a weight step of each side; `batch` is its number of images."""
     used = {side: _in_child(side, batch) for side in SIDES}
     return Memory(
         ratio=round(used["ours"] / used["reference"], 3),
@@ -44,7 +44,8 @@ def _in_child(side: str, batch: int) -> float:
 
 
 def peak_mb() -> float:
-    """Highest resident memory so far. On Linux `ru_maxrss` would count the parent's too."""
+    """The highest resident memory of this process so far, in megabytes."""
+    # On Linux `ru_maxrss` includes the parent's.
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:

@@ -1,8 +1,9 @@
-"""`python -m darts_engine.bench.methods`: a step of every method against one of `darts`.
+"""`python -m darts_engine.bench.methods`: compare a step of every method with one of `darts`.
 
-All methods take turns on one thread, each with a supernet of its own of the same size, halfway
-through its search (so temperatures and radii are typical, and warm-ups over). A step is all that a
-search does with its two batches: alpha and weights. Memory is measured in a process for each.
+All methods take turns on one thread, each with its own supernet of the same size, halfway through
+its search: there temperatures and radii are typical and warm-ups are over. A step is everything
+that a search does with its two batches, for alpha and for the weights. Memory is measured in a
+process for each method.
 """
 
 import argparse
@@ -32,7 +33,14 @@ BASE = "darts"
 
 
 class Scale(NamedTuple):
-    """A supernet and its batches; `side` 0 is the bundled digits, else random images."""
+    """The size of a supernet and its batches.
+
+    Attributes:
+        channels: C of the first cell.
+        layers: cells.
+        batch: images of a batch.
+        side: pixels of random square images; 0 stands for the bundled digits.
+    """
 
     channels: int
     layers: int
@@ -40,7 +48,7 @@ class Scale(NamedTuple):
     side: int
 
     def text(self) -> str:
-        """In words."""
+        """The scale in words, for a heading."""
         images = f"{self.side}x{self.side} RGB" if self.side else "8x8 digits"
         return f"C={self.channels}, {self.layers} cells, batch {self.batch} of {images}"
 
@@ -49,7 +57,7 @@ SCALES = {"small": Scale(8, 4, 64, 0), "paper": Scale(16, 8, 16, 32)}
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """A method's step: medians; ratios are method / darts, pair by pair."""
+    """The step of a method: medians. Ratios are method / darts, of pairs taken in turn."""
 
     method: str
     seconds: float
@@ -62,8 +70,8 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 def a_search(method: str, scale: Scale) -> Search:
-    """A search of a method at a scale, its epoch begun."""
-    asked = {
+    """A search of a method at a scale, in the middle epoch."""
+    changes = {
         "search.method": method,
         "space.channels": scale.channels,
         "space.layers": scale.layers,
@@ -71,7 +79,7 @@ def a_search(method: str, scale: Scale) -> Search:
         "engine.device": "cpu",
         "engine.threads": 1,
     }
-    config = configs.override(SearchConfig(), asked)
+    config = configs.override(SearchConfig(), changes)
     assert isinstance(config, SearchConfig)
     search = Search(config, _images(scale), CPU)
     search.begin_epoch(middle(config))
@@ -79,7 +87,7 @@ def a_search(method: str, scale: Scale) -> Search:
 
 
 def middle(config: SearchConfig) -> int:
-    """An epoch halfway through a search."""
+    """The epoch halfway through a search."""
     return config.search.epochs // 2 + 1
 
 
@@ -95,27 +103,27 @@ def _images(scale: Scale) -> Dataset:
 
 
 def count(search: Search) -> Passes:
-    """Passes through the supernet in one step, by watching its logits."""
+    """Take one step and count the passes through the supernet, by hooks on its logits."""
     forward = backward = 0
 
-    def passed_back(_: Tensor) -> None:
+    def count_backward(_: Tensor) -> None:
         nonlocal backward
         backward += 1
 
-    def passed(_module: nn.Module, _inputs: tuple[Tensor, ...], logits: Tensor) -> None:
+    def count_forward(_module: nn.Module, _inputs: tuple[Tensor, ...], logits: Tensor) -> None:
         nonlocal forward
         forward += 1
         if logits.requires_grad:
-            logits.register_hook(passed_back)
+            logits.register_hook(count_backward)
 
-    hook = search.supernet.register_forward_hook(passed)
+    hook = search.supernet.register_forward_hook(count_forward)
     search.step(middle(search.config), 1)
     hook.remove()
     return Passes(forward, backward)
 
 
 def times(searches: dict[str, Search], rounds: int) -> dict[str, list[float]]:
-    """Seconds of the processor of each method's steps, taken in turns."""
+    """Processor seconds of each method's steps, taken in turns."""
     seconds: dict[str, list[float]] = {name: [] for name in searches}
     for _ in range(rounds):
         for name, search in searches.items():
@@ -126,12 +134,18 @@ def times(searches: dict[str, Search], rounds: int) -> dict[str, list[float]]:
 
 
 def measure(scale: str, names: Sequence[str], rounds: int) -> list[Cost]:
-    """Every method's costs at a scale, `darts` first."""
+    """The costs of methods at a scale, `darts` first.
+
+    Args:
+        scale: a key of `SCALES`.
+        names: of the methods.
+        rounds: timed steps of each.
+    """
     torch.set_num_threads(1)
     names = [BASE, *(name for name in names if name != BASE)]
     memory = {name: _in_child(scale, name) for name in names}
     searches = {name: a_search(name, SCALES[scale]) for name in names}
-    # Counting is the first step of each, so that timing begins warm.
+    # Counting takes the first step of each, so that timing starts warm.
     passes = {name: count(search) for name, search in searches.items()}
     seconds = times(searches, rounds)
     return [
@@ -160,7 +174,7 @@ def _in_child(scale: str, method: str) -> float:
 
 
 def _child(scale: str, method: str) -> None:
-    """Print the highest resident memory of two steps, less that before the search was made."""
+    """Print the highest resident memory after two steps, minus that before the search was made."""
     torch.set_num_threads(1)
     before = peak_mb()
     search = a_search(method, SCALES[scale])
@@ -183,24 +197,28 @@ def _table(scale: str, found: Sequence[Cost]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print: a table for each scale as it is done, or one JSON object at the end."""
+    """Measure, and print a table after each scale, or one JSON object at the end.
+
+    Returns:
+        The exit code, 0.
+    """
     parser = argparse.ArgumentParser(prog="darts-tui bench --methods")
     parser.add_argument("--quick", action="store_true", help="the small scale only")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="methods, separated by commas")
     parser.add_argument("--child", nargs=2, default=None, help=argparse.SUPPRESS)
-    asked = parser.parse_args(arguments)
-    if asked.child:
-        _child(*asked.child)
+    options = parser.parse_args(arguments)
+    if options.child:
+        _child(*options.child)
         return 0
-    names = asked.only.split(",") if asked.only else list(PRESETS)
+    names = options.only.split(",") if options.only else list(PRESETS)
     results = {}
-    for scale in ("small",) if asked.quick else SCALES:
-        results[scale] = measure(scale, names, asked.rounds)
-        if not asked.json:
+    for scale in ("small",) if options.quick else SCALES:
+        results[scale] = measure(scale, names, options.rounds)
+        if not options.json:
             print(_table(scale, results[scale]), flush=True)
-    if asked.json:
+    if options.json:
         print(msgspec.json.encode(results).decode())
     return 0
 

@@ -1,7 +1,8 @@
-"""The steps of a search on the plain supernet, as the paper's official code takes them.
+"""The steps of a search on the plain supernet, as the official DARTS code takes them.
 
-Alpha's step of first order computes the weights' gradients too and throws them away; that of second
-order builds a whole second network at every step. Both are what ours is measured against.
+Liu et al., DARTS, 2019, arXiv 1806.09055, section 2.3. The alpha step of first order also computes
+the gradients of the weights, without using them. That of second order builds a second network at
+every step. Ours are measured against both.
 """
 
 import copy
@@ -18,7 +19,7 @@ class PlainSearch:
 
     Args:
         network: the supernet.
-        alphas: the raw (E, O) matrices of the normal and the reduction cell.
+        alphas: the raw (E, O) matrices of the normal and the reduction cell, which are copied.
     """
 
     lr, momentum, weight_decay, clip, radius = 0.025, 0.9, 3e-4, 5.0, 0.01
@@ -32,7 +33,7 @@ class PlainSearch:
         self.adam = torch.optim.Adam(self.alphas, 3e-4, (0.5, 0.999), weight_decay=1e-3)
 
     def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """Cross entropy of a batch at softmax(alpha)."""
+        """The cross entropy of images x (B, C, H, W) and labels y (B,) at softmax(alpha)."""
         mixing = [functional.softmax(alpha, 1) for alpha in self.alphas]
         return functional.cross_entropy(network(x, *mixing), y)
 
@@ -49,13 +50,13 @@ class PlainSearch:
         self.sgd.step()
 
     def first_order(self, x: Tensor, y: Tensor) -> None:
-        """Alpha's step with xi = 0."""
+        """An alpha step with xi = 0."""
         self.adam.zero_grad()
         self.loss(self.network, x, y).backward()
         self.adam.step()
 
     def second_order(self, train: tuple[Tensor, Tensor], valid: tuple[Tensor, Tensor]) -> None:
-        """Alpha's step through a virtual step of the weights, by finite differences."""
+        """An alpha step through a virtual weight step, by finite differences (eq. 7, 8)."""
         weights = list(self.network.parameters())
         grads = torch.autograd.grad(self.loss(self.network, *train), weights)
         unrolled = copy.deepcopy(self.network)

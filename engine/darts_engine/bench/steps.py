@@ -1,4 +1,4 @@
-"""A step of each kind on our supernet, on the plain one, and on the plain one in channels-last."""
+"""Time the steps of a search on our supernet, the plain one, and the plain one in channels-last."""
 
 from functools import partial
 
@@ -17,7 +17,8 @@ from darts_engine.optim.loss import cross_entropy
 from darts_engine.run.architecture.text import published
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.supernet.plain import PlainSupernet, copy_weights
+from darts_engine.supernet import official_state
+from darts_engine.supernet.plain import PlainSupernet
 from darts_engine.supernet.supernet import Supernet
 
 CHANNELS, LAYERS, SIZE, CLASSES = 16, 8, 32, 10
@@ -25,7 +26,12 @@ CPU = torch.device("cpu")
 
 
 class OurSearch:
-    """Our supernet with its optimizers, with the steps that `search.Search` takes."""
+    """Our supernet with its optimizers, and the steps of `search.task.Search`.
+
+    Args:
+        supernet: whose weights and alphas move.
+        order: of the alpha step, 1 or 2.
+    """
 
     def __init__(self, supernet: Supernet, order: int) -> None:
         self.network = supernet
@@ -54,7 +60,7 @@ class OurSearch:
         self.sgd.step()
 
     def alpha_step(self, train: Batch, valid: Batch) -> None:
-        """One step of alpha, of the order it was made with."""
+        """One alpha step, of the order given to the constructor."""
         self.method.move(self.method.alpha_gradient(valid, train).gradients)
 
 
@@ -66,21 +72,27 @@ def random_batch(batch: int, *, size: int = SIZE, dtype: torch.dtype = torch.flo
 
 
 def channels_last(batch: Batch) -> Batch:
-    """The same batch in the memory layout that our data path gives."""
+    """The same batch in channels-last memory, as our data path gives it."""
     return batch[0].contiguous(memory_format=torch.channels_last), batch[1]
 
 
 def plain_of(supernet: Supernet, *, last: bool) -> PlainSearch:
-    """A plain search with the supernet's weights and alphas."""
+    """A plain search with the weights and alphas of a supernet; `last` means channels-last."""
     plain = PlainSupernet(PRIMITIVES, 4, CHANNELS, LAYERS, 3, CLASSES)
-    copy_weights(supernet, plain)
+    plain.load_state_dict(official_state.export(supernet))
     if last:
         devices.place(plain, CPU)
     return PlainSearch(plain, [a.detach() for a in supernet.alphas.parameters()])
 
 
 def supernet_steps(batch: int, rounds: int, kinds: tuple[str, ...]) -> dict[str, Comparison]:
-    """Compare the named kinds of steps at a batch size, C=16, 8 cells of 32x32 images."""
+    """Compare steps at C=16 with 8 cells and 32x32 images.
+
+    Args:
+        batch: images of a batch.
+        rounds: timed steps of each side.
+        kinds: of steps: forward, weight_step, alpha_step_first_order, alpha_step_second_order.
+    """
     supernet = Supernet(channels=CHANNELS, layers=LAYERS)
     devices.place(supernet, CPU)
     first, second = OurSearch(supernet, 1), OurSearch(supernet, 2)
@@ -107,10 +119,10 @@ def supernet_steps(batch: int, rounds: int, kinds: tuple[str, ...]) -> dict[str,
 
 
 def derived_network(batch: int, rounds: int) -> Comparison:
-    """Forward and backward of DARTS_V2 with 36 channels and 20 cells.
+    """Compare a forward and backward pass of DARTS_V2 with 36 channels and 20 cells.
 
-    The reference is the same network in contiguous memory: derived cells share nothing, so the
-    layout and the dilated convolutions are all that differs.
+    The reference is the same network in contiguous memory. Derived cells share nothing, so only
+    the memory layout and the dilated convolutions differ.
     """
     genotype = published()["DARTS_V2"].genotype
     networks = {name: Network(genotype) for name in ("ours", "reference")}
@@ -128,11 +140,11 @@ def derived_network(batch: int, rounds: int) -> Comparison:
 
 
 def float64_difference() -> float:
-    """Largest difference of logits and gradients between ours and the plain supernet."""
+    """The largest difference between our supernet and the plain one, of logits and gradients."""
     supernet = Supernet(channels=4, layers=3, classes=CLASSES).double()
     devices.place(supernet, CPU)
     plain = PlainSupernet(PRIMITIVES, 4, 4, 3, 3, CLASSES).double()
-    copy_weights(supernet, plain)
+    plain.load_state_dict(official_state.export(supernet))
     images, labels = random_batch(4, size=16, dtype=torch.float64)
     alphas = list(supernet.alphas.parameters())
     ours = supernet(images)

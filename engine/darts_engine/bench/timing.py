@@ -1,4 +1,4 @@
-"""Timing things against each other in one run, so that a busy machine slows them alike."""
+"""Time several sides alternately in one process, so that a busy machine slows all of them."""
 
 import statistics
 import time
@@ -14,9 +14,9 @@ Clock = Callable[[], float]
 class Comparison(msgspec.Struct, frozen=True):
     """Medians in seconds, with the fastest and slowest; `ratio` is reference / ours.
 
-    On one thread they are seconds of the processor, which other programs do not take from us; on
-    more they are seconds of the wall. The reference in channels-last, a one-line change, stands
-    beside it where it makes sense.
+    With one thread they are processor seconds, which other programs do not affect; with more they
+    are wall-clock seconds. Where it makes sense there is also the reference in channels-last
+    memory, which is a change of one line.
     """
 
     ratio: float
@@ -29,14 +29,17 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def clock() -> Clock:
-    """What times a step of this process at the threads that are set."""
+    """The clock for steps of this process: of the processor with one thread, else of the wall."""
     return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
 
 
 def compare(works: Mapping[str, Work], rounds: int, now: Clock = time.perf_counter) -> Comparison:
-    """Alternate the named works ("ours", "reference", "channels_last") and take medians.
+    """Run the works alternately and take medians; each runs once before that.
 
-    Each is done once before counting. Work in other processes needs the wall's clock.
+    Args:
+        works: by side: "ours", "reference" and, optionally, "channels_last".
+        rounds: timed runs of each.
+        now: the clock; work in other processes needs that of the wall.
     """
     times: dict[str, list[float]] = {name: [] for name in works}
     for counted in (False, *[True] * rounds):
@@ -46,7 +49,7 @@ def compare(works: Mapping[str, Work], rounds: int, now: Clock = time.perf_count
             if counted:
                 times[name].append(now() - began)
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
-    # Pair by pair, so that a drift of the machine's speed cancels.
+    # The median of pairs, so that a drift of the machine's speed cancels out.
     pairs = zip(times["reference"], times["ours"], strict=True)
     ratio = statistics.median(reference / ours for reference, ours in pairs)
     return Comparison(

@@ -1,19 +1,20 @@
-"""Depthwise convolution, written so that the CPU library is fast at its backward too.
+"""Depthwise convolution with a fast backward pass on the CPU.
 
-oneDNN's backward costs many times its forward when the kernel is dilated or wider than 3. So:
+oneDNN's backward pass takes many times as long as its forward pass when the kernel is dilated or
+wider than 3. So:
 
-- A kernel with dilation 2 sees the four parities of its input apart: its gradient is that of an
-  undilated one over the four sub-images. With stride 2 it sees just one of them.
-- Taps that can only meet padding are left out: a 5x5 kernel with dilation 2 has 24 of them on a
+- A kernel with dilation 2 reads the four parities of its input separately: its gradient is that of
+  an undilated kernel over the four sub-images. With stride 2 it reads only one of them.
+- Taps that only ever meet padding are left out: a 5x5 kernel with dilation 2 has 24 of them on a
   2x2 map.
-- The gradient of a wide kernel is taken three columns at a time: 5x3 twice takes a quarter of the
-  time of 5x5 once.
-- The gradient of a kernel on a map of at most 2x2 pixels is taken by pairs of pixels: on so small a
-  map the library takes 15 to 40 times as long.
+- The gradient of a wide kernel is computed three columns at a time: 5x3 twice takes a quarter of
+  the time of 5x5 once.
+- The gradient of a kernel on a map of at most 2x2 pixels is computed by pairs of pixels: on so
+  small a map oneDNN takes 15 to 40 times as long.
 - The gradient of the input at stride 1 is a forward convolution with the kernel turned around.
 
-All are exact, forward and backward: the same products in another order. Other devices use the
-library's own convolution. Shapes: x (B, C, H, W), weight (C, 1, k, k) with odd k.
+All are exact, forward and backward: the same products in another order. Other devices use torch's
+own convolution. Shapes: B batch, C channels, H W space; a weight is (C, 1, k, k) with odd k.
 """
 
 import functools
@@ -48,7 +49,14 @@ class DepthwiseConv(nn.Conv2d):
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    """The convolution of x with each channel's kernel, its gradients by way of undilated ones."""
+    """A convolution with one kernel per channel, to (B, C, ceil(H / stride), ceil(W / stride)).
+
+    Args:
+        x: (B, C, H, W), on the CPU.
+        weight: (C, 1, k, k).
+        stride: 1 or 2.
+        dilation: 1 or 2.
+    """
     weight = _without_padding_taps(weight, max(x.shape[2:]), dilation)
     if weight.shape[2] == 1:
         return every_other(x, stride) * weight[:, 0, 0, 0, None, None]
@@ -71,7 +79,7 @@ def _convolution(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tenso
 
 
 class _Depthwise(torch.autograd.Function):
-    """The library's forward, and a backward made of the calls that it is fast at."""
+    """oneDNN's forward pass, and a backward pass of calls that oneDNN is fast at."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
@@ -102,7 +110,14 @@ class _Depthwise(torch.autograd.Function):
 
 
 def dense(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    """The convolution of x with a kernel over all channels, (C', C, k, k), to (B, C', H', W')."""
+    """A convolution over all channels, to (B, C', ceil(H / stride), ceil(W / stride)).
+
+    Args:
+        x: (B, C, H, W), on the CPU.
+        weight: (C', C, k, k).
+        stride: 1 or 2.
+        dilation: 1 or 2.
+    """
     weight = _without_padding_taps(weight, max(x.shape[2:]), dilation)
     if dilation > 1 and stride == dilation:
         x, stride, dilation = every_other(x, dilation), 1, 1
@@ -129,31 +144,31 @@ class _Dilated(torch.autograd.Function):
         if needs_x:
             grad_x = _library(grad, x, weight, 1, 2 * reach, (True, False), 2)[0]
         if needs_weight:
-            apart = _to_parities(grad), _to_parities(x)
-            grad_weight = _library(*apart, weight, 1, reach, (False, True))[1]
+            parities = _to_parities(grad), _to_parities(x)
+            grad_weight = _library(*parities, weight, 1, reach, (False, True))[1]
         return grad_x, grad_weight
 
 
 def _columns_apart(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The gradient of a kernel, `WIDEST_FAST` of its columns at a time; each meets x shifted."""
+    """The gradient of a kernel, computed `WIDEST_FAST` columns at a time over a shifted x."""
     size = weight.shape[3]
     reach, (height, width) = size // 2, x.shape[2:]
     columns = weight.new_empty(weight.shape[0], 1, size, WIDEST_FAST)
-    # Columns beyond the kernel meet zeros beyond the image, and are cut off.
+    # The last group may reach beyond the kernel; those columns meet zeros and are cut off.
     firsts = range(0, size, WIDEST_FAST)
-    seen = stride * (grad.shape[3] - 1) + WIDEST_FAST
-    right = firsts[-1] + seen - reach - width
+    read = stride * (grad.shape[3] - 1) + WIDEST_FAST
+    right = firsts[-1] + read - reach - width
     below = stride * (grad.shape[2] - 1) + size - reach - height
     padded = functional.pad(x, (reach, right, reach, below))
     parts = [
-        _library(grad, padded[..., first : first + seen], columns, stride, 0, (False, True))[1]
+        _library(grad, padded[..., first : first + read], columns, stride, 0, (False, True))[1]
         for first in firsts
     ]
     return torch.cat(parts, 3)[..., :size]
 
 
 def _pairs_of_pixels(grad: Tensor, x: Tensor) -> Tensor:
-    """The gradient of a 3x3 kernel: of a tap, the sum over the pairs of pixels it joins."""
+    """The gradient of a 3x3 kernel: that of a tap sums over the pairs of pixels it connects."""
     batch, channels, height, width = x.shape
     count = height * width
     of_grad, of_x = (
@@ -161,7 +176,7 @@ def _pairs_of_pixels(grad: Tensor, x: Tensor) -> Tensor:
         for side, t in enumerate((grad, x))
     )
     pairs = (of_grad * of_x).sum(0).view(count * count, channels)
-    # A compiler looks through a cache, and warns of it.
+    # torch.compile ignores a cache and warns about it.
     taps_of = _taps.__wrapped__ if torch.compiler.is_compiling() else _taps
     taps = x.new_zeros(9, channels).index_add_(0, taps_of(height, width, x.device), pairs)
     return taps.t().reshape(channels, 1, 3, 3)
@@ -169,7 +184,7 @@ def _pairs_of_pixels(grad: Tensor, x: Tensor) -> Tensor:
 
 @functools.cache
 def _taps(height: int, width: int, device: torch.device) -> Tensor:
-    """The tap of a 3x3 kernel between each pixel and each, (H * W * H * W,)."""
+    """The tap of a 3x3 kernel that connects each pair of pixels, (H * W * H * W,)."""
     rows, columns = (torch.arange(side, device=device) for side in (height, width))
     down = rows[None, None, :, None] - rows[:, None, None, None] + 1
     right = columns[None, None, None, :] - columns[None, :, None, None] + 1
@@ -185,7 +200,7 @@ def _library(
     wanted: tuple[bool, bool],
     dilation: int = 1,
 ) -> tuple[Tensor, Tensor]:
-    """The library's gradients of x and of the kernel; only those wanted are computed."""
+    """Torch's gradients of x and of the kernel; only those wanted are computed."""
     grad_x, grad_weight, _ = torch.ops.aten.convolution_backward.default(
         grad, x, weight, None, [stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0],
         x.shape[1] // weight.shape[1], [*wanted, False],
@@ -194,7 +209,7 @@ def _library(
 
 
 def _without_padding_taps(weight: Tensor, size: int, dilation: int) -> Tensor:
-    """Cut off the taps whose distance from the middle is at least the map's larger side."""
+    """The kernel without the taps whose distance from its middle is at least `size`."""
     reach = weight.shape[2] // 2
     useful = min(reach, (size - 1) // dilation)
     if useful == reach:
@@ -212,5 +227,5 @@ def _to_parities(x: Tensor) -> Tensor:
         x = functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
     batch, channels, height, width = x.shape
     split = x.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels)
-    apart = split.permute(2, 4, 0, 1, 3, 5).reshape(-1, height // 2, width // 2, channels)
-    return apart.permute(0, 3, 1, 2)
+    images = split.permute(2, 4, 0, 1, 3, 5).reshape(-1, height // 2, width // 2, channels)
+    return images.permute(0, 3, 1, 2)

@@ -1,11 +1,12 @@
 """Batch norm whose float32 sums are accurate in channels-last memory too.
 
-Ioffe and Szegedy, 2015, arXiv 1502.03167. On the CPU the library adds up a channels-last batch row
-by row in float32, a sum of B * H * W terms; in contiguous memory it adds in float64. The statistics
-are then 100 times less accurate, and ReLUs near zero turn the difference into wrong gradients
-(docs/precision.md). Here k neighbouring pixels are seen as channels of their own: the library sums
-B * H * W / k terms each, and what remains is combined by Chan's rule for variances. The wider rows
-are also faster when there are few channels.
+Ioffe and Szegedy, 2015, arXiv 1502.03167. On the CPU, torch sums a channels-last batch row by row
+in float32, B * H * W terms; in contiguous memory it sums in float64. The channels-last statistics
+are 100 times less accurate, and ReLUs near zero turn the difference into wrong gradients
+(docs/precision.md). Here k neighbouring pixels are folded into the channels: torch sums
+B * H * W / k terms each, and the k results are combined by the rule of Chan et al. (1979) for
+pairwise variances. The wider rows are also faster when there are few channels. Shapes: B batch,
+C channels, H W space.
 """
 
 import math
@@ -17,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# The folded channels of a row, its sums and its statistics stay in a first-level cache.
+# A folded row, its sums and its statistics fit into a first-level cache.
 WIDEST_ROW = 4096
-# Sums of so few terms are accurate as they are.
+# Sums of so few terms are accurate without folding.
 FEW_TERMS = 64
 SPACE = (0, 2, 3)
 
@@ -28,69 +29,69 @@ class BatchNorm(nn.BatchNorm2d):
     """`nn.BatchNorm2d`, accurate in float32 on the CPU.
 
     Attributes:
-        together: what normalises in training instead, over the images of several processes.
+        across_ranks: normalises in training instead, over the images of all ranks; None alone.
     """
 
-    together: "Callable[[BatchNorm, Tensor], Tensor] | None" = None
+    across_ranks: "Callable[[BatchNorm, Tensor], Tensor] | None" = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same, normalised over all but C."""
-        if self.training and self.together is not None:
-            return self.together(self, x)
+        if self.training and self.across_ranks is not None:
+            return self.across_ranks(self, x)
         needs_care = self.training and x.dtype == torch.float32 and x.device.type == "cpu"
         if not needs_care or x.numel() <= FEW_TERMS * x.shape[1]:
             return super().forward(x)
         out, mean, var = _Normalise.apply(x, self.weight, self.bias, self.eps)
         if self.track_running_stats:
-            take_in([self], mean[None], var[None], x.numel() // x.shape[1])
+            update_running([self], mean[None], var[None], x.numel() // x.shape[1])
         normalised: Tensor = out
         return normalised
 
 
-def side_by_side(norms: Sequence[BatchNorm], x: Tensor) -> Tensor:
+def normalise_side_by_side(norms: Sequence[BatchNorm], x: Tensor) -> Tensor:
     """(B, N * C, H, W) to the same: the nth C channels by the nth norm.
 
-    They are in one mode, without parameters, have one momentum, and see more than one number per
-    channel in training.
+    All norms are in the same mode, have the same momentum and no parameters. In training there is
+    more than one number per channel.
     """
     if not norms[0].training:
-        known_mean, known_var = running(norms)
+        known_mean, known_var = running_statistics(norms)
         return functional.batch_norm(x, known_mean, known_var, eps=norms[0].eps)
     out, mean, var = _Normalise.apply(x, None, None, norms[0].eps)
     if norms[0].track_running_stats:
         shape = (len(norms), -1)
-        take_in(norms, mean.view(shape), var.view(shape), x.numel() // x.shape[1])
+        update_running(norms, mean.view(shape), var.view(shape), x.numel() // x.shape[1])
     normalised: Tensor = out
     return normalised
 
 
-def take_in(norms: Sequence[nn.BatchNorm2d], mean: Tensor, var: Tensor, count: int) -> None:
-    """Move running statistics towards those of a batch; N norms of one momentum.
+def update_running(norms: Sequence[nn.BatchNorm2d], mean: Tensor, var: Tensor, count: int) -> None:
+    """Move the running statistics of N norms towards those of a batch.
 
     Args:
-        norms: whose running statistics move.
-        mean: (N, C), of the batch.
-        var: (N, C), the mean of squared distances.
-        count: how many values per channel they are over.
+        norms: all with the momentum of the first.
+        mean: of the batch, (N, C).
+        var: of the batch, not corrected, (N, C).
+        count: values per channel of the batch; at least 2.
     """
     weight = norms[0].momentum
     assert weight is not None
     unbiased = var * (count / (count - 1))
     counters = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
-    means, variances = zip(*(_running(norm) for norm in norms), strict=True)
-    # A number would be made a tensor, once for each counter.
+    means, variances = zip(*(_running_statistics(norm) for norm in norms), strict=True)
+    # torch would turn a number into a tensor once for each counter.
     torch._foreach_add_(counters, [torch.ones_like(counters[0])] * len(counters))
     torch._foreach_lerp_(means, mean.unbind(), weight)
     torch._foreach_lerp_(variances, unbiased.unbind(), weight)
 
 
-def running(norms: Sequence[nn.BatchNorm2d]) -> tuple[Tensor, Tensor]:
-    """The running means and variances of N norms, one after another, (N * C,) each."""
-    means, variances = zip(*(_running(norm) for norm in norms), strict=True)
+def running_statistics(norms: Sequence[nn.BatchNorm2d]) -> tuple[Tensor, Tensor]:
+    """The running means and variances of N norms, one norm after another, (N * C,) each."""
+    means, variances = zip(*(_running_statistics(norm) for norm in norms), strict=True)
     return torch.cat(means), torch.cat(variances)
 
 
-def _running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def _running_statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     return norm.running_mean, norm.running_var
@@ -98,7 +99,7 @@ def _running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def statistics_kept(network: nn.Module) -> Iterator[None]:
-    """Forward passes in training mode normalise as ever, but leave running statistics alone."""
+    """Within this, forward passes in training mode leave the running statistics as they are."""
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     before = [norm.track_running_stats for norm in norms]
     for norm in norms:
@@ -111,7 +112,7 @@ def statistics_kept(network: nn.Module) -> Iterator[None]:
 
 
 class _Normalise(torch.autograd.Function):
-    """The output, and the mean and variance (C,) that it was normalised by."""
+    """The output of a batch norm in training, and the mean and variance (C,) of the batch."""
 
     @staticmethod
     def forward(
@@ -121,8 +122,8 @@ class _Normalise(torch.autograd.Function):
         means, variances = torch.batch_norm_update_stats(fold(x, folds), None, None, 0.0)
         means = means.view(folds, channels)
         mean = means.mean(0)
-        apart = means - mean
-        var = variances.view(folds, channels).addcmul(apart, apart).mean(0)
+        distance = means - mean
+        var = variances.view(folds, channels).addcmul(distance, distance).mean(0)
         out, _, _ = torch.native_batch_norm(x, weight, bias, mean, var, False, 0.0, eps)
         ctx.save_for_backward(x, weight, mean, var)
         ctx.folds, ctx.eps = folds, eps
@@ -138,7 +139,7 @@ class _Normalise(torch.autograd.Function):
         rows, grad_rows = fold(x, folds), fold(grads[0], folds)
         inverse = (var + ctx.eps).rsqrt_()
         mean_row, inverse_row = row_of(mean, folds), row_of(inverse, folds)
-        # With these masks the library only sums: grad * normalised x, and grad.
+        # With these masks torch only computes two sums: of grad * normalised x, and of grad.
         _, dots, sums = torch.ops.aten.native_batch_norm_backward.default(
             grad_rows, rows, inverse_row, None, None, mean_row, inverse_row, True, ctx.eps,
             [False, True, True],
@@ -159,7 +160,17 @@ class _Normalise(torch.autograd.Function):
 def gradients_by_definition(
     x: Tensor, grad: Tensor, weight: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The same gradients as a formula that can be differentiated again."""
+    """The gradients of `_Normalise` as a formula that can be differentiated again.
+
+    Args:
+        x: (B, C, H, W).
+        grad: of the output, (B, C, H, W).
+        weight: (C,) or None, where the norm has no parameters.
+        eps: added to the variance.
+
+    Returns:
+        The gradients of x, of the weight (C,) and of the bias (C,); None without parameters.
+    """
     centred = x - x.mean(SPACE, keepdim=True)
     inverse = (centred.square().mean(SPACE, keepdim=True) + eps).rsqrt()
     normalised = centred * inverse
@@ -175,7 +186,10 @@ def gradients_by_definition(
 
 
 def folds_of(x: Tensor) -> int:
-    """Neighbouring pixels per row: a divisor of B * H * W, at most its root and a cache's worth."""
+    """k, the neighbouring pixels of a row: the largest divisor of B * H * W that fits.
+
+    It is at most the root of B * H * W, and k * C at most `WIDEST_ROW`.
+    """
     count = x.numel() // x.shape[1]
     most = max(1, min(math.isqrt(count), WIDEST_ROW // x.shape[1]))
     return next(k for k in range(most, 0, -1) if count % k == 0)
@@ -188,8 +202,8 @@ def fold(x: Tensor, folds: int) -> Tensor:
 
 
 def row_of(per_channel: Tensor, folds: int) -> Tensor:
-    """(C,) to (folds * C,), what a folded row needs."""
-    # Of one channel the reshaped view has a stride of 0, which the library's kernels do not see.
+    """(C,) to (folds * C,): the values of a folded row."""
+    # With one channel the reshaped view has a stride of 0, which torch's kernels ignore.
     return per_channel.expand(folds, -1).reshape(-1).contiguous()
 
 

@@ -1,4 +1,7 @@
-"""The names that the official DARTS code gives to the tensors of an operation."""
+"""The names that the official DARTS code gives to the tensors of an operation.
+
+`quark0/darts`, `cnn/operations.py`.
+"""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,14 +18,9 @@ from darts_engine.run.errors import CheckpointError
 
 COUNTER = "num_batches_tracked"
 
-
-# Our names of a module's parts -> theirs.
 _SEPARABLE = {"depthwise": "op.1", "pointwise": "op.2", "norm": "op.3"}
-
-
 _TWICE = {"depthwise": "op.5", "pointwise": "op.6", "norm": "op.7"}
-
-
+# Of each operation, our name of a part -> the official name.
 PARTS: dict[type[nn.Module], dict[str, str]] = {
     Conv7x1: {"wide": "1", "tall": "2", "norm": "3"},
     ConvNorm: {"conv": "op.1", "norm": "op.2"},
@@ -33,11 +31,17 @@ PARTS: dict[type[nn.Module], dict[str, str]] = {
 }
 
 
-def fitting(state: Mapping[str, object], key: str, own: Tensor, remedy: str) -> Tensor:
+def checked_tensor(state: Mapping[str, object], key: str, own: Tensor, remedy: str) -> Tensor:
     """The tensor of a state under a key, detached.
 
+    Args:
+        state: tensors by official name.
+        key: of the tensor.
+        own: our tensor, which has the shape that it must have.
+        remedy: what the user should do if it does not fit.
+
     Raises:
-        CheckpointError: there is none, or it has another shape than `own`.
+        CheckpointError: the key is missing, or its shape differs.
     """
     value = state.get(key)
     if not isinstance(value, Tensor):
@@ -52,13 +56,25 @@ def fitting(state: Mapping[str, object], key: str, own: Tensor, remedy: str) -> 
 
 
 def parts(module: nn.Module, theirs: str, ours: str) -> Iterator[tuple[str, str]]:
-    """(official name, our name) of the tensors of an operation in `PARTS`."""
+    """(official name, our name) of the tensors of an operation in `PARTS`.
+
+    Args:
+        module: the operation.
+        theirs: its name in the official code.
+        ours: its name in our network.
+    """
     for mine, other in PARTS[type(module)].items():
         yield from tensors(module.get_submodule(mine), f"{theirs}.{other}", f"{ours}.{mine}")
 
 
 def tensors(module: nn.Module, theirs: str, ours: str) -> Iterator[tuple[str, str]]:
-    """(official name, our name) of the tensors of a module whose parts have the same names."""
+    """(official name, our name) of the tensors of a module with the same names inside.
+
+    Args:
+        module: for example a convolution or a batch norm.
+        theirs: its name in the official code.
+        ours: its name in our network.
+    """
     for name in module.state_dict():
         if name.rpartition(".")[2] != COUNTER:
             yield f"{theirs}.{name}", f"{ours}.{name}"

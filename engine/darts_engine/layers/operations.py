@@ -1,10 +1,14 @@
-"""The candidate operations of the DARTS CNN spaces, with the papers' order, padding and batch norm.
+"""The candidate operations, in the order and with the padding and batch norm of the papers.
 
-Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.1.1 and its official code. Tensors are
-(B batch, C channels, H, W). All convolutions are without bias.
+Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.1.1 and its official code. Convolutions have no
+bias.
 
-Operations that begin with a ReLU leave it out here and say so (`takes_rectified`): in a supernet
-many edges share the rectified state, so it is computed once. `derived_operation` puts it back.
+Operations that begin with a ReLU take a rectified state instead (`takes_rectified`): in a supernet
+many edges share the state, so it is rectified once. `derived_operation` puts the ReLU back.
+
+Constructors take the channels C (or those of input and output), the odd side k of the kernel, the
+stride (1 or 2), the dilation (1 or 2), and `affine`: whether the batch norms have parameters.
+Shapes: B batch, C channels, H W space.
 """
 
 from collections.abc import Callable
@@ -37,21 +41,21 @@ PRIMITIVES = (
 
 
 def max_pool(x: Tensor, stride: int) -> Tensor:
-    """3x3 maximum with padding 1."""
+    """3x3 maximum with padding 1, (B, C, H, W) to (B, C, ceil(H / stride), ceil(W / stride))."""
     if stride == 1 and pooling.is_faster(x):
         return pooling.maximum(x)
     return functional.max_pool2d(x, 3, stride, 1)
 
 
 def avg_pool(x: Tensor, stride: int) -> Tensor:
-    """3x3 mean with padding 1; the padding does not count."""
+    """3x3 mean with padding 1, which does not count; shapes as in `max_pool`."""
     if stride == 1 and pooling.is_faster(x):
         return pooling.mean(x)
     return functional.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
 
 
 class Pool(nn.Module):
-    """One of the two poolings as a module, for derived cells (no batch norm there)."""
+    """One of the two poolings as a module of derived cells, which have no batch norm there."""
 
     def __init__(self, pool: Callable[[Tensor, int], Tensor], stride: int) -> None:
         super().__init__()
@@ -63,12 +67,17 @@ class Pool(nn.Module):
 
 
 class WeightedOperation(nn.Module):
-    """An operation whose last batch norm a mixed edge applies itself (`weighted_sum`)."""
+    """An operation with weights, whose last batch norm a mixed edge may fuse into its sum.
+
+    Attributes:
+        norm: the batch norm.
+        takes_rectified: whether the input is relu(x).
+    """
 
     norm: BatchNorm
 
     def before_norm(self, x: Tensor) -> Tensor:
-        """All but the last norm; x is rectified where `takes_rectified` says so."""
+        """The operation without its last batch norm; takes relu(x) if `takes_rectified`."""
         raise NotImplementedError
 
     @property
@@ -77,7 +86,7 @@ class WeightedOperation(nn.Module):
         return self.norm
 
     def forward(self, x: Tensor) -> Tensor:
-        """The whole operation."""
+        """The whole operation; takes what `before_norm` takes."""
         out: Tensor = self.last_norm(self.before_norm(x))
         return out
 
@@ -132,7 +141,7 @@ class NormalConv(WeightedOperation):
     """`nor_conv_kxk` of NAS-Bench-201: a plain convolution and batch norm.
 
     As in its code (Dong and Yang, 2020, arXiv 2001.00326), a convolution has a bias where its norm
-    has no parameters, though the norm takes it out again.
+    has no parameters, although the norm subtracts it again.
     """
 
     takes_rectified = True
@@ -169,29 +178,46 @@ class Conv7x1(WeightedOperation):
         return out
 
 
-def halved(x: Tensor, weight: Tensor, first: int) -> Tensor:
-    """A 1x1 convolution of every other pixel from (first, first), (B, Cout, ceil(H / 2), ...).
+def halve(x: Tensor, weight: Tensor, first: int) -> Tensor:
+    """A 1x1 convolution of every other pixel, starting at (first, first).
 
-    Without stride: oneDNN is slow at the backward pass of 1x1 convolutions with one, and over a
-    channels-last map of 56x56 and more and fewer than 16 input channels it writes past its memory
-    there, and the process dies.
+    It selects the pixels instead of using a stride. With a stride, oneDNN's backward pass is slow,
+    and on a channels-last map of at least 56x56 with fewer than 16 input channels it writes past
+    its memory and the process dies.
+
+    Args:
+        x: (B, Cin, H, W).
+        weight: (Cout, Cin, 1, 1).
+        first: 0 or 1.
+
+    Returns:
+        (B, Cout, ceil(H / 2), ceil(W / 2)).
     """
-    taken = every_other(x, 2, first)
+    pixels = every_other(x, 2, first)
     height, width = x.shape[2:]
     if first and (height % 2 or width % 2):
         # DEVIATION: the official code cannot take odd sizes. A row or column of zeros
         # completes the shifted half, as the padding of every other stride-2 operation does.
-        taken = functional.pad(taken, (0, width % 2, 0, height % 2))
-    return functional.conv2d(taken, weight)
+        pixels = functional.pad(pixels, (0, width % 2, 0, height % 2))
+    return functional.conv2d(pixels, weight)
 
 
-def factorized(rectified: Tensor, straight: Tensor, shifted: Tensor) -> tuple[Tensor, Tensor]:
-    """Both halves of a factorized reduction's channels, by the weights (Cout / 2, Cin, 1, 1)."""
-    return halved(rectified, straight, 0), halved(rectified, shifted, 1)
+def factorize(rectified: Tensor, straight: Tensor, shifted: Tensor) -> tuple[Tensor, Tensor]:
+    """The two halves of a factorized reduction's channels.
+
+    Args:
+        rectified: relu(x), (B, Cin, H, W).
+        straight: weights of the convolution that starts at pixel (0, 0), (Cout / 2, Cin, 1, 1).
+        shifted: weights of the one that starts at pixel (1, 1), of the same shape.
+
+    Returns:
+        Each (B, Cout / 2, ceil(H / 2), ceil(W / 2)).
+    """
+    return halve(rectified, straight, 0), halve(rectified, shifted, 1)
 
 
 class Halving(nn.Conv2d):
-    """A 1x1 convolution of stride 2 that begins at pixel (first, first)."""
+    """A 1x1 convolution of stride 2 that starts at pixel (first, first)."""
 
     def __init__(self, channels_in: int, channels_out: int, first: int) -> None:
         super().__init__(channels_in, channels_out, 1, 2, bias=False)
@@ -199,7 +225,7 @@ class Halving(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, Cin, H, W) to (B, Cout, ceil(H / 2), ceil(W / 2))."""
-        return halved(x, self.weight, self.first)
+        return halve(x, self.weight, self.first)
 
 
 class FactorizedReduce(WeightedOperation):
@@ -226,7 +252,7 @@ class FactorizedReduce(WeightedOperation):
 
 
 class ConvNorm(WeightedOperation):
-    """1x1 convolution and batch norm: how a cell brings its inputs to its own width."""
+    """1x1 convolution and batch norm; cells use it to bring their inputs to their own width."""
 
     takes_rectified = True
 
@@ -242,7 +268,7 @@ class ConvNorm(WeightedOperation):
 
 
 class Zero(nn.Module):
-    """`none` in a derived cell: nothing, at the right size."""
+    """`none` in a derived cell: zeros of the right size."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -254,7 +280,13 @@ class Zero(nn.Module):
 
 
 def weighted_operation(name: str, channels: int, stride: int, affine: bool) -> WeightedOperation:
-    """An operation that has weights of its own; takes a rectified state.
+    """An operation that has weights; it takes a rectified state.
+
+    Args:
+        name: as in `PRIMITIVES`, or one of the other spaces.
+        channels: C of input and output.
+        stride: 1 or 2.
+        affine: whether its batch norms have parameters.
 
     Raises:
         KeyError: the operation is unknown or has no weights.
@@ -271,7 +303,9 @@ def weighted_operation(name: str, channels: int, stride: int, affine: bool) -> W
 
 
 def derived_operation(name: str, channels: int, stride: int) -> nn.Module:
-    """An operation of a derived cell, its ReLU included. Stride-1 skips are `nn.Identity`.
+    """An operation of a derived cell, its ReLU included; a skip of stride 1 is `nn.Identity`.
+
+    It maps (B, C, H, W) to (B, C, ceil(H / stride), ceil(W / stride)).
 
     Raises:
         KeyError: the operation is unknown.

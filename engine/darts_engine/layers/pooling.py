@@ -1,10 +1,10 @@
 """3x3 pooling of stride 1 and padding 1 over large maps of few channels, on the CPU.
 
-The library's loops run over the channels of a pixel, which are too few for its vectors where a
-supernet's operations see a part of the channels. So the images are laid side by side in the
-channels for the maximum; and the mean is a depthwise convolution by ones, divided by how many
-pixels it summed. The maxima are the same, ties included, and so are their gradients; a mean's sum
-is taken in another order. Shapes: x (B, C, H, W), in channels-last memory.
+torch's loops run over the channels of a pixel. With partial channels those are too few to fill a
+vector. So the maximum lays all images side by side in the channels, and the mean is a depthwise
+convolution by ones, divided by the number of pixels that it sums. The maxima and their gradients
+are the same, ties included; a mean sums in another order. Shapes: x (B, C, H, W), in channels-last
+memory.
 """
 
 import functools
@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# A pixel of so many channels fills the library's vectors.
+# So many channels fill a vector.
 VECTOR = 8
-# In maps of fewer numbers the calls cost more than the loops.
+# On maps with fewer numbers the calls cost more than the loops.
 FEWEST_NUMBERS = 2**15
 
 
 def is_faster(x: Tensor) -> bool:
-    """Whether x is better pooled here."""
+    """Whether this file pools x (B, C, H, W) faster than torch does."""
     return (
         x.shape[1] < VECTOR
         and x.numel() >= FEWEST_NUMBERS
@@ -34,47 +34,47 @@ def is_faster(x: Tensor) -> bool:
 
 
 def maximum(x: Tensor) -> Tensor:
-    """(B, C, H, W) to the same."""
+    """The 3x3 maximum, (B, C, H, W) to the same."""
     out: Tensor = _Maximum.apply(x)
     return out
 
 
 def mean(x: Tensor) -> Tensor:
-    """(B, C, H, W) to the same; the padding does not count."""
+    """The 3x3 mean, (B, C, H, W) to the same; the padding does not count."""
     out: Tensor = _Mean.apply(x, _shares(*x.shape[2:], x.dtype))
     return out
 
 
 class _Maximum(torch.autograd.Function):
-    """The library's, over all images at once."""
+    """torch's maximum, over all images at once."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
-        beside = x.permute(2, 3, 0, 1).reshape(1, height, width, -1).permute(0, 3, 1, 2)
-        found = torch.ops.aten.max_pool2d_with_indices(beside, [3, 3], [1, 1], [1, 1])
-        out, places = (
+        wide = x.permute(2, 3, 0, 1).reshape(1, height, width, -1).permute(0, 3, 1, 2)
+        results = torch.ops.aten.max_pool2d_with_indices(wide, [3, 3], [1, 1], [1, 1])
+        out, indices = (
             t.permute(2, 3, 0, 1)
             .view(height, width, batch, channels)
             .permute(2, 3, 0, 1)
             .contiguous(memory_format=torch.channels_last)
-            for t in found
+            for t in results
         )
-        ctx.save_for_backward(x, places)
+        ctx.save_for_backward(x, indices)
         maxima: Tensor = out
         return maxima
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        x, places = ctx.saved_tensors
+        x, indices = ctx.saved_tensors
         grad_x: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-            grads[0], x, [3, 3], [1, 1], [1, 1], [1, 1], False, places
+            grads[0], x, [3, 3], [1, 1], [1, 1], [1, 1], False, indices
         )
         return grad_x
 
 
 class _Mean(torch.autograd.Function):
-    """Whose transpose divides first and sums then."""
+    """The mean; its transpose, the backward pass, divides first and then sums."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, shares: Tensor) -> Tensor:
@@ -88,14 +88,14 @@ class _Mean(torch.autograd.Function):
 
 
 def _sums(x: Tensor) -> Tensor:
-    """Of each pixel and its neighbours, (B, C, H, W)."""
+    """The sum of each pixel and its neighbours, (B, C, H, W)."""
     channels = x.shape[1]
     return functional.conv2d(x, x.new_ones(channels, 1, 3, 3), None, 1, 1, 1, channels)
 
 
 @functools.cache
 def _shares(height: int, width: int, dtype: torch.dtype) -> Tensor:
-    """One over the pixels of the image under each window, (H, W)."""
+    """1 / the number of pixels of the image under each window, (H, W)."""
     rows, columns = (
         torch.tensor([min(i + 2, side) - max(i - 1, 0) for i in range(side)], dtype=dtype)
         for side in (height, width)

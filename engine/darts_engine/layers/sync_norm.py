@@ -1,9 +1,9 @@
 """Batch norm over the images of all ranks, by sums that can be differentiated twice.
 
-Each rank's means, variances and counts are combined by Chan's rule. The sum over ranks is its own
-adjoint: where every rank's loss is its part of the whole, a gradient that reaches the sum on any
-rank belongs to all, so the backward pass sums the gradients over the ranks. That pass is such a sum
-again, which is what second order's exact product differentiates.
+Each rank's means, variances and counts are combined by the rule of Chan et al. (1979) for pairwise
+variances. The sum over ranks is its own adjoint: each rank's loss is its part of the whole, so the
+backward pass sums the gradients of all ranks. The backward pass is such a sum again, so it can be
+differentiated once more, as the exact product of second order does.
 """
 
 from typing import Any
@@ -17,14 +17,17 @@ from darts_engine.layers.norm import SPACE, BatchNorm
 
 
 def synchronise(network: nn.Module, among: World) -> None:
-    """Let every batch norm of a network normalise by the images of all ranks while it trains."""
+    """Make every batch norm of a network normalise over the images of all ranks in training.
+
+    With one rank nothing changes.
+    """
     if among.size > 1:
         for norm in network.modules():
             if isinstance(norm, BatchNorm):
-                norm.together = normalised
+                norm.across_ranks = normalise
 
 
-def normalised(norm: BatchNorm, x: Tensor) -> Tensor:
+def normalise(norm: BatchNorm, x: Tensor) -> Tensor:
     """(B, C, H, W) to the same, over all but C and over all ranks; updates running statistics."""
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     mean, var, count = _statistics(wide)
@@ -46,12 +49,12 @@ def normalised(norm: BatchNorm, x: Tensor) -> Tensor:
 
 
 def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance (C,) over all ranks, and how many numbers they are of."""
+    """Mean and variance (C,) over all ranks, and the number of values (1,) per channel."""
     var, mean = torch.var_mean(x, SPACE, correction=0)
     count = x.new_full((1,), x.numel() // x.shape[1])
     here = world()
     before, after = here.rank, here.size - 1 - here.rank
-    # Everyone's row in one table: a sum with zeros elsewhere, so that one kind of sum is enough.
+    # Every rank fills its own row and leaves zeros elsewhere, so a sum gathers all rows.
     row = torch.cat([mean, var, count])[None]
     table = _Sum.apply(functional.pad(row, (0, 0, before, after)))
     means, variances, counts = table.split([len(mean), len(mean), 1], dim=1)
@@ -62,7 +65,7 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over ranks, the same on each; its gradient is the sum of the ranks' gradients."""
+    """The sum over ranks; its gradient is the sum of the gradients of all ranks."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004

@@ -1,1 +1,1 @@
-"""What will need more memory than there is, is refused before it is built."""
+"""Refuse a run that needs more memory than the device has free, before it starts."""

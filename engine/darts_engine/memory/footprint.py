@@ -1,9 +1,9 @@
-"""How much memory a step will need, told before the first one is made.
+"""Estimate the memory of a step before the first one.
 
-Two and three images go forward through the run's own network, on its own device and in its own
-precision, while hooks count what autograd keeps for the backward pass: what an image adds is the
-difference. That is nearly all of a step's peak; the rest is the weights in their several copies
-and what a backward pass holds beside. Nothing of the network changes by it. The estimate is within
+The run's own network computes a forward pass of two images and one of three, on its own device and
+in its own precision, while hooks count the bytes that autograd keeps for the backward pass. The
+difference is what an image adds. That is nearly all of a step's peak; the rest is the copies of the
+weights and the gradients of a backward pass. The network does not change. The estimate is within
 35 percent of the measured peak on the CPU (tests/engine/memory/test_footprint.py).
 """
 
@@ -23,17 +23,17 @@ from darts_engine.run.errors import TooLargeError
 from darts_engine.run.settings.config import SearchConfig, TrainConfig
 from darts_engine.supernet.relaxed import RelaxedNetwork
 
-# Gradients that a backward pass holds while it still has what the forward pass kept, relative to
-# that; measured.
+# Bytes of gradients in a backward pass, relative to what the forward pass kept; measured.
 BACKWARD = 0.15
-# What the exact product keeps of a step, relative to one backward pass: it differentiates the
+# Bytes that the exact product keeps, relative to one backward pass, because it differentiates the
 # backward pass as well; measured.
 EXACT = 4.0
-# Copies of the weights at the peak: with their gradients and momentum; second order adds the saved
-# ones, the vector, and the offset along it.
+# Copies of the weights at the peak, by order: weights, gradients, momentum; second order adds the
+# saved weights, the vector, and the offset along it.
 COPIES = {1: 3, 2: 6}
-# Kernels and their buffers, loaded at the first step.
+# Bytes of kernels and their buffers, which the first step loads.
 LOADED = 32_000_000
+# Images of the two forward passes.
 FEW = (2, 3)
 
 # A forward pass, given images (B, C, H, W).
@@ -41,13 +41,18 @@ Forward = Callable[[Tensor], object]
 
 
 class Footprint(NamedTuple):
-    """Bytes of a step's peak: those that do not depend on the batch, and those per image."""
+    """Bytes of a step's peak.
+
+    Attributes:
+        fixed: bytes that do not depend on the batch.
+        per_image: bytes of each image.
+    """
 
     fixed: int
     per_image: int
 
     def of(self, batch_size: int) -> int:
-        """The peak with a batch of this size."""
+        """The bytes of a step with a batch of this size."""
         return self.fixed + batch_size * self.per_image
 
     def largest_batch(self, room: int) -> int:
@@ -58,31 +63,43 @@ class Footprint(NamedTuple):
 def of_search(
     supernet: RelaxedNetwork, config: SearchConfig, image_shape: Sequence[int]
 ) -> Footprint:
-    """What a step of a search will need, the larger of alpha's and the weights'."""
+    """The footprint of a search: of its alpha step or its weight step, whichever is larger.
+
+    Args:
+        supernet: on its device; unchanged.
+        config: of the search.
+        image_shape: (C, H, W).
+    """
     precision = partial(devices.autocast, next(supernet.parameters()).device, config.engine)
     alphas, weights = list(supernet.alphas.parameters()), list(supernet.weights())
 
-    def both_move(images: Tensor) -> None:
+    def forward(images: Tensor) -> None:
         with precision():
             supernet(images)
 
-    def alphas_move(images: Tensor) -> None:
+    def forward_for_alphas(images: Tensor) -> None:
         with _frozen(weights):
-            both_move(images)
+            forward(images)
 
-    def weights_move(images: Tensor) -> None:
+    def forward_for_weights(images: Tensor) -> None:
         with _frozen(alphas):
-            both_move(images)
+            forward(images)
 
     order, exact = config.search.order, config.search.hvp == "exact"
     if order == 1:
-        return measure(supernet, [alphas_move, weights_move], image_shape)
-    # Second order's passes in full precision are the larger ones.
+        return measure(supernet, [forward_for_alphas, forward_for_weights], image_shape)
+    # Second order's passes are in full precision, which takes more memory.
     return measure(supernet, [supernet], image_shape, order=2, exact=exact)
 
 
 def of_training(network: nn.Module, config: TrainConfig, image_shape: Sequence[int]) -> Footprint:
-    """What a step of a training will need."""
+    """The footprint of a training.
+
+    Args:
+        network: on its device; unchanged.
+        config: of the training.
+        image_shape: (C, H, W).
+    """
     device = next(network.parameters()).device
 
     def forward(images: Tensor) -> None:
@@ -92,7 +109,7 @@ def of_training(network: nn.Module, config: TrainConfig, image_shape: Sequence[i
     estimate = measure(network, [forward], image_shape)
     if not config.weights.sam_rho:
         return estimate
-    # In the second pass the weights to come back to are kept beside the perturbed ones.
+    # The second pass of SAM keeps the original weights beside the perturbed ones.
     weights = sum(w.numel() * w.element_size() for w in network.parameters())
     return estimate._replace(fixed=estimate.fixed + weights)
 
@@ -119,11 +136,11 @@ def measure(
     """The peak of a step, above what the process holds before it.
 
     Args:
-        network: where it will compute; put into training mode, and left as it is.
-        passes: the forward passes of a step; the one that keeps most decides.
+        network: on its device; put into training mode and otherwise unchanged.
+        passes: the forward passes of a step; the one that keeps the most bytes counts.
         image_shape: (C, H, W).
-        order: 2 if alpha's step looks one step of the weights ahead.
-        exact: whether it differentiates twice.
+        order: of alpha's step, 1 or 2.
+        exact: whether second order takes the exact product, which differentiates twice.
     """
     network.train()
     weights = list(network.parameters())
@@ -143,7 +160,7 @@ def measure(
 
 @contextmanager
 def _no_benchmark() -> Iterator[None]:
-    """For a few batches, looking for the fastest kernels would take longer than all the rest."""
+    """Turn off the search for the fastest kernels, which would take longer than the passes."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = False
     try:
@@ -153,13 +170,13 @@ def _no_benchmark() -> Iterator[None]:
 
 
 def _kept(run: Forward, images: Tensor, network: nn.Module) -> int:
-    """Bytes that autograd keeps of a forward pass, each storage once; the weights left out.
+    """Bytes that autograd keeps of a forward pass, each storage once, without the weights.
 
-    Of cells that are computed again in the backward pass: what they give, and all of the largest.
+    With activation checkpointing: the outputs of all cells, and everything of the largest cell.
     """
-    # Held while we count, so that no storage's address is given to another.
+    # Held while counting, so that no address is used for two storages.
     seen = {w.untyped_storage()._cdata: w.untyped_storage() for w in network.parameters()}
-    total, given = 0, 0
+    total, outputs = 0, 0
     by_cell: list[int] = []
 
     def count(tensor: Tensor) -> None:
@@ -173,9 +190,9 @@ def _kept(run: Forward, images: Tensor, network: nn.Module) -> int:
         by_cell.append(-total)
 
     def leave(_cell: nn.Module, _inputs: object, out: Tensor) -> None:
-        nonlocal given
+        nonlocal outputs
         by_cell[-1] += total
-        given += out.untyped_storage().nbytes()
+        outputs += out.untyped_storage().nbytes()
 
     handles = []
     recomputes = isinstance(network, RelaxedNetwork) and network.recomputes
@@ -184,7 +201,7 @@ def _kept(run: Forward, images: Tensor, network: nn.Module) -> int:
         handles += [cell.register_forward_hook(leave) for cell in network.cells]
         network.recomputes = False
     try:
-        # Nothing goes backward here, so nothing need be given back.
+        # There is no backward pass, so unpacking may return anything.
         with torch.autograd.graph.saved_tensors_hooks(count, lambda _: images):
             run(images)
     finally:
@@ -194,13 +211,13 @@ def _kept(run: Forward, images: Tensor, network: nn.Module) -> int:
             network.recomputes = recomputes
     if not by_cell:
         return total
-    return total - sum(by_cell) + max(by_cell) + given
+    return total - sum(by_cell) + max(by_cell) + outputs
 
 
-def refuse_what_cannot_fit(
+def check_step_fits(
     found: Footprint, batch_size: int, device: torch.device, ranks: int = 1
 ) -> None:
-    """Do nothing if a step fits into what is free on the device.
+    """Raise an error if a step does not fit into the free memory of the device.
 
     Args:
         found: the step's footprint.
@@ -209,7 +226,7 @@ def refuse_what_cannot_fit(
         ranks: processes that share a batch.
 
     Raises:
-        TooLargeError: it does not; names the largest batch size that would.
+        TooLargeError: it does not fit; the remedy is the largest batch size that does.
     """
     needed, room = found.of(batch_size), available(device)
     if needed <= room:
@@ -228,7 +245,7 @@ def refuse_what_cannot_fit(
 
 
 def available(device: torch.device) -> int:
-    """Bytes that a process could still take on a device; RAM within its cgroup's limit."""
+    """Free bytes of a device; of the CPU, those within the limits of this process's cgroups."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free
@@ -237,7 +254,7 @@ def available(device: torch.device) -> int:
 
 
 def _cgroup_rooms(root: Path, membership: Path) -> Iterator[int]:
-    """What is left of each limit on this process's control groups, version 1 and 2."""
+    """The bytes left under each memory limit of this process's cgroups, version 1 and 2."""
     names = (
         ("memory.max", "memory.current"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes"),
@@ -261,5 +278,5 @@ def _cgroup_rooms(root: Path, membership: Path) -> Iterator[int]:
 
 
 def gigabytes(count: int) -> str:
-    """A number of bytes for people."""
+    """Bytes as text, for example "1.2 GB"."""
     return f"{count / 1e9:.1f} GB"

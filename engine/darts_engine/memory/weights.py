@@ -1,8 +1,8 @@
-"""Whether a run's weights alone fit into memory, told before any of them is made.
+"""Refuse a run whose weights alone do not fit into memory, before any of them is made.
 
-A network of C channels has at most (C / c)^2 times the weights of the same one of c channels. So
-the narrowest is built, which costs next to nothing; only where that bound does not fit is the
-network itself built, of tensors without numbers.
+A network of C channels has at most (C / c)^2 times the weights of the same network with c channels.
+So the narrowest network is built first, which takes hardly any time. Only where that bound does not
+fit is the network itself built, on torch's meta device.
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ from darts_engine.run.settings import catalog
 from darts_engine.run.settings.config import Config, SearchConfig
 
 
-def refuse_what_cannot_fit(
+def check_weights_fit(
     config: Config, image_shape: Sequence[int], classes: int, device: torch.device
 ) -> None:
-    """Do nothing if the weights in all their copies fit into what is free on the device.
+    """Raise an error if the weights with their copies do not fit into the device's free memory.
 
     Args:
-        config: what was asked.
+        config: of a search or a training.
         image_shape: (C, H, W).
         classes: outputs.
-        device: where they would be.
+        device: where the run computes.
 
     Raises:
-        TooLargeError: they do not fit.
-        RunError: there is no such network.
+        TooLargeError: they do not fit; lower the channels or layers.
+        RunError: the config names an unknown network.
     """
     room = available(device)
     narrow, times = _narrowest(config)
@@ -54,7 +54,7 @@ def refuse_what_cannot_fit(
 
 
 def _narrowest(config: Config) -> tuple[Config, int]:
-    """The same with the fewest channels, and how many times as many were asked for."""
+    """The config with the fewest channels, and how many times as many the given one has."""
     if isinstance(config, SearchConfig):
         least = 2 * config.method.partial_channels
         space = structs.replace(config.space, channels=least)
@@ -68,7 +68,7 @@ def _narrowest(config: Config) -> tuple[Config, int]:
 
 
 def _bytes(config: Config, in_channels: int, classes: int) -> int:
-    """Of the weights in all their copies at a step's peak."""
+    """Bytes of the weights in all their copies at a step's peak."""
     network: nn.Module
     if isinstance(config, SearchConfig):
         space = catalog.resolve("space", catalog.SPACES, config.space.space)(config)

@@ -123,7 +123,7 @@ def greedy(config: SearchConfig, supernet: RelaxedNetwork) -> Greedy | None:
     if method.schedule != "greedy":
         return None
     assert isinstance(supernet, Supernet)
-    names = {cell: supernet.design.of(cell) for cell in CELLS}
+    names = {cell: supernet.design.candidates(cell) for cell in CELLS}
     return Greedy(
         names, config.search.epochs, rest=method.decide_after, uses_history=method.sgas_history
     )

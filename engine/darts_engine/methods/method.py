@@ -185,7 +185,7 @@ class Method:
     def _candidates(self) -> dict[str, list[tuple[str, ...]]]:
         # Other networks have no stages.
         assert isinstance(self._supernet, Supernet)
-        return {cell: self._supernet.design.of(cell) for cell in CELLS}
+        return {cell: self._supernet.design.candidates(cell) for cell in CELLS}
 
     @property
     def is_perturbing(self) -> bool:

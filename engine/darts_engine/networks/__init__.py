@@ -1,1 +1,1 @@
-"""Networks that are trained from scratch: derived ones and wide ResNets."""
+"""Networks that are trained from scratch: those of genotypes, and wide ResNets."""

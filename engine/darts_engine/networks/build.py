@@ -1,4 +1,4 @@
-"""The network that a training asks for."""
+"""Build the network that a config names: the genotype's, or a wide ResNet."""
 
 from darts_engine.networks.derived import Network
 from darts_engine.networks.nasbench101 import Network101
@@ -18,7 +18,7 @@ def build(section: NetworkSection, *, in_channels: int, classes: int, seed: int)
     """A fresh network on the CPU.
 
     Args:
-        section: what was asked; a genotype is text here.
+        section: the table `[network]` of the config; its genotype is text.
         in_channels: channels of the images.
         classes: outputs.
         seed: names the stream that weights are drawn from.

@@ -1,7 +1,7 @@
-"""The derived network: what a genotype becomes when it is trained from scratch.
+"""The derived network: the network of a genotype, trained from scratch.
 
 Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.2 and its official code. Shapes: B batch,
-C channels, H W space. Operations have affine batch norms, poolings none.
+C channels, H W space. The batch norms of operations have parameters; poolings have no batch norm.
 """
 
 import torch
@@ -21,15 +21,27 @@ STEM_MULTIPLIER = 3
 
 
 def _operation(
-    name: str, channels: int, stride: int, stochastic: DropPath, position: int
+    name: str, channels: int, stride: int, drop_path: DropPath, position: int
 ) -> nn.Module:
     if name == NOISE:
-        return Noise(stride, stochastic, position)
+        return Noise(stride, drop_path, position)
     return operations.derived_operation(name, channels, stride)
 
 
 class DerivedCell(nn.Module):
-    """One cell of a genotype. A node sums its edges; the concatenated states are the output."""
+    """A cell of a genotype: each node sums its edges, and some states are concatenated.
+
+    Args:
+        genotype: of the form `darts`.
+        channels_before: channels of the outputs of the two cells before, the older one first.
+        channels: C of every node.
+        is_reduction: whether this cell halves the resolution.
+        follows_reduction: whether the cell before it did.
+        drop_path: of the network; applied to every edge but skips of stride 1.
+
+    Raises:
+        GenotypeError: an operation is unknown; the error lists those that are known.
+    """
 
     def __init__(
         self,
@@ -81,12 +93,12 @@ class DerivedCell(nn.Module):
                     out = self.drop_path(out)
                 total = out if total is None else total + out
             states.append(total)
-        picked = [states[index] for index in self.concat]
-        return torch.cat([state for state in picked if state is not None], 1)
+        output = [states[index] for index in self.concat]
+        return torch.cat([state for state in output if state is not None], 1)
 
 
 def unknown_operation(genotype: Genotype) -> GenotypeError:
-    """The error that names the first operation the network cannot build."""
+    """An error that names the first operation of a genotype that has no module."""
     known = (*operations.PRIMITIVES, NOISE, "sep_conv_7x7", "conv_7x1_1x7")
     edges = genotype.edges("normal") + genotype.edges("reduce")
     name = next(edge.operation for edge in edges if edge.operation not in known)
@@ -96,8 +108,13 @@ def unknown_operation(genotype: Genotype) -> GenotypeError:
 class AuxiliaryHead(nn.Module):
     """A second classifier at two thirds of the depth, for training only.
 
-    DEVIATION: the official heads fit 8x8 (CIFAR) and 7x7 (ImageNet) maps only. On smaller maps
-    the first pooling takes what there is; on those sizes the numbers are the same.
+    DEVIATION: the official heads fit 8x8 (CIFAR) and 7x7 (ImageNet) maps only. An adaptive pooling
+    brings other maps to 2x2; on those sizes the numbers are the same.
+
+    Args:
+        channels: of the cell it follows.
+        classes: outputs.
+        stem: "cifar" or "imagenet", whose official heads differ.
     """
 
     def __init__(self, channels: int, classes: int, *, stem: str) -> None:
@@ -123,20 +140,20 @@ class AuxiliaryHead(nn.Module):
 
 
 class Network(nn.Module):
-    """The cells of a genotype in a row, with the stem for small (cifar) or large images.
+    """A stem, the cells of a genotype one after another, and a classifier.
 
     Args:
-        genotype: what the cells are.
+        genotype: of the form `darts`.
         channels: C of the first cell; doubled by each reduction cell.
         layers: cells; those at layers // 3 and 2 * layers // 3 reduce.
         in_channels: channels of the images.
         classes: outputs.
         stem: "cifar" keeps the resolution, "imagenet" divides it by 8.
-        auxiliary: whether there is an auxiliary head behind the second reduction.
+        auxiliary: whether an auxiliary head follows the second reduction cell.
         seed: names the stream that weights are drawn from.
 
     Raises:
-        GenotypeError: an operation is unknown.
+        GenotypeError: an operation is unknown; the error lists those that are known.
     """
 
     def __init__(
@@ -187,7 +204,7 @@ class Network(nn.Module):
 
     @property
     def masks(self) -> DropPath:
-        """What draws random numbers in a step."""
+        """The module whose random masks a training step draws."""
         return self.drop_path
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -1,8 +1,9 @@
-"""The networks of NAS-Bench-1Shot1 and of NAS-Bench-101, whose cells its genotypes are.
+"""The networks of NAS-Bench-101, which are also those of a search with NAS-Bench-1Shot1.
 
-Zela et al., ICLR 2020, arXiv 2001.10422, section 3, and Ying et al., ICML 2019, arXiv 1902.09635,
-section 2, each with its code. Cells are of one type and have one input; nodes hold the operations,
-and edges only say what they take. Shapes: B batch, C channels, H W space, N nodes, O operations.
+Ying et al., ICML 2019, arXiv 1902.09635, section 2, and its code. There is one cell type, with one
+input. The nodes hold the operations; the edges only connect them. The names of the alpha matrices
+are here because the space and the supernet (`supernet/oneshot.py`) share them. Shapes: B batch,
+C channels, H W space.
 """
 
 import torch
@@ -42,10 +43,10 @@ class MaxPool(nn.Module):
 
 
 def operation(name: str, channels: int) -> nn.Module:
-    """An operation of a node.
+    """The operation of a node, (B, C, H, W) to the same.
 
     Raises:
-        GenotypeError: there is none of that name.
+        GenotypeError: the name is unknown; the error lists those that are known.
     """
     if name == "maxpool3x3":
         return MaxPool()
@@ -58,15 +59,24 @@ def operation(name: str, channels: int) -> nn.Module:
 
 
 def parents_name(node: int) -> str:
-    """The alpha matrix of a node's parents; the output is the node after the last."""
+    """The name of the alpha matrix of a node's parents; the output is the node after the last."""
     return f"{PARENTS}{node}"
 
 
 class Module101(nn.Module):
-    """A cell of NAS-Bench-101: its nodes share the output's channels out among them.
+    """A cell of NAS-Bench-101: its nodes divide the channels of the output among them.
 
-    The input reaches a node, or the output, through a projection; between nodes, surplus channels
-    are cut off. What leads to the output is concatenated, and the projected input added to it.
+    The input reaches a node, or the output, through a projection. An edge between two nodes cuts
+    off the channels that the second does not have. The output concatenates the nodes that lead to
+    it, and adds the projected input.
+
+    Args:
+        genotype: of the form `nasbench101`.
+        channels_in: channels of the cell's input.
+        channels: C of its output.
+
+    Raises:
+        GenotypeError: an operation is unknown, or the channels cannot be divided.
     """
 
     def __init__(self, genotype: Genotype, channels_in: int, channels: int) -> None:
@@ -99,12 +109,12 @@ class Module101(nn.Module):
         states: dict[int, Tensor] = {}
         for node, sources in self.parents.items():
             projected = [self.projections[str(node)](x)] if 0 in sources else []
-            made = [states[source] for source in sources if source]
+            earlier = [states[source] for source in sources if source]
             if node == self.last:
-                joined = [torch.cat(made, 1)] if made else []
+                joined = [torch.cat(earlier, 1)] if earlier else []
                 return sum_of(joined + projected)
-            into = [state[:, : self.channels[node]] for state in made] + projected
-            states[node] = self.operations[str(node)](sum_of(into))
+            inputs = [state[:, : self.channels[node]] for state in earlier] + projected
+            states[node] = self.operations[str(node)](sum_of(inputs))
         raise AssertionError("the output is a node")
 
 
@@ -114,7 +124,7 @@ def sum_of(terms: list[Tensor]) -> Tensor:
 
 
 class Network101(nn.Module):
-    """The network of a genotype: what NAS-Bench-101's tables are of.
+    """The network of a genotype, as NAS-Bench-101 trained and tabulated it.
 
     Args:
         genotype: of the form `nasbench101`.
@@ -125,7 +135,7 @@ class Network101(nn.Module):
         seed: names the stream that weights are drawn from.
 
     Raises:
-        GenotypeError: an operation is unknown, or the channels cannot be shared out.
+        GenotypeError: an operation is unknown, or the channels cannot be divided.
     """
 
     def __init__(

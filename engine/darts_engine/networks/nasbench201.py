@@ -1,8 +1,9 @@
 """The networks of NAS-Bench-201: Dong and Yang, ICLR 2020, arXiv 2001.00326, section 2, and code.
 
-One cell type with one input: nodes 1 to 3 sum an edge from every earlier state, and the last is the
-output. All cells of a stage have the same width; a residual block halves the resolution and doubles
-the width between stages. Shapes: B batch, C channels, H W space, E edges, O operations.
+There is one cell type, with one input: nodes 1 to 3 each sum an edge from every earlier state, and
+the last is the output. All cells of a stage have the same width; between two stages a residual
+block halves the resolution and doubles the width. `Stages` is that skeleton, which the supernet
+(`supernet/nasbench201.py`) shares. Shapes: B batch, C channels, H W space.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,7 @@ CELL = "cell"
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a mean and a 1x1 convolution: half the resolution."""
+    """Two 3x3 convolutions and a shortcut (mean, then 1x1 convolution) at half the resolution."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -42,7 +43,10 @@ class ResidualBlock(nn.Module):
 
 
 class Stages(nn.Module):
-    """Stem, cells with two residual blocks among them, norm, pooling, classifier."""
+    """The skeleton: stem, three stages of cells with residual blocks between, norm, classifier.
+
+    Subclasses call `build` at the end of their constructor.
+    """
 
     stem: nn.Module
     cells: nn.ModuleList
@@ -60,7 +64,16 @@ class Stages(nn.Module):
         classes: int,
         seed: int,
     ) -> None:
-        """Make all parts; `make_cell` makes a cell of so many channels."""
+        """Make all modules.
+
+        Args:
+            make_cell: a cell of a number of channels.
+            channels: C of the first stage.
+            layers: cells in all; a stage ends before those at layers // 3 and 2 * layers // 3.
+            in_channels: channels of the images.
+            classes: outputs.
+            seed: names the stream that weights are drawn from.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(streams.seed_of(seed, "weights"))
             self.stem = nn.Sequential(
@@ -75,20 +88,29 @@ class Stages(nn.Module):
             self.norm = BatchNorm(channels)
             self.classifier = nn.Linear(channels, classes)
 
-    def logits(self, x: Tensor, through: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
-        """Images to logits (B, classes); `through` takes a state through a cell."""
+    def logits(self, x: Tensor, run_cell: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
+        """Images (B, in_channels, H, W) to logits (B, classes).
+
+        Args:
+            x: the images.
+            run_cell: computes a cell's output, (B, C, H', W') to the same.
+        """
         x = self.stem(x)
         for layer, cell in enumerate(self.cells):
             if str(layer) in self.blocks:
                 x = self.blocks[str(layer)](x)
-            x = through(cell, x)
+            x = run_cell(cell, x)
         x = functional.relu(self.norm(x))
         out: Tensor = self.classifier(functional.adaptive_avg_pool2d(x, 1).flatten(1))
         return out
 
 
 class DerivedCell201(nn.Module):
-    """A cell of a genotype. A state that nothing leads to is left out."""
+    """A cell of a genotype; states that no path from the input reaches are not computed.
+
+    Raises:
+        GenotypeError: an operation is unknown; the error lists those that are known.
+    """
 
     def __init__(self, genotype: Genotype, channels: int) -> None:
         super().__init__()
@@ -114,7 +136,7 @@ class DerivedCell201(nn.Module):
 
 
 class Network201(Stages):
-    """The network of a genotype: what the benchmark's tables are of.
+    """The network of a genotype, as NAS-Bench-201 trained and tabulated it.
 
     Args:
         genotype: of the form `nasbench201`.

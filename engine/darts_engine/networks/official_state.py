@@ -1,7 +1,7 @@
-"""Weights of a trained network from elsewhere, and ours for elsewhere.
+"""Read and write the weights of trained networks in the layout of the official code.
 
 A derived network has the layout of the official DARTS code (`NetworkCIFAR` and `NetworkImageNet` of
-Liu et al.), which its descendants share. A wide ResNet has the names of our own modules.
+Liu et al.), which the codes built on it share. A wide ResNet has the names of our own modules.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,20 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from darts_engine.layers.official_names import COUNTER, PARTS, fitting, parts, tensors
+from darts_engine.layers.official_names import COUNTER, PARTS, checked_tensor, parts, tensors
 from darts_engine.networks.build import TrainedNetwork
 from darts_engine.networks.derived import DerivedCell, Network
 from darts_engine.run.errors import CheckpointError
 
 REMEDY = "is it of a network with the same genotype, channels, cells, stem and classes?"
 HEAD = "auxiliary_head."
-# What saved files wrap around names (a data-parallel network) and around the state (a checkpoint).
+# A data-parallel network puts WRAPPER before each name; a checkpoint has the state under ENVELOPE.
 WRAPPER = "module."
 ENVELOPE = "state_dict"
 
 
 def load_file(network: TrainedNetwork, path: Path) -> None:
-    """Take over the weights and running statistics in a file of `torch.save`.
+    """Load the weights and running statistics in a file of `torch.save`.
 
     Only tensors and plain containers are read from it; nothing in it is executed.
 
@@ -33,7 +33,7 @@ def load_file(network: TrainedNetwork, path: Path) -> None:
         path: a state dictionary, or a dictionary with one under "state_dict".
 
     Raises:
-        CheckpointError: it cannot be read, or as `load`.
+        CheckpointError: the file cannot be read, or does not fit; the error names the first key.
     """
     load(network, read_file(path), where=str(path))
 
@@ -42,7 +42,8 @@ def read_file(path: Path) -> dict[str, Any]:
     """The state dictionary in a file, on the CPU.
 
     Raises:
-        CheckpointError: it cannot be read or holds more than tensors and plain containers.
+        CheckpointError: it cannot be read, or holds more than tensors and plain containers; save
+            `network.state_dict()` instead.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -51,7 +52,7 @@ def read_file(path: Path) -> dict[str, Any]:
             f"the weights cannot be read: {error.strerror}", where=str(path)
         ) from None
     except Exception:  # noqa: BLE001  a file of anything may fail in any way
-        # torch's own words are not told: they advise to load such a file all the same.
+        # torch's own message is left out: it advises to load such a file without this check.
         raise CheckpointError(
             "the weights cannot be loaded: this is no file of tensors, or it is broken",
             where=str(path),
@@ -65,7 +66,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def load(network: TrainedNetwork, state: Mapping[str, object], where: str = "") -> None:
-    """Take over weights and running statistics.
+    """Load weights and running statistics.
 
     Args:
         network: changed in place, and only if everything fits.
@@ -92,7 +93,7 @@ def load(network: TrainedNetwork, state: Mapping[str, object], where: str = "") 
         if theirs.startswith(HEAD) and theirs not in state:
             remedy = "they are of a network without an auxiliary head: add --no-auxiliary"
         try:
-            chosen[ours] = fitting(state, theirs, own[ours], remedy)
+            chosen[ours] = checked_tensor(state, theirs, own[ours], remedy)
         except CheckpointError as error:
             raise CheckpointError(error.what, where=f"{place}{theirs}", remedy=remedy) from None
     with torch.no_grad():

@@ -2,8 +2,7 @@
 
 WRN-d-k for images of the size of CIFAR's: a 3x3 convolution to 16 channels, three groups of
 pre-activation blocks with 16 k, 32 k and 64 k channels, the second and third at half the resolution
-of the one before, and a classifier on the mean of what is left. Shapes: B batch, C channels, H W
-space.
+of the one before, and a classifier on the mean over space. Shapes: B batch, C channels, H W space.
 """
 
 import torch
@@ -19,7 +18,7 @@ FIRST_CHANNELS = 16
 
 
 class Dropout(nn.Module):
-    """Zero single numbers in training, from a named stream so that a resumed run draws the same.
+    """Zero single numbers in training, drawn from a stream so that a resumed run draws the same.
 
     `draws` and `shard` are set by the trainer before a step; in evaluation x passes through.
     """
@@ -31,7 +30,7 @@ class Dropout(nn.Module):
         self.shard = WHOLE
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same; what is kept is scaled by 1 / (1 - prob)."""
+        """Any shape to the same; the numbers that are kept are scaled by 1 / (1 - prob)."""
         if not self.training or not self.prob:
             return x
         keep = 1 - self.prob
@@ -39,7 +38,10 @@ class Dropout(nn.Module):
 
 
 class Block(nn.Module):
-    """Norm, ReLU and 3x3 convolution, twice; dropout between the convolutions (section 2.4)."""
+    """Norm, ReLU and 3x3 convolution, twice; dropout between the convolutions (section 2.4).
+
+    Where the shape changes, the shortcut is a 1x1 convolution.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int, dropout: Dropout) -> None:
         super().__init__()
@@ -55,7 +57,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, ceil(H / stride), ceil(W / stride))."""
         active = functional.relu(self.norm1(x))
-        # Where the shape changes, the shortcut too starts behind the ReLU (the authors' code).
+        # Where the shape changes, the shortcut also starts after the ReLU (the authors' code).
         short = x if self.shortcut is None else self.shortcut(active)
         inner = self.dropout(functional.relu(self.norm2(self.conv1(active))))
         out: Tensor = short + self.conv2(inner)
@@ -107,7 +109,7 @@ class WideResNet(nn.Module):
 
     @property
     def masks(self) -> Dropout:
-        """What draws random numbers in a step."""
+        """The module whose random masks a training step draws."""
         return self.dropout
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:

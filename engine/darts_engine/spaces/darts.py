@@ -1,7 +1,8 @@
-"""Spaces of DARTS's shape: two cell types shared by all layers, an edge from every earlier state.
+"""The DARTS CNN space, and the base of spaces with the same cells.
 
-The DARTS CNN space itself (Liu et al., 2019, arXiv 1806.09055, section 3.1.1) has the same eight
-candidates on every edge. Others give each edge candidates of its own: spaces/robust.py.
+Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.1.1. All layers share two cell types, in which
+each node has an edge from every earlier state. Every edge has the same eight candidates; other
+spaces (`robust.py`, `nasnet.py`) have other candidates. Shapes: E edges, O operations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from darts_engine.run.architecture import derivation
 from darts_engine.run.architecture.genotype import CELLS, Genotype
 from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.spaces.space import Space, Tables, plain_rows
+from darts_engine.spaces.space import RowsByName, Space, plain_rows
 from darts_engine.supernet.cell import Names
 from darts_engine.supernet.mixing import Matrices, Mixing
 from darts_engine.supernet.supernet import Supernet
@@ -30,28 +31,32 @@ class DARTS(Space):
         self._left: Mapping[str, Sequence[Sequence[str]]] | None = None
 
     def names(self) -> Names:
-        """The candidates in alpha's column order: for all edges, or each cell's edge by edge."""
+        """All candidates in alpha's column order: for all edges, or by cell type and edge."""
         if self.config.space.without_none:
             return [name for name in PRIMITIVES if name != NONE]
         return PRIMITIVES
 
     def narrow(self, left: Mapping[str, Sequence[Sequence[str]]] | None) -> None:
-        """From now on only these candidates, each cell's edge by edge; None: all again.
+        """Keep only these candidates, by cell type and edge; None brings all back.
 
-        The columns of the layout stay, so that views of an earlier time fit.
+        The columns of the layout stay, so that events of an earlier stage still fit.
         """
         self._left = left
 
     def candidates(self) -> dict[str, list[list[str]]]:
-        """What is left of each cell's candidates, edge by edge."""
-        return {cell: [list(names) for names in self._of(cell)] for cell in CELLS}
+        """The candidates that are left, by cell type and edge."""
+        return {cell: [list(names) for names in self._current(cell)] for cell in CELLS}
 
     def supernet(
         self, in_channels: int, classes: int, *, more_layers: int = 0, stage: int = 0
     ) -> Supernet:
-        """A fresh supernet for images of `in_channels` channels.
+        """A new supernet; every stage of a staged search has weights and alphas of its own.
 
-        Every stage of a staged search has weights and alphas of its own.
+        Args:
+            in_channels: channels of the images.
+            classes: outputs.
+            more_layers: cells beyond those of the config.
+            stage: of a staged search, from 0.
         """
         space, method = self.config.space, self.config.method
         seed = self.config.engine.seed
@@ -75,35 +80,35 @@ class DARTS(Space):
         return [CellLayout(name=cell, edges=edges, operations=self.columns(cell)) for cell in CELLS]
 
     def columns(self, cell: str) -> list[str]:
-        """Every operation that some edge of a cell may take, in the primitives' order."""
+        """The candidates of any edge of a cell type, each once, in the primitives' order."""
         return list(dict.fromkeys(name for names in self._all(cell) for name in names))
 
-    def tables(self, matrices: Tables) -> dict[str, Matrix]:
-        """Each cell's (E, O) numbers under `columns`; null where an edge has no such candidate."""
+    def tables(self, matrices: RowsByName) -> dict[str, Matrix]:
+        """The (E, O) numbers of each cell type by `columns`; None where an edge has no such one."""
         found: dict[str, Matrix] = {}
         for cell, matrix in matrices.items():
             columns = self.columns(cell)
             found[cell] = []
-            for names, row in zip(self._of(cell), matrix, strict=True):
+            for names, row in zip(self._current(cell), matrix, strict=True):
                 values = dict(zip(names, row, strict=True))
                 found[cell].append([values.get(name) for name in columns])
         return found
 
     def raw(self, tables: Mapping[str, Matrix]) -> dict[str, Tensor]:
-        """Each cell's (E, O) tensor of the numbers that its edges have."""
+        """The inverse of `tables`: the (E, O) tensor of each cell type."""
         found = {}
         for cell, matrix in tables.items():
             columns = self.columns(cell)
             found[cell] = torch.tensor(
                 [
                     [row[columns.index(name)] or 0.0 for name in names]
-                    for names, row in zip(self._of(cell), matrix, strict=True)
+                    for names, row in zip(self._current(cell), matrix, strict=True)
                 ]
             )
         return found
 
     def derive(self, mixing: Matrices) -> Genotype:
-        """The genotype of mixing weights, (E, O) per cell, by the method's rule."""
+        """The genotype of mixing weights, (E, O) by cell type, by the derivation of the method."""
         method = self.config.method
         rules: dict[str, derivation.Rule] = {
             "top-2": derivation.derive_cell,
@@ -115,14 +120,14 @@ class DARTS(Space):
         # P-DARTS limits the skips of the normal cell only.
         plain = method.derivation == "skip-limited"
         rows = {cell: plain_rows(weights) for cell, weights in mixing.items()}
-        operations = {cell: self._of(cell) for cell in rows}
+        operations = {cell: self._current(cell) for cell in rows}
         return derivation.derive(rows, operations, rule, derivation.derive_cell if plain else rule)
 
     def cut(self, genotype: Genotype, like: Tensor) -> Mixing:
-        """The kept operations of the kept edges; the shares leave out the other edges too."""
+        """The mixing that computes a genotype alone; its shares set the other edges to 0."""
         weights, shares, active = {}, {}, {}
         for cell in CELLS:
-            names = self._of(cell)
+            names = self._current(cell)
             columns: list[set[int]] = [set() for _ in names]
             for edge in genotype.edges(cell):
                 row = row_of(edge.input, edge.node)
@@ -134,7 +139,7 @@ class DARTS(Space):
             active[cell] = [tuple(sorted(kept)) for kept in columns]
         return Mixing(weights, shares, active)
 
-    def _of(self, cell: str) -> Sequence[Sequence[str]]:
+    def _current(self, cell: str) -> Sequence[Sequence[str]]:
         return self._all(cell) if self._left is None else self._left[cell]
 
     def _all(self, cell: str) -> Sequence[Sequence[str]]:
@@ -145,5 +150,5 @@ class DARTS(Space):
 
 
 def row_of(source: int, node: int) -> int:
-    """The row of alpha of the edge from a state to a node, both counted with the two inputs."""
+    """The row of alpha of the edge `source` -> `node`; the two inputs count as states 0 and 1."""
     return (node - 2) * (node + 1) // 2 + source

@@ -1,6 +1,7 @@
 """The space of NAS-Bench-201: Dong and Yang, ICLR 2020, arXiv 2001.00326, section 2.1.
 
-One cell type of 3 nodes and 6 edges, every edge kept; `none` is an operation like any other.
+One cell type of 3 nodes and 6 edges. The genotype keeps every edge, and `none` is an operation like
+any other. Shapes: E edges, O operations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,13 +15,13 @@ from darts_engine.run.architecture.derivation_one_cell import derive_edges, edge
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.architecture.spaces import NASBENCH201_OPERATIONS
-from darts_engine.spaces.space import Space, Tables, plain_rows
+from darts_engine.spaces.space import RowsByName, Space, plain_rows
 from darts_engine.supernet.mixing import Matrices, Mixing
 from darts_engine.supernet.nasbench201 import Supernet201
 
 
 class NASBench201(Space):
-    """Six edges, each of which takes one of five operations."""
+    """Each of six edges gets one of five operations."""
 
     def names(self) -> Sequence[str]:
         """The candidates of every edge, in alpha's column order."""
@@ -33,7 +34,7 @@ class NASBench201(Space):
     def supernet(
         self, in_channels: int, classes: int, *, more_layers: int = 0, stage: int = 0
     ) -> Supernet201:
-        """A fresh supernet; there are no stages."""
+        """A new supernet; this space has no stages, so `more_layers` and `stage` must be 0."""
         assert not more_layers
         assert not stage
         space = self.config.space
@@ -54,28 +55,29 @@ class NASBench201(Space):
         edges = edges_of(self.config.space.nodes)
         return [CellLayout(name=CELL, edges=edges, operations=list(self.names()))]
 
-    def tables(self, matrices: Tables) -> dict[str, Matrix]:
-        """The (E, O) numbers as they are."""
+    def tables(self, matrices: RowsByName) -> dict[str, Matrix]:
+        """The (E, O) numbers unchanged."""
         return {name: [list(row) for row in matrix] for name, matrix in matrices.items()}
 
     def raw(self, tables: Mapping[str, Matrix]) -> dict[str, Tensor]:
-        """The (E, O) tensor."""
+        """The inverse of `tables`: the (E, O) tensor."""
         return {
             name: torch.tensor([[value or 0.0 for value in row] for row in table])
             for name, table in tables.items()
         }
 
     def derive(self, mixing: Matrices) -> Genotype:
-        """Every edge with its strongest operation; with gates, `none` where all are closed.
+        """The genotype with the strongest operation of every edge.
 
-        The other rules of the axis "derivation" choose edges, of which all are kept here.
+        With the derivation "threshold", an edge whose operations are all below it gets `none`.
+        Other derivations differ only in the edges they keep, and this space keeps all.
         """
         method = self.config.method
         threshold = method.threshold if method.derivation == "threshold" else None
         return derive_edges(plain_rows(mixing[CELL]), self.names(), threshold)
 
     def cut(self, genotype: Genotype, like: Tensor) -> Mixing:
-        """One column of each edge; none where no candidate is kept."""
+        """The mixing that computes a genotype alone: one column of each edge, or no column."""
         names = list(self.names())
         kept = {(edge.input, edge.node): edge.operation for edge in genotype.edges(CELL)}
         columns = [

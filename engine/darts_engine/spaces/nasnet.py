@@ -1,11 +1,11 @@
-"""A space of NASNet's shape: Zoph et al., CVPR 2018, arXiv 1707.07012, section 3.
+"""A space of NASNet's cells: Zoph et al., CVPR 2018, arXiv 1707.07012, section 3.
 
-DARTS's edges with the operations of the NASNet and AmoebaNet cells, five nodes unless asked
-otherwise, and NASNet's output: the states that no node takes are concatenated.
+The edges are those of DARTS, the operations those of the NASNet and AmoebaNet cells. There are five
+nodes by default. As in NASNet, the output concatenates the states that no node takes.
 
-DEVIATION: in NASNet a controller draws both inputs of a node and an operation for each; here alpha
-weighs them, and the derivation keeps two edges of a node as in DARTS, or with `--derivation joint`
-two pairs of operation and input, which may share an input as theirs do.
+DEVIATION: in NASNet a controller draws both inputs of a node and an operation for each. Here alpha
+weighs them, and the derivation keeps two edges of a node as in DARTS; with `--derivation joint` it
+keeps two pairs of operation and input, which may share an input as in NASNet.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from darts_engine.supernet.mixing import Matrices
 
 
 class NASNetLike(DARTS):
-    """Any number of nodes; loose ends are the output."""
+    """The cells of DARTS with other candidates and another output."""
 
     def names(self) -> Sequence[str]:
         """The candidates of every edge."""
@@ -28,5 +28,5 @@ class NASNetLike(DARTS):
         return NASNET_OPERATIONS
 
     def derive(self, mixing: Matrices) -> Genotype:
-        """As in DARTS, with only the loose ends concatenated."""
+        """As in DARTS, but the output concatenates only the loose ends."""
         return with_loose_ends(super().derive(mixing))

@@ -1,7 +1,8 @@
 """The three spaces of NAS-Bench-1Shot1: Zela et al., ICLR 2020, arXiv 2001.10422, section 3.
 
-Each node chooses its operation, and some nodes and the output choose their parents: alphas of three
-kinds. How many parents each keeps is what tells the spaces apart (`run/spaces.py`).
+Each node chooses its operation; some nodes, and the output, choose their parents. So there is an
+alpha matrix of the operations, and one for each choice of parents. The spaces differ in the number
+of parents that each node keeps (`run/architecture/spaces.py`).
 """
 
 from collections.abc import Mapping
@@ -15,13 +16,13 @@ from darts_engine.run.architecture.genotype import OUTPUT, Genotype
 from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.architecture.spaces import ONE_SHOT_OPERATIONS, SPECS
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.spaces.space import Space, Tables, plain_rows
+from darts_engine.spaces.space import RowsByName, Space, plain_rows
 from darts_engine.supernet.mixing import Matrices, Mixing
 from darts_engine.supernet.oneshot import OneShotSupernet
 
 
 class OneShot1(Space):
-    """One of the spaces, by its name."""
+    """The space that `config.space.space` names."""
 
     def __init__(self, config: SearchConfig) -> None:
         super().__init__(config)
@@ -30,7 +31,7 @@ class OneShot1(Space):
     def supernet(
         self, in_channels: int, classes: int, *, more_layers: int = 0, stage: int = 0
     ) -> OneShotSupernet:
-        """A fresh supernet; there are no stages."""
+        """A new supernet; this space has no stages, so `more_layers` and `stage` must be 0."""
         assert not more_layers
         assert not stage
         space = self.config.space
@@ -66,8 +67,8 @@ class OneShot1(Space):
             ),
         ]
 
-    def tables(self, matrices: Tables) -> dict[str, Matrix]:
-        """The operations' and all parents' rows; null at states that are not before a node."""
+    def tables(self, matrices: RowsByName) -> dict[str, Matrix]:
+        """The rows of the operations and of all parents; None at states not before a node."""
         width = self._spec.nodes + 1
         parents: Matrix = []
         for node in self._spec.choices:
@@ -76,7 +77,7 @@ class OneShot1(Space):
         return {OPERATIONS: [list(row) for row in matrices[OPERATIONS]], PARENTS: parents}
 
     def raw(self, tables: Mapping[str, Matrix]) -> dict[str, Tensor]:
-        """The tensor of each alpha matrix."""
+        """The inverse of `tables`: the tensor of each alpha matrix."""
         rows = {OPERATIONS: tables[OPERATIONS]}
         for node, row in zip(self._spec.choices, tables[PARENTS], strict=True):
             rows[parents_name(node)] = [row[:node]]
@@ -86,13 +87,13 @@ class OneShot1(Space):
         }
 
     def derive(self, mixing: Matrices) -> Genotype:
-        """Each node's strongest operation and parents, whatever the axis "derivation" says."""
+        """The genotype with the strongest operation and parents of each node, by any derivation."""
         parents = {n: plain_rows(mixing[parents_name(n)])[0] for n in self._spec.choices}
         operations = plain_rows(mixing[OPERATIONS])
         return derive_nodes(operations, ONE_SHOT_OPERATIONS, parents, self._spec.parents)
 
     def cut(self, genotype: Genotype, like: Tensor) -> Mixing:
-        """Weight 1 for each kept operation and parent."""
+        """The mixing that computes a genotype alone: weight 1 for what it keeps, 0 for the rest."""
         edges = genotype.edges("cell")
         names = {edge.node: edge.operation for edge in edges}
         columns = [(ONE_SHOT_OPERATIONS.index(names[node]),) for node in self._nodes]

@@ -1,7 +1,8 @@
 """The spaces S1 to S4 of R-DARTS: Zela et al., 2020, arXiv 1909.09656, section 3 and its code.
 
-Small spaces on which plain DARTS fails. S1 leaves each edge the two operations that were strongest
-in a DARTS search; S2 has skip and sep 3x3, S3 none too, S4 noise and sep 3x3 on every edge.
+Small spaces on which DARTS fails. S1 gives each edge the two operations that were strongest in a
+DARTS search. On every edge, S2 has skip and sep 3x3, S3 has none, skip and sep 3x3, and S4 has
+noise and sep 3x3.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,15 +30,15 @@ S1_EDGES = {
 
 
 class S1(DARTS):
-    """Two candidates of its own for each edge; four nodes."""
+    """Each edge has two candidates of its own; there are four nodes."""
 
     def names(self) -> Mapping[str, Sequence[Sequence[str]]]:
-        """Each cell's candidates, edge by edge."""
+        """The candidates by cell type and edge."""
         return {cell: _edges(text) for cell, text in S1_EDGES.items()}
 
 
 class _Uniform(DARTS):
-    """The same few candidates on every edge."""
+    """The same candidates on every edge."""
 
     CANDIDATES: Sequence[str] = ()
 

@@ -1,4 +1,4 @@
-"""What a search needs to know of a space: its network, its layout, its derivation."""
+"""The interface of a search space: supernet, layout of the alphas, derivation."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,13 +12,13 @@ from darts_engine.run.settings.config import SearchConfig
 from darts_engine.supernet.mixing import Matrices, Mixing
 from darts_engine.supernet.relaxed import RelaxedNetwork
 
-# Numbers of alpha matrices by name: tensors, or plain rows.
-Tables = Mapping[str, Sequence[Sequence[float]]]
+# Numbers of alpha matrices by name, as plain rows.
+RowsByName = Mapping[str, Sequence[Sequence[float]]]
 Candidates = Mapping[str, Sequence[Sequence[str]]]
 
 
 class Space(ABC):
-    """A search space at the size that a config asks for."""
+    """A search space at the size of a config."""
 
     def __init__(self, config: SearchConfig) -> None:
         self.config = config
@@ -27,9 +27,13 @@ class Space(ABC):
     def supernet(
         self, in_channels: int, classes: int, *, more_layers: int = 0, stage: int = 0
     ) -> RelaxedNetwork:
-        """A fresh relaxed network for images of `in_channels` channels.
+        """A new supernet; every stage of a staged search has weights and alphas of its own.
 
-        Every stage of a staged search has more layers, and weights and alphas of its own.
+        Args:
+            in_channels: channels of the images.
+            classes: outputs.
+            more_layers: cells beyond those of the config.
+            stage: of a staged search, from 0.
         """
 
     @abstractmethod
@@ -37,38 +41,43 @@ class Space(ABC):
         """The rows and columns of the heatmaps."""
 
     @abstractmethod
-    def tables(self, matrices: Tables) -> dict[str, Matrix]:
-        """Numbers of all alpha matrices as the layouts show them; null where there is no alpha."""
+    def tables(self, matrices: RowsByName) -> dict[str, Matrix]:
+        """The numbers of all alpha matrices in the form of the layouts; None without an alpha."""
 
     @abstractmethod
     def raw(self, tables: Mapping[str, Matrix]) -> dict[str, Tensor]:
-        """`tables` undone: the tensor of each alpha matrix."""
+        """The inverse of `tables`: the tensor of each alpha matrix."""
 
     @abstractmethod
     def derive(self, mixing: Matrices) -> Genotype:
-        """The genotype of mixing weights."""
+        """The genotype of mixing weights, by alpha matrix."""
 
     @abstractmethod
     def cut(self, genotype: Genotype, like: Tensor) -> Mixing:
-        """The mixing that computes a genotype alone; `like` gives device and type.
+        """The mixing that computes a genotype alone: weight 1 for what it keeps, 0 for the rest.
 
-        What is kept has weight 1, all else 0.
+        Args:
+            genotype: of this space.
+            like: a tensor of the device and type of the weights.
         """
 
     def narrow(self, left: Candidates | None) -> None:
-        """From now on only these candidates, each cell's edge by edge; None: all again.
+        """Keep only these candidates, by cell type and edge; None brings all back.
 
-        The columns of the layout stay, so that views of an earlier time fit.
+        The columns of the layout stay, so that events of an earlier stage still fit.
+
+        Raises:
+            ValueError: this space cannot be narrowed.
         """
         if left:
             raise ValueError("the candidates of this space stay")
 
     def candidates(self) -> dict[str, list[list[str]]]:
-        """What is left of each cell's candidates, edge by edge; nothing where they stay."""
+        """The candidates that are left, by cell type and edge; empty where none can be removed."""
         return {}
 
 
 def plain_rows(weights: Tensor) -> list[list[float]]:
-    """A matrix as numbers; those that are none never win."""
+    """A matrix as rows of numbers; NaN and infinities become -inf, so that they never win."""
     rows: list[list[float]] = weights.tolist()
     return [[value if math.isfinite(value) else -math.inf for value in row] for row in rows]

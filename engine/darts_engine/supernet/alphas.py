@@ -1,6 +1,6 @@
-"""The architecture parameters: what a search is after, apart from the network's weights.
+"""The architecture parameters: one (E, O) matrix per cell type.
 
-E edges, O operations.
+Liu et al., DARTS, 2019, arXiv 1806.09055, section 2.2. E edges, O operations.
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,13 @@ from darts_engine.compute import streams
 
 
 class Alphas(nn.Module):
-    """The architecture parameters, apart from the network's weights.
+    """An (E, O) matrix per cell type; with edge normalisation also an (E,) vector.
 
-    One (E, O) matrix per cell; with edge normalisation also an (E,) vector per cell.
+    Args:
+        shapes: (E, O) by cell type.
+        scale: standard deviation of the first values.
+        seed: names the streams that they are drawn from.
+        edges: whether there are vectors of edges (PC-DARTS).
     """
 
     def __init__(
@@ -31,15 +35,15 @@ class Alphas(nn.Module):
             self.register_parameter(f"{cell}_edges", nn.Parameter(scale * noise))
 
     def matrices(self) -> dict[str, Tensor]:
-        """The raw alphas by cell name."""
+        """The raw (E, O) alphas by cell type."""
         return {name: a for name, a in self.named_parameters() if not name.endswith("_edges")}
 
     def mixing(self) -> dict[str, Tensor]:
-        """softmax(alpha) over the operations, in float32 or better: eq. 2 of the paper."""
+        """The weights of eq. 2: softmax(alpha) over the operations, (E, O) by cell type."""
         return {name: functional.softmax(alpha, dim=-1) for name, alpha in self.matrices().items()}
 
     def shares(self) -> dict[str, Tensor] | None:
-        """Each cell's (E,) factors of its edges: a softmax over the edges into each node.
+        """The factors of whole edges, (E,) by cell type: a softmax over the edges into each node.
 
         Xu et al., PC-DARTS, 2020, arXiv 1907.05737, eq. 4. None without edge normalisation.
         """

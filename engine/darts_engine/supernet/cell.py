@@ -1,16 +1,16 @@
-"""A cell of the supernet: states, the mixed edges between them, and what the edges share.
+"""A cell of the supernet: nodes that sum mixed edges from all states before them.
 
-Liu et al., DARTS, 2019, arXiv 1806.09055, section 2.2. Shapes: B batch, C channels, H W space,
-E edges, O operations.
+Liu et al., DARTS, 2019, arXiv 1806.09055, section 2.1; `PlainCell` of `plain.py` is its definition,
+and `SearchCell.forward` reads like it. Each fast path, and each addition of a later paper, is one
+call:
 
-What depends only on an edge's source state and stride is computed once per source, not once per
-edge: the ReLU in front of the convolutions, both poolings with their batch norm, and the stride-1
-skip. The sums are the same; a normal cell has 5 sources and 14 edges. `none` adds nothing and is
-not computed; its alpha still takes part in the softmax.
+    `_source`         what the edges out of a state share (`source.py`), and their sums where one
+                      pass computes all of them (`wide_edges.py`)
+    `_output`         one edge, only its active candidates where a method asks for a subset
+    `_join_bypass`    the channels that bypass the operations (`partial_channels.py`)
 
-What other papers change in an edge is in `Design`: candidates of its own for each edge (S1 to S4,
-P-DARTS), partial channels (PC-DARTS), an auxiliary skip (DARTS-); and in `chance.py`: drop path,
-skip dropout, noise.
+Drop path, skip dropout and noise are in `stochastic.py`. Shapes: B batch, C channels, H W space,
+E edges, O operations; H' and W' are H and W divided by the cell's stride, rounded up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,18 +20,17 @@ import torch
 from torch import Tensor, nn
 
 from darts_engine.layers import operations
-from darts_engine.layers.operations import (
-    ConvNorm,
-    FactorizedReduce,
-    WeightedOperation,
-)
-from darts_engine.supernet.edge import MixedEdge, Source, SourceFeatures
-from darts_engine.supernet.partial_channels import shuffled
+from darts_engine.layers.operations import ConvNorm, FactorizedReduce, WeightedOperation
+from darts_engine.supernet import partial_channels
+from darts_engine.supernet.edge import MixedEdge
+from darts_engine.supernet.source import Source, SourceFeatures
 from darts_engine.supernet.stochastic import StochasticOps
 from darts_engine.supernet.wide_edges import WideEdges, same_candidates, should_fuse
 
 # Candidates in alpha's column order: the same for all edges, or each cell's, edge by edge.
 Names = Sequence[str] | Mapping[str, Sequence[Sequence[str]]]
+# Of each edge of a cell, the columns that are computed; None computes all.
+Active = Sequence[Sequence[int]] | None
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,11 @@ class Design:
     """What makes up the cells.
 
     Attributes:
-        names: the candidate operations; all edges of a cell have equally many.
+        names: the candidate operations, which S1 to S4 and P-DARTS give each edge of its own; all
+            edges of a cell have equally many.
         nodes: intermediate nodes per cell.
-        partial: K; the operations see C / K channels of a state, the others pass by (PC-DARTS, Xu
-            et al., 2020, arXiv 1907.05737). C / K must be even.
+        partial: K; the operations take C / K channels of a state, the others bypass them (PC-DARTS,
+            Xu et al., 2020, arXiv 1907.05737). C / K must be even.
         auxiliary_skip: every edge has a skip beside its candidates, whose factor the search lowers
             to 0 (DARTS-, Chu et al., 2021, arXiv 2009.01027).
     """
@@ -54,20 +54,29 @@ class Design:
 
     @property
     def edges(self) -> int:
-        """Edges of a cell: 2 + 3 + ... one more for each node."""
+        """Edges of a cell: 2 into the first node, and one more into each next node."""
         return sum(range(2, self.nodes + 2))
 
-    def of(self, cell: str) -> list[tuple[str, ...]]:
-        """A cell's candidates, edge by edge."""
+    def candidates(self, cell: str) -> list[tuple[str, ...]]:
+        """The candidates of a cell type ("normal" or "reduce"), edge by edge."""
         if isinstance(self.names, Mapping):
             return [tuple(names) for names in self.names[cell]]
         return [tuple(self.names)] * self.edges
 
 
 class SearchCell(nn.Module):
-    """A cell whose node i sums mixed edges from states 0 .. i + 1 and that concatenates its nodes.
+    """Two input states, then nodes; node i sums the edges from states 0 to i + 1.
 
-    In a reduction cell the edges from the two inputs have stride 2.
+    The edges are ordered by node, then by source state. In a reduction cell the edges from the two
+    inputs have stride 2.
+
+    Args:
+        design: candidates, nodes, partial channels, auxiliary skip.
+        channels_before: channels of the two cells before, the older one first.
+        channels: C of the nodes.
+        stochastic: shared by all edges of the supernet.
+        is_reduction: whether the cell halves the resolution.
+        follows_reduction: whether the cell before it did.
     """
 
     def __init__(
@@ -82,11 +91,16 @@ class SearchCell(nn.Module):
     ) -> None:
         super().__init__()
         self.nodes, self.partial = design.nodes, design.partial
-        self.names = names = design.of("reduce" if is_reduction else "normal")
+        self.names = names = design.candidates("reduce" if is_reduction else "normal")
         ends = [(state, node) for node in range(self.nodes) for state in range(node + 2)]
+        # The edges out of each state, and those into each node.
         self.leaving = [
             [edge for edge, (state, _) in enumerate(ends) if state == source]
             for source in range(self.nodes + 1)
+        ]
+        self.entering = [
+            [edge for edge, (_, end) in enumerate(ends) if end == node]
+            for node in range(self.nodes)
         ]
         earlier = FactorizedReduce if follows_reduction else ConvNorm
         self.preprocess0 = earlier(channels_before[0], channels, affine=False)
@@ -115,10 +129,10 @@ class SearchCell(nn.Module):
             for edge, (state, _) in enumerate(ends)
         )
         # Indexing a list of modules is slow.
-        self._each = [edge for edge in self.edges if isinstance(edge, MixedEdge)]
+        self._edge_list = [edge for edge in self.edges if isinstance(edge, MixedEdge)]
         self.stochastic = stochastic
         self.wide = WideEdges()
-        # Of each state the operations of its edges, where one wide edge can stand for them.
+        # The weighted operations of each state's edges; None where one pass cannot compute them.
         self.fusable = [self._same_candidates_from(leaving) for leaving in self.leaving]
 
     def forward(
@@ -127,72 +141,82 @@ class SearchCell(nn.Module):
         x1: Tensor,
         weights_EO: Tensor,
         shares_E: Tensor | None = None,
-        active: Sequence[Sequence[int]] | None = None,
+        active: Active = None,
     ) -> Tensor:
-        """Rectified outputs of the two cells before, to (B, nodes * C, H', W')."""
+        """The outputs of the two cells before, rectified, to (B, nodes * C, H', W').
+
+        Args:
+            x0: of the older cell, (B, C0, H0, W0).
+            x1: of the newer cell, (B, C1, H, W).
+            weights_EO: the weights of eq. 2.
+            shares_E: factors of whole edges (PC-DARTS, eq. 4); None is 1 for each.
+            active: the candidates that are computed.
+        """
         if shares_E is not None:
             weights_EO = weights_EO * shares_E[:, None]
         states = [self.preprocess0(x0), self.preprocess1(x1)]
-        features = [self._features(0, states[0], active), self._features(1, states[1], active)]
-        sums = self._wide_sums(0, features[0], weights_EO, active)
-        sums |= self._wide_sums(1, features[1], weights_EO, active)
-        edge = 0
-        for node in range(self.nodes):
-            outputs: list[Tensor] = []
-            passed: Tensor | None = None
-            for source in features:
-                columns = None if active is None else active[edge]
-                if edge in sums:
-                    outputs.append(self._each[edge].finished(sums.pop(edge), source))
-                else:
-                    outputs.append(self._each[edge](source, weights_EO[edge], columns))
-                if source.beside is not None:
-                    share = source.beside.new_ones(()) if shares_E is None else shares_E[edge]
-                    if passed is None:
-                        passed = share * source.beside
-                    else:
-                        passed = torch.addcmul(passed, source.beside, share)
-                edge += 1
-            total = sum(outputs[1:], outputs[0])
-            if passed is not None:
-                total = shuffled(total, passed, self.partial)
-            states.append(total)
-            if node + 1 < self.nodes:
-                features.append(self._features(node + 2, states[-1], active))
-                sums |= self._wide_sums(node + 2, features[-1], weights_EO, active)
+        sources: list[SourceFeatures] = []
+        for edges in self.entering:
+            sources += [
+                self._source(state, states[state], weights_EO, active)
+                for state in range(len(sources), len(states))
+            ]
+            # Eq. 1: x_j = sum over i < j of o_ij(x_i)
+            first, *others = [
+                self._output(edge, source, weights_EO, active)
+                for edge, source in zip(edges, sources, strict=True)
+            ]
+            states.append(self._join_bypass(sum(others, first), sources, edges, shares_E))
         return torch.cat(states[2:], 1)
 
-    def _features(
-        self, state: int, x: Tensor, active: Sequence[Sequence[int]] | None
-    ) -> SourceFeatures:
+    def _source(self, state: int, x: Tensor, weights_EO: Tensor, active: Active) -> SourceFeatures:
+        """What the edges out of a state share; of the poolings only those that are active."""
+        leaving = self.leaving[state]
         needed: set[str] | None = None
         if active is not None:
-            leaving = self.leaving[state]
-            needed = {self.names[e][column] for e in leaving for column in active[e]}
-        features: SourceFeatures = self.sources[state](x, needed)
-        return features
+            needed = {self.names[edge][column] for edge in leaving for column in active[edge]}
+        source: SourceFeatures = self.sources[state](x, needed)
+        if active is None:
+            source.fused = self._fused(state, source, weights_EO)
+        return source
 
-    def _wide_sums(
+    def _output(
+        self, edge: int, source: SourceFeatures, weights_EO: Tensor, active: Active
+    ) -> Tensor:
+        """An edge's output, (B, C / K, H', W')."""
+        mixed = self._edge_list[edge]
+        if edge in source.fused:
+            return mixed.finish(source.fused.pop(edge), source)
+        out: Tensor = mixed(source, weights_EO[edge], None if active is None else active[edge])
+        return out
+
+    def _join_bypass(
         self,
-        state: int,
-        features: SourceFeatures,
-        weights_EO: Tensor,
-        active: Sequence[Sequence[int]] | None,
-    ) -> dict[int, Tensor]:
-        """The weighted sums of the edges that leave a state, by edge, where one pass gives all."""
+        node: Tensor,
+        sources: Sequence[SourceFeatures],
+        edges: Sequence[int],
+        shares_E: Tensor | None,
+    ) -> Tensor:
+        """A node with the channels that bypassed its edges, (B, C, H', W')."""
+        bypasses = [source.bypass for source in sources if source.bypass is not None]
+        if not bypasses:
+            return node
+        shares = [] if shares_E is None else [shares_E[edge] for edge in edges]
+        return partial_channels.join(node, bypasses, shares, self.partial)
+
+    def _fused(self, state: int, source: SourceFeatures, weights_EO: Tensor) -> dict[int, Tensor]:
+        """The weighted sums of all edges out of a state, by edge; empty where each has its own."""
         each = self.fusable[state]
-        drops = self.training and self.stochastic.skip_dropout
-        if active is not None or drops or each is None:
-            return {}
-        if not should_fuse(each, features.rectified, weights_EO):
+        drops_skips = self.training and self.stochastic.skip_dropout
+        if each is None or drops_skips or not should_fuse(each, source.rectified, weights_EO):
             return {}
         leaving = self.leaving[state]
         names = self.names[leaving[0]]
-        sums = self.wide(names, each, features.rectified, features.shared, weights_EO[leaving])
+        sums = self.wide(names, each, source.rectified, source.shared, weights_EO[leaving])
         return dict(zip(leaving, sums, strict=True))
 
     def _same_candidates_from(
         self, leaving: Sequence[int]
     ) -> list[dict[str, WeightedOperation]] | None:
-        each = [self._each[edge].operations() for edge in leaving]
+        each = [self._edge_list[edge].operations() for edge in leaving]
         return each if same_candidates(each, [self.names[edge] for edge in leaving]) else None

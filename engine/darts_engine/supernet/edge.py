@@ -1,23 +1,17 @@
-"""A mixed edge: the weighted sum of its candidates, and what all edges of one state share.
+"""A mixed edge: the weighted sum of its candidate operations.
 
-Liu et al., DARTS, 2019, arXiv 1806.09055, equation 2. Shapes: B batch, C channels, H W space,
-O operations.
-
-What depends only on an edge's source state and stride is computed once per source, not once per
-edge: the ReLU in front of the convolutions, both poolings with their batch norm, and the stride-1
-skip. The sums are the same; a normal cell has 5 sources and 14 edges. `none` adds nothing and is
-not computed; its alpha still takes part in the softmax.
+Liu et al., DARTS, 2019, arXiv 1806.09055, equation 2; `MixedOperation` of `plain.py` is its
+definition. The operations without weights arrive computed, from `source.py`. `none` adds nothing
+and is not computed; its alpha still takes part in the softmax. Shapes: B batch, C channels, H W
+space, O operations; H' and W' are H and W divided by the stride, rounded up.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from darts_engine.layers import operations
-from darts_engine.layers.norm import BatchNorm
 from darts_engine.layers.operations import (
     AVG_POOL,
     MAX_POOL,
@@ -27,72 +21,28 @@ from darts_engine.layers.operations import (
     FactorizedReduce,
     WeightedOperation,
 )
-from darts_engine.layers.slices import channels_apart, every_other
+from darts_engine.layers.slices import every_other
+from darts_engine.supernet.source import SourceFeatures
 from darts_engine.supernet.stochastic import StochasticOps
 from darts_engine.supernet.weighted_sum import Summand, weighted_sum
-from darts_engine.supernet.wide_edges import Norm, together
 
+# Also `skip_connect`, where the stride is 1.
 WEIGHTLESS = {NONE, NOISE, MAX_POOL, AVG_POOL}
 
 
-@dataclass
-class SourceFeatures:
-    """One state as its outgoing edges see it.
-
-    Attributes:
-        rectified: relu of the operations' channels, what convolutions take.
-        shared: outputs of the weightless operations by name.
-        beside: the channels that pass the operations by, at the edges' resolution; None when all
-            channels take part.
-    """
-
-    rectified: Tensor
-    shared: dict[str, Tensor]
-    beside: Tensor | None
-
-
-class Source(nn.Module):
-    """What a state's outgoing edges share, at one stride."""
-
-    def __init__(self, channels: int, stride: int, names: set[str], partial: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.channels = channels // partial
-        self.max_norm = BatchNorm(self.channels, affine=False) if MAX_POOL in names else None
-        self.avg_norm = BatchNorm(self.channels, affine=False) if AVG_POOL in names else None
-        self.norms = Norm()
-
-    def forward(self, x: Tensor, needed: set[str] | None = None) -> SourceFeatures:
-        """Look at a state (B, C, H, W); of the shared operations only the `needed`, or all."""
-        beside: Tensor | None = None
-        if self.channels < x.shape[1]:
-            # Each is read by many edges: what lies together is read in one go.
-            x, beside = channels_apart(x, (self.channels, x.shape[1] - self.channels))
-            if self.stride == 2:
-                # DEVIATION: the official code cannot take odd sizes; ours rounds up like the rest.
-                beside = functional.max_pool2d(beside, 2, 2, ceil_mode=True)
-        shared = self._pooled(x, needed)
-        if self.stride == 1:
-            shared[SKIP] = x
-        return SourceFeatures(functional.relu(x), shared, beside)
-
-    def _pooled(self, x: Tensor, needed: set[str] | None) -> dict[str, Tensor]:
-        norms, pooled = [], {}
-        for name, norm, pool in (
-            (MAX_POOL, self.max_norm, operations.max_pool),
-            (AVG_POOL, self.avg_norm, operations.avg_pool),
-        ):
-            if norm is not None and (needed is None or name in needed):
-                norms.append(norm)
-                pooled[name] = pool(x, self.stride)
-        if len(norms) > 1 and together(norms[0], x):
-            both = self.norms(torch.cat(list(pooled.values()), 1), norms)
-            return dict(zip(pooled, both.chunk(2, 1), strict=True))
-        return {name: norm(pooled[name]) for name, norm in zip(pooled, norms, strict=True)}
-
-
 class MixedEdge(nn.Module):
-    """One edge: the weighted sum of its candidate operations (eq. 2)."""
+    """One edge of a cell.
+
+    Args:
+        names: its candidates, in alpha's column order.
+        channels: C of what its operations take.
+        stride: of its operations, 1 or 2.
+        stochastic: probabilities of drop path and skip dropout, and their draws.
+        auxiliary_skip: whether a skip is added beside the candidates (DARTS-).
+
+    Raises:
+        KeyError: a candidate is unknown.
+    """
 
     def __init__(
         self,
@@ -123,58 +73,61 @@ class MixedEdge(nn.Module):
         )
 
     def forward(
-        self, features: SourceFeatures, weights_O: Tensor, active: Sequence[int] | None = None
+        self, source: SourceFeatures, weights_O: Tensor, active: Sequence[int] | None = None
     ) -> Tensor:
         """The edge's output, (B, C, H', W').
 
-        Only the `active` columns are computed, or all. The weights of the others, which are zero,
-        are added as numbers for their gradient's sake.
+        Args:
+            source: the state that the edge leaves.
+            weights_O: the weights of eq. 2.
+            active: the columns that are computed; None computes all. The weights of the others,
+                which are zero, are added as numbers so that alpha gets their gradient.
         """
         summands = [
-            self._summand(column, name, features)
+            self._summand(column, name, source)
             for column, name in enumerate(self.names)
             if name != NONE and (active is None or column in active)
         ]
         if summands:
             out = weighted_sum(weights_O, summands)
         else:
-            out = torch.zeros_like(every_other(features.rectified, self.stride))
+            out = torch.zeros_like(every_other(source.rectified, self.stride))
         if active is not None and weights_O.requires_grad:
             others = [w for o, w in enumerate(weights_O.unbind()) if o not in active]
             out = out + sum(others[1:], others[0]) if others else out
-        return self.finished(out, features)
+        return self.finish(out, source)
 
-    def finished(self, out: Tensor, features: SourceFeatures) -> Tensor:
-        """A weighted sum as it leaves the edge: with the auxiliary skip, and not without a path."""
+    def finish(self, out: Tensor, source: SourceFeatures) -> Tensor:
+        """What follows the weighted sum, (B, C, H', W') to the same: auxiliary skip, drop path."""
         if self.has_auxiliary_skip:
-            out = out + self.stochastic.auxiliary * self._auxiliary_skip(features)
+            out = out + self.stochastic.auxiliary * self._auxiliary_skip(source)
         if self.training and self.stochastic.drop_path:
-            out = self.stochastic.without_paths(out)
+            out = self.stochastic.drop_paths(out)
         return out
 
-    def _summand(self, column: int, name: str, features: SourceFeatures) -> Summand:
+    def _summand(self, column: int, name: str, source: SourceFeatures) -> Summand:
         if name == NOISE:
-            like = every_other(features.rectified, self.stride)
+            like = every_other(source.rectified, self.stride)
             return Summand(column, self.stochastic.noise(like))
-        if name not in features.shared:
+        if name not in source.shared:
             operation = self.weighted[name]
             assert isinstance(operation, WeightedOperation)
-            return Summand(column, operation.before_norm(features.rectified), operation.last_norm)
-        values = features.shared[name]
+            return Summand(column, operation.before_norm(source.rectified), operation.last_norm)
+        values = source.shared[name]
         if name == SKIP and self.training and self.stochastic.skip_dropout:
-            values = self.stochastic.without_skips(values)
+            values = self.stochastic.drop_skips(values)
         return Summand(column, values)
 
     def operations(self) -> dict[str, WeightedOperation]:
-        """Those with weights, by name."""
+        """The candidates that have weights, by name."""
         return {
             name: operation
             for name, operation in self.weighted.items()
             if isinstance(operation, WeightedOperation)
         }
 
-    def _auxiliary_skip(self, features: SourceFeatures) -> Tensor:
+    def _auxiliary_skip(self, source: SourceFeatures) -> Tensor:
         if self.auxiliary is None:
-            return features.shared[SKIP]
-        out: Tensor = self.auxiliary(features.rectified)
+            return source.shared[SKIP]
+        out: Tensor = self.auxiliary(source.rectified)
         return out

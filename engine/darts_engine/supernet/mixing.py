@@ -1,11 +1,11 @@
-"""What mixes the operations of a supernet: the value that passes between methods and supernets."""
+"""The operation weights of one forward pass: methods make them, supernets use them."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 
-# (E, O) matrices by cell name.
+# (E, O) matrices by cell type.
 Matrices = Mapping[str, Tensor]
 
 
@@ -27,5 +27,5 @@ class Mixing(NamedTuple):
 
     @classmethod
     def of(cls, mixing: "Mixing | Matrices") -> "Mixing":
-        """Plain matrices as a value of this kind."""
+        """A mixing as it is; plain matrices as one that counts and computes every edge fully."""
         return mixing if isinstance(mixing, Mixing) else cls(mixing)

@@ -1,7 +1,7 @@
 """The supernet of NAS-Bench-201: one cell type, every state feeds every later one.
 
-Dong and Yang, NAS-Bench-201, 2020, arXiv 2001.00326. Shapes: B batch, C channels, H W space,
-E edges, O operations.
+Dong and Yang, NAS-Bench-201, 2020, arXiv 2001.00326, section 2. Shapes: B batch, C channels, H W
+space, E edges, O operations.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,23 @@ from darts_engine.layers.operations import AVG_POOL, SKIP
 from darts_engine.networks.nasbench201 import CELL, Stages
 from darts_engine.run.architecture.derivation_one_cell import edges_of
 from darts_engine.run.architecture.spaces import NASBENCH201_OPERATIONS
-from darts_engine.supernet.edge import MixedEdge, SourceFeatures
+from darts_engine.supernet.edge import MixedEdge
 from darts_engine.supernet.mixing import Matrices, Mixing
 from darts_engine.supernet.relaxed import RelaxedNetwork
+from darts_engine.supernet.source import SourceFeatures
 from darts_engine.supernet.stochastic import StochasticOps
 
 
 class SearchCell201(nn.Module):
-    """A cell whose edges are mixed; what edges from one state share is computed once."""
+    """A cell of mixed edges; what the edges out of one state share is computed once.
+
+    Args:
+        names: the candidates of every edge.
+        nodes: of the cell, its input not counted.
+        channels: C.
+        stochastic: shared by all edges of the supernet.
+        auxiliary_skip: every edge has a skip beside its candidates (DARTS-).
+    """
 
     def __init__(
         self,
@@ -37,7 +46,7 @@ class SearchCell201(nn.Module):
         super().__init__()
         self.ends = edges_of(nodes)
         self.nodes, self.names = nodes, tuple(names)
-        # Pooling has no norm here, unlike in a cell of DARTS's.
+        # Unlike in a cell of DARTS, poolings have no batch norm.
         self.edges = nn.ModuleList(
             MixedEdge(names, channels, 1, stochastic, auxiliary_skip=auxiliary_skip)
             for _ in self.ends
@@ -46,30 +55,34 @@ class SearchCell201(nn.Module):
     def forward(
         self, x: Tensor, weights_EO: Tensor, active: Sequence[Sequence[int]] | None = None
     ) -> Tensor:
-        """(B, C, H, W) to the same."""
-        states = [x]
-        features = [self._features(x)]
-        edge = 0
-        for node in range(1, self.nodes + 1):
-            into: list[Tensor] = []
-            for source in features:
-                columns = None if active is None else active[edge]
-                into.append(self.edges[edge](source, weights_EO[edge], columns))
-                edge += 1
-            states.append(sum(into[1:], into[0]))
-            if node < self.nodes:
-                features.append(self._features(states[-1]))
-        return states[-1]
+        """(B, C, H, W) to the same.
 
-    def _features(self, x: Tensor) -> SourceFeatures:
+        Args:
+            x: the cell's input.
+            weights_EO: the weights of each edge's operations.
+            active: of each edge, the columns that are computed; None computes all.
+        """
+        state, sources = x, list[SourceFeatures]()
+        edge = 0
+        for _ in range(self.nodes):
+            sources.append(self._source(state))
+            outputs: list[Tensor] = []
+            for source in sources:
+                columns = None if active is None else active[edge]
+                outputs.append(self.edges[edge](source, weights_EO[edge], columns))
+                edge += 1
+            state = sum(outputs[1:], outputs[0])
+        return state
+
+    def _source(self, x: Tensor) -> SourceFeatures:
         shared = {SKIP: x}
         if AVG_POOL in self.names:
             shared[AVG_POOL] = operations.avg_pool(x, 1)
-        return SourceFeatures(functional.relu(x), shared, None)
+        return SourceFeatures(functional.relu(x), shared)
 
 
 class Supernet201(RelaxedNetwork, Stages):
-    """The relaxed network; its one (E, O) alpha is shared by all cells.
+    """The relaxed network; all cells share its one (E, O) alpha matrix.
 
     Args:
         names: the candidate operations of every edge, in alpha's column order.
@@ -81,6 +94,9 @@ class Supernet201(RelaxedNetwork, Stages):
         seed: names the streams that weights and alphas are drawn from.
         alpha_scale: standard deviation of the first alphas.
         auxiliary_skip: every edge has a skip beside its candidates (DARTS-).
+
+    Raises:
+        KeyError: a candidate is unknown.
     """
 
     def __init__(
@@ -114,10 +130,10 @@ class Supernet201(RelaxedNetwork, Stages):
         weights = mixing.weights[CELL]
         active = None if mixing.active is None else mixing.active[CELL]
 
-        def through(cell: nn.Module, state: Tensor) -> Tensor:
+        def run_cell(cell: nn.Module, state: Tensor) -> Tensor:
             if self.recomputes and torch.is_grad_enabled():
                 return recomputed(cell, state, weights, active)
             out: Tensor = cell(state, weights, active)
             return out
 
-        return self.logits(x, through)
+        return self.logits(x, run_cell)

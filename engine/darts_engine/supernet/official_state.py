@@ -1,8 +1,8 @@
-"""Weights in the layout of the official DARTS code, in and out.
+"""Read and write the weights of a supernet in the layout of the official DARTS code.
 
-There every edge owns the batch norms of its poolings; here all edges of a source state share one
-(`supernet.Source`), which sees the same batches. So their running statistics are copied to each
-edge's own on the way out. Alphas are in no such file: the official code keeps them outside.
+In that layout every edge has batch norms of its own after its poolings. Here all edges out of a
+state share one (`source.Source`), whose batches are the same; `export` copies its running
+statistics to each edge. The layout has no alphas: the official code keeps them outside.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from darts_engine.layers.official_names import COUNTER, fitting, parts, tensors
-from darts_engine.layers.operations import (
-    AVG_POOL,
-    MAX_POOL,
-)
+from darts_engine.layers.official_names import COUNTER, checked_tensor, parts, tensors
+from darts_engine.layers.operations import AVG_POOL, MAX_POOL
 from darts_engine.run.errors import CheckpointError
 from darts_engine.supernet.cell import SearchCell
 from darts_engine.supernet.edge import MixedEdge
@@ -22,14 +19,14 @@ from darts_engine.supernet.supernet import Supernet
 
 REMEDY = "is it of a supernet with the same channels, cells, nodes and classes?"
 
-
+# The shared batch norm of each pooling.
 POOLS = {MAX_POOL: "max_norm", AVG_POOL: "avg_norm"}
 
 
 def export(supernet: Supernet) -> dict[str, Tensor]:
-    """The weights and running statistics, copied, under the official names and in their order.
+    """A copy of the weights and running statistics, under the official names and in their order.
 
-    As in the published layout there is no `num_batches_tracked`: no number depends on it.
+    As in the published layout there is no `num_batches_tracked`; no output depends on it.
     """
     state = supernet.state_dict()
     return {
@@ -43,7 +40,7 @@ def load(
     state: Mapping[str, Tensor],
     alphas: Mapping[str, Tensor] | Sequence[Tensor] | None = None,
 ) -> None:
-    """Take over weights and running statistics in the official layout, and alphas if given.
+    """Load weights and running statistics in the official layout, and alphas if given.
 
     Args:
         supernet: changed in place, and only if everything fits.
@@ -51,8 +48,9 @@ def load(
         alphas: raw (E, O) matrices: by cell name, or normal before reduce.
 
     Raises:
-        CheckpointError: a key is missing, unknown or of another shape (the first is named), or the
-            edges of one state have different statistics of one pooling, which no search yields.
+        CheckpointError: a key is missing, unknown or of another shape (the error names the first),
+            or edges out of one state have different statistics of one pooling. No search writes
+            such a state: check which network it is of.
     """
     own = supernet.state_dict()
     names = list(_names(supernet))
@@ -63,7 +61,7 @@ def load(
             raise CheckpointError("the weights have a key too many", where=key, remedy=REMEDY)
     chosen: dict[str, tuple[str, Tensor]] = {}
     for theirs, ours in names:
-        value = fitting(state, theirs, own[ours], REMEDY)
+        value = checked_tensor(state, theirs, own[ours], REMEDY)
         first, kept = chosen.setdefault(ours, (theirs, value))
         if not torch.allclose(kept, value, rtol=1e-3, atol=1e-6):
             raise CheckpointError(
@@ -94,7 +92,7 @@ def _by_cell(
             where=f"{len(alphas)} given",
             remedy="give (normal, reduce), or a dictionary with these two keys",
         )
-    return {name: fitting(given, name, own[name], REMEDY) for name in cells}
+    return {name: checked_tensor(given, name, own[name], REMEDY) for name in cells}
 
 
 def _names(supernet: Supernet) -> Iterator[tuple[str, str]]:

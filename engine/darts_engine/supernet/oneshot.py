@@ -1,7 +1,7 @@
 """The supernet of NAS-Bench-1Shot1: one cell type, whose nodes choose operations and parents.
 
-Zela, Siems and Hutter, NAS-Bench-1Shot1, 2020, arXiv 2001.10422. Shapes: B batch, C channels, H W
-space, N nodes, O operations.
+Zela, Siems and Hutter, NAS-Bench-1Shot1, 2020, arXiv 2001.10422, section 3, and its code. Shapes:
+B batch, C channels, H W space, N nodes, O operations.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,11 @@ from darts_engine.supernet.relaxed import RelaxedNetwork
 
 
 class MixedNode(nn.Module):
-    """The weighted sum of a node's candidate operations."""
+    """The weighted sum of a node's candidate operations.
+
+    Raises:
+        GenotypeError: a candidate is unknown.
+    """
 
     def __init__(self, names: Sequence[str], channels: int) -> None:
         super().__init__()
@@ -48,10 +52,16 @@ class MixedNode(nn.Module):
 
 
 class SearchCell101(nn.Module):
-    """A cell whose nodes weigh the states before them and mix their operations.
+    """A cell of mixed nodes: each takes the weighted sum of the states before it.
 
     The cell's input reaches every node, and the output, through a projection of its own. The output
-    is the weighed nodes, concatenated, and the weighed projection added to them.
+    concatenates the weighted nodes and adds the weighted projection.
+
+    Args:
+        names: the candidate operations of every node.
+        nodes: N.
+        channels_in: channels of the cell's input.
+        channels: C of each node; the output has N * C.
     """
 
     def __init__(self, names: Sequence[str], nodes: int, channels_in: int, channels: int) -> None:
@@ -73,21 +83,23 @@ class SearchCell101(nn.Module):
 
         Args:
             x: the cell's input.
-            operations_NO: each node's weights of its operations.
-            parents: (1, states before it) weights, of the nodes that choose.
-            active: the columns that each node computes.
+            operations_NO: the weights of each node's operations.
+            parents: (1, states before it) weights by node, of the nodes that choose their parents.
+            active: of each node, the columns that are computed; None computes all.
         """
-        made: list[Tensor] = []
-        for place, node in enumerate(self.nodes):
-            states = weighed([self.projections[place](x), *made], parents.get(place + 1))
-            columns = None if active is None else active[place]
-            made.append(node(sum_of(states), operations_NO[place], columns))
-        passed, *nodes = weighed([self.output(x), *made], parents.get(len(self.nodes) + 1))
-        return passed + torch.cat(nodes, 1)
+        nodes: list[Tensor] = []
+        for index, mixed in enumerate(self.nodes):
+            inputs = times_weights([self.projections[index](x), *nodes], parents.get(index + 1))
+            columns = None if active is None else active[index]
+            nodes.append(mixed(sum_of(inputs), operations_NO[index], columns))
+        projected, *weighted = times_weights(
+            [self.output(x), *nodes], parents.get(len(self.nodes) + 1)
+        )
+        return projected + torch.cat(weighted, 1)
 
 
-def weighed(states: list[Tensor], weights: Tensor | None) -> list[Tensor]:
-    """Each state times its weight, (1, states); as they are where there is nothing to choose."""
+def times_weights(states: list[Tensor], weights: Tensor | None) -> list[Tensor]:
+    """Each state times its weight, of (1, states); unchanged where the node chooses no parents."""
     if weights is None:
         return states
     return [weight * state for weight, state in zip(weights[0].unbind(), states, strict=True)]
@@ -97,7 +109,8 @@ class OneShotSupernet(RelaxedNetwork):
     """The relaxed network of a space of NAS-Bench-1Shot1; its alphas are shared by all cells.
 
     Args:
-        choices: the nodes that choose parents, from 1; the output is the node after the last.
+        choices: the nodes that choose their parents, counted from 1; the output is the node after
+            the last.
         nodes: of a cell, input and output not counted.
         channels: C of the first cell.
         layers: cells; before those at layers // 3 and 2 * layers // 3 the resolution is halved.
@@ -105,8 +118,11 @@ class OneShotSupernet(RelaxedNetwork):
         classes: outputs.
         seed: names the streams that weights and alphas are drawn from.
         alpha_scale: standard deviation of the first alphas.
-        bn_momentum: what a batch adds to the running statistics.
+        bn_momentum: weight of a batch in the running statistics.
         names: the candidate operations.
+
+    Raises:
+        GenotypeError: a candidate is unknown.
     """
 
     def __init__(
@@ -152,7 +168,7 @@ class OneShotSupernet(RelaxedNetwork):
         x = self.stem(x)
         for layer, cell in enumerate(self.cells):
             if layer in self.reductions:
-                # As in its code: a border of one pixel, so that 32 becomes 17.
+                # Padded by one pixel as in the official code, so that 32 becomes 17.
                 x = functional.max_pool2d(x, 2, 2, 1)
             if self.recomputes and torch.is_grad_enabled():
                 x = recomputed(cell, x, weights, parents, active)

@@ -1,7 +1,7 @@
-"""What a search needs of a network with alphas, whatever its cells are made of.
+"""The interface between a search and a supernet, whatever the cells are made of.
 
-The supernet of DARTS's cells is in supernet.py, those of spaces with one cell type in
-nasbench201.py and nasbench101.py.
+`supernet.py` has the supernet of the cells of DARTS; `nasbench201.py` and `oneshot.py` have those
+of spaces with one cell type.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ from darts_engine.supernet.stochastic import StochasticOps
 
 
 class RelaxedNetwork(nn.Module, ABC):
-    """A network in which alphas mix what there is to choose from.
+    """A network whose alphas weigh the choices of a search space.
 
     Args:
         shapes: (rows, columns) of each alpha matrix by name.
@@ -24,11 +24,13 @@ class RelaxedNetwork(nn.Module, ABC):
         edges: whether alphas also weigh whole edges (PC-DARTS).
 
     Attributes:
-        chance: everything random in the forward pass.
-        cells: what recomputes as a whole.
-        relax: what a forward pass computes with that is given no mixing; a search's method puts its
-            own relaxation here.
-        recomputes: keep only the cells' outputs for the backward pass, and compute the rest again.
+        alphas: the architecture parameters.
+        stochastic: everything random in the forward pass.
+        cells: the modules that `recomputes` computes again.
+        relax: computes the mixing of a forward pass that got none; a search's method sets it to
+            its own relaxation.
+        recomputes: whether to keep only the outputs of cells for the backward pass, and compute
+            the rest again (activation checkpointing).
     """
 
     cells: nn.ModuleList
@@ -49,7 +51,9 @@ class RelaxedNetwork(nn.Module, ABC):
     def forward(self, x: Tensor, mixing: Mixing | Matrices | None = None) -> Tensor:
         """Images (B, in_channels, H, W) to logits (B, classes).
 
-        `mixing` gives the weights of each alpha matrix; by default what `relax` makes of them.
+        Args:
+            x: the images.
+            mixing: the weights of each alpha matrix; by default the mixing of `relax`.
         """
 
     def weights(self) -> Iterator[nn.Parameter]:

@@ -1,8 +1,9 @@
 """Everything random inside a supernet's edges: drop path, skip dropout, noise.
 
-The search sets the probabilities by epoch and names the stream of draws by step, so that a resumed
-run draws the same. One `StochasticOps` is shared by all edges of a supernet. Draws are made for the
-whole batch, of which a rank takes its part: they do not depend on how many processes share it.
+The search sets the probabilities at each epoch and the generator at each step, so a resumed run
+draws the same numbers. All edges of a supernet share one `StochasticOps`. Masks and noise are drawn
+for the whole batch and each rank takes its part, so they do not depend on the number of ranks.
+Shapes: B batch, C channels, H W space.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from darts_engine.compute.parallel import WHOLE, Shard
 
 
 class StochasticOps:
-    """The probabilities, and the draws they are used with.
+    """Probabilities, a generator, and the random operations that use them.
 
     Attributes:
         drop_path: probability that an image's whole edge is dropped (R-DARTS(DP), Zela et al.,
@@ -23,7 +24,7 @@ class StochasticOps:
             2019, arXiv 1904.12760).
         auxiliary: factor of the auxiliary skips (DARTS-).
         draws: generator on the supernet's device.
-        shards: this process's part of the batches that may come now; the likelier one first.
+        shards: this process's part of each batch that may come in this step; the likelier first.
     """
 
     def __init__(self) -> None:
@@ -33,23 +34,23 @@ class StochasticOps:
         self.draws: torch.Generator | None = None
         self.shards: Sequence[Shard] = ()
 
-    def without_paths(self, x: Tensor) -> Tensor:
+    def drop_paths(self, x: Tensor) -> Tensor:
         """(B, C, H, W): whole images dropped, the others scaled by 1 / (1 - p)."""
         keep = 1 - self.drop_path
         one_each = x.new_empty((len(x), 1, 1, 1))
         return x * self._shard_of(x).mask(one_each, keep, self.draws) / keep
 
-    def without_skips(self, x: Tensor) -> Tensor:
+    def drop_skips(self, x: Tensor) -> Tensor:
         """(B, C, H, W): single entries dropped, the others scaled by 1 / (1 - p)."""
         keep = 1 - self.skip_dropout
         return x * self._shard_of(x).mask(x, keep, self.draws) / keep
 
     def noise(self, like: Tensor) -> Tensor:
-        """Standard normal noise of a tensor's shape: the operation `noise` of the space S4."""
+        """Standard normal noise in the shape of `like`: the operation `noise` of the space S4."""
         return self._shard_of(like).noise(like, self.draws)
 
     def _shard_of(self, x: Tensor) -> Shard:
-        """The shard that has as many images; one that no batch has is a batch of its own."""
+        """The shard with as many images as x; where there is none, x is a whole batch."""
         for shard in self.shards:
             if shard.whole is not None and len(range(shard.whole)[shard.mine]) == len(x):
                 return shard

@@ -1,10 +1,10 @@
 """The supernet: every candidate operation on every edge, mixed by weights that alpha decides.
 
-Liu et al., DARTS, 2019, arXiv 1806.09055, section 2.2 and 3.1.1. Shapes: B batch, C channels,
-H W space, E edges, O operations. The cells are in search_cell.py.
+Liu et al., DARTS, 2019, arXiv 1806.09055, sections 2.2 and 3.1.1. It computes what `plain.py`
+defines, faster and with what later papers add. The cells are in `cell.py`; `official_state.py`
+reads and writes the weights in the layout of the official code. Shapes: B batch, C channels,
+H W space, E edges, O operations.
 """
-
-from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +23,11 @@ CELLS = ("normal", "reduce")
 
 
 class Supernet(RelaxedNetwork):
-    """Stem, cells, pooling, classifier, and the alphas that mix the cells' operations.
+    """A stem, a stack of cells, a classifier, and the alphas that mix the operations.
 
     Args:
-        names: the candidate operations of every edge, in alpha's column order, or each cell's edge
-            by edge.
+        names: the candidate operations in alpha's column order: of every edge, or by cell type
+            and edge.
         nodes: intermediate nodes per cell.
         channels: C of the first cell; doubled by each reduction cell.
         layers: cells; those at layers // 3 and 2 * layers // 3 reduce.
@@ -40,7 +40,7 @@ class Supernet(RelaxedNetwork):
         auxiliary_skip: as in `Design`.
 
     Raises:
-        ValueError: the channels cannot be divided so.
+        ValueError: `channels` is not divisible by 2 * `partial`.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Supernet(RelaxedNetwork):
         if channels % (2 * partial):
             raise ValueError(f"{channels} channels have no even {partial}th part")
         design = Design(names, nodes, partial, auxiliary_skip)
-        shapes = {cell: (design.edges, len(design.of(cell)[0])) for cell in CELLS}
+        shapes = {cell: (design.edges, len(design.candidates(cell)[0])) for cell in CELLS}
         super().__init__(shapes, alpha_scale, seed, edges=edge_normalisation)
         self.design = design
         with torch.random.fork_rng(devices=[]):
@@ -92,15 +92,17 @@ class Supernet(RelaxedNetwork):
     def forward(self, x: Tensor, mixing: Mixing | Matrices | None = None) -> Tensor:
         """Images (B, in_channels, H, W) to logits (B, classes).
 
-        `mixing` gives each cell type's (E, O) weights; by default softmax(alpha), or what the
-        search's method makes of alpha.
+        Args:
+            x: the images.
+            mixing: each cell type's (E, O) weights; by default those of `relax`, which is
+                softmax(alpha) or the relaxation of the search's method.
         """
         mixing = Mixing.of(self.relax() if mixing is None else mixing)
         out = self.stem(x)
         x0 = x1 = functional.relu_(out)
         for layer, cell in enumerate(self.cells):
             if layer:
-                # Two cells take it, so it is rectified here, once.
+                # Two cells take the output, so it is rectified here, once.
                 x0, x1 = x1, functional.relu_(out)
             kind = "reduce" if layer in self.reductions else "normal"
             shares = None if mixing.shares is None else mixing.shares[kind]
@@ -112,25 +114,3 @@ class Supernet(RelaxedNetwork):
         pooled = functional.adaptive_avg_pool2d(out, 1).flatten(1)
         logits: Tensor = self.classifier(pooled)
         return logits
-
-    def load_reference_state(
-        self,
-        state_dict: Mapping[str, Tensor],
-        alphas: Mapping[str, Tensor] | Sequence[Tensor] | None = None,
-    ) -> None:
-        """Take over the weights of an existing search, in the official code's layout.
-
-        `alphas` are raw (E, O) matrices: by cell name, or normal before reduce; None leaves ours.
-
-        Raises:
-            CheckpointError: something is missing, unknown or of another shape; nothing changed.
-        """
-        from darts_engine.supernet import official_state
-
-        official_state.load(self, state_dict, alphas)
-
-    def official_state(self) -> dict[str, Tensor]:
-        """The weights and running statistics in the official code's layout; no alphas."""
-        from darts_engine.supernet import official_state
-
-        return official_state.export(self)

@@ -1,15 +1,14 @@
-"""The edges that leave one state, computed as one wide edge where channels are few.
+"""The edges out of one state, computed as one wide edge where channels are few.
 
-A call of the library costs about as much for 4 channels as for 16, and a supernet makes thousands
-of calls a step. Edges that leave one state take the same input, so an operation that E of them have
-is one operation over E * C channels: a depthwise convolution with all kernels, a pointwise one
-whose matrix has the edges' matrices as blocks, a norm over all channels, one weighted sum. The
-products are the same. Where they are few, the first two, which all edges apply to the same input,
-are composed: one dense convolution from C to E * C channels. What belongs to an edge stays with it:
-its small weights are put side by side in each forward pass, and the statistics go back to its own
-norms.
+A call of torch costs about as much for 4 channels as for 16, and a supernet makes thousands of
+calls a step. Edges out of one state take the same input, so an operation that E of them have is one
+operation over E * C channels: a depthwise convolution with all kernels, a pointwise convolution
+whose matrix has those of the edges as blocks, a norm over all channels, one weighted sum. The
+products are the same. Where they are few, the depthwise and the pointwise convolution are composed
+into one dense convolution from C to E * C channels. Every edge keeps its parameters and its running
+statistics: the weights are concatenated in each forward pass, and the statistics are written back.
 
-The modules here have no parameters and no names in a `state_dict`. Shapes: B batch, C channels,
+The modules here have no parameters and no entries in a `state_dict`. Shapes: B batch, C channels,
 H W space, E edges, O operations; edge e has the channels e * C to (e + 1) * C.
 """
 
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from darts_engine.layers.depthwise import DepthwiseConv, dense, depthwise
-from darts_engine.layers.norm import BatchNorm, side_by_side
+from darts_engine.layers.norm import BatchNorm, normalise_side_by_side
 from darts_engine.layers.operations import (
     NOISE,
     NONE,
@@ -29,18 +28,18 @@ from darts_engine.layers.operations import (
     FactorizedReduce,
     SepConv,
     WeightedOperation,
-    factorized,
+    factorize,
 )
-from darts_engine.supernet.weighted_sum import WideSummand, mixtures, repeated
+from darts_engine.supernet.weighted_sum import WideSummand, repeat_for_edges, wide_weighted_sum
 
-# The library's grouped convolution is fast where a group's channels fill its vectors.
+# oneDNN's grouped convolution is fast where the channels of a group fill a vector.
 VECTOR = 8
-# Of fewer images the library computes undilated groups one after another.
+# With fewer images oneDNN computes the groups one after another.
 FEWEST_IMAGES = 16
-# A depthwise and a pointwise convolution are composed up to so many products for a number of x:
-# more cost as much as the call, the copy and the intermediate map that are saved.
+# A depthwise and a pointwise convolution are composed up to so many products per number of x.
+# More cost as much as the call, the copy and the intermediate map that composing saves.
 FEW_PRODUCTS = 400
-# A state of so many numbers is so little work that calls decide the time, however many channels.
+# Up to so many numbers in a state the calls decide the time, whatever the number of channels.
 FEW_NUMBERS = 2**16
 
 
@@ -54,7 +53,7 @@ class Depthwise(nn.Module):
 
 
 class Pointwise(nn.Module):
-    """The edges' 1x1 convolutions, each of its own channels."""
+    """The edges' 1x1 convolutions, each over its own channels."""
 
     def forward(self, x: Tensor, each: Sequence[nn.Conv2d]) -> Tensor:
         """(B, E * C, H, W) to the same."""
@@ -66,7 +65,7 @@ class Pointwise(nn.Module):
 
 
 class Composed(nn.Module):
-    """The edges' depthwise and then pointwise convolutions of one input, as one dense one."""
+    """The edges' depthwise and pointwise convolutions of one input, composed into a dense one."""
 
     def forward(self, x: Tensor, each: Sequence[DepthwiseSeparable]) -> Tensor:
         """(B, C, H, W) to (B, E * C, H', W')."""
@@ -81,11 +80,11 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor, each: Sequence[BatchNorm]) -> Tensor:
         """(B, E * C, H, W) to the same."""
-        return side_by_side(each, x)
+        return normalise_side_by_side(each, x)
 
 
 class WideEdges(nn.Module):
-    """The sums of all edges that leave a state and have the same candidates."""
+    """The weighted sums (eq. 2) of all edges out of a state; all have the same candidates."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,11 +102,11 @@ class WideEdges(nn.Module):
         """Each edge's output, (B, C, H', W').
 
         Args:
-            names: the candidates, in the order of the weights' columns.
-            edges: each edge's operations that have weights.
+            names: the candidates, in the order of the columns of `weights_EO`.
+            edges: of each edge, its operations that have weights, by name.
             rectified: relu of the state, (B, C, H, W).
-            shared: outputs of the operations that all edges share.
-            weights_EO: the weights of these edges.
+            shared: outputs of the operations that all edges share, by name, (B, C, H', W').
+            weights_EO: the weights of eq. 2 of these edges.
         """
         summands = []
         for column, name in enumerate(names):
@@ -117,29 +116,29 @@ class WideEdges(nn.Module):
                 each = [edge[name] for edge in edges]
                 values = self._before_norm(each, rectified)
                 summands.append(WideSummand(column, values, [one.last_norm for one in each]))
-        sums: Sequence[Tensor] = mixtures(weights_EO, summands).chunk(len(edges), 1)
+        sums: Sequence[Tensor] = wide_weighted_sum(weights_EO, summands).chunk(len(edges), 1)
         return sums
 
     def _before_norm(self, each: Sequence[WeightedOperation], rectified: Tensor) -> Tensor:
         sep = [one for one in each if isinstance(one, SepConv)]
         dil = [one for one in each if isinstance(one, DilConv)]
         if sep:
-            first = self._of_state([one.first for one in sep], rectified)
+            first = self._separable_of_state([one.first for one in sep], rectified)
             normalised = self.norm(first, [one.first.norm for one in sep])
             return self._separable([one.second for one in sep], functional.relu_(normalised))
         if dil:
-            return self._of_state(dil, rectified)
+            return self._separable_of_state(dil, rectified)
         halves = [one for one in each if isinstance(one, FactorizedReduce)]
-        # Here all edges see the very same channels, so the products are dense ones.
+        # All edges take the same channels, so the matrices are concatenated, not blocks.
         straight = torch.cat([one.straight.weight for one in halves])
         shifted = torch.cat([one.shifted.weight for one in halves])
-        parts = [half.chunk(len(halves), 1) for half in factorized(rectified, straight, shifted)]
+        parts = [half.chunk(len(halves), 1) for half in factorize(rectified, straight, shifted)]
         return torch.cat([part for pair in zip(*parts, strict=True) for part in pair], 1)
 
-    def _of_state(self, each: Sequence[DepthwiseSeparable], rectified: Tensor) -> Tensor:
+    def _separable_of_state(self, each: Sequence[DepthwiseSeparable], rectified: Tensor) -> Tensor:
         conv = each[0].depthwise
         if len(each) * conv.weight.numel() > FEW_PRODUCTS * conv.stride[0] ** 2:
-            return self._separable(each, repeated(rectified, len(each)))
+            return self._separable(each, repeat_for_edges(rectified, len(each)))
         out: Tensor = self.composed(rectified, each)
         return out
 
@@ -152,7 +151,12 @@ class WideEdges(nn.Module):
 def same_candidates(
     edges: Sequence[Mapping[str, WeightedOperation]], names: Sequence[Sequence[str]]
 ) -> bool:
-    """Whether edges have the same candidates, some with weights, and all of kinds known here."""
+    """Whether one pass can compute the edges: same candidates, at least one with weights.
+
+    Args:
+        edges: of each edge, its operations that have weights, by name.
+        names: of each edge, its candidates.
+    """
     return (
         len(set(map(tuple, names))) == 1
         and NOISE not in names[0]
@@ -164,30 +168,30 @@ def same_candidates(
 def should_fuse(
     edges: Sequence[Mapping[str, WeightedOperation]], x: Tensor, weights_EO: Tensor
 ) -> bool:
-    """Whether edges that are `alike` are better computed as one wide edge, and can be.
+    """Whether one pass is faster for edges with the same candidates, and has the same numbers.
 
     Args:
-        edges: their operations that have weights.
-        x: the operations' channels of the state, (B, C, H, W).
-        weights_EO: of all edges.
+        edges: of each edge, its operations that have weights, by name.
+        x: the channels of the state that the operations take, (B, C, H, W).
+        weights_EO: the weights of eq. 2 of all edges of the cell.
     """
-    # The norms of a supernet are all in one mode.
+    # All norms of a supernet are in the same mode, so one stands for all.
     norm = next(iter(edges[0].values())).last_norm
-    return x.dtype == weights_EO.dtype and together(norm, x)
+    return x.dtype == weights_EO.dtype and should_fuse_norms(norm, x)
 
 
-def together(norm: BatchNorm, x: Tensor) -> bool:
-    """Whether norms like this one are better computed side by side, and can be.
+def should_fuse_norms(norm: BatchNorm, x: Tensor) -> bool:
+    """Whether several norms are faster computed side by side, with the same numbers.
 
     Args:
-        norm: one of them.
-        x: what one of them sees, or at twice the resolution, (B, C, H, W).
+        norm: one of them; the others are like it.
+        x: the input of one of them, (B, C, H, W), or the same at twice the resolution.
     """
     pixels = -(-x.shape[2] // 2) * -(-x.shape[3] // 2)
     return (
         x.device.type == "cpu"
         and (x.shape[1] <= VECTOR or x.numel() <= FEW_NUMBERS)
-        and (not norm.training or (norm.together is None and len(x) * pixels > 1))
+        and (not norm.training or (norm.across_ranks is None and len(x) * pixels > 1))
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )

@@ -1,7 +1,7 @@
-"""NAS-Bench-201's accuracies (Dong and Yang, 2020; arXiv 2001.00326) from the files on disk.
+"""Read the accuracies of NAS-Bench-201 (Dong and Yang, 2020; arXiv 2001.00326) from files on disk.
 
-The published files take minutes to read, so what is read of them (six numbers for each of 15625
-cells) is kept beside them in `CACHE`, which is only trusted while its sum and its source agree.
+The published files take minutes to read. So the result, six numbers for each of 15625 cells, is
+cached beside them in `CACHE`. The cache is used only if its checksum and its source match.
 """
 
 import csv
@@ -20,10 +20,11 @@ from darts_engine.data.files.skimmed_pickle import ACCURACIES, skim
 from darts_engine.data.watch import Watch
 from darts_engine.run.errors import DataError
 
+# Accuracies in percent: architecture -> data set -> accuracy.
 Table = dict[str, dict[str, float]]
 
 CACHE = "nasbench201.cache.json"
-# The first that is there is read.
+# Names of tables, in the order in which `find` looks for them.
 PLAIN = ("nasbench201.json", "nasbench201.csv")
 PUBLISHED = (
     "NAS-Bench-201-v1_*.pth",
@@ -31,7 +32,7 @@ PUBLISHED = (
     "NATS-tss-v1_*-simple",
     "nb201_all.pickle",
 )
-# What the papers report: our name, whose training, which images it is measured on.
+# What the papers report: our name -> (data set of the training, images of the accuracy).
 REPORTED = {
     "cifar10-valid": ("cifar10-valid", "x-valid"),
     "cifar10": ("cifar10", "ori-test"),
@@ -40,7 +41,7 @@ REPORTED = {
     "ImageNet16-120-valid": ("ImageNet16-120", "x-valid"),
     "ImageNet16-120": ("ImageNet16-120", "x-test"),
 }
-# The trainings of 200 epochs, as NAS-Bench-201 and as NATS-Bench call them.
+# The keys of the trainings of 200 epochs in NAS-Bench-201 and in NATS-Bench.
 WHOLE_TRAININGS = ("full", "200")
 OPERATION = "(?:none|skip_connect|nor_conv_1x1|nor_conv_3x3|avg_pool_3x3)"
 ARCHITECTURE = re.compile(
@@ -49,7 +50,7 @@ ARCHITECTURE = re.compile(
 
 
 class _Cache(msgspec.Struct):
-    """What `CACHE` holds: the source as it was, the sum of the table, and the table."""
+    """The content of `CACHE`: the state of the source, the checksum of the table, the table."""
 
     source: list[str | int]
     sha256: str
@@ -57,7 +58,7 @@ class _Cache(msgspec.Struct):
 
 
 def find(folder: Path) -> Path | None:
-    """The table in a folder, in the order above; None where there is none."""
+    """The first table in a folder, in the order of `PLAIN` and `PUBLISHED`; None without one."""
     for name in PLAIN:
         if (folder / name).is_file():
             return folder / name
@@ -69,10 +70,14 @@ def find(folder: Path) -> Path | None:
 
 
 def read(path: Path, watch: Watch) -> Table:
-    """Architecture to data set to accuracy in percent, from a file that `find` found.
+    """The table in a file or folder that `find` returned.
+
+    Args:
+        path: the file or folder.
+        watch: gets the progress of a published file, which takes minutes.
 
     Raises:
-        DataError: it is damaged, or is no such table.
+        DataError: it is damaged, or not such a table; the remedy is to fetch it again.
     """
     try:
         if path.suffix == ".json":
@@ -98,10 +103,10 @@ def read(path: Path, watch: Watch) -> Table:
 
 
 def _checked(table: Table) -> Table:
-    """The table, if all of it can be.
+    """The same table, checked.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: it is empty, or has an unknown architecture or an impossible accuracy.
     """
     for architecture, values in table.items():
         if not ARCHITECTURE.fullmatch(architecture):
@@ -137,7 +142,11 @@ def _from_csv(path: Path) -> Table:
 
 
 def _published(path: Path, watch: Watch) -> Table:
-    """Raises PickleError, a ValueError, where it is damaged."""
+    """The table of a published file.
+
+    Raises:
+        PickleError: a ValueError; the file is damaged.
+    """
     if path.is_dir():
         return dict(_from_folder(path, watch))
     size = path.stat().st_size
@@ -153,7 +162,7 @@ def _published(path: Path, watch: Watch) -> Table:
 
 
 def _from_folder(folder: Path, watch: Watch) -> Iterator[tuple[str, dict[str, float]]]:
-    """NATS-Bench's file for each architecture."""
+    """The rows of NATS-Bench's folder, which has a file for each architecture."""
     files = sorted(folder.glob("[0-9]*.pickle.pbz2"))
     for count, file in enumerate(files):
         watch.fetched(folder.name, count, len(files))
@@ -193,21 +202,21 @@ def _naslib(found: Any) -> dict[str, float]:
 
 
 def _state_of(path: Path) -> list[str | int]:
-    """What changes when the source does."""
+    """Name, size and time of change of the source: they differ after it changed."""
     inner = path / "meta.pickle.pbz2"
     stat = (inner if inner.exists() else path).stat()
     return [path.name, stat.st_size, stat.st_mtime_ns]
 
 
-def _sum_of(table: Table) -> str:
+def _checksum(table: Table) -> str:
     return hashlib.sha256(msgspec.json.encode(table)).hexdigest()
 
 
 def _cached(path: Path, state: list[str | int]) -> Table | None:
-    """The kept table, if it is whole and of this source."""
+    """The cached table, or None if it is damaged or of another state of the source."""
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=_Cache)
-        if kept.source == state and kept.sha256 == _sum_of(kept.table):
+        if kept.source == state and kept.sha256 == _checksum(kept.table):
             return _checked(kept.table)
     except (OSError, ValueError, msgspec.MsgspecError):
         pass
@@ -215,14 +224,14 @@ def _cached(path: Path, state: list[str | int]) -> Table | None:
 
 
 def _keep(path: Path, state: list[str | int], table: Table) -> None:
-    """Write the cache whole or not at all; a folder that cannot be written costs time only."""
+    """Write the cache atomically; without a writable folder the next read takes minutes again."""
     name = ""
     try:
         with tempfile.NamedTemporaryFile(
             dir=path.parent, prefix=".nasbench201-", delete=False
         ) as new:
             name = new.name
-            new.write(msgspec.json.encode(_Cache(state, _sum_of(table), table)))
+            new.write(msgspec.json.encode(_Cache(state, _checksum(table), table)))
             new.flush()
             os.fsync(new.fileno())
         Path(name).replace(path)

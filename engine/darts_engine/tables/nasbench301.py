@@ -1,7 +1,7 @@
-"""The surrogate of NAS-Bench-301 (Zela et al., 2022; arXiv 2008.09777): predicted, not measured.
+"""Accuracies predicted by the surrogate of NAS-Bench-301 (Zela et al., 2022; arXiv 2008.09777).
 
-It is a package of its own with models on disk, `nasbench301.load_ensemble(dir).predict(...)`. That
-package unpickles its models, so they are loaded only where the user names their directory.
+The surrogate is a separate package, `nasbench301.load_ensemble(dir).predict(...)`, with models on
+disk. The package unpickles them, so they are loaded only where the user names their directory.
 """
 
 import importlib
@@ -17,7 +17,7 @@ import torch
 from darts_engine.run.architecture.genotype import CELLS, Genotype
 from darts_engine.run.errors import DataError, RunError
 
-# What a member's model is called; `load_ensemble` looks for them below the directory.
+# File name of a model of the ensemble; `load_ensemble` finds them below the directory.
 MODEL = "*surrogate_model.model"
 NODES = 4
 OPERATIONS = {
@@ -27,7 +27,7 @@ OPERATIONS = {
 
 
 class _Plain(NamedTuple):
-    """A genotype as the package takes it: the published named tuple of lists."""
+    """A genotype as the package takes it: a named tuple of lists, as DARTS published it."""
 
     normal: list[tuple[str, int]]
     normal_concat: list[int]
@@ -36,13 +36,14 @@ class _Plain(NamedTuple):
 
 
 class Surrogate:
-    """Predicts the validation accuracy of a DARTS genotype on CIFAR-10, in percent.
+    """An ensemble that predicts the validation accuracy of a DARTS genotype on CIFAR-10.
 
     Args:
         directory: the ensemble, as in `nb_models_1.0/xgb_v1.0`.
 
     Raises:
-        RunError: it is not there, the package is not installed, or it fails to load.
+        RunError: it is not there, the package is not installed, or it fails to load; the remedy
+            is in docs/tables.md.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -55,7 +56,7 @@ class Surrogate:
             with _undisturbed():
                 package = importlib.import_module("nasbench301")
                 self._model: Any = package.load_ensemble(str(directory))
-        # Theirs, and the packages' that it needs: anything may come. SystemExit is one of them.
+        # The package and those it needs may raise anything, SystemExit included.
         except (Exception, SystemExit) as error:  # noqa: BLE001
             raise RunError(
                 f"nasbench301 does not load: {type(error).__name__}: {str(error)[:120]}",
@@ -64,10 +65,12 @@ class Surrogate:
             ) from None
 
     def predict(self, genotype: Genotype) -> float | None:
-        """The mean of the ensemble, without noise; None for a genotype outside its space.
+        """The mean accuracy of the ensemble in percent, without noise.
+
+        None for a genotype outside the space of the surrogate.
 
         Raises:
-            RunError: the package fails, or gives no percentage.
+            RunError: the package fails, or its answer is not a percentage.
         """
         if not is_inside(genotype):
             return None
@@ -87,7 +90,7 @@ class Surrogate:
 
 
 def is_inside(genotype: Genotype) -> bool:
-    """Whether a genotype is of the space that NAS-Bench-301 trained: two inputs a node, no none."""
+    """Whether a genotype is in the space of NAS-Bench-301: two inputs per node, and no `none`."""
     for cell in CELLS:
         parts, concat = genotype.cell(cell)
         if len(parts) != 2 * NODES or any(len(part) != 2 for part in parts):
@@ -111,7 +114,7 @@ def _plain(genotype: Genotype) -> _Plain:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Give back the global random states and switches, all of which the package's loading sets."""
+    """Restore the global random states and switches, all of which the package sets."""
     plain, arrays = random.getstate(), np.random.get_state()
     threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
     switches = cudnn.enabled, cudnn.benchmark, cudnn.deterministic

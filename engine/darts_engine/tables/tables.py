@@ -1,4 +1,4 @@
-"""What published tables say of a derived genotype, where the user has them; see docs/tables.md."""
+"""Look up a genotype in the published tables that the user has; see docs/tables.md."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,24 +15,29 @@ from darts_engine.tables.nasbench301 import Surrogate
 
 NASBENCH201, NASBENCH301 = "nasbench201", "nasbench301"
 FOLDER = "tables"
-# What the surrogate was fitted to: the accuracy on CIFAR-10's validation images.
+# The surrogate is fitted to the accuracy on CIFAR-10's validation images.
 PREDICTED = "cifar10-valid"
 
 
-class Found(NamedTuple):
-    """What one table says: its name, and percent by what was measured."""
+class TableEntry(NamedTuple):
+    """The entry of one table.
+
+    Attributes:
+        table: its name.
+        values: accuracies in percent by data set.
+    """
 
     table: str
     values: dict[str, float]
 
 
 class Tables:
-    """Looks genotypes up by their text; quick, and remembers what the surrogate was asked.
+    """Finds the entries of a genotype in the tables of a search.
 
     Args:
-        cells: NAS-Bench-201's table, empty where there is none.
-        surrogate: of NAS-Bench-301.
-        warn: hears of a surrogate that fails, once; it is not asked again.
+        cells: the table of NAS-Bench-201, if there is one.
+        surrogate: of NAS-Bench-301, if there is one. Its last prediction is kept.
+        warn: called with a message if the surrogate fails; the surrogate is not used again.
     """
 
     def __init__(
@@ -42,33 +47,38 @@ class Tables:
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._cells, self._surrogate, self._warn = cells or {}, surrogate, warn
-        self._asked: tuple[str, Found | None] = ("", None)
+        self._latest: tuple[str, TableEntry | None] = ("", None)
 
-    def find(self, text: str) -> Found | None:
-        """What is known of a genotype's text; None where nothing is."""
+    def find(self, text: str) -> TableEntry | None:
+        """The entry of a genotype, given as text; None if no table has it."""
         if text.startswith("|"):
             values = self._cells.get(text)
-            return Found(NASBENCH201, values) if values else None
+            return TableEntry(NASBENCH201, values) if values else None
         if self._surrogate is None or not text.startswith("Genotype("):
             return None
-        if text != self._asked[0]:
-            self._asked = (text, self._predicted(self._surrogate, text))
-        return self._asked[1]
+        if text != self._latest[0]:
+            self._latest = (text, self._predicted(self._surrogate, text))
+        return self._latest[1]
 
-    def _predicted(self, surrogate: Surrogate, text: str) -> Found | None:
+    def _predicted(self, surrogate: Surrogate, text: str) -> TableEntry | None:
         try:
             value = surrogate.predict(parse(text))
         except RunError as error:
             self._surrogate = None
             self._warn(_line(error))
             return None
-        return None if value is None else Found(NASBENCH301, {PREDICTED: round(value, 4)})
+        return None if value is None else TableEntry(NASBENCH301, {PREDICTED: round(value, 4)})
 
 
 def open_tables(config: SearchConfig, watch: Watch) -> Tables:
-    """The tables that a search can use; what cannot be read is told once, as a warning.
+    """The tables that a search can use.
 
-    Without any, nothing is said unless the user named a place.
+    A table that cannot be read becomes one warning. A table that is missing becomes a warning only
+    if the user named its place.
+
+    Args:
+        config: of the search.
+        watch: gets the warnings, and the progress of a table that takes long to read.
     """
 
     def warn(message: str) -> None:

@@ -10,7 +10,8 @@ from darts_engine.layers.operations import PRIMITIVES
 from darts_engine.methods.axes import architect
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.supernet.plain import PlainSupernet, copy_weights
+from darts_engine.supernet import official_state
+from darts_engine.supernet.plain import PlainSupernet
 from darts_engine.supernet.supernet import Supernet
 
 
@@ -22,7 +23,7 @@ def test_ours_and_the_plain_supernet_agree_in_float64():
 def test_the_reference_takes_the_alpha_step_that_ours_takes(order):
     supernet = Supernet(channels=4, layers=3).double()
     plain = PlainSupernet(PRIMITIVES, 4, 4, 3, 3, 10).double()
-    copy_weights(supernet, plain)
+    plain.load_state_dict(official_state.export(supernet))
     reference = PlainSearch(plain, [a.detach() for a in supernet.alphas.parameters()])
     changes = {
         "search.order": order,

@@ -19,7 +19,8 @@ from darts_engine.run.settings.config import KINDS
 from darts_engine.runner.meter import FiniteGuard
 from darts_engine.runner.position import Position
 from darts_engine.search.task import Search
-from darts_engine.supernet.edge import MixedEdge, Source
+from darts_engine.supernet.edge import MixedEdge
+from darts_engine.supernet.source import Source
 from darts_engine.supernet.stochastic import StochasticOps
 from darts_engine.supernet.supernet import Supernet
 from darts_engine.training.task import Train

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from darts_engine.layers.operations import FactorizedReduce
-from darts_engine.layers.slices import channels_apart, every_other
+from darts_engine.layers.slices import every_other, split_channels
 
 MEMORIES = [torch.contiguous_format, torch.channels_last]
 
@@ -30,7 +30,7 @@ def test_every_other_pixel(memory, size, first):
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_channels_apart(memory):
     x = a_map(memory, 3, 8, 4, 5)
-    few, many = channels_apart(x, (2, 6))
+    few, many = split_channels(x, (2, 6))
     assert torch.equal(torch.cat([few, many], 1), x)
     assert few.is_contiguous(memory_format=memory)
     (grad,) = torch.autograd.grad(few.square().sum() + many.sum(), x)

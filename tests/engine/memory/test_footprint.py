@@ -102,12 +102,12 @@ def test_what_is_kept_grows_with_the_network_and_the_order():
 def test_a_step_that_cannot_fit_is_refused_with_the_batch_that_would(monkeypatch):
     monkeypatch.setattr(footprint, "available", lambda _device: 2 * GIGABYTE)
     found = Footprint(fixed=GIGABYTE // 2, per_image=GIGABYTE // 10)
-    footprint.refuse_what_cannot_fit(found, 15, CPU)
+    footprint.check_step_fits(found, 15, CPU)
     with pytest.raises(TooLargeError, match="--batch-size 15 would fit") as caught:
-        footprint.refuse_what_cannot_fit(found, 64, CPU)
+        footprint.check_step_fits(found, 64, CPU)
     assert len(str(caught.value).splitlines()) == 3
     with pytest.raises(TooLargeError, match="not even a batch of 2"):
-        footprint.refuse_what_cannot_fit(Footprint(3 * GIGABYTE, 1), 64, CPU)
+        footprint.check_step_fits(Footprint(3 * GIGABYTE, 1), 64, CPU)
 
 
 def test_the_limit_of_a_control_group_counts(tmp_path):

@@ -20,7 +20,7 @@ DERIVED = published()["DARTS_V2"].genotype.text()
 
 def look(kind, changes):
     config = configs.override(KINDS[kind](), changes)
-    weights.refuse_what_cannot_fit(config, (3, 32, 32), 10, CPU)
+    weights.check_weights_fit(config, (3, 32, 32), 10, CPU)
 
 
 @pytest.mark.parametrize(

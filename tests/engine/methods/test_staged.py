@@ -72,10 +72,13 @@ def test_a_stage_is_deeper_has_fewer_candidates_and_begins_anew(tmp_path: Path):
     search = a_search(tmp_path / "images.npz", {})
     reason = an_epoch(search, 1)
     for epoch in (2, 3):
-        before, weights = search.supernet.design.of("normal"), search.method.strengths()["normal"]
+        before, weights = (
+            search.supernet.design.candidates("normal"),
+            search.method.strengths()["normal"],
+        )
         search.begin_epoch(epoch)
         assert search.supernet.alphas.normal.abs().max() < 10 * search.config.alpha.init_scale
-        left = search.supernet.design.of("normal")
+        left = search.supernet.design.candidates("normal")
         for was, now, row in zip(before, left, weights.tolist(), strict=True):
             strength = dict(zip(was, row, strict=True))
             dropped = max(strength[name] for name in was if name not in now)

@@ -38,7 +38,7 @@ def test_what_the_genotype_keeps_has_weight_one_and_the_rest_none():
         assert mixing.weights[cell].sum() == len(genotype.edges(cell)) == 4
         for edge in genotype.edges(cell):
             row = row_of(edge.input, edge.node)
-            column = design.of(cell)[row].index(edge.operation)
+            column = design.candidates(cell)[row].index(edge.operation)
             assert mixing.weights[cell][row, column] == 1
             assert mixing.shares[cell][row] == 1
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from darts_engine.layers.operations import PRIMITIVES
 from darts_engine.run.errors import CheckpointError
+from darts_engine.supernet import official_state
 from darts_engine.supernet.plain import PlainSupernet
 from darts_engine.supernet.supernet import Supernet
 
@@ -28,35 +29,40 @@ def lived(seed: int = 1) -> Supernet:
 
 
 def test_names_shapes_and_order_are_the_official_ones():
-    state = Supernet(channels=4, layers=3).reference_state()
+    state = official_state.export(Supernet(channels=4, layers=3))
     assert {key: list(value.shape) for key, value in state.items()} == LAYOUT
     assert list(state) == list(LAYOUT)
+
+
+def test_the_plain_supernet_has_the_official_names():
+    plain = PlainSupernet(channels=4, layers=3)
+    assert [key for key in plain.state_dict() if "num_batches_tracked" not in key] == list(LAYOUT)
 
 
 @pytest.mark.slow
 def test_the_round_trip_is_bit_for_bit():
     source, target = lived(1), lived(2)
-    state = source.reference_state()
+    state = official_state.export(source)
     alphas = source.alphas.matrices()
-    target.load_reference_state(state, (alphas["normal"], alphas["reduce"]))
+    official_state.load(target, state, (alphas["normal"], alphas["reduce"]))
     loaded = target.state_dict()
     for name, value in source.state_dict().items():
         assert torch.equal(value, loaded[name]), name
-    assert all(torch.equal(v, state[k]) for k, v in target.reference_state().items())
+    assert all(torch.equal(v, state[k]) for k, v in official_state.export(target).items())
 
 
 def test_a_state_with_batch_counters_is_read_too():
     source, target = lived(1), lived(2)
-    state = source.reference_state()
+    state = official_state.export(source)
     counters = {k.replace("running_mean", "num_batches_tracked"): torch.tensor(7) for k in state}
-    target.load_reference_state(state | {k: v for k, v in counters.items() if "tracked" in k})
+    official_state.load(target, state | {k: v for k, v in counters.items() if "tracked" in k})
     assert torch.equal(source.stem[0].weight, target.stem[0].weight)
 
 
 def test_what_is_written_is_a_copy():
     supernet = lived()
     before = supernet.classifier.bias.clone()
-    supernet.reference_state()["classifier.bias"].add_(1)
+    official_state.export(supernet)["classifier.bias"].add_(1)
     assert torch.equal(before, supernet.classifier.bias)
 
 
@@ -72,10 +78,10 @@ def plain_with(state):
 
 @pytest.mark.parametrize("training", [False, True])
 def test_logits_after_loading_are_those_of_the_plain_supernet(training):
-    state = lived(3).reference_state()
+    state = official_state.export(lived(3))
     normal, reduce = (torch.randn(14, 8, dtype=torch.float64) for _ in "nr")
     fast, plain = Supernet(channels=4, layers=3, seed=9).double(), plain_with(state)
-    fast.load_reference_state(state, {"reduce": reduce, "normal": normal})
+    official_state.load(fast, state, {"reduce": reduce, "normal": normal})
     nets: list[nn.Module] = [fast.train(training), plain.train(training)]
     x = torch.randn(4, 3, 16, 16, dtype=torch.float64)
     with torch.no_grad():
@@ -101,10 +107,10 @@ POOL = "cells.1._ops.3._ops.2.1.running_var"
 def test_what_does_not_fit_is_named_and_changes_nothing(change, named):
     supernet = lived()
     before = {k: v.clone() for k, v in supernet.state_dict().items()}
-    state = lived(2).reference_state()
+    state = official_state.export(lived(2))
     change(state)
     with pytest.raises(CheckpointError) as caught:
-        supernet.load_reference_state(state)
+        official_state.load(supernet, state)
     assert named in caught.value.where
     assert all(torch.equal(v, before[k]) for k, v in supernet.state_dict().items())
 
@@ -116,4 +122,4 @@ def test_what_does_not_fit_is_named_and_changes_nothing(change, named):
 def test_alphas_that_do_not_fit_are_refused(alphas):
     supernet = lived()
     with pytest.raises(CheckpointError):
-        supernet.load_reference_state(supernet.reference_state(), alphas)
+        official_state.load(supernet, official_state.export(supernet), alphas)

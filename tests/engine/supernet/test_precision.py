@@ -23,7 +23,8 @@ from darts_engine.methods.architects.second_order import (
     unroll,
 )
 from darts_engine.run.settings.config import AlphaSection
-from darts_engine.supernet.plain import PlainSupernet, copy_weights
+from darts_engine.supernet import official_state
+from darts_engine.supernet.plain import PlainSupernet
 from darts_engine.supernet.supernet import Supernet
 
 CHANNELS_LAST, DOUBLE = torch.channels_last, torch.float64
@@ -105,7 +106,7 @@ class Case:
         torch.manual_seed(seed)
         self.fast = Supernet(channels=8, layers=3, seed=seed, alpha_scale=1.0)
         self.plain = PlainSupernet(PRIMITIVES, 4, 8, 3, 3, 10)
-        copy_weights(self.fast, self.plain)
+        self.plain.load_state_dict(official_state.export(self.fast))
         self.batches = [(torch.randn(8, 3, 16, 16), torch.randint(10, (8,))) for _ in "vt"]
 
     def run(self, dtype, *, fast):

@@ -14,7 +14,7 @@ from darts_engine.supernet.stochastic import StochasticOps
 IMAGES = 7
 
 
-def a_chance(shards: tuple[Shard, ...] = ()) -> StochasticOps:
+def stochastic_ops(shards: tuple[Shard, ...] = ()) -> StochasticOps:
     stochastic = StochasticOps()
     stochastic.drop_path, stochastic.skip_dropout = 0.3, 0.4
     stochastic.draws = streams.generator(3, "test")
@@ -23,30 +23,30 @@ def a_chance(shards: tuple[Shard, ...] = ()) -> StochasticOps:
 
 
 @pytest.mark.parametrize(
-    "draw", [StochasticOps.without_paths, StochasticOps.without_skips, StochasticOps.noise]
+    "draw", [StochasticOps.drop_paths, StochasticOps.drop_skips, StochasticOps.noise]
 )
 def test_a_rank_draws_its_part_of_the_whole_batchs_numbers(draw):
     x = torch.ones(IMAGES, 4, 3, 3).contiguous(memory_format=torch.channels_last)
-    whole = draw(a_chance(), x)
+    whole = draw(stochastic_ops(), x)
     for rank in range(2):
         shard = Shard(slice(rank, None, 2), whole=IMAGES)
         # The alpha half's last batch may be of another size.
         other = Shard(slice(rank, None, 2), whole=30)
-        assert torch.equal(draw(a_chance((other, shard)), x[shard.mine]), whole[shard.mine])
+        assert torch.equal(draw(stochastic_ops((other, shard)), x[shard.mine]), whole[shard.mine])
 
 
 def test_a_batch_that_is_no_shard_is_drawn_for_itself():
     x = torch.ones(5, 2, 3, 3)
     shard = Shard(slice(0, None, 2), whole=IMAGES)
-    assert torch.equal(a_chance((shard,)).noise(x), a_chance().noise(x))
+    assert torch.equal(stochastic_ops((shard,)).noise(x), stochastic_ops().noise(x))
 
 
 def test_paths_are_dropped_by_image_and_skips_by_entry_and_the_mean_stays():
     x = torch.ones(4000, 2, 2, 2)
-    paths = a_chance().without_paths(x)
+    paths = stochastic_ops().drop_paths(x)
     assert paths.mean() == pytest.approx(1.0, abs=0.05)
     assert all(len(image.unique()) == 1 for image in paths[:50])
-    skips = a_chance().without_skips(x)
+    skips = stochastic_ops().drop_skips(x)
     assert skips.mean() == pytest.approx(1.0, abs=0.05)
     assert sorted(skips.unique().tolist()) == pytest.approx([0.0, 1 / 0.6])
 

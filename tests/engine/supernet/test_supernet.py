@@ -6,8 +6,9 @@ from torch.nn import functional
 
 from darts_engine.compute import device as devices
 from darts_engine.layers.operations import PRIMITIVES
+from darts_engine.supernet import official_state
+from darts_engine.supernet.plain import PlainSupernet
 from darts_engine.supernet.supernet import Supernet
-from plain_supernet import PlainSupernet, copy_weights
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def twins(seed, layers, nodes=4):
     torch.manual_seed(seed)
     fast = Supernet(nodes=nodes, channels=4, layers=layers, in_channels=3, classes=5, seed=seed)
     plain = PlainSupernet(PRIMITIVES, nodes, 4, layers, 3, 5)
-    copy_weights(fast, plain)
+    plain.load_state_dict(official_state.export(fast))
     return fast.double(), plain.double()
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from darts_engine.layers.norm import BatchNorm
-from darts_engine.supernet import weighted_sum as mixtures
-from darts_engine.supernet.weighted_sum import Summand, plainly, weighted_sum
+from darts_engine.supernet import weighted_sum as module
+from darts_engine.supernet.weighted_sum import Summand, sum_by_definition, weighted_sum
 
 CHANNELS_LAST = torch.channels_last
 
@@ -43,7 +43,9 @@ class Edge:
 @pytest.mark.parametrize("shape", [(4, 3, 8, 8), (3, 4, 5, 7), (2, 5, 1, 1)])
 def test_few_passes_give_the_numbers_of_the_definition(shape, order):
     edge = Edge(shape, order=order)
-    for fast, plain in zip(edge.results(weighted_sum), edge.results(plainly), strict=True):
+    for fast, plain in zip(
+        edge.results(weighted_sum), edge.results(sum_by_definition), strict=True
+    ):
         assert fast.shape == plain.shape
         assert torch.allclose(fast.double(), plain.double(), atol=1e-12, rtol=1e-10)
 
@@ -56,8 +58,8 @@ def test_float32_is_as_exact_as_the_definition_is():
         ):
             true.copy_(mine)
     out = edge.results(weighted_sum)[0]
-    plain_out = edge.results(plainly)[0]
-    true_out = exact.results(plainly)[0]
+    plain_out = edge.results(sum_by_definition)[0]
+    true_out = exact.results(sum_by_definition)[0]
     assert out.is_contiguous(memory_format=CHANNELS_LAST)
 
     def off(found, truth):
@@ -92,9 +94,11 @@ def test_what_it_cannot_share_is_summed_as_the_definition_says(monkeypatch, why)
     if why == "evaluation":
         norm.eval()
     elif why == "synchronised":
-        norm.together = lambda _norm, x: x
+        norm.across_ranks = lambda _norm, x: x
     else:
         norm = BatchNorm(3, affine=True).double()
-    monkeypatch.delattr(mixtures, "_Mixture")
+    monkeypatch.delattr(module, "_WeightedSum")
     summand = Summand(1, edge.values[0], norm)
-    assert torch.equal(weighted_sum(edge.weights, [summand]), plainly(edge.weights, [summand]))
+    assert torch.equal(
+        weighted_sum(edge.weights, [summand]), sum_by_definition(edge.weights, [summand])
+    )

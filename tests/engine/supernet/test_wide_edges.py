@@ -13,6 +13,7 @@ from darts_engine.compute import device as devices
 from darts_engine.layers.depthwise import dense, depthwise
 from darts_engine.supernet import cell as search_cell
 from darts_engine.supernet.mixing import Mixing
+from darts_engine.supernet.partial_channels import shuffle
 from darts_engine.supernet.supernet import Supernet
 from darts_engine.supernet.wide_edges import WideEdges
 
@@ -37,7 +38,7 @@ DESIGNS = {
 def one_by_one() -> Iterator[None]:
     """Every edge is computed on its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search_cell, "pays", lambda *_: False)
+        patch.setattr(search_cell, "should_fuse", lambda *_: False)
         yield
 
 
@@ -133,8 +134,8 @@ def test_where_it_does_not_apply_edges_are_computed_one_by_one(why, monkeypatch)
         mixing = Mixing(weights, active={cell: [(4,)] * 9 for cell in weights})
     elif why == "synchronised":
         for module in supernet.modules():
-            if hasattr(module, "together"):
-                module.together = lambda _, x: x
+            if hasattr(module, "across_ranks"):
+                module.across_ranks = lambda _, x: x
     elif why == "large":
         monkeypatch.setattr("darts_engine.supernet.wide_edges.FEW_NUMBERS", 0)
         monkeypatch.setattr("darts_engine.supernet.wide_edges.VECTOR", 7)
@@ -155,7 +156,7 @@ def test_shuffling_channels_keeps_the_memory_as_it_is(memory, channels):
         x[:, part].contiguous(memory_format=memory)
         for part in (slice(group), slice(group, channels))
     )
-    out = search_cell.shuffled(first, others, 4)
+    out = shuffle(first, others, 4)
     assert out.is_contiguous(memory_format=memory)
     moved = [x[:, (c % 4) * group + c // 4] for c in range(channels)]
     assert torch.equal(out, torch.stack(moved, 1))
