@@ -139,16 +139,16 @@ def test_the_run_is_refused_unless_told_otherwise(monkeypatch):
     monkeypatch.setattr(footprint, "available", lambda _device: 1_000_000)
     task = task_of("search")
     with pytest.raises(TooLargeError) as caught:
-        engine._memory_of_a_step(task, task.config, CPU, Notes())
+        engine._step_memory(task, task.config, CPU, Notes())
     assert caught.value.exit_code == ExitCode.OUT_OF_MEMORY
     unchecked = configs.override(task.config, {"engine.memory_check": False})
-    assert engine._memory_of_a_step(task, unchecked, CPU, Notes()) > 1_000_000
+    assert engine._step_memory(task, unchecked, CPU, Notes()) > 1_000_000
 
 
 def test_a_run_whose_memory_cannot_be_told_goes_on_with_a_note(monkeypatch):
     task, notes = task_of("search"), Notes()
     monkeypatch.setattr(Search, "footprint", lambda _self: 1 / 0)
-    assert engine._memory_of_a_step(task, task.config, CPU, notes) is None
+    assert engine._step_memory(task, task.config, CPU, notes) is None
     ((level, message),) = notes.taken
     assert level == "warning"
     assert "division by zero" in message
@@ -156,5 +156,5 @@ def test_a_run_whose_memory_cannot_be_told_goes_on_with_a_note(monkeypatch):
 
 def test_a_batch_larger_than_the_data_counts_as_what_there_is():
     all_images, more = (task_of("search", **{"data.batch_size": n}) for n in (5_000, 10_000))
-    estimates = [engine._memory_of_a_step(t, t.config, CPU, Notes()) for t in (all_images, more)]
+    estimates = [engine._step_memory(t, t.config, CPU, Notes()) for t in (all_images, more)]
     assert estimates[0] == estimates[1]
