@@ -28,6 +28,7 @@ import msgspec
 from darts_engine.run.commands import Command
 from darts_engine.run.commands import encode as encode_command
 from darts_engine.run.errors import BusyError, ConfigError, NotFoundError, RunError
+from darts_engine.run.private_files import open_lock, open_to_append
 from darts_engine.run.settings.config import Config, to_toml
 from darts_engine.run.settings.config import read as read_config
 
@@ -153,9 +154,7 @@ class RunFolder:
         Raises:
             BusyError: another engine holds it. Attach to that one, or stop it.
         """
-        descriptor = os.open(
-            self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
+        descriptor = open_lock(self.lock)
         deadline = time.monotonic() + 0.5
         while True:
             try:
@@ -184,11 +183,7 @@ class RunFolder:
             RunError: the folder cannot be written.
         """
         try:
-            descriptor = os.open(
-                self.commands,
-                os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW,
-                0o600,
-            )
+            descriptor = open_to_append(self.commands)
             try:
                 os.write(descriptor, encode_command(command))
             finally:

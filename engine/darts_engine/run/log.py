@@ -15,6 +15,7 @@ import msgspec
 
 from darts_engine.run import events
 from darts_engine.run.events import AnyEvent, Event
+from darts_engine.run.private_files import open_to_append
 
 MAX_LINE_BYTES = 1 << 20
 READ_BYTES = 1 << 20
@@ -41,9 +42,7 @@ class EventLog:
         self._path, self._clock = path, clock
         self.last_seq, self.repaired_bytes = _repair(path, torn)
         self.dropped = 0
-        self._descriptor = os.open(
-            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
+        self._descriptor = open_to_append(path)
         self._size = os.fstat(self._descriptor).st_size
 
     def append(self, event: Event) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from darts_engine.run.errors import RunError
 from darts_engine.run.folder import RunFolder
+from darts_engine.run.private_files import open_to_append
 from darts_engine.run.settings.config import Config
 from darts_engine.run.threads import num_threads
 from darts_tui.launch.child_error import ChildError, exit_code, explaining_lines, printed_lines
@@ -81,11 +82,7 @@ def _spawn(
         environment.pop(name, None)
     shared = ("--nproc", str(nproc)) if nproc > 1 else ()
     try:
-        log = os.open(
-            folder.engine_log,
-            os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW,
-            0o600,
-        )
+        log = open_to_append(folder.engine_log)
         try:
             return subprocess.Popen(
                 [*program, str(folder.path.resolve()), *shared],

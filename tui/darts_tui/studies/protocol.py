@@ -20,6 +20,7 @@ import msgspec
 
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.errors import ExitCode, RunError
+from darts_engine.run.private_files import open_to_append
 from darts_tui.console.console import print_err, print_json, print_out
 from darts_tui.runs.naming import DEFAULT_RUNS, RUNS_VARIABLE
 from darts_tui.studies import protocol_report, run_all
@@ -151,8 +152,7 @@ def _way_on(folder: StudyFolder) -> str:
 def _detach(folder: StudyFolder, parallel: int) -> None:
     """Continue in a process with a session of its own, which outlives the terminal."""
     command = [sys.executable, "-P", "-m", "darts_tui", *_command(folder)]
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    log = os.open(folder.log, flags, 0o600)
+    log = open_to_append(folder.log)
     try:
         subprocess.Popen(
             [*command, "--parallel", str(parallel)],

@@ -23,6 +23,7 @@ import msgspec
 
 from darts_engine.run.errors import BusyError, ConfigError, RunError
 from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, is_run, write_private
+from darts_engine.run.private_files import open_lock
 from darts_engine.run.settings import config
 from darts_engine.run.settings.config import Config
 from darts_engine.run.state import RunState
@@ -169,8 +170,7 @@ class StudyFolder:
         Raises:
             BusyError: another process holds it.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self.path / "protocol.lock", flags, 0o600)
+        descriptor = open_lock(self.path / "protocol.lock")
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
