@@ -7,7 +7,7 @@ from torch.nn import functional
 from darts_engine.compute import device as devices
 from darts_engine.layers.operations import PRIMITIVES
 from darts_engine.supernet.supernet import Supernet
-from plain_supernet import PlainSupernet, copy_weights
+from darts_engine.supernet.plain import PlainSupernet, copy_weights
 
 
 @pytest.mark.parametrize(
