@@ -4,6 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from peak_memory import (  # noqa: F401  pytest finds its hooks here
+    pytest_runtest_logreport,
+    pytest_runtest_makereport,
+    pytest_runtest_protocol,
+    pytest_terminal_summary,
+    pytest_unconfigure,
+)
 
 # Before anything imports torch: tests run side by side, and one thread each is enough.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
