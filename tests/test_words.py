@@ -15,7 +15,7 @@ WORDS = {
     r"\bcompany\b": "run_all",
     r"\bconfess\w*": "report_crash",
     r"\bcomplain(s|ed|ing|t|ts)?\b": "print_error",
-    r"\btellings?\b": "events",
+    r"\btellings\b": "events",
     r"\bHeart\b": "Heartbeat",
     r"\bChance\b(?=\()|\bclass Chance\b|import Chance\b": "StochasticOps",
     r"\bSeen\b": "SourceFeatures, EpochEvidence",
