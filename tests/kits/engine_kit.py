@@ -89,6 +89,19 @@ def _be_an_engine(path: str, prepare: Callable[[], None] | None, nproc: int) -> 
     sys.exit(main([path] if nproc == 1 else [path, "--nproc", str(nproc)]))
 
 
+def step_slowly() -> None:
+    """For `prepare`: an engine to watch, which leaves the processor to those who watch it."""
+    from darts_engine.search.task import Search
+
+    step = Search.step
+
+    def wait_and_step(self: Search, epoch: int, number: int) -> int:
+        time.sleep(0.2)
+        return step(self, epoch, number)
+
+    Search.step = wait_and_step  # type: ignore[method-assign]
+
+
 def hang_in_the_second_step() -> None:
     """For `prepare`: a step that never comes to its end, as in a long computation."""
     from darts_engine.search.task import Search
