@@ -28,6 +28,8 @@ def new_run(runs: Path, kind: str, epochs: int) -> RunFolder:
     settings = SHARP if kind == "sharp" else {}
     true_kind = "train" if kind == "sharp" else kind
     settings = settings | {f"{true_kind}__epochs": epochs, "checkpoint__checkpoint_seconds": 0.2}
+    if kind == "search":
+        settings |= {"space__nodes": 1}
     return make_run(runs, kind, true_kind, **settings)
 
 
@@ -94,9 +96,9 @@ LONG = [pytest.mark.slow, pytest.mark.timeout(300)]
         ("search", 2, 3),
         ("train", 1, 3),
         ("sharp", 1, 6),
-        pytest.param("search", 8, 8, marks=LONG),
-        pytest.param("train", 8, 8, marks=LONG),
-        pytest.param("sharp", 4, 12, marks=LONG),
+        pytest.param("search", 5, 3, marks=LONG),
+        pytest.param("train", 5, 3, marks=LONG),
+        pytest.param("sharp", 3, 6, marks=LONG),
     ],
 )
 def test_a_killed_run_ends_bit_identical_to_an_undisturbed_one(

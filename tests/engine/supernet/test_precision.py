@@ -103,8 +103,8 @@ class Case:
 
     def __init__(self, seed):
         torch.manual_seed(seed)
-        self.fast = Supernet(channels=8, layers=3, seed=seed, alpha_scale=1.0)
-        self.plain = PlainSupernet(PRIMITIVES, 4, 8, 3, 3, 10)
+        self.fast = Supernet(channels=8, layers=3, nodes=2, seed=seed, alpha_scale=1.0)
+        self.plain = PlainSupernet(PRIMITIVES, 2, 8, 3, 3, 10)
         copy_weights(self.fast, self.plain)
         self.batches = [(torch.randn(8, 3, 16, 16), torch.randint(10, (8,))) for _ in "vt"]
 

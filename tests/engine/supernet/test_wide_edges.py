@@ -37,7 +37,7 @@ DESIGNS = {
 def one_by_one() -> Iterator[None]:
     """Every edge is computed on its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search_cell, "pays", lambda *_: False)
+        patch.setattr(search_cell, "should_fuse", lambda *_: False)
         yield
 
 
