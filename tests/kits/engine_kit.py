@@ -33,6 +33,10 @@ IMPORTED = [
     "torch._inductor",
     "numpy",
     "psutil",
+    # What draws curves and heatmaps, see forked_programs.py.
+    "matplotlib.backends.backend_svg",
+    "matplotlib.backends.backend_pdf",
+    "matplotlib.figure",
 ]
 CONTEXT.set_forkserver_preload(IMPORTED)
 

@@ -1,8 +1,8 @@
 """The peak memory of every test: printed at the end, and a failure above the limit.
 
-A test's peak is that of the pytest process plus those of all processes below it. Linux keeps both
-in `/proc` (VmHWM); elsewhere nothing is measured. An engine that outlived its launcher has left the
-process tree and is not counted.
+A test's peak is that of the pytest process plus those of all processes below it, above what both
+held before the test. Linux keeps the peaks in `/proc` (VmHWM); elsewhere nothing is measured. An
+engine that outlived its launcher has left the process tree and is not counted.
 """
 
 import contextlib
@@ -23,21 +23,22 @@ class PeakMemory:
     """Samples the processes below this one; their peaks are kept by the kernel."""
 
     def __init__(self) -> None:
-        self._below = 0
+        self._below = self._held = 0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True, name="peak memory")
         self._thread.start()
 
     def restart(self) -> None:
         """Forget the peaks so far."""
-        self._below = 0
         with contextlib.suppress(OSError):
             (_PROC / "self" / "clear_refs").write_text("5")
+        self._below = _below("self", b"")
+        self._held = _status("self", "VmRSS") + self._below
 
     def peak(self) -> int:
         """Bytes, since the last `restart`."""
         self._take()
-        return _status("self", "VmHWM") + self._below
+        return max(0, _status("self", "VmHWM") + self._below - self._held)
 
     def close(self) -> None:
         """End the sampling."""
