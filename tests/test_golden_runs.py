@@ -113,6 +113,7 @@ async def test_the_dashboard_shows_it(golden: Path, name: str, shown: list[str])
     ("name", "parts"),
     [("search", {"normal", "reduce", "alphas", "curves", "health"}), ("training", {"curves"})],
 )
+@pytest.mark.slow
 def test_everything_is_exported(darts: Darts, golden: Path, name: str, parts: set[str]) -> None:
     printed = darts("export", name, "--what", "all")
     assert printed.code == 0, printed.err
@@ -125,6 +126,7 @@ def test_everything_is_exported(darts: Darts, golden: Path, name: str, parts: se
     assert all(any(part in file for file in files) for part in parts), files
 
 
+@pytest.mark.slow
 def test_the_trainings_checkpoint_validates_as_its_epoch_did(darts: Darts, golden: Path) -> None:
     best = state_of(RunFolder(golden / "training")).best
     printed = darts("evaluate", "training", "--json", "--format", "")

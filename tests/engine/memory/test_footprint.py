@@ -53,7 +53,7 @@ def _peak_bytes():
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [
-        ("search", {}),
+        pytest.param("search", {}, marks=pytest.mark.slow),
         pytest.param(
             "search",
             {"search.order": 2, "search.hvp": "exact", "data.batch_size": 16},
@@ -87,6 +87,7 @@ def test_estimating_changes_nothing(kind, changes):
     assert all(p.requires_grad for p in network.parameters())
 
 
+@pytest.mark.slow
 def test_what_is_kept_grows_with_the_network_and_the_order():
     small = task_of("search").footprint()
     assert task_of("search", **{"space.layers": 6}).footprint().per_image > small.per_image

@@ -111,6 +111,7 @@ def test_methods_work_in_cells_of_one_type(method: str, space: str):
     check({"search.method": method, "space.space": space, "space.channels": 4})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", COMBINED, ids=lambda c: " ".join(map(str, c.values())))
 def test_axes_of_different_papers_run_together(changes: dict[str, object]):
     check({"space.nodes": 1} | changes)

@@ -136,6 +136,7 @@ class Case:
         return [out], grads, combine(ahead.direct, product, step.lr)
 
 
+@pytest.mark.slow
 def test_float32_is_as_close_to_float64_as_the_plain_supernet_is():
     """Outputs within 1e-5; gradients of both orders within twice the plain one's distance."""
     ours, theirs = [], []

@@ -6,8 +6,8 @@ from torch.nn import functional
 
 from darts_engine.compute import device as devices
 from darts_engine.layers.operations import PRIMITIVES
-from darts_engine.supernet.supernet import Supernet
 from darts_engine.supernet.plain import PlainSupernet, copy_weights
+from darts_engine.supernet.supernet import Supernet
 
 
 @pytest.mark.parametrize(

@@ -389,6 +389,7 @@ def test_a_search_in_the_space_tells_what_the_table_has(
     assert found
 
 
+@pytest.mark.slow
 def test_a_run_tells_the_accuracy_of_each_genotype_and_computes_the_same(
     tmp_path: Path, start: Callable[..., Engine]
 ) -> None:

@@ -23,6 +23,7 @@ def test_the_figure_is_drawn_as_its_name_says(darts, tmp_path):
     assert "optimum (1, 1)" in drawn
 
 
+@pytest.mark.slow
 def test_a_name_that_says_no_kind_of_picture_is_refused(darts, tmp_path):
     said = darts("bilevel", "--steps", "1", "--export", tmp_path / "toy.gif")
     assert (said.code, len(said.error_lines)) == (2, 3)
