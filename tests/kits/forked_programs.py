@@ -19,7 +19,7 @@ import pytest
 from engine_kit import CONTEXT
 
 PYTHON = sys.executable
-FORKED = ("darts_engine.programs.", "darts_tui.export.figures")
+FORKED = ("darts_engine.programs.", "darts_engine.bench.memory", "darts_tui.export.figures")
 
 
 def fork_programs(patch: pytest.MonkeyPatch) -> None:
@@ -44,6 +44,7 @@ def _run(
     env: Mapping[str, str] | None = None,
     timeout: float | None = None,
     encoding: str | None = None,
+    text: bool = False,
     **_: Any,
 ) -> subprocess.CompletedProcess[Any]:
     arguments = words[words.index("-m") + 2 :]
@@ -62,7 +63,8 @@ def _run(
             raise subprocess.TimeoutExpired(words, timeout or 0.0)
         out, err = ((Path(scratch) / name).read_bytes() for name in ("out", "err"))
     code = child.exitcode
-    if encoding:
+    if encoding or text:
+        encoding = encoding or "utf-8"
         return subprocess.CompletedProcess(
             words, code, out.decode(encoding, "replace"), err.decode(encoding, "replace")
         )

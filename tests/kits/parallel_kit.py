@@ -179,6 +179,7 @@ def go_back_together(folder: str) -> dict[str, Any]:
     """A whole search that goes back twice; the epochs that it began, and what it ends as."""
     rise_until_decayed()
     asked = TINY | TINY_SEARCH | {"search.method": "r-darts-ada", "search.epochs": 6}
+    asked["space.nodes"] = 1
     config = configs.override(configs.SearchConfig(), asked)
     search = Search(config, images(41), CPU)
     began: list[int] = []

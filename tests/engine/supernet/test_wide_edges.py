@@ -86,7 +86,11 @@ def distance(ours: list[Tensor], truth: list[Tensor]) -> float:
 
 @pytest.mark.parametrize(
     ("twice", "training"),
-    [(False, True), pytest.param(True, True, marks=pytest.mark.slow), (False, False)],
+    [
+        (False, True),
+        pytest.param(True, True, marks=pytest.mark.slow),
+        pytest.param(False, False, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("size", [8, pytest.param(9, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("design", DESIGNS)
