@@ -35,7 +35,7 @@ MOMENTS = range(12)
 
 def new_run(runs: Path) -> RunFolder:
     few = {"checkpoint__keep": 1, "checkpoint__checkpoint_every": 3, "engine__memory_check": False}
-    small = {"space__nodes": 1, "data__batch_size": 32, "search__epochs": 6}
+    small = {"data__batch_size": 32, "search__epochs": 6}
     return make_run(runs, "ada", images=64, search__method="r-darts-ada", **small, **few)
 
 

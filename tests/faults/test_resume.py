@@ -28,8 +28,6 @@ def new_run(runs: Path, kind: str, epochs: int) -> RunFolder:
     settings = SHARP if kind == "sharp" else {}
     true_kind = "train" if kind == "sharp" else kind
     settings = settings | {f"{true_kind}__epochs": epochs, "checkpoint__checkpoint_seconds": 0.2}
-    if kind == "search":
-        settings |= {"space__nodes": 1}
     return make_run(runs, kind, true_kind, **settings)
 
 

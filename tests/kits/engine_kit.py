@@ -44,7 +44,7 @@ CONTEXT.set_forkserver_preload(IMPORTED)
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
 
 TINY = {"engine.threads": 1, "engine.device": "cpu", "data.batch_size": 16, "engine.seed": 7}
-TINY_SEARCH = {"space.channels": 2, "space.layers": 3, "space.nodes": 2, "search.epochs": 4}
+TINY_SEARCH = {"space.channels": 2, "space.layers": 3, "space.nodes": 1, "search.epochs": 4}
 TINY_TRAIN = {
     "network.channels": 2,
     "network.layers": 3,

@@ -116,7 +116,7 @@ def search_epoch(
 
     Of 41 images the weights learn from 8, 8 and 5; of 35 from 8, 8 and 3.
     """
-    tiny = TINY | TINY_SEARCH | {"data.batch_size": 8, "weights.lr": 0.01, "space.nodes": 1}
+    tiny = TINY | TINY_SEARCH | {"data.batch_size": 8, "weights.lr": 0.01}
     config = configs.override(configs.SearchConfig(), tiny | changes)
     search = _DoubleSearch(config, images(count), CPU)
     search.supernet.double()
@@ -179,7 +179,6 @@ def go_back_together(folder: str) -> dict[str, Any]:
     """A whole search that goes back twice; the epochs that it began, and what it ends as."""
     rise_until_decayed()
     asked = TINY | TINY_SEARCH | {"search.method": "r-darts-ada", "search.epochs": 6}
-    asked["space.nodes"] = 1
     config = configs.override(configs.SearchConfig(), asked)
     search = Search(config, images(41), CPU)
     began: list[int] = []

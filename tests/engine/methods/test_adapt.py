@@ -34,7 +34,7 @@ from darts_engine.runner.position import Position
 from darts_engine.search.task import Search
 
 PLAIN = published()["DARTS_V2"].genotype
-ADA = {"search__method": "r-darts-ada", "search__epochs": 6, "space__nodes": 1}
+ADA = {"search__method": "r-darts-ada", "search__epochs": 6}
 
 
 def adaptation(
@@ -299,7 +299,7 @@ def test_ranks_go_back_together_and_stay_one_anothers_copies(tmp_path: Path):
 
 @pytest.mark.slow
 def test_with_the_papers_constants_a_run_goes_back_to_the_golden_epoch(runs: Path):
-    one_step = {"images": 64, "data__batch_size": 32, "space__nodes": 1}
+    one_step = {"images": 64, "data__batch_size": 32}
     run = make_run(runs, "golden", search__method="r-darts-ada", search__epochs=24, **one_step)
     assert Engine(run, jump_at_epoch_21).wait(120) == 0
     (back,) = of_type(events_in(run), events.Rewound)
