@@ -1,9 +1,20 @@
 """What all tests share."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from engine_kit import Engine
+from peak_memory import (  # noqa: F401  pytest finds its hooks here
+    pytest_runtest_logreport,
+    pytest_runtest_makereport,
+    pytest_runtest_protocol,
+    pytest_terminal_summary,
+    pytest_unconfigure,
+)
+
+from darts_engine.run.folder import RunFolder
 
 # Before anything imports torch: tests run side by side, and one thread each is enough.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,3 +26,17 @@ def runs(tmp_path: Path) -> Path:
     path = tmp_path / "runs"
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Engine]]:
+    """Starts engines, and leaves none behind."""
+    engines: list[Engine] = []
+
+    def start(run: RunFolder, prepare: Callable[[], None] | None = None) -> Engine:
+        engines.append(Engine(run, prepare))
+        return engines[-1]
+
+    yield start
+    for engine in engines:
+        engine.kill()

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_kit import state_of, until
-from house_kit import TINY, House, new_house
+from engine_kit import Engine, make_run, state_of, step_slowly, until
+from house_kit import House, new_house
 
 
 @pytest.fixture
@@ -16,12 +16,12 @@ def house(tmp_path: Path) -> Iterator[House]:
     house.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A house where an endless search, "long", runs for all tests of a file."""
+    """A house where an endless search, "long", runs for all tests that watch one."""
     house = new_house(tmp_path_factory.mktemp("lived-in"))
-    said = house.cli("search", "--name", "long", "--epochs", "5000", *TINY, "--detach")
-    assert said.returncode == 0, said.stderr
+    engine = Engine(make_run(house.runs, "long", search__epochs=5000), step_slowly)
     until(lambda: state_of(house.run("long")).global_step > 2)
     yield house
     house.close()
+    engine.kill()

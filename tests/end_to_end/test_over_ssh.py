@@ -30,6 +30,7 @@ def there(house: House, *arguments: str) -> str:
     return f"cd {house.home} && exec env {shlex.join([*words, *DARTS, *arguments])}"
 
 
+@pytest.mark.slow
 def test_a_cut_connection_takes_the_watcher_and_leaves_the_engine(house: House, sshd: Sshd):
     command = there(house, "search", "--name", "far", "--epochs", "5000", *TINY)
     first = sshd.login(command, house.environment)

@@ -1,5 +1,6 @@
 """A data set that cannot be: three lines and exit code 4, and a dashboard that says what to do."""
 
+import pytest
 from house_kit import TINY, House
 
 
@@ -13,6 +14,7 @@ def test_a_wrong_data_set_is_told_in_three_lines_with_exit_code_4(house: House):
     assert "Traceback" not in "\n".join(rest)
 
 
+@pytest.mark.slow
 def test_the_dashboard_shows_the_failure_and_what_to_do(house: House):
     screen = house.terminal("search", "--name", "wrong", "--dataset", "npz:/nowhere.npz", *TINY)
     screen.shows("wrong", "FAILED", "/nowhere.npz", "darts-tui resume wrong")

@@ -31,6 +31,7 @@ def start(tmux: Tmux, house: House) -> int:
     return int(tmux("display-message", "-p", "#{pane_pid}"))
 
 
+@pytest.mark.slow
 def test_detaching_and_attaching_with_old_mouse_bytes_does_no_harm(tmux: Tmux, lived_in: House):
     pid = start(tmux, lived_in)
     for _ in range(3):

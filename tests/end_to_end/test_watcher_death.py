@@ -19,7 +19,13 @@ def dashboard(house: House) -> Terminal:
     return terminal
 
 
-@pytest.mark.parametrize(("number", "code"), EXITS, ids=[number.name for number, _ in EXITS])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(*pair, id=pair[0].name, marks=[] if pair == EXITS[0] else pytest.mark.slow)
+        for pair in EXITS
+    ],
+)
 def test_a_signal_ends_the_dashboard_in_order(lived_in: House, number: signal.Signals, code: int):
     screen = dashboard(lived_in)
     assert screen.modes != screen.modes_before, "it reads keys one by one while it runs"
@@ -31,6 +37,7 @@ def test_a_signal_ends_the_dashboard_in_order(lived_in: House, number: signal.Si
     goes_on(lived_in.run("long"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_terminal_detaches(lived_in: House):
     screen = dashboard(lived_in)
     screen.press("\x03")
@@ -40,6 +47,7 @@ def test_ctrl_c_in_the_terminal_detaches(lived_in: House):
     goes_on(lived_in.run("long"))
 
 
+@pytest.mark.slow
 def test_a_killed_dashboard_leaves_the_engine_alone(lived_in: House):
     screen = dashboard(lived_in)
     os.kill(screen.pid, signal.SIGKILL)
@@ -53,6 +61,7 @@ def test_reset_terminal_mends_what_a_killed_dashboard_left(lived_in: House):
     assert all(sequence in screen.sent for sequence in LEAVING)
 
 
+@pytest.mark.slow
 def test_a_closed_window_ends_the_dashboard_and_not_the_engine(lived_in: House):
     screen = dashboard(lived_in)
     screen.hang_up()

@@ -114,6 +114,7 @@ def python_engine(*arguments: object, timeout: float = 60) -> subprocess.Complet
     )
 
 
+@pytest.mark.slow
 def test_the_module_runs_a_search_to_its_end(runs: Path) -> None:
     run = make_run(runs, "whole", search__epochs=1)
     ended = python_engine(run.path)

@@ -57,6 +57,7 @@ def test_a_dead_rank_fails_the_run_and_one_process_takes_it_up(runs: Path) -> No
     assert any(note.startswith("processes was 2 and is 1") for note in notes)
 
 
+@pytest.mark.slow
 def test_a_killed_engine_takes_its_other_ranks_along_and_its_run_is_stopped_whole(
     runs: Path,
 ) -> None:

@@ -1,7 +1,9 @@
 """A search that goes back, killed at any moment of it, ends as one that never was disturbed."""
 
 import functools
+import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -32,8 +34,9 @@ MOMENTS = range(12)
 
 
 def new_run(runs: Path) -> RunFolder:
-    few = {"checkpoint__keep": 1, "checkpoint__checkpoint_every": 3}
-    return make_run(runs, "ada", images=64, search__method="r-darts-ada", search__epochs=6, **few)
+    few = {"checkpoint__keep": 1, "checkpoint__checkpoint_every": 3, "engine__memory_check": False}
+    small = {"data__batch_size": 32, "search__epochs": 6}
+    return make_run(runs, "ada", images=64, search__method="r-darts-ada", **small, **few)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,27 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> object:
     run = new_run(tmp_path_factory.mktemp("runs"))
     assert Engine(run, rise_until_decayed).wait() == 0
     return outcome(run)
+
+
+def die_before_epoch_5() -> None:
+    """For `prepare`: killed before the first step of the epoch that is the first to go back."""
+    rise_until_decayed()
+    begin = Search.begin_epoch
+
+    def begin_or_die(self: Search, epoch: int) -> dict[str, float]:
+        if epoch == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return begin(self, epoch)
+
+    Search.begin_epoch = begin_or_die  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="module")
+def almost_back(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that was killed before the epoch that is the first to go back; tests copy it."""
+    run = new_run(tmp_path_factory.mktemp("runs"))
+    assert Engine(run, die_before_epoch_5).wait() == -signal.SIGKILL
+    return run
 
 
 def ends_well(run: RunFolder, undisturbed: object) -> None:
@@ -60,9 +84,14 @@ def ends_well(run: RunFolder, undisturbed: object) -> None:
     ],
 )
 def test_killed_at_any_moment_of_going_back_it_ends_bit_identical(
-    rollback: int, moment: int, runs: Path, start: Start, undisturbed: object
+    rollback: int,
+    moment: int,
+    runs: Path,
+    start: Start,
+    undisturbed: object,
+    almost_back: RunFolder,
 ) -> None:
-    run = new_run(runs)
+    run = RunFolder(shutil.copytree(almost_back.path, runs / "ada"))
     killer = functools.partial(rise_and_die, rollback, moment)
     assert start(run, killer).wait() == -signal.SIGKILL
     assert start(run, rise_until_decayed).wait() == 0

@@ -92,11 +92,11 @@ LONG = [pytest.mark.slow, pytest.mark.timeout(300)]
     ("kind", "kills", "epochs"),
     [
         ("search", 2, 3),
-        ("train", 1, 3),
-        ("sharp", 1, 6),
-        pytest.param("search", 8, 8, marks=LONG),
-        pytest.param("train", 8, 8, marks=LONG),
-        pytest.param("sharp", 4, 12, marks=LONG),
+        pytest.param("train", 1, 3, marks=pytest.mark.slow),
+        pytest.param("sharp", 1, 6, marks=pytest.mark.slow),
+        pytest.param("search", 5, 3, marks=LONG),
+        pytest.param("train", 5, 3, marks=LONG),
+        pytest.param("sharp", 3, 6, marks=LONG),
     ],
 )
 def test_a_killed_run_ends_bit_identical_to_an_undisturbed_one(

@@ -33,6 +33,10 @@ IMPORTED = [
     "torch._inductor",
     "numpy",
     "psutil",
+    # What draws curves and heatmaps, see forked_programs.py.
+    "matplotlib.backends.backend_svg",
+    "matplotlib.backends.backend_pdf",
+    "matplotlib.figure",
 ]
 CONTEXT.set_forkserver_preload(IMPORTED)
 
@@ -40,7 +44,7 @@ CONTEXT.set_forkserver_preload(IMPORTED)
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
 
 TINY = {"engine.threads": 1, "engine.device": "cpu", "data.batch_size": 16, "engine.seed": 7}
-TINY_SEARCH = {"space.channels": 2, "space.layers": 3, "space.nodes": 2, "search.epochs": 4}
+TINY_SEARCH = {"space.channels": 2, "space.layers": 3, "space.nodes": 1, "search.epochs": 4}
 TINY_TRAIN = {
     "network.channels": 2,
     "network.layers": 3,
@@ -87,6 +91,19 @@ def _be_an_engine(path: str, prepare: Callable[[], None] | None, nproc: int) -> 
     if prepare is not None:
         prepare()
     sys.exit(main([path] if nproc == 1 else [path, "--nproc", str(nproc)]))
+
+
+def step_slowly() -> None:
+    """For `prepare`: an engine to watch, which leaves the processor to those who watch it."""
+    from darts_engine.search.task import Search
+
+    step = Search.step
+
+    def wait_and_step(self: Search, epoch: int, number: int) -> int:
+        time.sleep(0.2)
+        return step(self, epoch, number)
+
+    Search.step = wait_and_step  # type: ignore[method-assign]
 
 
 def hang_in_the_second_step() -> None:

@@ -222,7 +222,7 @@ def wait_for_a_rank_that_hangs() -> str:
     """What rank 0 is told while rank 1 sleeps."""
     world = parallel.world()
     if world.rank:
-        time.sleep(8)
+        time.sleep(5)
         return ""
     try:
         world.sum_([torch.ones(1)])
@@ -248,7 +248,7 @@ class _Counter:
 
 
 def pause_longer_than_the_patience(folder: str) -> str:
-    """A boundary at which rank 0 pauses for 8 seconds and then saves."""
+    """A boundary at which rank 0 pauses for 5 seconds and then saves."""
     task, position = _Counter(), Position(epoch=1, step=1, global_step=1, is_epoch_done=False)
     run = RunFolder(Path(folder))
     world = parallel.world()
@@ -266,7 +266,7 @@ def pause_longer_than_the_patience(folder: str) -> str:
     leader.join(world)
     run.send(commands.Pause(id="p"))
     began = time.monotonic()
-    later = threading.Timer(8, lambda: [run.send(command) for command in _SAVE_AND_GO_ON])
+    later = threading.Timer(5, lambda: [run.send(command) for command in _SAVE_AND_GO_ON])
     later.start()
     leader.boundary(task, position)
     return f"paused for {time.monotonic() - began:.0f} s"

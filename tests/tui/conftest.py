@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 from engine_kit import FAKE_ENGINE, Engine, make_run
+from forked_programs import fork_programs
 
 from darts_engine.run.folder import RunFolder
 from darts_tui.cli import main
@@ -23,6 +24,12 @@ class Result(NamedTuple):
 
 
 Cli = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Child programs are forked: none of them imports torch or matplotlib again."""
+    fork_programs(monkeypatch)
 
 
 @pytest.fixture

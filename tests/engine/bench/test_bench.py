@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 import torch
+from forked_programs import fork_programs
 
 from darts_engine.bench import memory, steps, timing
 from darts_engine.bench.plain_search import PlainSearch
@@ -57,5 +58,6 @@ def test_a_comparison_alternates_and_takes_pairwise_ratios():
 
 
 @pytest.mark.slow
-def test_a_weight_step_of_ours_needs_less_memory():
+def test_a_weight_step_of_ours_needs_less_memory(monkeypatch):
+    fork_programs(monkeypatch)
     assert memory.measure(4).ratio < 0.9

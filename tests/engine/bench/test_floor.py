@@ -7,6 +7,7 @@ from darts_engine.bench import floor
 from darts_engine.bench.timing import Comparison
 
 
+@pytest.mark.slow
 def test_operations_of_a_forward_pass_are_those_of_a_count_by_hand():
     operations, moved, first = floor.work(torch.zeros(2, 3, 32, 32))
     # The stem: 2 images, 48 maps of 32x32, 3 * 9 products each.

@@ -144,6 +144,7 @@ class Live(TorchDispatchMode):
         del self._known[key]
 
 
+@pytest.mark.slow
 def test_it_takes_less_than_half_the_memory():
     most = []
     for recomputes in (False, True):

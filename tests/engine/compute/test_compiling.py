@@ -28,7 +28,13 @@ def broken(_graph, _inputs):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_supernet_compiles_into_the_same_logits():
-    compiled, warnings = Supernet(channels=2, layers=3, nodes=1), []
+    # Every kind of operation once: each is one more graph to trace.
+    some = [
+        ("none", "max_pool_3x3", "skip_connect", "sep_conv_3x3"),
+        ("none", "avg_pool_3x3", "skip_connect", "dil_conv_3x3"),
+    ]
+    names = {"normal": some, "reduce": some}
+    compiled, warnings = Supernet(channels=2, layers=3, nodes=1, names=names), []
     x = torch.randn(4, 3, 8, 8)
     expected = compiled(x)
     compile_forward(compiled, warnings.append, backend="eager")

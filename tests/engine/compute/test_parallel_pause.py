@@ -22,14 +22,14 @@ from darts_engine.run.folder import RunFolder
 
 @pytest.mark.slow
 def test_a_pause_may_last_longer_than_ranks_are_patient(tmp_path: Path) -> None:
-    leading, following = on_ranks(pause_longer_than_the_patience, str(tmp_path), patience_s=5)
-    assert leading == "paused for 8 s"
+    leading, following = on_ranks(pause_longer_than_the_patience, str(tmp_path), patience_s=3)
+    assert leading == "paused for 5 s"
     assert following == "went on, saved 1 times"
 
 
 @pytest.mark.slow
 def test_a_rank_that_does_not_answer_is_given_up_after_their_patience() -> None:
-    waiting, _ = on_ranks(wait_for_a_rank_that_hangs, patience_s=5)
+    waiting, _ = on_ranks(wait_for_a_rank_that_hangs, patience_s=3)
     what, _, remedy = waiting.splitlines()
     assert what == "another process of the run died or does not answer"
     assert "resume" in remedy

@@ -1,11 +1,12 @@
 """The estimate of a step's memory: near what is measured, linear, harmless, and a clear refusal."""
 
-import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from engine_kit import CONTEXT
 
 from darts_engine import __main__ as engine
 from darts_engine.compute.parallel import World
@@ -32,14 +33,14 @@ def task_of(kind, **changes):
 
 
 def measure(kind, **changes):
-    """What a process prints: its estimate, and by how much a step raises its highest memory."""
+    """The estimate, and by how much a step raises the highest memory of this process."""
     torch.set_num_threads(1)
     task = task_of(kind, **changes)
     before = _peak_bytes()
     task.begin_epoch(1)
     task.step(1, 1)
     measured = _peak_bytes() - before
-    print(task.footprint().of(task.config.data.batch_size), measured)
+    return task.footprint().of(task.config.data.batch_size), measured
 
 
 def _peak_bytes():
@@ -52,7 +53,7 @@ def _peak_bytes():
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [
-        ("search", {}),
+        pytest.param("search", {}, marks=pytest.mark.slow),
         pytest.param(
             "search",
             {"search.order": 2, "search.hvp": "exact", "data.batch_size": 16},
@@ -68,12 +69,8 @@ def _peak_bytes():
     ids=["default", "exact", "bigger, order 2", "derived network"],
 )
 def test_the_estimate_is_within_35_percent_of_the_measured_peak(kind, changes):
-    code = f"import test_footprint as t; t.measure({kind!r}, **{changes!r})"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
-    assert not done.returncode, done.stderr
-    estimated, measured = map(int, done.stdout.split())
+    with ProcessPoolExecutor(1, CONTEXT) as fresh:
+        estimated, measured = fresh.submit(measure, kind, **changes).result(100)
     assert 0.65 < estimated / measured < 1.35, (estimated, measured)
 
 
@@ -90,6 +87,7 @@ def test_estimating_changes_nothing(kind, changes):
     assert all(p.requires_grad for p in network.parameters())
 
 
+@pytest.mark.slow
 def test_what_is_kept_grows_with_the_network_and_the_order():
     small = task_of("search").footprint()
     assert task_of("search", **{"space.layers": 6}).footprint().per_image > small.per_image

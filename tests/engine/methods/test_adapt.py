@@ -179,6 +179,7 @@ def a_search() -> Search:
     return Search(config, images(32), devices.choose(config.engine))
 
 
+@pytest.mark.slow
 def test_a_search_that_is_back_has_everything_of_then_but_its_weight_decay():
     search = a_search()
     ends = {}
@@ -271,6 +272,7 @@ def test_the_run_is_phase_running_between_going_back_and_going_on(whole: RunFold
     assert phases == {("running", 3), ("running", 2)}
 
 
+@pytest.mark.slow
 def test_without_the_checkpoint_to_go_back_to_the_run_fails_in_three_lines(runs: Path):
     run = make_run(runs, "lost", **ADA, checkpoint__keep=10)
     assert Engine(run, forget_the_ends).wait() == CheckpointError.exit_code

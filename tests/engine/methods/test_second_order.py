@@ -60,7 +60,9 @@ def test_the_toy_problem_of_the_paper(product, momentum, buffer, decay):
 def network(seed=3, dtype=DOUBLE):
     """A supernet with batches, an optimizer that has made a step, and its architect's makings."""
     torch.manual_seed(seed)
-    supernet = Supernet(channels=4, layers=3, classes=5, seed=seed, alpha_scale=0.5).to(dtype)
+    supernet = Supernet(channels=4, layers=3, nodes=2, classes=5, seed=seed, alpha_scale=0.5).to(
+        dtype
+    )
     sgd = torch.optim.SGD(supernet.weights(), 0.05, 0.9, weight_decay=3e-4)
     batches = [(torch.randn(6, 3, 16, 16, dtype=dtype), torch.randint(5, (6,))) for _ in "vt"]
     functional.cross_entropy(supernet(batches[1][0]), batches[1][1]).backward()
@@ -156,7 +158,8 @@ def test_a_validation_loss_without_weights_has_no_second_part():
 
 
 def search(**changes):
-    small = {"data.batch_size": 32, "space.channels": 4, "space.layers": 3, "search.order": 2}
+    small = {"data.batch_size": 16, "space.channels": 2, "space.layers": 3, "search.order": 2}
+    small["space.nodes"] = 1
     config = configs.override(SearchConfig(), small | changes)
     return Search(config, datasets.load("digits", 0), torch.device("cpu"))
 

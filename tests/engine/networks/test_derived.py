@@ -24,7 +24,13 @@ VARIANTS["imagenet_C48_L14_with_auxiliary"] = VARIANTS["imagenet_C48_L14"]
 VARIANTS["imagenet_C48_L14"] = {**VARIANTS["imagenet_C48_L14"], "auxiliary": False}
 
 
-@pytest.mark.parametrize("name", TABLE["genotypes"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "DARTS_V2" else pytest.param(name, marks=pytest.mark.slow)
+        for name in TABLE["genotypes"]
+    ],
+)
 def test_every_published_cell_has_its_published_number_of_parameters(name):
     entry = TABLE["genotypes"][name]
     genotype = genotypes.from_json(entry)

@@ -105,9 +105,10 @@ def test_a_kernel_belongs_to_the_operation_that_launched_it() -> None:
     assert row(DEPTHWISE).forward_ms == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2])
 def test_the_kinds_of_a_real_step_add_up_and_count_its_modules(tmp_path: Path, order: int) -> None:
-    tiny = TINY | TINY_SEARCH | {"search.order": order}
+    tiny = TINY | TINY_SEARCH | {"space.nodes": 2, "search.order": order}
     chosen = config.override(SearchConfig(), tiny)
     assert isinstance(chosen, SearchConfig)
     report = profile.measure(chosen, 1, tmp_path / "trace.json.gz")

@@ -19,6 +19,7 @@ OPTIONS = [
 
 
 def finished(runs, kind, changes, prepare=None, nproc=1, **more):
+    more.setdefault("data__batch_size", 32)
     epochs = {"search": "search__epochs", "train": "train__epochs"}[kind]
     settings = {f"engine__{name}": value for name, value in changes.items()}
     run = make_run(runs, "whole", kind, images=100, **{epochs: 1}, **settings, **more)
@@ -54,12 +55,13 @@ def test_what_a_space_derives_is_trained(runs: Path, tmp_path: Path, space: str)
 
 @pytest.mark.slow
 def test_two_processes_with_synchronised_batch_norm_come_to_their_end(runs: Path) -> None:
-    finished(runs, "search", {"sync_bn": True}, nproc=2)
+    finished(runs, "search", {"sync_bn": True}, nproc=2, space__nodes=1)
 
 
 @pytest.mark.slow
 def test_a_compiled_search_learns_as_an_ordinary_one(runs: Path, tmp_path: Path) -> None:
-    small = {"space__nodes": 1}
+    # Of two candidates an edge: every operation is one more graph to trace.
+    small = {"space__space": "s2", "space__nodes": 1, "data__batch_size": 64}
     compiled = finished(runs, "search", {"compile": True}, compile_for_the_eager_backend, **small)
     plain = finished(tmp_path, "search", {}, **small)
     assert compiled.train_loss == pytest.approx(plain.train_loss, rel=1e-4)

@@ -43,6 +43,7 @@ def test_lanczos_finds_the_largest_signed_eigenvalue_not_the_largest():
     assert Curvature(loss, alphas).dominant(draws(), tolerance=1e-12) == pytest.approx(3.5)
 
 
+@pytest.mark.slow
 def test_both_agree_on_a_supernet():
     torch.manual_seed(0)
     supernet = Supernet(nodes=2, channels=2, layers=3, in_channels=1, classes=4).double()

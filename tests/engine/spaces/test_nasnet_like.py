@@ -1,5 +1,6 @@
 """The NASNet-like space: loose ends are the output, and NASNet's own cells lie in it."""
 
+import pytest
 import torch
 
 from darts_engine.networks.derived import Network
@@ -54,6 +55,7 @@ def test_a_published_output_is_its_loose_ends():
     assert with_loose_ends(cell) == cell
 
 
+@pytest.mark.slow
 def test_any_number_of_nodes_searches_and_trains():
     for nodes in (1, 2, 7):
         space = space_of(**{"space.nodes": nodes})

@@ -104,8 +104,8 @@ class Case:
 
     def __init__(self, seed):
         torch.manual_seed(seed)
-        self.fast = Supernet(channels=8, layers=3, seed=seed, alpha_scale=1.0)
-        self.plain = PlainSupernet(PRIMITIVES, 4, 8, 3, 3, 10)
+        self.fast = Supernet(channels=8, layers=3, nodes=2, seed=seed, alpha_scale=1.0)
+        self.plain = PlainSupernet(PRIMITIVES, 2, 8, 3, 3, 10)
         self.plain.load_state_dict(official_state.export(self.fast))
         self.batches = [(torch.randn(8, 3, 16, 16), torch.randint(10, (8,))) for _ in "vt"]
 
@@ -137,6 +137,7 @@ class Case:
         return [out], grads, combine(ahead.direct, product, step.lr)
 
 
+@pytest.mark.slow
 def test_float32_is_as_close_to_float64_as_the_plain_supernet_is():
     """Outputs within 1e-5; gradients of both orders within twice the plain one's distance."""
     ours, theirs = [], []

@@ -85,8 +85,15 @@ def distance(ours: list[Tensor], truth: list[Tensor]) -> float:
     return float((ours - truth).norm() / truth.norm())
 
 
-@pytest.mark.parametrize(("twice", "training"), [(False, True), (True, True), (False, False)])
-@pytest.mark.parametrize("size", [8, 9])
+@pytest.mark.parametrize(
+    ("twice", "training"),
+    [
+        (False, True),
+        pytest.param(True, True, marks=pytest.mark.slow),
+        pytest.param(False, False, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("size", [8, pytest.param(9, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("design", DESIGNS)
 def test_wide_edges_give_the_numbers_of_the_edges_one_by_one(
     design, size, twice, training, monkeypatch

@@ -370,6 +370,7 @@ def test_each_derived_cell_is_told_with_what_the_table_knows() -> None:
     assert [(f.epoch, f.step, f.global_step) for f in found] == [(2, 3, 14)] * 2
 
 
+@pytest.mark.slow
 def test_a_search_in_the_space_tells_what_the_table_has(
     tmp_path: Path, start: Callable[..., Engine]
 ) -> None:
@@ -389,6 +390,7 @@ def test_a_search_in_the_space_tells_what_the_table_has(
     assert found
 
 
+@pytest.mark.slow
 def test_a_run_tells_the_accuracy_of_each_genotype_and_computes_the_same(
     tmp_path: Path, start: Callable[..., Engine]
 ) -> None:

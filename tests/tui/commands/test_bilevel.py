@@ -23,6 +23,7 @@ def test_the_figures_format_is_that_of_its_name(darts, tmp_path):
     assert "optimum (1, 1)" in drawn
 
 
+@pytest.mark.slow
 def test_a_name_without_a_picture_format_is_refused(darts, tmp_path):
     result = darts("bilevel", "--steps", "1", "--export", tmp_path / "toy.gif")
     assert (result.code, len(result.error_lines)) == (2, 3)

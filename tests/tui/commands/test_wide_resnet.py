@@ -50,6 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return RunFolder(runs / "wide")
 
 
+@pytest.mark.slow
 def test_a_wide_resnet_trains_from_the_command_line(trained: RunFolder) -> None:
     state: RunState = state_of(trained)
     assert state.phase == "finished"
@@ -58,6 +59,7 @@ def test_a_wide_resnet_trains_from_the_command_line(trained: RunFolder) -> None:
     assert [h.sharpness_gap is not None for h in state.health] == [True, True]
 
 
+@pytest.mark.slow
 def test_the_dashboard_s_panels_cope_without_a_genotype(trained: RunFolder) -> None:
     view = View(name="wide", state=state_of(trained))
     shown = text_of(GenotypePanel().content(view, 60, 9))
@@ -70,6 +72,7 @@ def test_the_dashboard_s_panels_cope_without_a_genotype(trained: RunFolder) -> N
     assert "drop path" not in schedules
 
 
+@pytest.mark.slow
 def test_commands_that_need_a_genotype_report_that_it_has_none(darts, trained: RunFolder) -> None:
     runs = ("--runs", trained.path.parent)
     assert json.loads(darts("runs", *runs, "--json").out)[0]["genotype"] is None

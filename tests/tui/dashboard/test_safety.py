@@ -112,9 +112,9 @@ async def test_a_panel_that_raises_says_so_and_the_others_live(
     [
         {"NO_COLOR": "1"},
         {"TERM": "dumb"},
-        {"TERM": "linux"},
-        {"LC_ALL": "C"},
-        {"NO_COLOR": "1", "TERM": "xterm-mono"},
+        pytest.param({"TERM": "linux"}, marks=pytest.mark.slow),
+        pytest.param({"LC_ALL": "C"}, marks=pytest.mark.slow),
+        pytest.param({"NO_COLOR": "1", "TERM": "xterm-mono"}, marks=pytest.mark.slow),
     ],
 )
 async def test_poor_terminals_show_the_digits(
@@ -136,20 +136,20 @@ async def test_poor_terminals_show_the_digits(
                 assert text.isascii()
 
 
-@pytest.mark.parametrize("size", [(20, 5), (60, 16), (59, 40), (80, 24), (300, 100), (120, 20)])
-async def test_every_size_is_survived(runs: Path, size):
+@pytest.mark.slow
+async def test_every_size_is_survived(runs: Path):
     with a_run(runs) as run:
         async with watching(run, story(), size=(100, 30)) as (app, pilot):
             for key in "123456789":
                 await pilot.press(key)
-                await pilot.resize_terminal(*size)
-                await pilot.pause()
-                app.redraw()
-                await pilot.pause()
-                text = screen_text(app)
-                assert "panel failed" not in text
-                assert ("too small" in text) == (size[0] < 60 or size[1] < 16)
-                await pilot.resize_terminal(100, 30)
+                for size in (20, 5), (60, 16), (59, 40), (80, 24), (300, 100), (120, 20):
+                    await pilot.resize_terminal(*size)
+                    await pilot.pause()
+                    app.redraw()
+                    await pilot.pause()
+                    text = screen_text(app)
+                    assert "panel failed" not in text, (key, size)
+                    assert ("too small" in text) == (size[0] < 60 or size[1] < 16), (key, size)
 
 
 async def test_a_run_that_is_over_is_laid_out_for_a_new_size(runs: Path):

@@ -9,6 +9,10 @@ from textual.pilot import Pilot
 
 from darts_tui.dashboard.app import DashboardApp
 
+# All sizes, of which one in the quick part.
+ONE_SIZE = [
+    size if size == "medium" else pytest.param(size, marks=pytest.mark.slow) for size in SIZES
+]
 OVERVIEWS = [
     ("search", size, theme)
     for size, theme in (*((s, "dark") for s in SIZES), ("wide", "light"), ("wide", "high-contrast"))
@@ -59,12 +63,12 @@ def test_training(looks_the_same, size):
     assert looks_the_same("train", size)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", ONE_SIZE)
 def test_help(looks_the_same, size):
     assert looks_the_same("search", size, keys=("question_mark",))
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", ONE_SIZE)
 def test_stop_dialog(looks_the_same, size):
     assert looks_the_same("search", size, keys=("x",))
 

@@ -73,6 +73,7 @@ async def test_a_run_without_tables_shows_nothing_of_them(runs: Path):
             assert "nasbench" not in screen_text(app)
 
 
+@pytest.mark.slow
 async def test_a_foreign_table_cannot_write_to_the_terminal(runs: Path):
     history = tabulated("\x1b]0;pwned\x07")
     with a_run(runs) as run:

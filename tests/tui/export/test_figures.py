@@ -67,6 +67,7 @@ def test_the_best_epoch_is_marked_and_schedules_end_now() -> None:
     assert math.isclose(max(x for x, _ in loss.lines[0].points), 6 + 5 / 11)
 
 
+@pytest.mark.slow
 def test_the_same_picture_gives_the_same_bytes() -> None:
     files = {"a.svg": "svg", "a.pdf": "pdf", "a.png": "png"}
     job = Job(picture=curves(fold_all(made_up_events(epochs_done=2)), "t"), files=files)

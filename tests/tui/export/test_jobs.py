@@ -255,7 +255,7 @@ def test_exporting_needs_neither_numpy_nor_matplotlib_in_this_process() -> None:
     [
         ("nasbench201", ["cell"]),
         ("1shot1-1", ["operations", "parents"]),
-        ("nasnet-like", ["normal", "reduce"]),
+        pytest.param("nasnet-like", ["normal", "reduce"], marks=pytest.mark.slow),
     ],
 )
 def test_every_space_gives_its_cells_alphas_and_tables(

@@ -61,6 +61,7 @@ def test_a_benchmark_of_nothing_or_of_the_unknown_is_refused(darts):
     assert (result.code, result.error_lines[-1]) == (5, "did you mean 'gdas'?")
 
 
+@pytest.mark.slow
 def test_all_methods_are_those_that_have_a_meaning_in_the_space(darts, engine, runs):
     engine("finish")
     asked = ("--methods", "all", "--space", "nasbench201", "--seeds", 1, "--no-train", "--json")

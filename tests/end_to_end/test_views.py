@@ -68,10 +68,15 @@ def test_detach_prints_the_name_and_the_run_is_steered_by_commands(house: House)
     "changes",
     [
         {"NO_COLOR": "1"},
-        {"TERM": "linux", "COLORTERM": None},
-        {"LANG": "C"},
-        {"TERM": "screen-256color", "COLORTERM": None, "LANG": None},
-        {"HOME": "/nonexistent", "XDG_CONFIG_HOME": None, "XDG_CACHE_HOME": None},
+        pytest.param({"TERM": "linux", "COLORTERM": None}, marks=pytest.mark.slow),
+        pytest.param({"LANG": "C"}, marks=pytest.mark.slow),
+        pytest.param(
+            {"TERM": "screen-256color", "COLORTERM": None, "LANG": None}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"HOME": "/nonexistent", "XDG_CONFIG_HOME": None, "XDG_CACHE_HOME": None},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["no-colour", "console", "c-locale", "screen", "no-home"],
 )
