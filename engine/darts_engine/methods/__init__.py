@@ -4,7 +4,7 @@
 |---|---|---|
 | order | architects/ | first_order, second_order |
 | relaxation | relaxations/ | softmax, sigmoid, gumbel, dirichlet |
-| regulariser | regularisers/, relaxations/sigmoid.py | beta_decay; zero_one |
+| regulariser | regularisers/ | zero_one, beta_decay |
 | perturbation | perturbations/ | random_and_adversarial, mean_shift |
 | schedule | schedules/ | staged, greedy |
 | stop | stopping/ | rules (eigenvalue, skip-count, ranking), adapt (eigenvalue-adapt) |

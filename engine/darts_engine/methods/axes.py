@@ -19,9 +19,10 @@ from darts_engine.methods.perturbations.random_and_adversarial import (
     Random,
 )
 from darts_engine.methods.regularisers.beta_decay import beta_decay
+from darts_engine.methods.regularisers.zero_one import zero_one
 from darts_engine.methods.relaxations.dirichlet import Dirichlet
 from darts_engine.methods.relaxations.gumbel import Gumbel
-from darts_engine.methods.relaxations.sigmoid import Sigmoid, zero_one
+from darts_engine.methods.relaxations.sigmoid import Sigmoid
 from darts_engine.methods.relaxations.softmax import Relaxation, Softmax
 from darts_engine.methods.schedules.greedy import Greedy
 from darts_engine.methods.stopping.adapt import Adaptation

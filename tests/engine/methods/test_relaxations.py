@@ -9,9 +9,10 @@ from torch.nn import functional
 from darts_engine.compute import streams
 from darts_engine.methods.architects.first_order import FirstOrder
 from darts_engine.methods.regularisers.beta_decay import beta_decay
+from darts_engine.methods.regularisers.zero_one import zero_one
 from darts_engine.methods.relaxations.dirichlet import Dirichlet
 from darts_engine.methods.relaxations.gumbel import Gumbel
-from darts_engine.methods.relaxations.sigmoid import Sigmoid, zero_one
+from darts_engine.methods.relaxations.sigmoid import Sigmoid
 from darts_engine.methods.relaxations.softmax import Softmax
 from darts_engine.run.settings.config import AlphaSection
 from darts_engine.supernet.mixing import Mixing
