@@ -23,7 +23,7 @@ WORDS = {
     r"\bpays\(|\.pays\b|import pays\b": "should_fuse",
     r"\balike\(|\.alike\b|import alike\b": "same_candidates",
     r"\bFACE\b|\bfaces?_|_faces?\b": "view",
-    r"(?<![.\w])(say|tell|tells|says)\(": "print_out, print_err",
+    r"(?<![.\w])(say|tell|tells|says)\((?!raw)": "print_out, print_err",
     r"\bdef (say|tell|confess|complain)\w*\(": "print_out, print_err",
     r"\bfacts\b(?! of)|\ba fact\b|\bevery fact\b|\bFact\b": "event",
     r"^(tui|engine|themes)/.*\b(said|told)\b(?= =|\.(out|err|code|stdout|stderr)\b)": "result",

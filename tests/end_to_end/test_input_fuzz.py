@@ -45,7 +45,7 @@ def test_noise_on_the_keyboard_ends_nothing(lived_in: House):
     screen = lived_in.terminal("attach", "long")
     screen.shows("RUNNING", "Normal cell")
     stochastic = random.Random(0)
-    for turn in range(400):
+    for turn in range(1000):
         noise = b"".join(
             stochastic.choice(PIECES)
             if stochastic.random() < 0.4
@@ -67,7 +67,7 @@ def test_a_storm_of_sizes_ends_nothing(lived_in: House):
     screen = lived_in.terminal("attach", "long")
     screen.shows("RUNNING", "Normal cell")
     stochastic = random.Random(1)
-    for turn in range(40):
+    for turn in range(100):
         screen.resize(stochastic.randint(20, 300), stochastic.randint(5, 100))
         if turn % 10 == 0:
             screen.press(stochastic.choice("123456789?\x1bnt"))

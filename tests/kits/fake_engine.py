@@ -32,22 +32,22 @@ def main() -> int:
     folder.write_engine()
     log = EventLog(folder.events, folder.torn_events)
     if how == "fail":
-        write_events(log, phase="failed")
+        write_story(log, phase="failed")
         return 6
     if how == "deaf":
-        write_events(log, phase="running")
+        write_story(log, phase="running")
         time.sleep(PATIENCE_S)
         return 1
     if how == "obey":
-        write_events(log, phase="running")
+        write_story(log, phase="running")
         return obey(folder, log)
-    write_events(log, phase="running" if how == "die" else "finished")
+    write_story(log, phase="running" if how == "die" else "finished")
     if how == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     return 0
 
 
-def write_events(log: EventLog, phase: str) -> None:
+def write_story(log: EventLog, phase: str) -> None:
     for event in made_up_events(epochs_done=2, epochs=3, phase=phase):
         log.append(event)
 

@@ -61,7 +61,7 @@ def made_up_events(
     story = _Story(kind, epochs, steps, seed, start, space)
     story.method = method
     whole = epochs if phase == "finished" else min(epochs_done, epochs)
-    story.add(story.started(seed), 0.0)
+    story.append(story.started(seed), 0.0)
     for epoch in range(1, whole + 1):
         story.run_epoch(epoch, steps)
     if phase != "finished" and whole < epochs:
@@ -174,7 +174,7 @@ class _Story:
             for cell, rows in values.items()
         }
 
-    def add(self, event: AnyEvent, seconds: float) -> None:
+    def append(self, event: AnyEvent, seconds: float) -> None:
         self.now = round(self.now + seconds, 3)
         seq = len(self.reported) + 1
         self.reported.append(msgspec.structs.replace(event, seq=seq, t=self.now))
@@ -209,7 +209,7 @@ class _Story:
 
     def run_epoch(self, epoch: int, until: int) -> None:
         values = {span.name: span.values[epoch - 1] for span in self.schedules}
-        self.add(events.EpochStarted(epoch=epoch, steps=self.steps, schedules=values), 0.01)
+        self.append(events.EpochStarted(epoch=epoch, steps=self.steps, schedules=values), 0.01)
         for step in range(1, until + 1):
             self._step(epoch, step)
         if until < self.steps:
@@ -225,7 +225,7 @@ class _Story:
             self._pause_and_resume()
         if epoch == 3 and self.space == "darts":
             message = "skip connections on 4 of 8 edges of the normal cell (alert at 4)"
-            self.add(events.AlertRaised(code="skip_count", message=message, epoch=3,
+            self.append(events.AlertRaised(code="skip_count", message=message, epoch=3,
                                         global_step=self.at["global_step"]), 0.0)  # fmt: skip
 
     def _step(self, epoch: int, step: int) -> None:
@@ -236,7 +236,7 @@ class _Story:
         }
         loss = self._loss()
         alpha_loss = round(loss * 1.1, 4) if self.kind == "search" else None
-        self.add(
+        self.append(
             events.StepFinished(
                 **self.at, train_loss=loss, train_top1=self._top1(-1.0), alpha_loss=alpha_loss
             ),
@@ -260,13 +260,13 @@ class _Story:
         }
         self.weights = weights
         reported = {"alphas": self._padded(alphas), "weights": self._padded(weights)}
-        self.add(events.AlphaSampled(**self.at, **reported), 0.0)
+        self.append(events.AlphaSampled(**self.at, **reported), 0.0)
         genotype = derive(self.space, weights)
         changed = derivation.changes(self.genotype, genotype)
         if changed or self.genotype is None:
             self.genotype = genotype
             text = genotype.text()
-            self.add(
+            self.append(
                 events.GenotypeDerived(**self.at, genotype=genotype, text=text, changed=changed),
                 0.0,
             )
@@ -275,7 +275,7 @@ class _Story:
         epoch, global_step = self.at["epoch"], self.at["global_step"]
         search = self.kind == "search" and self.genotype is not None
         cells = self.genotype.cells if self.genotype and search else ()
-        self.add(
+        self.append(
             events.HealthMeasured(
                 epoch=epoch,
                 global_step=global_step,
@@ -290,7 +290,7 @@ class _Story:
             ),
             0.0,
         )
-        self.add(
+        self.append(
             events.SystemMeasured(
                 global_step=global_step,
                 images_per_s=235.0,
@@ -311,7 +311,7 @@ class _Story:
         radius = 0.025 + 0.225 * (self.at["epoch"] - 1) / self.epochs
         losses = [round(self._loss() + 0.1 * self.stochastic.random(), 4) for _ in range(6)]
         shift = {cell: round(radius * self.stochastic.uniform(0.8, 1.2), 5) for cell in CELLS}
-        self.add(
+        self.append(
             events.MeanShifted(
                 **self.at, losses=losses, shift=shift, radius=round(radius, 5), bandwidth=1.0
             ),
@@ -320,7 +320,7 @@ class _Story:
 
     def _gap(self) -> None:
         top1 = self._top1(0.0)
-        self.add(
+        self.append(
             events.GapMeasured(
                 **self.at,
                 supernet_loss=self._loss(),
@@ -336,7 +336,7 @@ class _Story:
     def _finish_epoch(self, epoch: int) -> None:
         valid_top1 = self._top1(0.0)
         is_best, self.best = valid_top1 > self.best, max(self.best, valid_top1)
-        self.add(
+        self.append(
             events.EpochFinished(
                 epoch=epoch,
                 global_step=self.at["global_step"],
@@ -356,7 +356,7 @@ class _Story:
         seq = len(self.reported)
         path = f"checkpoints/step-{self.at['global_step']:09d}-seq-{seq}.pt"
         reason = "best" if is_best and self.kind == "train" else "epoch"
-        self.add(
+        self.append(
             events.CheckpointSaved(
                 **self.at, path=path, reason=reason, size_bytes=1_240_000, seconds=0.03
             ),
@@ -366,27 +366,27 @@ class _Story:
     def _pause_and_resume(self) -> None:
         source = "ada@pts/3"
         accepted, done = events.CommandAccepted, events.CommandDone
-        self.add(accepted(id="a1", command="pause", source=source), 0.1)
-        self.add(done(id="a1", command="pause", seconds=0.0), 0.0)
-        self.add(events.RunPaused(**self.at, reason="command"), 0.0)
-        self.add(accepted(id="a2", command="resume", source=source), 30.0)
-        self.add(done(id="a2", command="resume", seconds=0.0), 0.0)
-        self.add(events.RunContinued(**self.at), 0.0)
+        self.append(accepted(id="a1", command="pause", source=source), 0.1)
+        self.append(done(id="a1", command="pause", seconds=0.0), 0.0)
+        self.append(events.RunPaused(**self.at, reason="command"), 0.0)
+        self.append(accepted(id="a2", command="resume", source=source), 30.0)
+        self.append(done(id="a2", command="resume", seconds=0.0), 0.0)
+        self.append(events.RunContinued(**self.at), 0.0)
 
     def end(self, phase: str) -> None:
         text = self.genotype.text() if self.genotype else ""
         if phase == "paused":
-            self.add(events.RunPaused(**self.at, reason="command"), 0.1)
+            self.append(events.RunPaused(**self.at, reason="command"), 0.1)
         elif phase == "failed":
             message = "the training loss is not a finite number\nepoch and step above\nlower --lr"
-            self.add(events.RunFailed(message=message, exit_code=6), 0.1)
+            self.append(events.RunFailed(message=message, exit_code=6), 0.1)
         elif phase == "stopped":
-            self.add(events.RunStopping(reason="command"), 0.1)
-            self.add(events.RunStopped(**self.at, reason="command"), 0.1)
+            self.append(events.RunStopping(reason="command"), 0.1)
+            self.append(events.RunStopped(**self.at, reason="command"), 0.1)
         elif phase == "finished":
             ended = [event for event in self.reported if isinstance(event, events.EpochFinished)]
             best = max(ended, key=lambda event: event.valid_top1 or 0.0)
-            self.add(
+            self.append(
                 events.RunFinished(
                     seconds=round(self.now - self.reported[0].t, 3),
                     genotype=self.genotype,
