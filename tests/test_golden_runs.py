@@ -139,7 +139,7 @@ def end_of(state: RunState) -> dict[str, float]:
     return {name: getattr(ended, name) for name in ("train_top1", "valid_top1", "best_top1")}
 
 
-@pytest.mark.parametrize("name", ["search", "training"])
+@pytest.mark.parametrize("name", [pytest.param("search", marks=pytest.mark.slow), "training"])
 def test_it_is_resumed_to_the_end_that_the_earlier_build_reached(golden: Path, name: str) -> None:
     run = RunFolder(golden / name)
     engine = Engine(run)

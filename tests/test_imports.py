@@ -55,6 +55,7 @@ def test_nothing_of_the_terminal_floor_imports_torch_or_numpy() -> None:
     assert probe("darts_tui,darts_themes", forbidden) >= 2
 
 
+@pytest.mark.slow
 def test_nothing_of_the_engine_imports_a_terminal_library() -> None:
     assert probe("darts_engine", "textual,rich,typer,click,darts_tui,darts_themes") >= 11
 

@@ -1,15 +1,22 @@
 """The layout stays readable: no circles of imports, no crowded folder, no file without end."""
 
+import functools
 from pathlib import Path
 
-from measure import circles, imports, modules
+from measure import Module, circles, imports, modules
 
 ROOT = Path(__file__).parents[1]
 MOST_FILES, MOST_LINES = 20, 480
 
 
+@functools.cache
+def sources() -> dict[str, Module]:
+    """The modules of the project."""
+    return modules(ROOT)
+
+
 def test_no_modules_import_one_another_in_a_circle() -> None:
-    found = modules(ROOT)
+    found = sources()
     assert circles({name: imports(module, found) for name, module in found.items()}) == []
 
 
@@ -34,5 +41,5 @@ def test_no_folder_is_crowded() -> None:
 
 
 def test_no_file_is_long() -> None:
-    lengths = {name: module.text.count("\n") for name, module in modules(ROOT).items()}
+    lengths = {name: module.text.count("\n") for name, module in sources().items()}
     assert {name: count for name, count in lengths.items() if count > MOST_LINES} == {}

@@ -4,6 +4,7 @@ import pytest
 from house_kit import TINY, House
 
 
+@pytest.mark.slow
 def test_a_wrong_data_set_is_told_in_three_lines_with_exit_code_4(house: House):
     said = house.cli("search", "--name", "wrong", "--dataset", "npz:/nowhere.npz", *TINY)
     assert said.returncode == 4

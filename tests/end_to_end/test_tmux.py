@@ -51,6 +51,7 @@ def test_detaching_and_attaching_with_old_mouse_bytes_does_no_harm(tmux: Tmux, l
     tmux.shows("Events")
 
 
+@pytest.mark.slow
 def test_resizing_to_a_card_and_back_and_losing_the_server(tmux: Tmux, lived_in: House):
     pid = start(tmux, lived_in)
     for size, words in (

@@ -26,6 +26,7 @@ def hostile_dataset(house: House, *, classes: int = 4):
     return path
 
 
+@pytest.mark.slow
 def test_without_a_terminal_a_run_is_told_in_lines_json_or_not_at_all(house: House):
     plain = house.cli("search", "--name", "plain", *SHORT)
     assert plain.returncode == 0

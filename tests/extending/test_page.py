@@ -72,6 +72,7 @@ def test_the_page_has_one_file_and_one_line_for_each(tmp_path: Path) -> None:
     assert len([line for line in text.splitlines() if " = " in line]) == len(files) - 1
 
 
+@pytest.mark.slow
 def test_a_search_uses_the_space_the_relaxation_and_the_data(searched: House) -> None:
     history = events_in(searched.run("own"))
     (started,) = of_type(history, events.RunStarted)
@@ -97,6 +98,7 @@ def test_the_search_mixed_with_the_added_relaxation(searched: House) -> None:
         assert not torch.allclose(torch.softmax(alpha, -1), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_the_package_its_run_is_shown_and_what_is_missing_is_named(
     searched: House,
 ) -> None:

@@ -24,6 +24,7 @@ def has_ended(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow
 def test_a_dead_rank_fails_the_run_and_one_process_takes_it_up(runs: Path) -> None:
     run = make_run(runs, "shared", **LONG)
     engine = Engine(run, nproc=2)

@@ -78,6 +78,7 @@ PARTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["search", "train"])
 def test_each_part_of_the_memory_matters(kind: str, fresh: Callable[[str], Search | Train]) -> None:
     torch.set_num_threads(1)

@@ -4,6 +4,7 @@
 arguments; `fake_run.py` puts it into a run folder. Nothing here needs torch.
 """
 
+import functools
 import math
 import random
 
@@ -58,6 +59,23 @@ def made_up_events(
         space: of the search; its layout and genotypes.
         start: Unix seconds of the first event.
     """
+    asked = (kind, epochs_done, epochs, steps, phase, seed, method, space, start)
+    return list(_made_up_events(*asked))
+
+
+@functools.cache
+def _made_up_events(
+    kind: str,
+    epochs_done: int,
+    epochs: int,
+    steps: int,
+    phase: str,
+    seed: int,
+    method: str,
+    space: str,
+    start: float,
+) -> tuple[AnyEvent, ...]:
+    """As `made_up_events`; each story is made once, because events never change."""
     story = _Story(kind, epochs, steps, seed, start, space)
     story.method = method
     whole = epochs if phase == "finished" else min(epochs_done, epochs)
@@ -67,7 +85,7 @@ def made_up_events(
     if phase != "finished" and whole < epochs:
         story.run_epoch(whole + 1, max(1, steps // 2))
     story.end(phase)
-    return story.reported
+    return tuple(story.reported)
 
 
 def layouts(space: str) -> list[CellLayout]:

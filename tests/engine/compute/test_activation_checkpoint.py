@@ -67,7 +67,7 @@ def test_a_weight_step_is_the_same_and_updates_statistics_once(device, size):
 
 
 @pytest.mark.parametrize("amp", [False, True])
-@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("order", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_look_of_alpha_is_the_same(device, order, amp):
     whole, again, batches = twins(device)
 
@@ -89,6 +89,7 @@ def test_a_look_of_alpha_is_the_same(device, order, amp):
     assert_same_state(whole, again, device)
 
 
+@pytest.mark.slow
 def test_the_exact_product_is_the_same():
     whole, again, batches = twins(CPU, torch.float64)
     gradients = []

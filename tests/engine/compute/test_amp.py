@@ -53,6 +53,7 @@ def test_no_gradient_of_alpha_loses_its_precision(device):
     assert {gradient.dtype for gradient in found.gradients} == {FLOAT32}
 
 
+@pytest.mark.slow
 def test_a_short_search_in_bfloat16_learns(device):
     search = search_of(device)
     losses = []

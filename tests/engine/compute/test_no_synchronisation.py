@@ -141,7 +141,10 @@ def test_a_report_is_where_numbers_are_read(device):
 
 @pytest.mark.parametrize(
     ("kind", "changes", "size"),
-    [("search", {"search.order": 2}, (7, 9)), ("train", {}, (9, 11))],
+    [
+        pytest.param("search", {"search.order": 2}, (7, 9), marks=pytest.mark.slow),
+        ("train", {}, (9, 11)),
+    ],
 )
 def test_steps_run_on_meta(kind, changes, size):
     task = task_of(kind, META, size, **changes)

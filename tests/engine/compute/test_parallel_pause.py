@@ -55,6 +55,7 @@ def test_the_engine_tells_how_it_is_used(arguments: str) -> None:
     assert main(arguments.split()) == ExitCode.USAGE
 
 
+@pytest.mark.slow
 def test_two_processes_pause_and_go_on_by_commands_as_one_does(runs: Path) -> None:
     run = make_run(runs, "steered", search__epochs=500)
     engine = Engine(run, nproc=2)

@@ -21,6 +21,8 @@ SMALL = {"data.batch_size": 8, "space.channels": 8, "space.layers": 3, "engine.t
          "search.epochs": 5, "engine.device": "cpu", "search.alpha_warmup": 0.0}  # fmt: skip
 ALL = [(method, "darts", 1) for method in methods.PRESETS]
 ALL += [("darts", space, 1) for space in catalog.SPACES if space != "darts"]
+# One of each kind of step and of cell.
+QUICK = {"darts", "pc-darts", "gdas", "sdarts-rs", "sgas"}
 COMBINED = [
     {"search.method": "pc-darts", "method.perturbation": "mean-shift",
      "method.perturbation_steps": 1},
@@ -81,7 +83,15 @@ def check(changes: dict[str, object]) -> None:
     assert network(torch.zeros(2, 1, 8, 8))[0].shape == (2, 10)
 
 
-@pytest.mark.parametrize(("method", "space", "nodes"), ALL)
+@pytest.mark.parametrize(
+    ("method", "space", "nodes"),
+    [
+        case
+        if case[0] in QUICK and case[1] in ("darts", "s4", "nasbench201")
+        else pytest.param(*case, marks=pytest.mark.slow)
+        for case in ALL
+    ],
+)
 def test_it_moves_derives_and_goes_on_bit_for_bit(method: str, space: str, nodes: int):
     changes: dict[str, object] = {"search.method": method, "space.space": space}
     if spaces.SPECS[space].has_free_nodes:

@@ -124,7 +124,7 @@ def test_second_order_differs_from_first_order():
 
 
 @pytest.mark.parametrize("product", ["finite-difference", "exact"])
-@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(DOUBLE, marks=pytest.mark.slow)])
 def test_weights_statistics_and_momentum_stay_bit_for_bit(product, dtype):
     supernet, sgd, valid, train = network(dtype=dtype)
     method = architect(supernet, sgd, product, 0.01)

@@ -63,7 +63,7 @@ def mixing_of(kind, edges):
 
 
 @pytest.mark.parametrize("kind", ["softmax", "one-hot", "zero"])
-@pytest.mark.parametrize(("size", "layers"), [(8, 3), (9, 4)])
+@pytest.mark.parametrize(("size", "layers"), [(8, 3), pytest.param(9, 4, marks=pytest.mark.slow)])
 def test_sharing_changes_no_number(kind, size, layers):
     """Logits, every gradient and every running statistic agree in float64 to 1e-10."""
     fast, plain = twins(7, layers)

@@ -413,6 +413,7 @@ def test_a_run_tells_the_accuracy_of_each_genotype_and_computes_the_same(
     assert outcome(run) == outcome(plain)
 
 
+@pytest.mark.slow
 def test_a_run_whose_package_is_not_installed_warns_once_and_goes_on(
     tmp_path: Path, start: Callable[..., Engine]
 ) -> None:

@@ -51,6 +51,7 @@ def test_programs_take_raw_pixels_of_any_batch_and_agree_with_the_run(network, t
     assert about["classes"] == ["0", "1", "2", "3"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"network.network": "wrn-10-1"}, {"network.genotype": NOISY}])
 def test_wide_resnets_and_networks_with_noise_are_exported_too(change, network, tmp_path):
     config = configs.override(network.config, change)

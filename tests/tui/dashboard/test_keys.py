@@ -215,7 +215,7 @@ async def test_keys_that_wait_for_a_closed_dialog_close_nothing_else(runs: Path,
             await until(pilot, lambda: app.dashboard.tab == "log")
 
 
-@pytest.mark.parametrize("key", ["colon", "ctrl+p"])
+@pytest.mark.parametrize("key", ["colon", pytest.param("ctrl+p", marks=pytest.mark.slow)])
 async def test_the_palette_offers_our_commands(runs: Path, key):
     with a_run(runs) as run:
         async with watching(run, story()) as (app, pilot):

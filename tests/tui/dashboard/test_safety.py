@@ -110,7 +110,7 @@ async def test_a_panel_that_raises_says_so_and_the_others_live(
 @pytest.mark.parametrize(
     "environment",
     [
-        {"NO_COLOR": "1"},
+        pytest.param({"NO_COLOR": "1"}, marks=pytest.mark.slow),
         {"TERM": "dumb"},
         pytest.param({"TERM": "linux"}, marks=pytest.mark.slow),
         pytest.param({"LC_ALL": "C"}, marks=pytest.mark.slow),

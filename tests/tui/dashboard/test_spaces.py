@@ -22,6 +22,7 @@ def test_looks(looks_the_same, space, size, tab):  # noqa: F811
     assert looks_the_same("search", size, keys=(tab,), space=space)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "space", ["nasbench201", "1shot1-1", "1shot1-2", "1shot1-3", "nasnet-like"]
 )

@@ -138,6 +138,7 @@ def test_it_runs_on_poor_terminals(run, environment):
         assert all(len(set(triple)) == 1 for triple in triples), "only greys are left"
 
 
+@pytest.mark.slow
 def test_a_paused_run_sends_nothing(run):
     watcher = Watcher(run)
     watcher.see("PAUSED")

@@ -69,6 +69,7 @@ def test_a_finished_search_gives_its_final_cells_without_an_epoch(runs: Path) ->
     assert names(export(run, formats=["dot"])) == ["done-normal.dot", "done-reduce.dot"]
 
 
+@pytest.mark.slow
 def test_alphas_are_a_heatmap_per_cell_and_a_table_of_every_number(search: RunFolder) -> None:
     report = export(search, what=["alphas"], formats=["svg"], epoch=2)
     assert names(report) == [
@@ -253,7 +254,7 @@ def test_exporting_needs_neither_numpy_nor_matplotlib_in_this_process() -> None:
 @pytest.mark.parametrize(
     ("space", "parts"),
     [
-        ("nasbench201", ["cell"]),
+        pytest.param("nasbench201", ["cell"], marks=pytest.mark.slow),
         ("1shot1-1", ["operations", "parents"]),
         pytest.param("nasnet-like", ["normal", "reduce"], marks=pytest.mark.slow),
     ],

@@ -13,6 +13,7 @@ from darts_tui.studies import benchmark_report
 ASKED = ("benchmark", "--name", "b", "--methods", "darts,gdas")
 
 
+@pytest.mark.slow
 def test_every_method_searches_and_trains_with_every_seed(darts, engine, runs):
     engine("finish")
     options = ("--seeds", 2, "--search-epochs", 10, "--train-epochs", 4, "--space", "s2")

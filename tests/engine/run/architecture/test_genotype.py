@@ -174,6 +174,7 @@ KEYS = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(KEYS, VALUES))
 def test_nor_does_json_of_any_shape(value: dict[str, object]) -> None:
