@@ -55,7 +55,7 @@ class Search:
         space: the candidates that are left, and how a genotype is derived.
         supernet: of the current stage.
         method: of the current stage.
-        make_halves: halves the images. Subclasses may put a class with other batches here.
+        make_halves: the class of `halves`; a subclass may name another.
     """
 
     make_halves: ClassVar[type[Halves]] = Halves
@@ -106,7 +106,8 @@ class Search:
         """The memory that a step needs, in the largest stage."""
         batch, shape = self.config.data.batch_size, self._dataset.image_shape
         supernets = [self.supernet]
-        # Which candidates will be left is not known yet: the last of each edge are the largest.
+        # Which candidates will be left is not known yet. The estimate takes the last ones of each
+        # edge, the convolutions, which need the most memory.
         for stage in self._plan[1:]:
             space = type(self.space)(self.config)
             most, edges = stage.candidates or 0, space.candidates().items()
@@ -186,7 +187,11 @@ class Search:
         return self.halves.weight_batches.images(epoch, step)
 
     def _alpha_step(self, batch: Batch, weight_batch: Batch, epoch: int, step: int) -> None:
-        """Alpha moves down grad_alpha L_valid(w - xi grad_w L_train(w, alpha), alpha)."""
+        """Alpha moves down grad_alpha L_valid(w - xi grad_w L_train(w, alpha), alpha).
+
+        A shard is this process's part of a batch; with one process it is the whole, and sums over
+        the world change nothing.
+        """
         shards = self.halves.shards(epoch, step)
         loss, logits, gradients = self.method.alpha_gradient(batch, weight_batch, shards)
         self._finite.check(loss, "alpha's loss", epoch, step)
@@ -326,7 +331,7 @@ class Search:
     # Checkpoints ----------------------------------------------------------------------------------
 
     def checkpoint_reason(self) -> str:
-        """A search keeps its newest checkpoints; no epoch of it is best."""
+        """Searches save no checkpoint for their best accuracy: alpha's last epoch counts."""
         return "epoch"
 
     def identity(self) -> dict[str, str]:

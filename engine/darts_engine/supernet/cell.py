@@ -43,8 +43,8 @@ class Design:
         nodes: intermediate nodes per cell.
         partial: K; the operations take C / K channels of a state, the others bypass them (PC-DARTS,
             Xu et al., 2020, arXiv 1907.05737). C / K must be even.
-        auxiliary_skip: every edge has a skip beside its candidates, whose factor the search lowers
-            to 0 (DARTS-, Chu et al., 2021, arXiv 2009.01027).
+        auxiliary_skip: every edge has a skip beside its candidates, whose factor falls
+            from 1 towards 0 (DARTS-, Chu et al., 2021, arXiv 2009.01027).
     """
 
     names: Names = operations.PRIMITIVES
@@ -143,7 +143,7 @@ class SearchCell(nn.Module):
         shares_E: Tensor | None = None,
         active: Active = None,
     ) -> Tensor:
-        """The outputs of the two cells before, rectified, to (B, nodes * C, H', W').
+        """To (B, nodes * C, H', W'). The inputs are the rectified outputs of the two cells before.
 
         Args:
             x0: of the older cell, (B, C0, H0, W0).

@@ -169,8 +169,8 @@ class MixedOperation(nn.Module):
 def operation(name: str, channels: int, stride: int) -> nn.Module:
     """A candidate of section 3.1.1, (B, C, H, W) to (B, C, ceil(H / stride), ceil(W / stride)).
 
-    The batch norms have no parameters (`affine=False`), which would undo the weights of eq. 2. A
-    separable convolution is applied twice; the stride is in the first.
+    The batch norms have no scale and no shift (`affine=False`): a learned scale would undo the
+    weights of eq. 2. A separable convolution is applied twice; the stride is in the first.
 
     Raises:
         ValueError: the name is unknown.

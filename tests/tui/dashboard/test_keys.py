@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import fake_run
 import msgspec
 import pytest
 from dashboard_kit import SIZES, a_run, caught_up, screen_text, story, until, watching
@@ -102,6 +103,23 @@ async def test_x_stops_now_or_after_the_epoch_or_not_at_all(runs: Path, keys, as
             await until(pilot, lambda: not isinstance(app.screen, StopDialog))
             await until(pilot, lambda: len(commands(run)) == len(asked))
             assert [w.get("after_epoch", False) for w in commands(run)] == asked
+
+
+async def test_a_stop_answered_after_the_end_of_the_run_is_not_sent(runs: Path):
+    size = {"epochs_done": 3, "epochs": 4}
+    with a_run(runs, alive=False, **size) as run:
+        engine = fake_run.engine_alive(run)
+        engine.__enter__()
+        async with watching(run, story(**size)) as (app, pilot):
+            await pilot.press("x")
+            await until(pilot, lambda: isinstance(app.screen, StopDialog))
+            run.events.write_bytes(b"".join(map(events.encode, story(phase="finished", **size))))
+            engine.__exit__(None, None, None)
+            await until(pilot, lambda: app.view().is_over)
+            await pilot.press("n")
+            refused = "there is nothing to stop"
+            await until(pilot, lambda: any(refused in n.message for n in app._notifications))
+            assert (run.commands.exists(), app.view().pending) == (False, "")
 
 
 @pytest.mark.parametrize("key", ["p", "c", "x"])

@@ -22,7 +22,7 @@ NEWEST = f"{RUN_PREFIX}latest"
 
 
 def search_config(file: Path | None, given: dict[str, Any]) -> SearchConfig:
-    """The config of a search: the defaults, then the file, then the options given.
+    """The config of a search: the defaults, then the recipe, the file, and the options given.
 
     Raises:
         ConfigError: a setting is not allowed, or the file is of a training.

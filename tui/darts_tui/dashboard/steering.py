@@ -89,7 +89,8 @@ class Steering:
 
     def stop(self, answer: Answer) -> None:
         """Stop as the stop dialog was answered; None is not at all."""
-        if answer is None:
+        # The run may have ended while the dialog was open.
+        if answer is None or not self.is_possible("stop"):
             return
         command = commands.stamped(commands.Stop, after_epoch=answer == "epoch")
         self._send(command, STOPPING if answer == "now" else "")

@@ -86,6 +86,7 @@ class FirstOrder:
         """
         images, labels = batch
         with self.weights_frozen(), self._precision():
+            # Called with images alone, it mixes by what the method makes of alpha (`relax`).
             logits = self._supernet(images)
             loss = cross_entropy(logits, labels)
         # Eq. 6 with xi = 0. Zeros for cells without a part in the loss: where all edges of a cell
