@@ -37,6 +37,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
+        ("import sys\nsys.exit(9)", "cannot be imported: SystemExit: 9"),
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
         ("def", "cannot be imported: SyntaxError: invalid syntax"),
         ("import missing_module_x", "ModuleNotFoundError: No module named 'missing_module_x'"),
@@ -56,6 +57,13 @@ def test_a_space_that_cannot_be_imported_is_three_lines(
     assert what in lines[0]
     assert lines[1] == f"odd = {module}:SPEC, of the package bad-one 1.0"
     assert len(lines) == 3
+
+
+def test_what_cannot_be_called_is_named_with_its_package() -> None:
+    number = extensions.Extension(RELAXATIONS, "seven", "sevens:SEVEN", "sevens", "1.0")
+    with pytest.raises(ExtensionError, match="the relaxation 'seven' cannot be called") as refused:
+        number.call(7)
+    assert "of the package sevens 1.0" in refused.value.where
 
 
 def test_listing_names_imports_nothing(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,13 +77,16 @@ class Extension(NamedTuple):
 
         Raises:
             RunError: as the package raised it.
-            ExtensionError: it raised anything else; its line in the package is named.
+            ExtensionError: it is not callable, or it raised anything else; its line is named.
         """
+        if not callable(what):
+            raise self.refused("cannot be called", f"mend or uninstall {self.package}")
         try:
             return what(*arguments)
         except RunError:
             raise
-        except Exception as error:
+        # A package that calls sys.exit must not end the dashboard or the engine without a word.
+        except (Exception, SystemExit) as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             raise self.refused(
                 f"fails: {_first_line(error)} ({place.filename}:{place.lineno})",
@@ -96,7 +99,8 @@ class Extension(NamedTuple):
         try:
             with _halting(guarded):
                 found = how(module, rest)
-        except Exception as error:  # noqa: BLE001  a package's code may raise anything
+        # A package's code may raise anything, and may call sys.exit.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             if isinstance(error, ImportError) and error.name in guarded:
                 raise self.refused(
                     f"imports {error.name}", "import it in the function that needs it, not above"
@@ -203,7 +207,7 @@ def _read(paths: tuple[str, ...]) -> tuple[Extension, ...]:
     return tuple(extension for extensions in found.values() for extension in extensions)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     first = (str(error).splitlines() or [""])[0][:200]
     return f"{type(error).__name__}: {first}"
 
