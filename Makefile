@@ -4,6 +4,8 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 SEARCH_ARGS ?=
 TEST_ARGS ?=
+# One more than the cores of the smallest machine: many tests wait for an engine or a terminal.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help search test check format clean
@@ -25,7 +27,7 @@ search: .venv/installed ## search on the bundled digits and watch it (SEARCH_ARG
 	$(BIN)/darts-tui search $(SEARCH_ARGS)
 
 test: .venv/installed-dev ## the whole test suite (TEST_ARGS="-m 'not slow'" for the quick part)
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TEST_ARGS)
 
 check: .venv/installed-dev ## format, lint, types and import contracts
 	$(BIN)/ruff format --check .

@@ -44,13 +44,13 @@ def press_until(screen: Terminal, keys: bytes, true_of: Callable[[str], bool]) -
 def test_noise_on_the_keyboard_ends_nothing(lived_in: House):
     screen = lived_in.terminal("attach", "long")
     screen.shows("RUNNING", "Normal cell")
-    stochastic = random.Random(0)
+    draws = random.Random(0)
     for turn in range(1000):
         noise = b"".join(
-            stochastic.choice(PIECES)
-            if stochastic.random() < 0.4
-            else stochastic.randbytes(stochastic.randint(1, 9)).translate(MEANT)
-            for _ in range(stochastic.randint(1, 4))
+            draws.choice(PIECES)
+            if draws.random() < 0.4
+            else draws.randbytes(draws.randint(1, 9)).translate(MEANT)
+            for _ in range(draws.randint(1, 4))
         )
         screen.press(noise)
         time.sleep(0.01)
@@ -66,11 +66,11 @@ def test_noise_on_the_keyboard_ends_nothing(lived_in: House):
 def test_a_storm_of_sizes_ends_nothing(lived_in: House):
     screen = lived_in.terminal("attach", "long")
     screen.shows("RUNNING", "Normal cell")
-    stochastic = random.Random(1)
+    draws = random.Random(1)
     for turn in range(100):
-        screen.resize(stochastic.randint(20, 300), stochastic.randint(5, 100))
+        screen.resize(draws.randint(20, 300), draws.randint(5, 100))
         if turn % 10 == 0:
-            screen.press(stochastic.choice("123456789?\x1bnt"))
+            screen.press(draws.choice("123456789?\x1bnt"))
         time.sleep(0.03)
         assert screen.process.poll() is None, (turn, (lived_in.home / LOG).read_text())
     screen.resize(1, 1)

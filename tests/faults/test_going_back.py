@@ -103,13 +103,13 @@ def test_killed_at_random_it_ends_bit_identical(
     kills: int, runs: Path, start: Start, undisturbed: object
 ) -> None:
     seed = random.SystemRandom().randrange(10**6)
-    stochastic = random.Random(seed)
+    draws = random.Random(seed)
     run = new_run(runs)
     for _ in range(kills):
         engine = start(run, rise_until_decayed)
-        wanted = len(events_in(run)) + stochastic.randint(8, 40)
+        wanted = len(events_in(run)) + draws.randint(8, 40)
         until(lambda: len(events_in(run)) >= wanted or not engine.is_alive)  # noqa: B023
-        moment = time.monotonic() + stochastic.uniform(0, 0.15)
+        moment = time.monotonic() + draws.uniform(0, 0.15)
         until(lambda: time.monotonic() >= moment)  # noqa: B023
         engine.kill()
     assert start(run, rise_until_decayed).wait() == 0

@@ -76,9 +76,9 @@ def test_a_flipped_bit_anywhere_is_refused(run: RunFolder, suffix: str) -> None:
     path = save(run, 5)
     target = path.with_suffix(suffix)
     whole = target.read_bytes()
-    stochastic = random.Random(1)
+    draws = random.Random(1)
     for _ in range(1000):
-        bit = stochastic.randrange(8 * len(whole))
+        bit = draws.randrange(8 * len(whole))
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         target.write_bytes(damaged)

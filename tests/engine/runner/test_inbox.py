@@ -104,12 +104,12 @@ def test_noise_is_never_obeyed_and_never_raises(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("darts_engine.runner.inbox.MAX_PER_SECOND", 10**9)
-    stochastic = random.Random(4)
+    draws = random.Random(4)
     good = line(commands.Pause, "good")
     for _ in range(2000):
         damaged = bytearray(good[:-1])
-        for _ in range(stochastic.randint(1, 3)):
-            damaged[stochastic.randrange(len(damaged))] = stochastic.randrange(256)
+        for _ in range(draws.randint(1, 3)):
+            damaged[draws.randrange(len(damaged))] = draws.randrange(256)
         desk.write(bytes(damaged) + b"\n")
     for command in desk.take_all():
         assert isinstance(command, commands.Pause)

@@ -50,9 +50,9 @@ def test_equal_alphas_keep_the_first_operation_on_the_first_two_inputs() -> None
 @pytest.mark.parametrize("digits", [None, 1])
 def test_two_thousand_random_alphas_agree_with_the_published_rule(digits: int | None) -> None:
     # Rounded alphas make ties, of operations and of edges.
-    stochastic = random.Random(digits or 0)
+    draws = random.Random(digits or 0)
     for _ in range(1000):
-        alpha = [[stochastic.gauss(0, 1) for _ in OPERATIONS] for _ in EDGES]
+        alpha = [[draws.gauss(0, 1) for _ in OPERATIONS] for _ in EDGES]
         weights = softmax(alpha)
         if digits:
             weights = [[round(w, digits) for w in row] for row in weights]
