@@ -45,7 +45,7 @@ def test_noise_on_the_keyboard_ends_nothing(lived_in: House):
     screen = lived_in.terminal("attach", "long")
     screen.shows("RUNNING", "Normal cell")
     draws = random.Random(0)
-    for turn in range(1000):
+    for turn in range(500):
         noise = b"".join(
             draws.choice(PIECES)
             if draws.random() < 0.4
@@ -67,7 +67,7 @@ def test_a_storm_of_sizes_ends_nothing(lived_in: House):
     screen = lived_in.terminal("attach", "long")
     screen.shows("RUNNING", "Normal cell")
     draws = random.Random(1)
-    for turn in range(100):
+    for turn in range(50):
         screen.resize(draws.randint(20, 300), draws.randint(5, 100))
         if turn % 10 == 0:
             screen.press(draws.choice("123456789?\x1bnt"))

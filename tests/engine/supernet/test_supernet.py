@@ -66,9 +66,9 @@ def mixing_of(kind, edges):
 @pytest.mark.parametrize(("size", "layers"), [(8, 3), pytest.param(9, 4, marks=pytest.mark.slow)])
 def test_sharing_changes_no_number(kind, size, layers):
     """Logits, every gradient and every running statistic agree in float64 to 1e-10."""
-    fast, plain = twins(7, layers)
+    fast, plain = twins(7, layers, nodes=3)
     devices.place(fast, torch.device("cpu"))
-    normal, reduce = (m.requires_grad_() for m in mixing_of(kind, 14))
+    normal, reduce = (m.requires_grad_() for m in mixing_of(kind, 9))
     x, y = torch.randn(4, 3, size, size, dtype=torch.float64), torch.tensor([0, 1, 2, 4])
     weights = list(fast.weights())
 
