@@ -30,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.mark.slow
 def test_a_search_is_watched_steered_left_found_again_and_trained(home: House):
-    screen = home.terminal("search", "--name", "e2e", "--epochs", "12", *TINY, *BATCH)
+    screen = home.terminal("search", "--name", "e2e", "--epochs", "8", *TINY, *BATCH)
     screen.shows("e2e", "RUNNING", "Normal cell", "Reduction cell", "Events")
     run = home.run("e2e")
     screen.shows("[.1", "▸ 0→2", "epoch   epoch 1:")
@@ -60,7 +60,7 @@ def test_a_search_is_watched_steered_left_found_again_and_trained(home: House):
 
     left_at = steps(run)
     again = home.terminal("attach")
-    again.shows("FINISHED", "epoch 12/12", "best", timeout=60)
+    again.shows("FINISHED", "epoch 8/8", "best", timeout=60)
     assert steps(run) > left_at
     again.press("q")
     assert again.wait(LEAVES) == 0
@@ -94,7 +94,7 @@ def _looks_around(screen: Terminal) -> None:
 
 @pytest.mark.slow
 def test_x_stops_after_a_question_and_resume_finishes(home: House):
-    screen = home.terminal("search", "--name", "other", "--epochs", "5", *TINY, *BATCH)
+    screen = home.terminal("search", "--name", "other", "--epochs", "4", *TINY, *BATCH)
     screen.shows("RUNNING", "Normal cell")
     screen.press("x")
     screen.shows("Stop the engine?")

@@ -395,7 +395,7 @@ def test_a_run_tells_the_accuracy_of_each_genotype_and_computes_the_same(
     tmp_path: Path, start: Callable[..., Engine]
 ) -> None:
     path, models = table_kit.write_surrogate(tmp_path)
-    changes = {"space__nodes": 4, "search__epochs": 2}
+    changes = {"space__nodes": 4, "search__epochs": 2, "images": 100}
     run = make_run(tmp_path, "with", search__surrogate=str(models), **changes)
     plain = make_run(tmp_path, "without", **changes)
     engine = start(run, functools.partial(table_kit.put_on_the_path, str(path)))

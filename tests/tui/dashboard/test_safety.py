@@ -142,7 +142,7 @@ async def test_every_size_is_survived(runs: Path):
         async with watching(run, story(), size=(100, 30)) as (app, pilot):
             for key in "123456789":
                 await pilot.press(key)
-                for size in (20, 5), (60, 16), (59, 40), (80, 24), (300, 100), (120, 20):
+                for size in (20, 5), (60, 16), (59, 40), (80, 24), (240, 60), (120, 20):
                     await pilot.resize_terminal(*size)
                     await pilot.pause()
                     app.redraw()
