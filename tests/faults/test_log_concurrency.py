@@ -56,7 +56,9 @@ def test_killed_writers_leave_no_gap_and_no_event_twice(tmp_path: Path, kills: i
             writer.send_signal(signal.SIGKILL)
     last = EventLog(path, tmp_path / "torn")
     last.close()
-    found += reader.read()
+    # A fast writer may be several reads ahead.
+    while batch := reader.read():
+        found += batch
     assert [event.seq for event in found] == list(range(1, last.last_seq + 1))
     assert last.last_seq >= 50 * kills
     assert reader.damaged == 0
