@@ -1,0 +1,211 @@
+"""GDAS: steps with given noise in each space, against the official rules.
+
+github.com/D-X-Y/AutoDL-Projects, commit 94a149b3, cell_searchs/search_cells.py: the cell of the
+NASNet and DARTS space multiplies the drawn operation by the drawn weight; the cell of NAS-Bench-201
+adds the weights of the others as numbers. github.com/automl/nasbench-1shot1, commit 8b8da225,
+gdas/model_search.py: the drawn weight alone, and parents that mix softly.
+"""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tests.conformance.given_draws import Gumbels, give_gumbels
+from tests.conformance.official_cells import CELLS, pairs
+from tests.conformance.official_one_cell import Official101, Official201
+from tests.conformance.steps_kit import CLASSES, Reference, batch, search, walk
+
+CLOSE = 1e-12
+GDAS = {"search__method": "gdas"}
+# Running statistics are compared where no operation rests: the official code has those of a pooling
+# on each edge, which rest with it, and here all edges of a state share one.
+COMPARED = ("alphas", "weights", "momentum", "losses")
+
+
+class Number:
+    """A weight that is added to an edge in the place of its operation's output times the weight."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
+
+    def __mul__(self, other: Any) -> Any:
+        return self.weight.expand_as(other) if isinstance(other, Tensor) else self
+
+
+class Drawn:
+    """The mixing of a pass: h = onehot(argmax) in value, the gradient of softmax in alpha.
+
+    Args:
+        draws: noise, taken matrix by matrix in each pass.
+        form: "drawn" takes the drawn weight alone, "all" adds the others as numbers.
+    """
+
+    def __init__(self, draws: Gumbels, form: str, taus: tuple[float, float] = (10.0, 0.1)) -> None:
+        self.draws, self.form, self.taus = draws, form, taus
+        self.tau = taus[0]
+        self.columns: list[int] = []
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """tau falls linearly and reaches its end in the last epoch (from 1)."""
+        first, last = self.taus
+        self.tau = first - (first - last) * (epoch - 1) / (epochs - 1)
+
+    def soft(self, alpha: Tensor) -> Tensor:
+        return ((alpha.log_softmax(-1) + self.draws(alpha.shape)) / self.tau).softmax(-1)
+
+    def rows(self, alpha: Tensor) -> list[list[Any]]:
+        """For each edge the drawn weight, and None or numbers in the other columns."""
+        soft, found = self.soft(alpha), []
+        for row in soft:
+            column = int(row.argmax())
+            self.columns.append(column)
+            hot = functional.one_hot(torch.tensor(column), len(row)) - row.detach() + row
+            others = [Number(w) if self.form == "all" else None for w in hot]
+            found.append([hot[column] if o == column else others[o] for o in range(len(row))])
+        return found
+
+    def of_cells(self, alphas: dict[str, Tensor]) -> tuple[Any, Any]:
+        return pairs({cell: self.rows(alphas[cell]) for cell in CELLS}, {})
+
+    def of_201(self, alphas: dict[str, Tensor]) -> tuple[Any]:
+        return (self.rows(alphas["cell"]),)
+
+    def of_101(self, alphas: dict[str, Tensor]) -> tuple[Any, Any]:
+        operations = self.rows(alphas["operations"])
+        parents = {
+            int(name.removeprefix("parents")): self.soft(alpha)[0]
+            for name, alpha in alphas.items()
+            if name != "operations"
+        }
+        return operations, parents
+
+
+def compared(ours, theirs: Reference, mix: Drawn, **places: Any) -> float:
+    """Walk both; the largest difference of what is compared."""
+    epochs = theirs.config.search.epochs
+
+    def step(epoch: int, number: int) -> None:
+        mix.begin_epoch(epoch, epochs)
+        theirs.alpha_step(batch("alpha", epoch, number))
+        theirs.weight_step(batch("weights", epoch, number))
+
+    found = walk(ours, theirs, step=step, **places)
+    assert ours.method.relaxation.tau == mix.tau
+    assert mix.draws.is_used_up()
+    return max(found[part] for part in COMPARED)
+
+
+@pytest.mark.parametrize("form", ["drawn", "all"])
+def test_steps_in_the_darts_space(form, monkeypatch):
+    mix = Drawn(give_gumbels(monkeypatch), form)
+    ours = search(**GDAS, **({} if form == "drawn" else {"method__gumbel_gradient": form}))
+    theirs = Reference(ours, mix=mix.of_cells)
+    assert compared(ours, theirs, mix, epochs=(1, 4)) < CLOSE
+    # One operation per edge: two cell types of five edges in each of four steps' two passes.
+    assert len(mix.columns) == 8 * 10
+    with_gradient = {n for n, p in theirs.network.named_parameters() if p.grad is not None}
+    last = dict(zip(CELLS, (mix.columns[-10:-5], mix.columns[-5:]), strict=True))
+    for name in with_gradient:
+        if "._ops." in name:
+            layer, edge, column = (int(name.split(".")[place]) for place in (1, 3, 5))
+            assert last["reduce" if layer in (1, 2) else "normal"][edge] == column
+
+
+def test_steps_in_nasbench201_add_the_weights_of_the_others(monkeypatch):
+    mix = Drawn(give_gumbels(monkeypatch), "all")
+    ours = search(**GDAS, space__space="nasbench201", space__nodes=3)
+    network = Official201(channels=4, each=1, classes=CLASSES)
+    assert compared(ours, Reference(ours, network, mix.of_201), mix) < CLOSE
+
+
+@pytest.mark.parametrize("form", ["drawn", "all"])
+def test_steps_in_1shot1(form, monkeypatch):
+    mix = Drawn(give_gumbels(monkeypatch), form)
+    chosen = {} if form == "drawn" else {"method__gumbel_gradient": form}
+    ours = search(**GDAS, **chosen, space__space="1shot1-1", space__nodes=4)
+    network = Official101(nodes=4, channels=4, layers=3, classes=CLASSES)
+    assert compared(ours, Reference(ours, network, mix.of_101), mix) < CLOSE
+
+
+def test_ours_draws_once_for_all_cells_of_1shot1_where_the_official_port_draws_for_each(
+    monkeypatch,
+):
+    """DEVIATION: one draw decides all cells, as GDAS itself has it; the port draws inside the loop.
+
+    With the same noise in every cell both compute the same. With noise of its own for each cell the
+    port trains another set of operations.
+    """
+    draws = give_gumbels(monkeypatch)
+    ours = search(**GDAS, space__space="1shot1-1", space__nodes=4)
+    theirs = Reference(ours, Official101(nodes=4, channels=4, layers=3, classes=CLASSES))
+    images, labels = batch("weights", 1, 1)
+    ours.begin_epoch(1)
+    ours.method.begin_step(1, 1)
+    loss = functional.cross_entropy(ours.supernet(images), labels)
+    noise = {name: draws(alpha.shape) for name, alpha in theirs.alphas.items()}
+
+    def port(noise_of_cell) -> tuple[float, list[list[int]]]:
+        network, x, columns = theirs.network, theirs.network.stem(images), []
+        for layer, cell in enumerate(network.cells):
+            here = Drawn(lambda shape: next(noises), "drawn")  # type: ignore[arg-type]
+            noises = iter(noise_of_cell(layer).values())
+            operations, parents = here.of_101(theirs.alphas)
+            columns.append(here.columns)
+            x = functional.max_pool2d(x, 2, 2, 1) if layer in network.halvings else x
+            x = cell(x, operations, parents)
+        logits = network.classifier(network.postprocess(x).mean((2, 3)))
+        return float(functional.cross_entropy(logits, labels)), columns
+
+    once, columns = port(lambda layer: noise)
+    assert once == pytest.approx(float(loss), rel=1e-12)
+    assert columns[0] == columns[1] == columns[2]
+    each, columns = port(lambda layer: {n: g.roll(layer) for n, g in noise.items()})
+    assert abs(each - once) > 1e-3
+    assert columns[0] != columns[1]
+
+
+def test_validation_computes_the_likeliest_operation_of_each_edge_and_not_the_mixture():
+    """As the weights have learned single operations; softmax's mixture gives other logits."""
+    ours = search(**GDAS)
+    theirs = Reference(ours)
+    images, _ = batch("alpha", 1, 1)
+    rows = {}
+    for cell in CELLS:
+        alpha = theirs.alphas[cell].detach()
+        best = functional.one_hot(alpha.argmax(-1), alpha.shape[1]).double()
+        rows[cell] = [[w if w else None for w in row] for row in best]
+    ours.supernet.eval()
+    theirs.network.eval()
+    with torch.no_grad():
+        single = theirs.network(images, *pairs(rows, {}))
+        mixture = theirs.network(images, *theirs.mix(theirs.alphas))
+        found = ours.predict(images)
+    assert (found - single).abs().max() < 1e-13
+    assert (found - mixture).abs().max() > 1e-2
+
+
+def test_the_two_gradients_of_alpha_point_apart(monkeypatch):
+    """Why it matters which form a space has; the losses of both are the same."""
+    draws, cosines, signs, lengths = Gumbels(), [], [], []
+    theirs = Reference(search(**GDAS, alpha__init_scale=1e-3))
+    for number in range(1, 21):
+        noise = {cell: draws.draw(theirs.alphas[cell].shape) for cell in CELLS}
+        gradients, losses = [], []
+        for form in ("drawn", "all"):
+            waiting = iter(noise.values())
+            mix = Drawn(lambda shape, waiting=waiting: next(waiting), form)  # type: ignore[arg-type]
+            loss = theirs.loss(batch("alpha", 1, number), mix.of_cells(theirs.alphas))
+            found = torch.autograd.grad(loss, list(theirs.alphas.values()))
+            gradients.append(torch.cat([g.flatten() for g in found]))
+            losses.append(float(loss.detach()))
+        one, both = gradients
+        assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+        cosines.append(float(functional.cosine_similarity(one, both, dim=0)))
+        signs.append(float((one * both < 0).double().mean()))
+        lengths.append(float(both.norm() / one.norm()))
+    mean = [sum(values) / len(values) for values in (cosines, signs, lengths)]
+    print("mean cosine, share of opposite signs, ratio of lengths:", mean)
+    assert 0.3 < mean[0] < 0.9
