@@ -131,7 +131,7 @@ def sorted_out(
         "weights": weights,
         "momentum": {n: momentum[n] for n in weights},
         "statistics": {n: t for n, t in tensors.items() if "running" in n},
-        "losses": {str(n): torch.tensor(v).double() for n, v in enumerate(losses)},
+        "losses": {str(n): torch.tensor(v, dtype=torch.float64) for n, v in enumerate(losses)},
     }
 
 
@@ -310,8 +310,8 @@ def recorded_draws(monkeypatch: Any) -> Iterator[dict[str, list[tuple[float, Ten
 def walk(
     ours: DoubleSearch,
     theirs: Reference,
-    epochs: Iterable[int] = (1, 2),
-    steps: Iterable[int] = (1, 2),
+    epochs: Iterable[int] = (1, 2, 4),
+    steps: Iterable[int] = (1,),
     step: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
     """Take the steps of some epochs on both sides and compare them.

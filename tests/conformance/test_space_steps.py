@@ -4,7 +4,7 @@ import pytest
 from tests.conformance.official_one_cell import Official101, Official201, mix_101, mix_201
 from tests.conformance.steps_kit import CLASSES, Reference, batch, recorded_draws, search, walk
 
-CLOSE = 1e-12
+CLOSE = 1e-13
 
 
 @pytest.mark.parametrize("space", ["s1", "s2", "s3", "nasnet-like"])
@@ -33,7 +33,7 @@ def test_noise_of_s4(monkeypatch):
         found = walk(ours, theirs, step=step)
     assert max(found.values()) < CLOSE, found
     # Two passes a step through three cells of five edges.
-    assert count == [2 * 3 * 5] * 4
+    assert count == [2 * 3 * 5] * 3
 
 
 def test_nasbench201():
