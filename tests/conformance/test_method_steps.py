@@ -94,13 +94,15 @@ def logsumexp_mean(alphas):
     return torch.cat([alpha.exp().sum(-1).log() for alpha in alphas.values()]).mean()
 
 
-@pytest.mark.parametrize(("space", "epochs"), [("darts", 4), ("nasbench201", 100)])
-def test_beta_darts(space, epochs):
+@pytest.mark.parametrize(("space", "nodes", "epochs"), [("darts", 2, 4), ("nasbench201", 3, 100)])
+def test_beta_darts(space, nodes, epochs):
     """50 e / E times the mean over the edges of all cells, in epoch e from 0.
 
     With E = 100, as published for NAS-Bench-201, it is the official 50 e / 100.
     """
-    ours = search(search__method="beta-darts", search__epochs=epochs, space__space=space)
+    ours = search(
+        search__method="beta-darts", search__epochs=epochs, space__space=space, space__nodes=nodes
+    )
     if space == "darts":
         theirs = Reference(ours)
     else:
