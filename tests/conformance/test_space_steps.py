@@ -1,0 +1,62 @@
+"""Steps of first order in every space, beside the rules of its paper. See `steps_kit`."""
+
+import pytest
+from tests.conformance.official_one_cell import Official101, Official201, mix_101, mix_201
+from tests.conformance.steps_kit import CLASSES, Reference, batch, recorded_draws, search, walk
+
+CLOSE = 1e-13
+
+
+@pytest.mark.parametrize("space", ["s1", "s2", "s3", "nasnet-like"])
+def test_spaces_with_the_cells_of_darts(space):
+    ours = search(space__space=space, space__nodes=4 if space == "s1" else 2)
+    found = walk(ours, Reference(ours))
+    assert max(found.values()) < CLOSE, found
+
+
+def test_noise_of_s4(monkeypatch):
+    """Standard normal noise instead of the input, drawn for each edge and image."""
+    ours = search(space__space="s4", space__nodes=2)
+    theirs = Reference(ours)
+    chance, count = theirs.network.chance, []
+
+    with recorded_draws(monkeypatch) as drawn:
+
+        def step(epoch, number):
+            chance.noise.extend(noise for _, noise in drawn["noise"])
+            count.append(len(drawn["noise"]))
+            drawn["noise"].clear()
+            theirs.alpha_step(batch("alpha", epoch, number))
+            theirs.weight_step(batch("weights", epoch, number))
+            assert not chance.noise
+
+        found = walk(ours, theirs, step=step)
+    assert max(found.values()) < CLOSE, found
+    # Two passes a step through three cells of five edges.
+    assert count == [2 * 3 * 5] * 3
+
+
+def test_nasbench201():
+    """One alpha for all cells; a convolution of an edge has a bias, its norm has no parameters."""
+    ours = search(space__space="nasbench201", space__nodes=3)
+    network = Official201(channels=4, each=1, classes=CLASSES)
+    theirs = Reference(ours, network, mix_201)
+    assert any(name.endswith("edges.1<-0.2.op.1.bias") for name in network.state_dict())
+    found = walk(ours, theirs)
+    assert max(found.values()) < CLOSE, found
+
+
+@pytest.mark.parametrize(("space", "nodes"), [("1shot1-1", 4), ("1shot1-2", 4), ("1shot1-3", 5)])
+def test_1shot1(space, nodes):
+    """Shares of operations, of the states before a node, and of the states that the output takes.
+
+    Of space 1, the first two nodes choose no parents; of the others, the first.
+    """
+    ours = search(space__space=space, space__nodes=nodes)
+    network = Official101(nodes=nodes, channels=4, layers=3, classes=CLASSES)
+    theirs = Reference(ours, network, mix_101)
+    first = 3 if space == "1shot1-1" else 2
+    choosing = {f"parents{node}" for node in range(first, nodes + 2)}
+    assert set(theirs.alphas) == {"operations", *choosing}
+    found = walk(ours, theirs)
+    assert max(found.values()) < CLOSE, found
