@@ -9,7 +9,7 @@ import typer
 
 from darts_engine.run import extensions
 from darts_engine.run.folder import LATEST, NAME_PATTERN, list_runs
-from darts_engine.run.settings import catalog, methods
+from darts_engine.run.settings import catalog, methods, presets
 from darts_engine.run.settings.config import HVP, SCHEDULES, SMOOTHINGS, STEMS, Setting, settings
 from darts_tui.commands.watch import Watching
 from darts_tui.printing.progress import Progress
@@ -39,7 +39,7 @@ PANELS = {
 }
 
 _CHOICES: dict[str, list[str]] = {
-    "search.method": list(methods.PRESETS),
+    "search.method": list(presets.PRESETS),
     **{f"method.{field}": list(words) for field, words in methods.CHOICES.items()},
     "search.hvp": list(HVP),
     "space.space": list(catalog.SPACES),

@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from darts_engine.run.architecture import networks
-from darts_engine.run.architecture.spaces import spec_of
+from darts_engine.run.architecture.spaces import SpaceSpec, spec_of
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.settings import methods
 from darts_engine.run.settings.sections import Config, SearchConfig, SearchSection, TrainConfig
@@ -68,6 +68,9 @@ def _refuse_nonsense_cells(config: SearchConfig, where: str) -> None:
             remedy=f"use --epochs {count} or more; fewer stages are set by --stage-layers, "
             "--stage-candidates and --stage-skip-dropout",
         )
+    spec = spec_of(config.space.space)
+    if staged and spec is not None:
+        _refuse_fewer_at_first(config, spec, where)
     if staged and config.engine.compile:
         raise ConfigError(
             "a staged search builds a supernet per stage, and only the first would be compiled",
@@ -81,6 +84,20 @@ def _refuse_nonsense_cells(config: SearchConfig, where: str) -> None:
             where=where,
             remedy="leave out --checkpoint-activations, or --edge-drop-path, the staged schedule "
             "and the space s4",
+        )
+
+
+def _refuse_fewer_at_first(config: SearchConfig, spec: SpaceSpec, where: str) -> None:
+    """The first stage has all candidates: nothing is known yet by which to choose among them."""
+    count = spec.candidates_per_edge(without_none=config.space.without_none)
+    first, *others = (most for _, most, _ in config.method.stage_list())
+    if first < count:
+        asked = ",".join(map(str, [count, *others]))
+        raise ConfigError(
+            f"the first stage cannot have {first} candidates: an edge of the space "
+            f"{config.space.space} begins with {count}",
+            where=where,
+            remedy=f"use --stage-candidates {asked}",
         )
 
 

@@ -125,6 +125,9 @@ class SpaceSection(Section, frozen=True, kw_only=True):
             gt=0, le=1, description="1shot1: weight of a batch in batch norm's running statistics."
         ),
     ] = 0.1
+    last_bn_momentum: Annotated[
+        float, Meta(gt=0, le=1, description="1shot1: the same of the norm behind the last cell.")
+    ] = 0.1
 
 
 class SearchSection(Section, frozen=True, kw_only=True):

@@ -17,8 +17,9 @@ LISTED = {
     "smoothing": "others", "milestones": "0.5", "method": "darts-2nd", "relaxation": "dirichlet",
     "regulariser": "beta-decay", "perturbation": "random", "zero_one_form": "l1",
     "stop": "ranking", "derivation": "joint", "partial_channels": 5,
-    "method.schedule": "staged", "stage_layers": "0,1,2", "stage_candidates": "4,3,2",
-    "stage_skip_dropout": "0.1,0.2,0.3",
+    "method.schedule": "staged", "stage_layers": "0,1,2", "stage_candidates": "8,3,2",
+    "stage_skip_dropout": "0.1,0.2,0.3", "stage_lr": "continue", "edge_ranking": "mean",
+    "gumbel_gradient": "all", "resting_weights": "drift",
     # These exclude some of the others.
     "architect": "gradient", "compile": False, "checkpoint_activations": False,
 }  # fmt: skip
