@@ -15,7 +15,14 @@ from msgspec import Meta
 from darts_engine.run.architecture import spaces
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.settings import earlier, presets
-from darts_engine.run.settings.refusals import HVP, SCHEDULES, SMOOTHINGS, STEMS, refuse_nonsense
+from darts_engine.run.settings.refusals import (
+    HVP,
+    INITS,
+    SCHEDULES,
+    SMOOTHINGS,
+    STEMS,
+    refuse_nonsense,
+)
 from darts_engine.run.settings.sections import (
     AlphaSection,
     BasisSection,
@@ -36,6 +43,7 @@ from darts_engine.run.settings.sections import (
 
 __all__ = [
     "HVP",
+    "INITS",
     "KINDS",
     "SCHEDULES",
     "SMOOTHINGS",

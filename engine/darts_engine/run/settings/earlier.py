@@ -61,7 +61,9 @@ SEARCH = (
         lambda plain: plain["space"]["space"].startswith("1shot1"),
     ),
 )
-TRAIN: tuple[Later, ...] = ()
+TRAIN = (
+    Later("network", "init", "fan-out", lambda plain: plain["network"]["network"] != "genotype"),
+)
 LATER = {"search": SEARCH, "train": TRAIN}
 
 

@@ -11,6 +11,7 @@ from darts_engine.run.settings import methods
 from darts_engine.run.settings.sections import Config, SearchConfig, SearchSection, TrainConfig
 
 HVP = ("finite-difference", "exact")
+INITS = ("fan-out", "fan-in")
 SCHEDULES = ("cosine", "linear", "step", "multi-step", "exponential", "constant")
 SMOOTHINGS = ("uniform", "others")
 STEMS = ("cifar", "imagenet")
@@ -151,6 +152,7 @@ def _refuse_nonsense_training(config: TrainConfig, where: str) -> None:
     _refuse_unlisted("stem", network.stem, STEMS, where)
     _refuse_unlisted("schedule", weights.schedule, SCHEDULES, where)
     _refuse_unlisted("smoothing", config.train.smoothing, SMOOTHINGS, where)
+    _refuse_unlisted("init", network.init, INITS, where)
     networks.parse(network.network, where)
     try:
         weights.milestone_list()
@@ -167,6 +169,12 @@ def _refuse_nonsense_training(config: TrainConfig, where: str) -> None:
     if network.dropout and network.network == networks.GENOTYPE:
         raise ConfigError(
             "a derived network has no dropout", where=where, remedy="its --drop-path is the like"
+        )
+    if network.init != INITS[0] and network.network == networks.GENOTYPE:
+        raise ConfigError(
+            f"{network.init} is of wide ResNets: a derived network has torch's initialisation",
+            where=where,
+            remedy=f"use --init {INITS[0]}, or a --network such as wrn-28-10",
         )
 
 

@@ -282,6 +282,13 @@ class NetworkSection(Section, frozen=True, kw_only=True):
     dropout: Annotated[
         float, Meta(ge=0, lt=1, description="Dropout in the blocks of a wide ResNet.")
     ] = 0.0
+    init: Annotated[
+        str,
+        Meta(
+            description="How a wide ResNet's weights are drawn: fan-out, or fan-in with a "
+            "classifier of zeros."
+        ),
+    ] = "fan-out"
     weights: Annotated[
         str, Meta(description="File of weights to start from, in the official code's layout.")
     ] = ""

@@ -30,7 +30,7 @@ def read(path: Path) -> SearchConfig:
     return found
 
 
-@pytest.mark.parametrize("kind", ["search"])
+@pytest.mark.parametrize("kind", ["search", "training"])
 def test_a_run_of_0_1_0_lacks_what_came_later_and_nothing_else(kind: str):
     plain = config.read_as_written(GOLDEN / kind / "config.toml")
     known = config.known_fields(plain["kind"])
@@ -81,3 +81,12 @@ def test_a_file_of_some_settings_takes_todays_defaults(tmp_path: Path):
     path.write_text('kind = "search"\n[search]\nmethod = "gdas"\n')
     assert kept_rules(path) == []
     assert read(path).method.gumbel_gradient == "drawn"
+
+
+def test_a_training_by_a_recipe_keeps_its_initialisation(tmp_path: Path):
+    plain = config.read_as_written(GOLDEN / "training" / "config.toml")
+    plain["basis"]["recipe"] = "wrn-sam-cifar100"
+    plain["network"] |= {"network": "wrn-34-10", "genotype": ""}
+    path = tmp_path / "config.toml"
+    path.write_text(tomli_w.dumps(plain))
+    assert kept_rules(path) == ["network.init = fan-out, where a new run has fan-in"]
