@@ -85,9 +85,7 @@ def test_each_stage_drops_what_the_official_code_drops_none_like_any_other():
     draws, dropped = np.random.default_rng(0), set()
     for count, most in ((8, 5), (5, 3)) * 50:
         names, rows = a_stage(draws, count)
-        expected = [
-            official_pruning(*edge, count - most) for edge in zip(names, rows, strict=True)
-        ]
+        expected = [official_pruning(*edge, count - most) for edge in zip(names, rows, strict=True)]
         assert staged.narrowed({"normal": names}, {"normal": rows}, most)["normal"] == expected
         dropped |= {n for was, now in zip(names, expected, strict=True) for n in {*was} - {*now}}
     assert dropped == set(PRIMITIVES)

@@ -29,7 +29,9 @@ def official_stop(values: np.ndarray, every: int, epochs: int) -> tuple[int, int
     earlier. From epoch 10 on, an average of more than 1.3 times the one four measurements before
     ends the search with that earlier epoch. The last epoch decides nothing.
     """
-    averages = [np.mean(values[max(0, n - 4) : n + 1]) if n >= 2 else None for n in range(len(values))]
+    averages = [
+        np.mean(values[max(0, n - 4) : n + 1]) if n >= 2 else None for n in range(len(values))
+    ]
     for n, average in enumerate(averages):
         epoch = n * every
         returned = epoch - 2 * every - 4 * every
