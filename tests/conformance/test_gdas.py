@@ -157,8 +157,8 @@ def test_ours_draws_once_for_all_cells_of_1shot1_where_the_official_port_draws_f
     def port(noise_of_cell) -> tuple[float, list[list[int]]]:
         network, x, columns = theirs.network, theirs.network.stem(images), []
         for layer, cell in enumerate(network.cells):
-            here = Drawn(lambda shape: next(noises), "drawn")
             noises = iter(noise_of_cell(layer).values())
+            here = Drawn(lambda shape, noises=noises: next(noises), "drawn")
             operations, parents = here.of_101(theirs.alphas)
             columns.append(here.columns)
             x = functional.max_pool2d(x, 2, 2, 1) if layer in network.halvings else x

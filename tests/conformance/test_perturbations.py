@@ -40,7 +40,7 @@ def official_clip(rows: Tensor) -> Tensor:
         row.clamp_(0, 1)
         if row.sum() == 0:
             row[largest] = 1
-        row /= row.sum().clone()
+        row.div_(row.sum().clone())
     return out
 
 
