@@ -6,6 +6,7 @@ commit 61a16935: `Mean_Shift_alpha` of attacker/perturb_ms.py. Alpha's step come
 of DARTS; the weights learn at the perturbed softmax of the new alpha.
 """
 
+import contextlib
 import math
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ import torch
 from tests.conformance.given_draws import Uniform, give_uniform
 from tests.conformance.official_cells import CELLS, pairs
 from tests.conformance.steps_kit import Batch, Reference, batch, search, walk
+from tests.conformance.test_second_order_steps import alpha_step, statistics_put_back
 from torch import Tensor
 
 from darts_engine.methods.perturbations import mean_shift, random_and_adversarial
@@ -209,3 +211,43 @@ def test_steps_of_mean_shift_darts(official, monkeypatch):
     assert len(ours.losses) == 5
     # Rows of the official result do not sum to 1; the documented one is scaled back.
     assert theirs.off_simplex > 0.01 or not official
+
+
+class SecondOrder:
+    """The same with alpha's gradient through the weights' next step, by finite difference.
+
+    Official: the three passes of a step at other weights, or at other alphas, move the running
+    statistics too, and so does alpha's own; a perturbation then looks with them.
+    """
+
+    def __init__(self, rule: Perturbed, *, official: bool) -> None:
+        self.rule, self.is_official = rule, official
+
+    def step(self, epoch: int, number: int) -> None:
+        network = self.rule.theirs.network
+        with contextlib.nullcontext() if self.is_official else statistics_put_back(network):
+            alpha_step(self.rule.theirs, "finite-difference", epoch, number)
+        self.rule.weight_step(epoch, number)
+
+
+@pytest.mark.parametrize("method", ["sdarts-adv", "ms-darts"])
+@pytest.mark.parametrize("official", [False, True], ids=["documented", "official"])
+def test_with_second_order_the_statistics_decide_where_evaluation_mode_looks(
+    method, official, monkeypatch
+):
+    """DEVIATION: no pass of second order moves them here, so that alphas part after some steps."""
+    draws = give_uniform(monkeypatch, mean_shift, random_and_adversarial)
+    changes = {"method__ms_official": True} if method == "ms-darts" else {}
+    ours = search(
+        search__method=method, search__order=2, space__channels=2, space__nodes=1, **changes
+    )
+    reference = Reference(ours)
+    rule = Attacked(reference, draws)
+    if method == "ms-darts":
+        rule = Shifted(reference, draws, official=True)
+    theirs = SecondOrder(rule, official=official)
+    found = walk(ours, reference, epochs=(1, 4), step=theirs.step)
+    if not official:
+        assert max(found.values()) < 1e-11, found
+    else:
+        assert found["alphas"] > 1e-7, found
