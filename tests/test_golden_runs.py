@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import pytest
 from dashboard_kit import screen_text, until
-from engine_kit import Engine, state_of
+from engine_kit import Engine, events_in, state_of
 
+from darts_engine.run import events
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.state import RunState
 from darts_tui.cli import main
@@ -33,6 +34,27 @@ GENOTYPES = {
     "training": "Genotype(normal=[('sep_conv_5x5', 1), ('dil_conv_5x5', 0), ('max_pool_3x3', 0), "
     "('avg_pool_3x3', 1)], normal_concat=[2, 3], reduce=[('max_pool_3x3', 0), "
     "('max_pool_3x3', 1), ('max_pool_3x3', 1), ('avg_pool_3x3', 2)], reduce_concat=[2, 3])",
+}
+
+
+# Searches of methods whose rules have changed since: what they keep, and where they end.
+EARLIER_RULES = {
+    "gdas-ranking": ["method.gumbel_gradient = all", "method.ranking_counts_none = true"],
+    "drnas-staged": [
+        "method.edge_ranking = mean",
+        "method.stage_lr = restart",
+        "space.without_none = false",
+    ],
+}
+EARLIER_GENOTYPES = {
+    "gdas-ranking": "Genotype(normal=[('avg_pool_3x3', 1), ('skip_connect', 1), "
+    "('sep_conv_3x3', 0), ('max_pool_3x3', 1)], normal_concat=[2, 3], "
+    "reduce=[('dil_conv_5x5', 1), ('dil_conv_5x5', 0), ('skip_connect', 1), "
+    "('dil_conv_3x3', 2)], reduce_concat=[2, 3])",
+    "drnas-staged": "Genotype(normal=[('sep_conv_5x5', 1), ('avg_pool_3x3', 0), "
+    "('sep_conv_3x3', 1), ('max_pool_3x3', 2)], normal_concat=[2, 3], "
+    "reduce=[('max_pool_3x3', 0), ('dil_conv_3x3', 1), ('max_pool_3x3', 2), "
+    "('dil_conv_3x3', 0)], reduce_concat=[2, 3])",
 }
 
 
@@ -153,3 +175,23 @@ def test_it_is_resumed_to_the_end_that_the_earlier_build_reached(golden: Path, n
     assert genotype is not None
     assert genotype.text() == GENOTYPES[name]
     assert end_of(state) == pytest.approx(FIGURES[name], abs=OTHER_MACHINE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EARLIER_RULES)
+def test_it_keeps_the_rules_that_it_began_with(tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(GOLDEN.parent / "earlier_rules" / name, tmp_path / name)
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(stat.S_IRWXU if path.is_dir() else stat.S_IRUSR | stat.S_IWUSR)
+    run = RunFolder(folder)
+    engine = Engine(run)
+    try:
+        assert engine.wait(100) == 0, run.engine_log.read_text()
+    finally:
+        engine.kill()
+    found = state_of(run).final_genotype()
+    assert found is not None
+    assert found.text() == EARLIER_GENOTYPES[name]
+    lines = [event.message for event in events_in(run) if isinstance(event, events.LogWritten)]
+    notes = [line for line in lines if "earlier version" in line]
+    assert [note.split("keeps ")[1].split(",")[0] for note in notes] == EARLIER_RULES[name]

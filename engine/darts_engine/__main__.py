@@ -23,6 +23,7 @@ from darts_engine.run.errors import ExitCode, NotFoundError, RunError, SpaceErro
 from darts_engine.run.folder import RunFolder, is_run
 from darts_engine.run.log import EventLog
 from darts_engine.run.settings.config import Config, TrainConfig, to_plain
+from darts_engine.run.settings.kept import kept_rules
 from darts_engine.run.threads import num_threads
 from darts_engine.runner.heartbeat import Heartbeat
 from darts_engine.runner.inbox import Inbox, Signals
@@ -192,6 +193,8 @@ def _work(config: Config, session: "Session | Follower", heartbeat: Heartbeat, p
             **task.describe(),
         )
     )
+    for rule in kept_rules(session.folder.config):
+        session.note(f"this run began with an earlier version and keeps {rule}")
     loop = Loop(task, session, heartbeat, every=config.checkpoint.checkpoint_every)
     try:
         loop.run(position)

@@ -25,8 +25,8 @@ from darts_engine.data import dataset as datasets
 from darts_engine.data.dataset import Dataset, Part
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.run.settings.methods import PRESETS
 from darts_engine.run.settings.passes import Passes
+from darts_engine.run.settings.presets import PRESETS
 from darts_engine.search.task import Search
 
 BASE = "darts"

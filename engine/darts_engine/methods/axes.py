@@ -18,6 +18,7 @@ from darts_engine.methods.perturbations.random_and_adversarial import (
     Perturbation,
     Random,
 )
+from darts_engine.methods.regularisers.anchor_kl import anchor_kl
 from darts_engine.methods.regularisers.beta_decay import beta_decay
 from darts_engine.methods.regularisers.zero_one import zero_one
 from darts_engine.methods.relaxations.dirichlet import Dirichlet
@@ -67,8 +68,14 @@ def relaxation(config: SearchConfig) -> Relaxation:
     makers: dict[str, Callable[[], Relaxation]] = {
         "softmax": Softmax,
         "sigmoid": Sigmoid,
-        "dirichlet": Dirichlet,
-        "gumbel": partial(Gumbel, method.tau_max, method.tau_min, hard),
+        "dirichlet": partial(Dirichlet, ranks_by_mean=method.edge_ranking == "mean"),
+        "gumbel": partial(
+            Gumbel,
+            method.tau_max,
+            method.tau_min,
+            hard,
+            drawn_only=method.gumbel_gradient == "drawn",
+        ),
     }
     return makers[method.relaxation]()
 
@@ -104,6 +111,8 @@ def regulariser(config: SearchConfig) -> Regulariser | None:
         return partial(zero_one, form=config.method.zero_one_form)
     if config.method.regulariser == "beta-decay":
         return beta_decay
+    if config.method.regulariser == "anchor-kl":
+        return anchor_kl
     return None
 
 

@@ -179,7 +179,7 @@ class Method:
         names = self._candidates()
         most = stage.candidates or max(len(edge) for edges in names.values() for edge in edges)
         with torch.no_grad():
-            weights = self.expected_mixing().weights
+            weights = self._settled(Mixing(self.relaxation.strengths(self._matrices))).weights
         return narrowed(names, {cell: w.tolist() for cell, w in weights.items()}, most)
 
     def _candidates(self) -> dict[str, list[tuple[str, ...]]]:
@@ -241,10 +241,11 @@ class Method:
     def strengths(self) -> dict[str, Tensor]:
         """The strengths to show and to derive from, (E, O) for each cell.
 
-        They are the expected mixing weights times the shares of their edges.
+        They are those of the relaxation times the shares of their edges.
         """
         with torch.no_grad():
-            weights, shares, _ = self.expected_mixing()
+            found = self.relaxation.strengths(self._matrices)
+            weights, shares, _ = self._settled(Mixing(found, self._supernet.alphas.shares()))
         if shares is None:
             return dict(weights)
         return {cell: w * shares[cell][:, None] for cell, w in weights.items()}

@@ -30,7 +30,12 @@ def build(section: NetworkSection, *, in_channels: int, classes: int, seed: int)
     shape = networks.parse(section.network)
     if shape is not None:
         return WideResNet(
-            shape, in_channels=in_channels, classes=classes, dropout=section.dropout, seed=seed
+            shape,
+            in_channels=in_channels,
+            classes=classes,
+            dropout=section.dropout,
+            init=section.init,
+            seed=seed,
         )
     genotype = parse(section.genotype)
     shared = {

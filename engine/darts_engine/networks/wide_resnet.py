@@ -5,6 +5,8 @@ pre-activation blocks with 16 k, 32 k and 64 k channels, the second and third at
 of the one before, and a classifier on the mean over space. Shapes: B batch, C channels, H W space.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -72,6 +74,7 @@ class WideResNet(nn.Module):
         in_channels: channels of the images.
         classes: outputs.
         dropout: probability between the two convolutions of a block.
+        init: how weights are drawn, "fan-out" or "fan-in".
         seed: names the stream that weights are drawn from.
     """
 
@@ -82,6 +85,7 @@ class WideResNet(nn.Module):
         in_channels: int = 3,
         classes: int = 10,
         dropout: float = 0.0,
+        init: str = "fan-out",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -98,14 +102,21 @@ class WideResNet(nn.Module):
                     inputs = outputs
             self.norm = BatchNorm(inputs)
             self.classifier = nn.Linear(inputs, classes)
-            self._initialise()
+            self._initialise(init)
 
-    def _initialise(self) -> None:
-        """He et al., 2015, arXiv 1502.01852, eq. 14: variance 2 / (outputs * k * k)."""
+    def _initialise(self, init: str) -> None:
+        """He et al., 2015, arXiv 1502.01852: normal convolutions of mean 0; biases are 0.
+
+        "fan-out" has variance 2 / (outputs * k * k), eq. 14, and torch's uniform classifier.
+        "fan-in" has variance 2 / (inputs * k * k), eq. 10, and a classifier of zeros.
+        """
+        mode: Literal["fan_in", "fan_out"] = "fan_in" if init == "fan-in" else "fan_out"
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
         nn.init.zeros_(self.classifier.bias)
+        if init == "fan-in":
+            nn.init.zeros_(self.classifier.weight)
 
     @property
     def masks(self) -> Dropout:

@@ -5,6 +5,8 @@ They differ in how much of the target the true class keeps. A training that is c
 published numbers must use their definition. Shapes: B batch, K classes.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -40,6 +42,38 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float, kin
     at_least_float32 = torch.promote_types(logits.dtype, torch.float32)
     share = uniform_share(smoothing, kind, logits.shape[1])
     return functional.cross_entropy(logits.to(at_least_float32), labels, label_smoothing=share)
+
+
+def target_entropy(smoothing: float, kind: str, classes: int) -> float:
+    """The entropy of a smoothed target in nats: the least that its cross entropy can be.
+
+    With eps 0.1 over the other 99 of 100 classes it is 0.7846.
+
+    Args:
+        smoothing: eps, from 0 to 0.5.
+        kind: as in `uniform_share`.
+        classes: K.
+    """
+    other = uniform_share(smoothing, kind, classes) / classes
+    true = 1 - (classes - 1) * other
+    parts = [(1, true), (classes - 1, other)]
+    return -sum(count * part * math.log(part) for count, part in parts if count and part)
+
+
+def smoothed_divergence(logits: Tensor, labels: Tensor, smoothing: float, kind: str) -> Tensor:
+    """Mean Kullback-Leibler divergence KL(target || softmax(logits)) over images, a scalar.
+
+    It is the smoothed cross entropy minus the target's entropy, so that 0 is a perfect fit. The
+    training code published with SAM for PyTorch minimises and reports this quantity.
+
+    Args:
+        logits: (B, K).
+        labels: (B,), from 0.
+        smoothing: eps of the target, from 0 to 0.5; without it, this is the plain cross entropy.
+        kind: as in `uniform_share`.
+    """
+    entropy = target_entropy(smoothing, kind, logits.shape[1])
+    return smoothed_cross_entropy(logits, labels, smoothing, kind) - entropy
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from darts_engine.data import dataset as datasets
 from darts_engine.data.augment import normalisation
 from darts_engine.data.batches import plain_batches
 from darts_engine.data.dataset import Dataset
-from darts_engine.optim.loss import cross_entropy
+from darts_engine.optim.loss import cross_entropy, smoothed_divergence
 from darts_engine.programs.answer import answer
 from darts_engine.run.answers import Evaluation
 from darts_engine.run.errors import DataError
@@ -27,7 +27,7 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
 from darts_engine.runner.checkpoint import refuse_foreign
-from darts_engine.runner.meter import Meter
+from darts_engine.runner.meter import Mean, Meter
 from darts_engine.runner.scores import EVALUATION_BATCH
 from darts_engine.search.task import Search
 from darts_engine.training import trained
@@ -147,12 +147,17 @@ def evaluate(subject: Subject, dataset: Dataset, config: Config) -> Evaluation:
     """
     inputs, count = subject.inputs, len(subject.inputs.classes)
     places = _places(dataset, inputs).to(subject.device)
-    meter = Meter(subject.device)
+    eps, kind = 0.0, ""
+    if isinstance(config, TrainConfig):
+        eps, kind = config.train.label_smoothing, config.train.smoothing
+    meter, divergence = Meter(subject.device), Mean(subject.device)
     confusion = torch.zeros(count * count, dtype=torch.int64, device=subject.device)
     test = dataset.test.to(subject.device)
     for images, labels in plain_batches(test, inputs.on(subject.device), EVALUATION_BATCH):
         logits, truth = subject.logits(images), places[labels]
         meter.add(cross_entropy(logits, truth), logits, truth)
+        if eps:
+            divergence.add(smoothed_divergence(logits, truth, eps, kind), len(truth))
         confusion += torch.bincount(truth * count + logits.argmax(1), minlength=count * count)
     loss, top1, top5 = meter.read()
     confusion = confusion.view(count, count).cpu()
@@ -169,6 +174,7 @@ def evaluate(subject: Subject, dataset: Dataset, config: Config) -> Evaluation:
         dataset=config.data.dataset,
         source=subject.source,
         epoch=subject.epoch,
+        test_divergence=divergence.read(),
     )
 
 

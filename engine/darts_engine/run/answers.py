@@ -136,6 +136,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         dataset: name or path of the data set.
         source: the checkpoint or file of the weights.
         epoch: after which the checkpoint was saved; None for weights from elsewhere.
+        test_divergence: mean KL divergence of the predicted probabilities from the smoothed targets
+            of the training, nats; None where its labels were not smoothed.
     """
 
     test_loss: float | None
@@ -147,6 +149,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     source: str
     epoch: int | None
+    test_divergence: float | None = None
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):

@@ -139,7 +139,10 @@ class AccuracyTabulated(Event, kw_only=True, frozen=True):
 
 
 class EpochFinished(Event, kw_only=True, frozen=True):
-    """`valid_*` is on the alpha half of the data in a search, on the test part in training."""
+    """`valid_*` is on the alpha half of the data in a search, on the test part in training.
+
+    `valid_divergence` is of the predicted probabilities from the smoothed targets, in nats.
+    """
 
     epoch: int
     global_step: int
@@ -153,6 +156,7 @@ class EpochFinished(Event, kw_only=True, frozen=True):
     seconds: float
     images_per_s: float
     is_best: bool = False
+    valid_divergence: float | None = None
 
 
 class HealthMeasured(Event, kw_only=True, frozen=True):
@@ -327,7 +331,10 @@ class RunStopped(Event, kw_only=True, frozen=True):
 
 
 class RunFinished(Event, kw_only=True, frozen=True):
-    """All epochs are done. A search ends with a genotype, a training with a test accuracy."""
+    """All epochs are done. A search ends with a genotype, a training with a test accuracy.
+
+    `valid_divergence` is of the last epoch, `best_divergence` of `best_epoch`.
+    """
 
     seconds: float
     genotype: Genotype | None = None
@@ -336,6 +343,8 @@ class RunFinished(Event, kw_only=True, frozen=True):
     valid_top1: float | None = None
     best_top1: float | None = None
     best_epoch: int | None = None
+    valid_divergence: float | None = None
+    best_divergence: float | None = None
 
 
 class RunFailed(Event, kw_only=True, frozen=True):

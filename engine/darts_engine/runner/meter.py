@@ -60,6 +60,26 @@ class Meter:
             self._sums.zero_()
 
 
+class Mean:
+    """Mean of one figure over images."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._sums = torch.zeros(2, dtype=torch.float64, device=_float64_device(device))
+
+    def add(self, value: Tensor, count: int) -> None:
+        """Add a batch: its mean (scalar) over `count` images."""
+        mean = value.detach().to(self._sums.device).to(self._sums.dtype)
+        self._sums += torch.stack([mean * count, self._sums.new_full((), count)])
+
+    def read(self) -> float | None:
+        """The mean over the images of all ranks; None without images or where it is not finite."""
+        sums = self._sums.cpu().clone()
+        world().sum_([sums])
+        total, count = sums.tolist()
+        mean = total / count if count else math.nan
+        return round(mean, 6) if math.isfinite(mean) else None
+
+
 def _float64_device(device: torch.device) -> torch.device:
     """The device for sums in float64, which Apple's GPUs do not have."""
     return torch.device("cpu") if device.type == "mps" else device

@@ -23,18 +23,26 @@ Figures = tuple[float | None, float | None, float | None]
 
 
 @torch.no_grad()
-def evaluate(part: AnyPart, augment: Normalisation, predict: Callable[[Tensor], Tensor]) -> Figures:
+def evaluate(
+    part: AnyPart,
+    augment: Normalisation,
+    predict: Callable[[Tensor], Tensor],
+    also: Callable[[Tensor, Tensor], None] | None = None,
+) -> Figures:
     """Loss and accuracies over all images of a part, without augmentation.
 
     Args:
         part: the images.
         augment: normalises them.
         predict: from images (B, C, H, W) to logits (B, classes), in evaluation mode.
+        also: takes each batch's logits (B, classes) and labels (B,), for a further figure.
     """
     meter = Meter(augment.device)
     for images, labels in plain_batches(part, augment, EVALUATION_BATCH):
         logits = predict(images)
         meter.add(cross_entropy(logits, labels), logits, labels)
+        if also:
+            also(logits, labels)
     return meter.read()
 
 
@@ -54,6 +62,8 @@ class Scores:
         self.is_best = False
         self._best_top1, self._best_epoch = 0.0, 0
         self._last_top1: list[float | None] = [None, None]
+        self._last_divergence: float | None = None
+        self._best_divergence: float | None = None
 
     def finish_epoch(
         self,
@@ -61,6 +71,7 @@ class Scores:
         timing: Timing,
         valid: Figures,
         auxiliary_loss: float | None = None,
+        divergence: float | None = None,
     ) -> events.EpochFinished:
         """The epoch's event. The training figures start again from zero.
 
@@ -69,14 +80,16 @@ class Scores:
             timing: how long the epoch took.
             valid: the figures of the validation.
             auxiliary_loss: mean loss of the auxiliary head, where there is one.
+            divergence: of the validation from its smoothed targets, where labels are smoothed.
         """
         train_loss, train_top1, train_top5 = self.train.read()
         self.train.reset()
         valid_loss, valid_top1, valid_top5 = valid
-        self._last_top1 = [train_top1, valid_top1]
+        self._last_top1, self._last_divergence = [train_top1, valid_top1], divergence
         self.is_best = (valid_top1 or 0.0) > self._best_top1
         if self.is_best:
             self._best_top1, self._best_epoch = valid_top1 or 0.0, position.epoch
+            self._best_divergence = divergence
         return position.stamp(
             events.EpochFinished,
             train_loss=train_loss,
@@ -89,6 +102,7 @@ class Scores:
             seconds=round(timing.seconds, 3),
             images_per_s=round(timing.images_per_s, 1),
             is_best=self.is_best,
+            valid_divergence=divergence,
         )
 
     def finish(self, seconds: float, genotype: Genotype | None) -> events.RunFinished:
@@ -102,14 +116,17 @@ class Scores:
             valid_top1=valid_top1,
             best_top1=self._best_top1 or None,
             best_epoch=self._best_epoch or None,
+            valid_divergence=self._last_divergence,
+            best_divergence=self._best_divergence,
         )
 
     def state(self) -> dict[str, Any]:
-        """The epoch's sums so far, the best epoch, and the last accuracies."""
+        """The epoch's sums so far, the best epoch, and the last epoch's figures."""
         return {
             "epoch_meter": self.train.state(),
             "best": [self._best_top1, self._best_epoch],
             "last_top1": self._last_top1,
+            "divergence": [self._last_divergence, self._best_divergence],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -117,3 +134,6 @@ class Scores:
         self.train.load_state(state["epoch_meter"])
         self._best_top1, self._best_epoch = state["best"]
         self._last_top1 = state["last_top1"]
+        # Checkpoints of older versions have none.
+        divergence = state.get("divergence", [None, None])
+        self._last_divergence, self._best_divergence = divergence

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from darts_engine.compute import parallel, streams
 from darts_engine.methods.method import Method
-from darts_engine.methods.stopping.rules import EpochEvidence
+from darts_engine.methods.stopping.rules import EpochEvidence, strongest
 from darts_engine.run import events
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.settings.config import SearchConfig
@@ -22,7 +22,7 @@ from darts_engine.search.architecture_report import ArchitectureReport, shift_ev
 from darts_engine.search.curvature import Curvature
 from darts_engine.search.discretisation_gap import GapMeter
 from darts_engine.search.halves import Halves
-from darts_engine.spaces.space import Space
+from darts_engine.spaces.space import Space, plain_rows
 from darts_engine.supernet.relaxed import RelaxedNetwork
 
 
@@ -136,11 +136,17 @@ class SearchReport:
 
         As in R-DARTS's code (Zela et al., 2020, arXiv 1909.09656): at the epoch's last alpha batch,
         the network in training mode, the weights constant. The same number on all ranks.
+
+        DEVIATION: that code takes the Hessian of the loss with alpha's weight decay, which adds the
+        decay to every eigenvalue. Here it does with `method.hessian_decay`: the paper's eigenvalue
+        is of the validation loss, and a constant hides how much a small one has grown.
         """
         draws = streams.generator(self._config.engine.seed, "eigenvalue", position.epoch)
         batch = self._halves.alpha_batch(position.epoch, position.step)
         with self._method.alpha_loss(batch) as loss:
             found = Curvature(loss, list(self._supernet.alphas.parameters())).dominant(draws)
+        if self._config.method.hessian_decay:
+            found += self._config.alpha.weight_decay
         # Rules act on it, and all ranks have to do the same.
         return self._world.number_of_rank_0(found)
 
@@ -164,8 +170,19 @@ class SearchReport:
     def evidence(self, position: Position, eigenvalue: float | None) -> EpochEvidence:
         """What the stop rules judge the epoch by."""
         mixing = self._method.strengths()
-        rankings = {cell: weights.argmax(-1).tolist() for cell, weights in mixing.items()}
+        rankings = {cell: self._strongest(cell, weights) for cell, weights in mixing.items()}
         return EpochEvidence(position.epoch, eigenvalue, self._space.derive(mixing), rankings)
+
+    def _strongest(self, cell: str, weights: Tensor) -> list[int]:
+        """The column of each edge's strongest operation; `weights` are (E, O).
+
+        Searches of version 0.1.0 counted `none`, which no genotype keeps.
+        """
+        names = self._space.candidates().get(cell)
+        if names is None or self._config.method.ranking_counts_none:
+            ranked: list[int] = weights.argmax(-1).tolist()
+            return ranked
+        return strongest(plain_rows(weights), names)
 
     def entropies(self) -> dict[str, float | None]:
         """The mean entropy of each cell's edges, nats."""

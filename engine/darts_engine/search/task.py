@@ -141,8 +141,11 @@ class Search:
         weights, alpha = self.config.weights, self.config.alpha
         stage = staged.stage_of(self._plan, epoch)
         decay = self._ending.weight_decay(epoch)
+        # P-DARTS restarts the cosine in each stage; DrNAS has one over all stages.
+        continues = self.config.method.stage_lr == "continue"
+        first, epochs = (1, self.epochs) if continues else (stage.first, stage.epochs)
         return {
-            "lr_weights": cosine(weights.lr, weights.lr_min, epoch - stage.first, stage.epochs),
+            "lr_weights": cosine(weights.lr, weights.lr_min, epoch - first, epochs),
             "lr_alpha": alpha.lr if self._is_alpha_moving(epoch) else 0.0,
             **({} if decay is None else {"weight_decay": decay}),
             **self.method.schedule_values(epoch),
@@ -212,7 +215,9 @@ class Search:
             logits = self.supernet(images, mixing)
             loss = cross_entropy(logits, labels)
         self._finite.check(loss, "the training loss", epoch, step)
-        self._optimizer.zero_grad()
+        # Without a gradient a weight rests; with one of zeros, momentum and decay still move it.
+        drifts = self.config.method.resting_weights == "drift"
+        self._optimizer.zero_grad(set_to_none=not drifts)
         shard.of(loss).backward()
         self._world.sum_gradients_(self._weights)
         clip = self.config.weights.grad_clip or math.inf

@@ -45,6 +45,7 @@ class OneShot1(Space):
             seed=self.config.engine.seed,
             alpha_scale=self.config.alpha.init_scale,
             bn_momentum=space.bn_momentum,
+            last_bn_momentum=space.last_bn_momentum,
         )
 
     def layout(self) -> list[CellLayout]:

@@ -13,6 +13,7 @@ Drop path, skip dropout and noise are in `stochastic.py`. Shapes: B batch, C cha
 E edges, O operations; H' and W' are H and W divided by the cell's stride, rounded up.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -169,11 +170,27 @@ class SearchCell(nn.Module):
             states.append(self._join_bypass(sum(others, first), sources, edges, shares_E))
         return torch.cat(states[2:], 1)
 
+    def norm_each_edge(self, state: int, pooling: str) -> None:
+        """From now on each edge out of a state has its own norm after a pooling (`plain.py`).
+
+        The norms begin as copies of the one that the edges have shared.
+        """
+        source = self.sources[state]
+        assert isinstance(source, Source)
+        shared = source.take_norm(pooling)
+        for edge in self.leaving[state]:
+            if pooling in self.names[edge]:
+                self._edge_list[edge].pool_norms[pooling] = copy.deepcopy(shared)
+        self.fusable[state] = None
+
     def _source(self, state: int, x: Tensor, weights_EO: Tensor, active: Active) -> SourceFeatures:
         """What the edges out of a state share; of the poolings only those that are active."""
         leaving = self.leaving[state]
         needed: set[str] | None = None
         if active is not None:
+            # DEVIATION: in the official code the norm of a pooling rests on the edges that do not
+            # compute it. A norm that the edges share takes in the batch if any of them does. Only
+            # running statistics differ, and with them evaluation, not training.
             needed = {self.names[edge][column] for edge in leaving for column in active[edge]}
         source: SourceFeatures = self.sources[state](x, needed)
         if active is None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from darts_engine.layers import operations
+from darts_engine.layers.norm import BatchNorm
 from darts_engine.layers.operations import (
     AVG_POOL,
     MAX_POOL,
@@ -40,6 +41,10 @@ class MixedEdge(nn.Module):
         stochastic: probabilities of drop path and skip dropout, and their draws.
         auxiliary_skip: whether a skip is added beside the candidates (DARTS-).
 
+    Attributes:
+        pool_norms: the edge's own batch norms, of the poolings whose norm the source's edges do not
+            share; empty unless loaded weights need them.
+
     Raises:
         KeyError: a candidate is unknown.
     """
@@ -65,6 +70,7 @@ class MixedEdge(nn.Module):
                 if name not in weightless
             }
         )
+        self.pool_norms = nn.ModuleDict()
         self.has_auxiliary_skip = auxiliary_skip
         self.auxiliary = (
             FactorizedReduce(channels, channels, affine=False)
@@ -114,6 +120,10 @@ class MixedEdge(nn.Module):
             assert isinstance(operation, WeightedOperation)
             return Summand(column, operation.before_norm(source.rectified), operation.last_norm)
         values = source.shared[name]
+        if name in self.pool_norms:
+            norm = self.pool_norms[name]
+            assert isinstance(norm, BatchNorm)
+            return Summand(column, values, norm)
         if name == SKIP and self.training and self.stochastic.skip_dropout:
             values = self.stochastic.drop_skips(values)
         return Summand(column, values)

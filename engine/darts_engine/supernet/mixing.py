@@ -18,7 +18,7 @@ class Mixing(NamedTuple):
             None where every edge counts fully.
         active: for each cell type and edge, the columns that are computed; None computes all. The
             weight of a column that is not computed is added to the edge's output as a number: zero
-            in value, but alpha's gradient flows through it (GDAS).
+            in value, but alpha's gradient flows through it, if the relaxation lets it (GDAS).
     """
 
     weights: Matrices

@@ -119,6 +119,8 @@ class OneShotSupernet(RelaxedNetwork):
         seed: names the streams that weights and alphas are drawn from.
         alpha_scale: standard deviation of the first alphas.
         bn_momentum: weight of a batch in the running statistics.
+        last_bn_momentum: the same of the norm behind the last cell, which has torch's 0.1 in the
+            official code.
         names: the candidate operations.
 
     Raises:
@@ -137,6 +139,7 @@ class OneShotSupernet(RelaxedNetwork):
         seed: int = 0,
         alpha_scale: float = 1e-3,
         bn_momentum: float = 0.1,
+        last_bn_momentum: float = 0.1,
         names: Sequence[str] = ONE_SHOT_OPERATIONS,
     ) -> None:
         shapes = {OPERATIONS: (nodes, len(names))} | {parents_name(n): (1, n) for n in choices}
@@ -158,6 +161,7 @@ class OneShotSupernet(RelaxedNetwork):
         for module in self.modules():
             if isinstance(module, BatchNorm):
                 module.momentum = bn_momentum
+        self.last.norm.momentum = last_bn_momentum
 
     def forward(self, x: Tensor, mixing: Mixing | Matrices | None = None) -> Tensor:
         """Images (B, in_channels, H, W) to logits (B, classes)."""

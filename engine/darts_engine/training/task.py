@@ -24,7 +24,7 @@ from darts_engine.networks import build as networks
 from darts_engine.networks import official_state
 from darts_engine.networks.derived import Network
 from darts_engine.optim.average import MovingAverage
-from darts_engine.optim.loss import smoothed_cross_entropy
+from darts_engine.optim.loss import smoothed_cross_entropy, smoothed_divergence
 from darts_engine.optim.sam import perturbed
 from darts_engine.optim.schedules import learning_rate, ramp, spans
 from darts_engine.optim.sgd import sgd
@@ -33,9 +33,9 @@ from darts_engine.run.architecture.networks import GENOTYPE
 from darts_engine.run.architecture.text import parse
 from darts_engine.run.settings.config import TrainConfig
 from darts_engine.runner.loop import Timing
-from darts_engine.runner.meter import FiniteGuard, Meter, number
+from darts_engine.runner.meter import FiniteGuard, Mean, Meter, number
 from darts_engine.runner.position import Position
-from darts_engine.runner.scores import Scores, evaluate
+from darts_engine.runner.scores import Figures, Scores, evaluate
 from darts_engine.runner.stopwatch import Stopwatch
 from darts_engine.training.inputs import Inputs
 
@@ -257,13 +257,26 @@ class Train:
         sharpness_gap = self._sharpness_gap()
         self._agree_on_statistics()
         self.network.eval()
-        valid = evaluate(self._test, self._augment, self._predict)
+        valid, divergence = self._validate()
         health = position.stamp(
             events.HealthMeasured,
             weight_grad_norm=number(self._grad_norm),
             sharpness_gap=sharpness_gap,
         )
-        return [health, self._scores.finish_epoch(position, timing, valid, auxiliary_loss)]
+        finished = self._scores.finish_epoch(position, timing, valid, auxiliary_loss, divergence)
+        return [health, finished]
+
+    def _validate(self) -> tuple[Figures, float | None]:
+        """Figures of plain targets, and the divergence from the smoothed ones if labels are."""
+        eps, kind = self.config.train.label_smoothing, self.config.train.smoothing
+        if not eps:
+            return evaluate(self._test, self._augment, self._predict), None
+        mean = Mean(self.device)
+
+        def add(logits: Tensor, labels: Tensor) -> None:
+            mean.add(smoothed_divergence(logits, labels, eps, kind), len(labels))
+
+        return evaluate(self._test, self._augment, self._predict, add), mean.read()
 
     def _sharpness_gap(self) -> float | None:
         """Mean loss over the epoch at the perturbed weights minus that at the weights, nats."""

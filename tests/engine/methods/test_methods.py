@@ -9,7 +9,7 @@ from parallel_kit import images
 from darts_engine.compute import device as devices
 from darts_engine.networks import build as networks
 from darts_engine.run.architecture import spaces
-from darts_engine.run.settings import catalog, methods
+from darts_engine.run.settings import catalog, presets
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import NetworkSection, SearchConfig
 from darts_engine.runner.loop import Timing
@@ -19,7 +19,7 @@ from darts_engine.search.task import Search
 EPOCH = 3
 SMALL = {"data.batch_size": 8, "space.channels": 8, "space.layers": 3, "engine.threads": 1,
          "search.epochs": 5, "engine.device": "cpu", "search.alpha_warmup": 0.0}  # fmt: skip
-ALL = [(method, "darts", 1) for method in methods.PRESETS]
+ALL = [(method, "darts", 1) for method in presets.PRESETS]
 ALL += [("darts", space, 1) for space in catalog.SPACES if space != "darts"]
 # One of each kind of step and of cell.
 QUICK = {"darts", "pc-darts", "gdas", "sdarts-rs", "sgas"}
@@ -101,10 +101,10 @@ def test_it_moves_derives_and_goes_on_bit_for_bit(method: str, space: str, nodes
 
 # What has a meaning in cells of one type, apart from darts itself.
 REFUSED = {"pc-darts", "p-darts", "sgas"}
-ONE_CELL = [(method, "nasbench201") for method in methods.PRESETS if method not in REFUSED]
+ONE_CELL = [(method, "nasbench201") for method in presets.PRESETS if method not in REFUSED]
 ONE_CELL += [
     (method, "1shot1-1")
-    for method in methods.PRESETS
+    for method in presets.PRESETS
     if method not in REFUSED | {"darts-minus", "r-darts-dp"}
 ]
 

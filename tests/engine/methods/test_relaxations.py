@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from darts_engine.compute import streams
 from darts_engine.methods.architects.first_order import FirstOrder
+from darts_engine.methods.regularisers.anchor_kl import anchor_kl
 from darts_engine.methods.regularisers.beta_decay import beta_decay
 from darts_engine.methods.regularisers.zero_one import zero_one
 from darts_engine.methods.relaxations.dirichlet import Dirichlet
@@ -50,15 +51,18 @@ def test_gumbel_computes_one_operation_and_gives_all_a_gradient():
     assert (grad != 0).all()
 
 
-def test_the_gradient_of_the_straight_through_estimator_is_the_softmaxs():
-    alpha, gumbel = an_alpha(), Gumbel(2.0, 2.0)
+@pytest.mark.parametrize("drawn_only", [True, False])
+def test_the_gradient_of_the_straight_through_estimator_is_the_softmaxs(drawn_only: bool):
+    alpha, gumbel = an_alpha(), Gumbel(2.0, 2.0, drawn_only=drawn_only)
     factors = torch.randn(5, 8).double()
     ours = torch.autograd.grad(
         (gumbel.mix({"c": alpha}, draws()).weights["c"] * factors).sum(), alpha
     )[0]
     noise = -torch.empty(5, 8).exponential_(generator=draws()).log()
     soft = ((alpha.log_softmax(-1) + noise.double()) / 2.0).softmax(-1)
-    theirs = torch.autograd.grad((soft * factors).sum(), alpha)[0]
+    # Of the drawn operation alone, or of all.
+    counted = functional.one_hot(soft.argmax(-1), 8) if drawn_only else torch.ones(5, 8)
+    theirs = torch.autograd.grad((soft * factors * counted).sum(), alpha)[0]
     assert torch.allclose(ours, theirs, atol=1e-12)
 
 
@@ -107,6 +111,28 @@ def test_a_dirichlet_draw_has_the_librarys_gradient():
     )
     slope = torch.where(alpha > 0, torch.ones(1).double(), alpha.exp())
     assert torch.allclose(ours, reference * slope, rtol=1e-4)
+
+
+def test_edges_are_ranked_by_the_softmax_or_by_the_mean():
+    alpha = an_alpha()
+    by_softmax, by_mean = (Dirichlet(ranks_by_mean=mean).strengths({"c": alpha})["c"]
+                           for mean in (False, True))  # fmt: skip
+    assert torch.equal(by_softmax, alpha.softmax(-1))
+    assert torch.equal(by_mean, Dirichlet().expected({"c": alpha})["c"])
+    assert torch.equal(by_softmax.argmax(-1), by_mean.argmax(-1))
+
+
+def test_the_anchor_is_the_divergence_from_the_flat_dirichlet_distribution():
+    alphas = {"normal": an_alpha(), "reduce": an_alpha(3, 8)}
+    rows = functional.elu(torch.cat(list(alphas.values()))) + 1
+    total = rows.sum(-1)
+    # KL(Dirichlet(beta) || Dirichlet(1)), in closed form.
+    each = (
+        total.lgamma() - rows.lgamma().sum(-1) - torch.tensor(8.0).double().lgamma()
+        + ((rows - 1) * (rows.digamma() - total.digamma()[:, None])).sum(-1)
+    )  # fmt: skip
+    assert torch.allclose(anchor_kl(alphas), each.sum())
+    assert anchor_kl({"c": torch.zeros(2, 8).double()}) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_zero_one_loss_is_least_at_zero_and_one():

@@ -95,5 +95,21 @@ def test_ten_epochs_without_a_change_of_ranking_stop():
     assert [v is not None for v in verdicts] == [False] * 10 + [True]
 
 
+def test_none_ahead_on_every_edge_does_not_hide_that_choices_change():
+    names = [["none", "skip_connect", "sep_conv_3x3"]] * 2
+    rule, counting = RankingRule(10), RankingRule(10)
+    ended = {}
+    for epoch in range(1, 31):
+        weights = [[0.6, *((0.3, 0.1) if epoch % 2 else (0.1, 0.3))]] * 2
+        for name, one, ranking in (
+            ("ours", rule, strongest(weights, names)),
+            ("counting none", counting, [0, 0]),
+        ):
+            found = one.check(EpochEvidence(epoch, None, PLAIN, {"normal": ranking}))
+            if found:
+                ended.setdefault(name, epoch)
+    assert ended == {"counting none": 11}
+
+
 def test_none_is_never_the_strongest():
-    assert strongest([[0.9, 0.04, 0.06]], ["none", "skip_connect", "sep_conv_3x3"]) == [2]
+    assert strongest([[0.9, 0.04, 0.06]], [["none", "skip_connect", "sep_conv_3x3"]]) == [2]

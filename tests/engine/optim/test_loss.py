@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from darts_engine.optim.loss import cross_entropy, smoothed_cross_entropy
+from darts_engine.optim.loss import (
+    cross_entropy,
+    smoothed_cross_entropy,
+    smoothed_divergence,
+    target_entropy,
+)
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5, 0.0], [0.0, 1.0, -3.0, 2.0]], dtype=torch.float64)
 LABELS = torch.tensor([0, 3])
@@ -40,6 +45,18 @@ def test_the_most_smoothing_there_is_works_for_few_classes(classes):
     labels = torch.zeros(3, dtype=torch.long)
     loss = smoothed_cross_entropy(logits, labels, 0.5, "others")
     assert loss == pytest.approx(torch.tensor(float(classes)).log().item(), abs=1e-6)
+
+
+def test_the_entropy_of_a_target_is_exact_also_at_the_ends():
+    for classes in (1, 2, 4):
+        assert target_entropy(0.0, "others", classes) == 0
+    assert target_entropy(0.3, "uniform", 1) == target_entropy(0.3, "others", 1) == 0
+    assert target_entropy(0.5, "others", 2) == pytest.approx(torch.tensor(2.0).log().item())
+    parts = torch.tensor([1 - EPS + EPS / 4, EPS / 4, EPS / 4, EPS / 4], dtype=torch.float64)
+    by_parts = -(parts * parts.log()).sum().item()
+    assert target_entropy(EPS, "uniform", 4) == pytest.approx(by_parts, rel=1e-12)
+    plain = smoothed_divergence(LOGITS, LABELS, 0.0, "others")
+    assert plain == cross_entropy(LOGITS, LABELS)
 
 
 def test_half_precision_logits_are_summed_in_float32():

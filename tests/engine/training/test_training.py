@@ -133,6 +133,32 @@ def test_the_reported_loss_is_that_at_the_weights_and_of_smoothed_labels():
     assert reported.train_top1 == plain.train_top1
 
 
+def test_with_smoothed_labels_validation_has_the_divergence_from_them_and_the_end_the_best_one():
+    smoothing = {"train.label_smoothing": 0.2, "train.smoothing": "others", "weights.lr": 0.01}
+    train, plain = training(WIDE, smoothing), training(WIDE, {"weights.lr": 0.01})
+    first = run(train, 1, 3)[1]
+    logits = train.network.eval()(train._augment.plain(train._test.images))[0]
+    labels = nn.functional.one_hot(train._test.labels, 4)
+    targets = 0.8 * labels + 0.2 / 3 * (1 - labels)
+    expected = nn.KLDivLoss(reduction="batchmean")(logits.log_softmax(1), targets)
+    assert first.valid_divergence == pytest.approx(expected.item(), abs=1e-5)
+    loss = nn.functional.cross_entropy(logits, train._test.labels).item()
+    assert first.valid_loss == pytest.approx(loss, abs=1e-5), "the plain loss stays beside it"
+
+    resumed = training(WIDE, smoothing)
+    resumed.load_state(train.state())
+    last = run(resumed, 4, 6)[1]
+    ended = resumed.finish(1.0)
+    assert ended.valid_divergence == last.valid_divergence
+    assert ended.best_divergence == (last if last.is_best else first).valid_divergence
+    assert run(plain, 1, 3)[1].valid_divergence is None
+    assert plain.finish(1.0).best_divergence is None
+    # A checkpoint of an older version has no divergence.
+    old = {key: value for key, value in train.state().items() if key != "divergence"}
+    resumed.load_state(old)
+    assert resumed.finish(1.0).best_divergence is None
+
+
 def test_validation_and_the_state_use_the_averaged_weights():
     averaged, plain = training(WIDE, {"weights.ema": 0.99}), training(WIDE)
     for train in (averaged, plain):

@@ -57,7 +57,12 @@ def test_the_last_checkpoint_gives_what_the_last_epoch_validated_while_an_engine
     before = sorted(path.name for path in run.path.rglob("*"))
     found = evaluate.training(run.read_config(), run, None, "last")
     assert figures(found) == validated(state_of(run).epochs[-1])
-    assert found.epoch == 3
+    assert (found.epoch, found.test_divergence) == (3, None)
+    # With smoothed labels the divergence from them comes on top.
+    smoothing = configs.override(run.read_config(), {"train.label_smoothing": 1e-9})
+    smoothed = evaluate.training(smoothing, run, None, "last")
+    assert figures(smoothed) == figures(found)
+    assert smoothed.test_divergence == pytest.approx(found.test_loss, abs=1e-5)
     assert sorted(path.name for path in run.path.rglob("*")) == before
     os.close(lock)
 
@@ -162,6 +167,7 @@ def test_class_names_reach_the_terminal_harmlessly_and_the_worst_of_many_are_sho
         dataset="digits",
         source="checkpoints/x.pt",
         epoch=3,
+        test_divergence=0.50812,
     )
     answer = msgspec.json.encode(found)
     monkeypatch.setattr("darts_tui.commands.evaluate.run_with_config", lambda *_: answer)
@@ -169,5 +175,6 @@ def test_class_names_reach_the_terminal_harmlessly_and_the_worst_of_many_are_sho
     assert result.code == 0, result.err
     assert "\x1b" not in result.out
     assert "the 20 worst of 30 classes" in result.out
+    assert "\ndivergence   0.5081 nats\n" in result.out
     assert "␛[2J29" in result.out.split("most often")[1].splitlines()[1]
     assert not any(line.startswith("␛[2J9 ") for line in result.out.splitlines())

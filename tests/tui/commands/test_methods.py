@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from darts_engine.run.settings.methods import CHOICES, PRESETS
+from darts_engine.run.settings.methods import CHOICES
+from darts_engine.run.settings.presets import PRESETS
 
 
 def test_all_methods_are_listed_for_people_and_for_programs(darts):

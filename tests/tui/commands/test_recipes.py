@@ -92,6 +92,15 @@ def test_the_wide_resnets_recipe_agrees_with_the_published_log(darts, engine, ru
     assert (made.weights.lr, made.weights.momentum, made.weights.weight_decay) == (0.1, 0.9, 5e-4)
     assert (made.train.label_smoothing, made.data.cutout, made.data.cutout_prob) == (0.1, 16, 0.5)
     assert made.weights.milestone_list() == [0.2, 0.5, 0.7, 0.85]
+    assert (made.network.init, made.network.dropout, made.data.crop_padding) == ("fan-in", 0, 4)
+    # A derived network has no such initialisation; a run's own file does not ask the recipe.
+    refused = darts(
+        "train", "--recipe", "wrn-sam-cifar100", "--network", "genotype", "--genotype", "DARTS_V2"
+    )
+    assert (refused.code, len(refused.error_lines)) == (2, 3)
+    assert "--init fan-out" in refused.error_lines[-1]
+    old = "kind = 'train'\n[basis]\nrecipe = 'wrn-sam-cifar100'\n[network]\nnetwork = 'wrn-10-1'"
+    assert config.from_toml(old).network.init == "fan-out"
 
 
 def test_a_recipe_for_the_other_kind_of_run_is_refused_with_the_right_command(darts):

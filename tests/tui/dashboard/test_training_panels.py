@@ -6,6 +6,7 @@ from fake_story import made_up_events
 
 from darts_engine.run import events
 from darts_engine.run.state import fold_all
+from darts_tui.console.event_text import note
 from darts_tui.dashboard.panels.curves import AccuracyPanel, LossPanel
 from darts_tui.dashboard.panels.header import header_line
 from darts_tui.dashboard.panels.health import HealthPanel
@@ -45,6 +46,27 @@ def test_without_an_auxiliary_head_or_with_few_classes_they_are_left_out(story):
     changed = [msgspec.structs.replace(f, **changes.get(type(f), {})) for f in story]
     assert "aux" not in text_of(LossPanel(), view(changed))
     assert "top-5" not in text_of(AccuracyPanel(), view(changed))
+
+
+def test_the_divergence_from_smoothed_labels_is_in_the_loss_panel_s_frame(story):
+    smoothed = [
+        msgspec.structs.replace(f, valid_divergence=f.epoch / 100)
+        if isinstance(f, events.EpochFinished)
+        else f
+        for f in story
+    ]
+    last = [f for f in smoothed if isinstance(f, events.EpochFinished)][-1]
+    assert f"\nKL {last.valid_divergence:.4f}\n" in text_of(LossPanel(), view(smoothed))
+    then = text_of(LossPanel(), view(smoothed, epoch=7, log_loss=True))
+    assert "\nKL 0.0700 · log\n" in then
+    assert "KL" not in text_of(LossPanel(), view(story))
+
+
+def test_the_last_line_has_the_best_epoch_s_divergence_where_there_is_one():
+    ended = events.RunFinished(seconds=62.0, best_top1=84.36, best_epoch=190)
+    assert note(ended).text == "finished in 1:02, best 84.36 % at epoch 190"
+    smoothed = msgspec.structs.replace(ended, best_divergence=0.50812)
+    assert note(smoothed).text.endswith("epoch 190, divergence 0.5081 nats")
 
 
 def test_a_search_shows_neither(story):

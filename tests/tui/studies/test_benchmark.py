@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from darts_engine.run.folder import RunFolder, list_runs
-from darts_engine.run.settings.methods import PRESETS
+from darts_engine.run.settings.presets import PRESETS
 from darts_tui.export import pictures
 from darts_tui.studies import benchmark_report
 

@@ -24,7 +24,7 @@ app = typer.Typer()
 
 def complete_method(incomplete: str) -> list[str]:
     """Names of methods for the shell's completion."""
-    from darts_engine.run.settings.methods import PRESETS
+    from darts_engine.run.settings.presets import PRESETS
 
     return [name for name in PRESETS if name.startswith(incomplete)]
 

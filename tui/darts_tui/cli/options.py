@@ -9,8 +9,16 @@ import typer
 
 from darts_engine.run import extensions
 from darts_engine.run.folder import LATEST, NAME_PATTERN, list_runs
-from darts_engine.run.settings import catalog, methods
-from darts_engine.run.settings.config import HVP, SCHEDULES, SMOOTHINGS, STEMS, Setting, settings
+from darts_engine.run.settings import catalog, methods, presets
+from darts_engine.run.settings.config import (
+    HVP,
+    INITS,
+    SCHEDULES,
+    SMOOTHINGS,
+    STEMS,
+    Setting,
+    settings,
+)
 from darts_tui.commands.watch import Watching
 from darts_tui.printing.progress import Progress
 from darts_tui.runs.naming import DEFAULT_RUNS, RUNS_VARIABLE
@@ -39,12 +47,13 @@ PANELS = {
 }
 
 _CHOICES: dict[str, list[str]] = {
-    "search.method": list(methods.PRESETS),
+    "search.method": list(presets.PRESETS),
     **{f"method.{field}": list(words) for field, words in methods.CHOICES.items()},
     "search.hvp": list(HVP),
     "space.space": list(catalog.SPACES),
     "data.dataset": [f"{n}:" if n in ("npz", "folder") else n for n in catalog.DATASETS],
     "network.stem": list(STEMS),
+    "network.init": list(INITS),
     "network.network": ["genotype", "wrn-16-8", "wrn-28-10", "wrn-34-10"],
     "weights.schedule": list(SCHEDULES),
     "train.smoothing": list(SMOOTHINGS),

@@ -144,11 +144,13 @@ def write(
 def text(chosen: Subject, found: Evaluation) -> str:
     """For people."""
     after = f", after epoch {found.epoch}" if found.epoch is not None else ""
+    divergence = _figure(found.test_divergence, "8.4f")
     lines = [
         f"{clean(chosen.name)}: {clean(found.source)}{after}",
         f"{found.images:,} test images of {clean(found.dataset)}",
         "",
         f"test loss  {_figure(found.test_loss, '8.4f')} nats",
+        *([] if found.test_divergence is None else [f"divergence {divergence} nats"]),
         f"top-1      {_figure(found.test_top1, '8.2f')} %",
         f"top-5      {_figure(found.test_top5, '8.2f')} %",
         "",

@@ -12,12 +12,11 @@ from darts_engine.run.settings import passes
 from darts_engine.run.settings.config import SearchConfig, override, settings
 from darts_engine.run.settings.methods import (
     CHOICES,
-    PRESETS,
     MethodSection,
     choices,
-    preset,
     refuse_nonsense,
 )
+from darts_engine.run.settings.presets import PRESETS, preset
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -37,6 +36,7 @@ def describe(name: str) -> dict[str, Any]:
         "about": known.summary,
         "paper": known.paper,
         "settings": known.settings,
+        "settings_in_space": dict(known.in_space),
         "axes": msgspec.to_builtins(config.method) | {"order": config.search.order},
         "passes_per_step": {"forward": step.forward, "backward": step.backward},
         "refused": _refused_with(name),
@@ -69,6 +69,11 @@ def text(found: dict[str, Any]) -> str:
         "sets" if found["settings"] else "sets nothing: it is what the other methods change",
     ]
     lines += [f"  {option(key):24}{_word(value)}" for key, value in found["settings"].items()]
+    lines += [
+        f"  {option(key):24}{_word(value)} in the space {space}"
+        for space, settings_there in found["settings_in_space"].items()
+        for key, value in settings_there.items()
+    ]
     lines += ["", "axes"]
     lines += [
         f"  {option(f'method.{axis}'):24}{_word(found['axes'][axis]):14}"

@@ -10,6 +10,7 @@ from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundEr
 from darts_engine.run.folder import RunFolder, create
 from darts_engine.run.settings import catalog, config, methods, recipes
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
+from darts_engine.run.settings.kept import kept_rules
 from darts_tui.commands.watch import Watching, settled, watch
 from darts_tui.console.console import print_err, print_out
 from darts_tui.launch import engine_process
@@ -28,6 +29,7 @@ def search_config(file: Path | None, given: dict[str, Any]) -> SearchConfig:
         ConfigError: a setting is not allowed, or the file is of a training.
     """
     chosen = gathered("search", file, given)
+    _print_kept_rules(file)
     assert isinstance(chosen, SearchConfig)
     return chosen
 
@@ -40,6 +42,7 @@ def train_config(file: Path | None, given: dict[str, Any], runs: Path) -> TrainC
         RunError: the genotype cannot be found or read.
     """
     chosen = gathered("train", file, given)
+    _print_kept_rules(file)
     assert isinstance(chosen, TrainConfig)
     network = chosen.network
     if network.network == GENOTYPE:
@@ -83,6 +86,12 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
         paths["search.tables"] = _folder(chosen.search.tables)
         paths["search.surrogate"] = _folder(chosen.search.surrogate)
     return config.override(chosen, paths)
+
+
+def _print_kept_rules(file: Path | None) -> None:
+    """Name the rules of an earlier version that a config file of one keeps."""
+    for rule in kept_rules(file) if file else ():
+        print_err(f"{file} is of an earlier version and keeps {rule}")
 
 
 def _refuse_unknown_names(chosen: Config) -> None:

@@ -208,4 +208,6 @@ def _finished(event: events.RunFinished) -> Note:
     if event.best_top1 is not None:
         text += f", best {event.best_top1:.2f} %"
         text += f" at epoch {event.best_epoch}" if event.best_epoch else ""
+        if event.best_divergence is not None:
+            text += f", divergence {event.best_divergence:.4f} nats"
     return Note("done", "info", text)

@@ -8,7 +8,7 @@ import msgspec
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.settings import config
-from darts_engine.run.settings.methods import PRESETS, preset
+from darts_engine.run.settings.presets import PRESETS, preset
 from darts_tui.commands.start import gathered
 from darts_tui.studies.run_all import Job
 from darts_tui.studies.study import TRAIN_EPOCHS, StudyRequest, planned, seeds_from

@@ -17,45 +17,60 @@ SMALLEST = 1e-7
 
 
 class Dirichlet(Relaxation):
-    """Weights drawn from Dirichlet(elu(alpha) + 1)."""
+    """Weights drawn from Dirichlet(elu(alpha) + 1).
+
+    Args:
+        ranks_by_mean: derive from the distribution's mean instead of softmax(alpha). Both name the
+            same operation of an edge, but rank edges differently.
+    """
+
+    def __init__(self, *, ranks_by_mean: bool = False) -> None:
+        self._ranks_by_mean = ranks_by_mean
 
     def mix(self, alphas: Matrices, draws: torch.Generator) -> Mixing:
         """A sample (E, O) by cell."""
-        return Mixing({cell: _draw(_concentration(a), draws) for cell, a in alphas.items()})
+        return Mixing({cell: _draw(concentration(a), draws) for cell, a in alphas.items()})
 
     def expected(self, alphas: Matrices) -> dict[str, Tensor]:
         """The distribution's mean, (E, O) by cell: beta_o / sum_p beta_p."""
         out = {}
         for cell, alpha in alphas.items():
-            concentration = _concentration(alpha)
-            out[cell] = concentration / concentration.sum(-1, keepdim=True)
+            beta = concentration(alpha)
+            out[cell] = beta / beta.sum(-1, keepdim=True)
         return out
 
+    def strengths(self, alphas: Matrices) -> dict[str, Tensor]:
+        """softmax(alpha), (E, O) by cell, as in the official code; or the mean."""
+        if self._ranks_by_mean:
+            return self.expected(alphas)
+        return {cell: functional.softmax(alpha, dim=-1) for cell, alpha in alphas.items()}
 
-def _concentration(alpha: Tensor) -> Tensor:
+
+def concentration(alpha: Tensor) -> Tensor:
+    """Beta of raw alphas (E, O), each above 0."""
     return functional.elu(alpha) + 1 + SMALLEST
 
 
-def _draw(concentration: Tensor, draws: torch.Generator) -> Tensor:
+def _draw(beta: Tensor, draws: torch.Generator) -> Tensor:
     """A Dirichlet sample (E, O) from a generator, which `torch.distributions` does not take."""
-    drawn = torch._sample_dirichlet(concentration.detach().cpu().double(), generator=draws)
-    sample = drawn.clamp_min(torch.finfo(concentration.dtype).tiny)
-    reparametrised: Tensor = _Reparametrised.apply(concentration, sample.to(concentration))
+    drawn = torch._sample_dirichlet(beta.detach().cpu().double(), generator=draws)
+    sample = drawn.clamp_min(torch.finfo(beta.dtype).tiny)
+    reparametrised: Tensor = _Reparametrised.apply(beta, sample.to(beta))
     return reparametrised
 
 
 class _Reparametrised(torch.autograd.Function):
-    """The sample in the forward pass; d sample / d concentration in the backward pass."""
+    """The sample in the forward pass; d sample / d beta in the backward pass."""
 
     @staticmethod
-    def forward(ctx: object, concentration: Tensor, sample: Tensor) -> Tensor:
-        ctx.save_for_backward(sample, concentration)  # type: ignore[attr-defined]
+    def forward(ctx: object, beta: Tensor, sample: Tensor) -> Tensor:
+        ctx.save_for_backward(sample, beta)  # type: ignore[attr-defined]
         return sample
 
     @staticmethod
     def backward(ctx: object, *grads: Tensor) -> tuple[Tensor, None]:
-        sample, concentration = ctx.saved_tensors  # type: ignore[attr-defined]
-        total = concentration.sum(-1, keepdim=True).expand_as(concentration)
-        slope = torch._dirichlet_grad(sample, concentration, total)
+        sample, beta = ctx.saved_tensors  # type: ignore[attr-defined]
+        total = beta.sum(-1, keepdim=True).expand_as(beta)
+        slope = torch._dirichlet_grad(sample, beta, total)
         inner = grads[0] - (sample * grads[0]).sum(-1, keepdim=True)
         return slope * inner, None

@@ -6,7 +6,15 @@ Each forward pass samples one operation per edge, and only that one is computed:
     h  = onehot(argmax h~)
 
 The straight-through estimator gives every alpha of the edge a gradient: the forward pass uses h,
-the backward pass the gradient of h~. Shapes: E edges, O operations.
+the backward pass the gradient of h~. Two forms of it are in use:
+
+- "drawn": only the weight of the drawn operation carries a gradient, as the argmax in the paper's
+  section 3.2 has it, and its code in the spaces of DARTS and NAS-Bench-1Shot1.
+- "all": the weights of the others, which are zero, are added to the edge's output as numbers, so
+  their gradient is that of an operation whose output is 1 everywhere. The official cell of
+  NAS-Bench-201 does this.
+
+Shapes: E edges, O operations.
 """
 
 from collections.abc import Collection
@@ -29,13 +37,22 @@ class Gumbel(Relaxation):
         hard: names of the alphas of which one column is sampled; None: all. The others mix by h~
             (NAS-Bench-1Shot1's parents, Zela et al., 2020, arXiv 2001.10422, code), because a node
             may keep several.
+        drawn_only: whether the gradient is of the form "drawn"; else it is "all".
 
     Attributes:
         tau: the temperature of the current epoch.
     """
 
-    def __init__(self, tau_max: float, tau_min: float, hard: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        tau_max: float,
+        tau_min: float,
+        hard: Collection[str] | None = None,
+        *,
+        drawn_only: bool = True,
+    ) -> None:
         self._max, self._min, self._hard = tau_max, tau_min, hard
+        self._drawn_only = drawn_only
         self.tau = tau_max
 
     def schedule(self, epoch: int, epochs: int) -> dict[str, float]:
@@ -63,7 +80,10 @@ class Gumbel(Relaxation):
             drawn = soft.argmax(-1)
             hard = functional.one_hot(drawn, alpha.shape[-1]).to(soft.dtype)
             # h in value, h~ in gradient.
-            weights[cell] = hard - soft.detach() + soft
+            if self._drawn_only:
+                weights[cell] = hard + hard * (soft - soft.detach())
+            else:
+                weights[cell] = hard - soft.detach() + soft
             active[cell] = [(column,) for column in drawn.tolist()]
         return Mixing(weights, active=active)
 

@@ -42,7 +42,11 @@ class Relaxation(ABC):
 
     @abstractmethod
     def expected(self, alphas: Matrices) -> dict[str, Tensor]:
-        """The mean mixing weights, (E, O) by cell: what is shown and derived from."""
+        """The mean mixing weights, (E, O) by cell."""
+
+    def strengths(self, alphas: Matrices) -> dict[str, Tensor]:
+        """What is shown and derived from, (E, O) by cell: the mean mixing weights."""
+        return self.expected(alphas)
 
 
 class Softmax(Relaxation):

@@ -20,7 +20,7 @@ class EpochEvidence(NamedTuple):
         eigenvalue: the dominant eigenvalue of the Hessian of the validation loss in alpha; None in
             epochs that did not measure it.
         genotype: derived at the epoch's end.
-        rankings: for each cell, the column of every edge's largest mixing weight.
+        rankings: for each cell, the column of every edge's strongest operation.
     """
 
     epoch: int
@@ -174,7 +174,14 @@ class RankingRule:
         self._stable = int(state["stable"])
 
 
-def strongest(weights: Sequence[Sequence[float]], operations: Sequence[str]) -> list[int]:
-    """The column of each edge's strongest operation other than none; `weights` is (E, O)."""
-    columns = [o for o, name in enumerate(operations) if name != NONE]
-    return [max(columns, key=row.__getitem__) for row in weights]
+def strongest(weights: Sequence[Sequence[float]], operations: Sequence[Sequence[str]]) -> list[int]:
+    """The column of each edge's strongest operation other than `none`.
+
+    Args:
+        weights: (E, O).
+        operations: each edge's candidates, in the order of its columns.
+    """
+    return [
+        max((o for o, name in enumerate(names) if name != NONE), key=row.__getitem__)
+        for row, names in zip(weights, operations, strict=True)
+    ]

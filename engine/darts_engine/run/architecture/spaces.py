@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from darts_engine.run import extensions
-from darts_engine.run.architecture.derivation import DARTS_OPERATIONS
+from darts_engine.run.architecture.derivation import DARTS_OPERATIONS, NONE
 
 ROBUST = "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 3"
 
@@ -76,6 +76,10 @@ class SpaceSpec(NamedTuple):
     def choices(self) -> tuple[int, ...]:
         """The nodes that choose parents among the states before them; the output last."""
         return tuple(node for node, count in enumerate(self.parents, 1) if count < node)
+
+    def candidates_per_edge(self, *, without_none: bool) -> int:
+        """Candidates of each edge or node, perhaps without `none`."""
+        return self.per_edge - (without_none and NONE in self.candidates)
 
     @property
     def alphas(self) -> int:

@@ -14,8 +14,15 @@ from msgspec import Meta
 
 from darts_engine.run.architecture import spaces
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.settings import methods
-from darts_engine.run.settings.refusals import HVP, SCHEDULES, SMOOTHINGS, STEMS, refuse_nonsense
+from darts_engine.run.settings import earlier, presets
+from darts_engine.run.settings.refusals import (
+    HVP,
+    INITS,
+    SCHEDULES,
+    SMOOTHINGS,
+    STEMS,
+    refuse_nonsense,
+)
 from darts_engine.run.settings.sections import (
     AlphaSection,
     BasisSection,
@@ -36,6 +43,7 @@ from darts_engine.run.settings.sections import (
 
 __all__ = [
     "HVP",
+    "INITS",
     "KINDS",
     "SCHEDULES",
     "SMOOTHINGS",
@@ -59,8 +67,10 @@ __all__ = [
     "decode",
     "from_plain",
     "from_toml",
+    "known_fields",
     "override",
     "read",
+    "read_as_written",
     "read_plain",
     "settings",
     "to_plain",
@@ -109,6 +119,14 @@ def settings(kind: str) -> list[Setting]:
     return out
 
 
+def known_fields(kind: str) -> dict[str, set[str]]:
+    """The fields of each table of a kind of run; empty where there is no such kind."""
+    known: dict[str, set[str]] = {}
+    for setting in settings(kind) if kind in KINDS else ():
+        known.setdefault(setting.section, set()).add(setting.field)
+    return known
+
+
 def to_plain(config: Config) -> dict[str, Any]:
     """Nested dictionaries, ready for JSON or TOML."""
     plain: dict[str, Any] = msgspec.to_builtins(config)
@@ -133,7 +151,7 @@ def from_plain(plain: dict[str, Any], *, where: str = "") -> Config:
         )
     _refuse_unknown(plain, kind, where)
     if kind == "search":
-        plain = spaces.with_nodes(methods.with_preset(plain))
+        plain = spaces.with_nodes(presets.with_preset(plain))
     try:
         config = msgspec.convert(plain, KINDS[kind])
         # A path that is no valid text could not be written into the event log.
@@ -154,11 +172,16 @@ def from_toml(text: str, *, where: str = "") -> Config:
 
 
 def decode(text: str, *, where: str = "") -> dict[str, Any]:
-    """The tables of a TOML text, unchecked.
+    """The tables of a TOML text, unchecked; those of a run of an earlier version are completed.
 
     Raises:
         ConfigError: the text is not TOML.
     """
+    plain = _tables(text, where)
+    return earlier.completed(plain, known_fields(str(plain.get("kind"))))
+
+
+def _tables(text: str, where: str) -> dict[str, Any]:
     if len(text) > MAX_BYTES:
         raise ConfigError(f"the config is larger than {MAX_BYTES} bytes", where=where)
     try:
@@ -177,24 +200,36 @@ def read(path: Path) -> Config:
     return from_plain(read_plain(path), where=str(path))
 
 
+def read_as_written(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file, unchecked, without what a later version completes them with.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
+    return _tables(_text(path), str(path))
+
+
 def read_plain(path: Path) -> dict[str, Any]:
     """The tables of a TOML file, unchecked and without defaults.
 
     Raises:
         ConfigError: it cannot be read, or is not TOML.
     """
+    return decode(_text(path), where=str(path))
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text("utf-8")
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the config cannot be read: {error}", where=str(path)) from None
-    return decode(text, where=str(path))
 
 
 def override(config: Config, changes: dict[str, Any]) -> Config:
     """`config` with dotted keys replaced, checked again.
 
     A new method replaces the settings of the old one by its own; a new space brings its number of
-    nodes.
+    nodes, and what the method sets in that space alone.
 
     Raises:
         ConfigError: as `from_plain`.
@@ -202,21 +237,34 @@ def override(config: Config, changes: dict[str, Any]) -> Config:
     plain = to_plain(config)
     if isinstance(config, SearchConfig):
         changes = spaces.nodes_with(changes, config.space.space)
-    if isinstance(config, SearchConfig) and "search.method" in changes:
-        defaults = {setting.key: setting.default for setting in settings("search")}
-        before = methods.preset(config.search.method).settings
-        after = methods.preset(str(changes["search.method"])).settings
-        changes = {key: defaults[key] for key in before} | after | changes
+        changes = _preset_with(changes, config)
     for key, value in changes.items():
         section, _, field = key.partition(".")
         plain.setdefault(section, {})[field] = value
     return from_plain(plain, where="command line")
 
 
+def _preset_with(changes: dict[str, Any], config: SearchConfig) -> dict[str, Any]:
+    """Changed settings, dotted, with those of another method or space if that is among them."""
+    method, space = config.search.method, config.space.space
+    old = presets.preset(method)
+    new = presets.preset(str(changes.get("search.method", method)))
+    its_space = changes.get("space.space", space)
+    if new is old and its_space == space:
+        return changes
+    before, after = old.settings_in(space), new.settings_in(its_space)
+    if new is old:
+        # What the method sets in every space may have been changed since, and stays.
+        before, after = (
+            {key: value for key, value in found.items() if key not in old.settings}
+            for found in (before, after)
+        )
+    defaults = {setting.key: setting.default for setting in settings("search")}
+    return {key: defaults[key] for key in before} | after | changes
+
+
 def _refuse_unknown(plain: dict[str, Any], kind: str, where: str) -> None:
-    known: dict[str, set[str]] = {"kind": set()}
-    for setting in settings(kind):
-        known.setdefault(setting.section, set()).add(setting.field)
+    known = {"kind": set(), **known_fields(kind)}
     keys = [f"{section}.{field}" for section in known for field in known[section]]
     for section, table in plain.items():
         if section not in known:

@@ -1,28 +1,31 @@
-"""Search methods as choices on independent axes, and the published methods as presets of them.
+"""Search methods as choices on independent axes; `presets.py` has the published ones.
 
-This file does not import torch: methods are listed and configs resolved without it.
-`docs/methods.md` has a paragraph for each method.
+This file does not import torch: configs are resolved without it. `docs/methods.md` has a paragraph
+for each method.
 """
 
-import difflib
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from darts_engine.run import extensions
-from darts_engine.run.errors import ConfigError, NotFoundError
+from darts_engine.run.errors import ConfigError
 from darts_engine.run.extensions import Extension
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "architect": ("gradient", "random"),
     "relaxation": ("softmax", "gumbel", "sigmoid", "dirichlet"),
-    "regulariser": ("none", "zero-one", "beta-decay"),
+    "gumbel_gradient": ("drawn", "all"),
+    "resting_weights": ("rest", "drift"),
+    "regulariser": ("none", "zero-one", "beta-decay", "anchor-kl"),
     "perturbation": ("none", "random", "adversarial", "mean-shift"),
     "zero_one_form": ("l2", "l1"),
     "stop": ("none", "eigenvalue", "eigenvalue-adapt", "skip-count", "ranking"),
     "derivation": ("top-2", "threshold", "joint", "skip-limited"),
+    "edge_ranking": ("softmax", "mean"),
     "schedule": ("plain", "staged", "greedy"),
+    "stage_lr": ("restart", "continue"),
 }
 # The axes that packages may add values to, and their groups of entry points.
 OPEN = {
@@ -69,8 +72,19 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = "softmax"
     tau_max: Annotated[float, Meta(gt=0, description="Gumbel: temperature at the start.")] = 10.0
     tau_min: Annotated[float, Meta(gt=0, description="Gumbel: temperature at the end.")] = 0.1
+    gumbel_gradient: Annotated[
+        str,
+        Meta(description="Gumbel: weights that carry alpha's gradient: the drawn one's, or all."),
+    ] = "drawn"
+    resting_weights: Annotated[
+        str,
+        Meta(
+            description="Weights without a gradient in a step: rest, or drift by momentum and "
+            "decay as before torch 2.0."
+        ),
+    ] = "rest"
     regulariser: Annotated[
-        str, Meta(description="Term on alpha's loss: none, zero-one or beta-decay.")
+        str, Meta(description="Term on alpha's loss: none, zero-one, beta-decay or anchor-kl.")
     ] = "none"
     regulariser_weight: Annotated[
         float, Meta(ge=0, description="Its factor; beta decay's grows from 0 to this.")
@@ -135,12 +149,18 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         float,
         Meta(gt=0, description="Eigenvalue-adapt: largest weight decay; there the rule stops."),
     ] = 0.03
+    ranking_counts_none: Annotated[
+        bool, Meta(description="Ranking: none may be an edge's strongest operation.")
+    ] = False
     hessian_every: Annotated[
         int,
         Meta(
             ge=0, description="Epochs between eigenvalues of the loss's Hessian in alpha; 0 = off."
         ),
     ] = 0
+    hessian_decay: Annotated[
+        bool, Meta(description="Eigenvalues with alpha's weight decay added, as in R-DARTS's code.")
+    ] = False
     schedule: Annotated[
         str,
         Meta(
@@ -152,7 +172,7 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         str, Meta(description="Staged: cells beyond --layers in each stage.")
     ] = "0,6,12"
     stage_candidates: Annotated[
-        str, Meta(description="Staged: most candidates per edge in each stage.")
+        str, Meta(description="Staged: most candidates per edge in each stage; the first has all.")
     ] = "8,5,3"
     stage_skip_dropout: Annotated[
         str, Meta(description="Staged: dropout of skip connections at each stage's beginning.")
@@ -160,6 +180,10 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     stage_rest: Annotated[
         float, Meta(ge=0, lt=1, description="Staged: share of each stage in which alpha rests.")
     ] = 0.4
+    stage_lr: Annotated[
+        str,
+        Meta(description="Staged: the weights' cosine restarts in each stage, or continues."),
+    ] = "restart"
     alpha_clip: Annotated[
         float, Meta(ge=0, description="Largest L2 norm of alpha's whole gradient; 0 = off.")
     ] = 0.0
@@ -172,6 +196,10 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     derivation: Annotated[
         str, Meta(description="Alpha to genotype: top-2, threshold, joint or skip-limited.")
     ] = "top-2"
+    edge_ranking: Annotated[
+        str,
+        Meta(description="Dirichlet: derive from softmax(alpha), or the distribution's mean."),
+    ] = "softmax"
     threshold: Annotated[
         float, Meta(ge=0, le=1, description="Threshold: the least gate of a kept operation.")
     ] = 0.85
@@ -198,169 +226,6 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         if not all(0 <= rate < 1 for rate in dropout):
             raise ValueError("dropout is at least 0 and below 1")
         return list(zip(layers, candidates, dropout, strict=True))
-
-
-class Preset(NamedTuple):
-    """A published method: a summary, its paper, and its settings by dotted key."""
-
-    summary: str
-    paper: str
-    settings: dict[str, Any]
-
-
-PRESETS: dict[str, Preset] = {
-    "darts": Preset(
-        "alpha follows the validation loss at the current weights",
-        "Liu et al., DARTS, ICLR 2019, arXiv 1806.09055, section 2.3, xi = 0",
-        {},
-    ),
-    "darts-2nd": Preset(
-        "alpha follows the validation loss one step of the weights ahead",
-        "Liu et al., DARTS, ICLR 2019, arXiv 1806.09055, eq. 6 to 8",
-        {"search.order": 2},
-    ),
-    "pc-darts": Preset(
-        "a fraction of the channels passes through the operations; edges have weights too",
-        "Xu et al., PC-DARTS, ICLR 2020, arXiv 1907.05737",
-        {
-            "method.partial_channels": 4,
-            "method.edge_normalisation": True,
-            "search.alpha_warmup": 0.3,
-        },
-    ),
-    "gdas": Preset(
-        "one operation per edge is drawn and computed (straight-through Gumbel-softmax)",
-        "Dong and Yang, GDAS, CVPR 2019, arXiv 1910.04465",
-        {"method.relaxation": "gumbel", "method.derivation": "joint"},
-    ),
-    "sdarts-rs": Preset(
-        "the weights learn at mixing weights with uniform noise",
-        "Chen and Hsieh, SmoothDARTS, ICML 2020, arXiv 2002.05283",
-        {"method.perturbation": "random"},
-    ),
-    "sdarts-adv": Preset(
-        "the weights learn at the worst mixing weights of a box (7 steps of ascent)",
-        "Chen and Hsieh, SmoothDARTS, ICML 2020, arXiv 2002.05283",
-        {"method.perturbation": "adversarial"},
-    ),
-    "ms-darts": Preset(
-        "the weights learn at a mean shift towards bad mixing weights nearby",
-        "MS-DARTS: mean-shift based differentiable architecture search",
-        {
-            "method.perturbation": "mean-shift",
-            "method.radius": 0.25,
-            "method.perturbation_steps": 2,
-            "method.samples": 3,
-            "method.bandwidth": 1.0,
-            "search.alpha_warmup": 0.125,
-        },
-    ),
-    "p-darts": Preset(
-        "three stages, each deeper and with fewer candidates; skips are dropped out and limited",
-        "Chen et al., P-DARTS, ICCV 2019, arXiv 1904.12760",
-        {
-            "method.schedule": "staged",
-            "method.alpha_clip": 5.0,
-            "method.derivation": "skip-limited",
-        },
-    ),
-    "fair-darts": Preset(
-        "independent gates per operation, driven to 0 or 1",
-        "Chu et al., Fair DARTS, ECCV 2020, arXiv 1911.12126",
-        {
-            "method.relaxation": "sigmoid",
-            "method.regulariser": "zero-one",
-            "method.regulariser_weight": 10.0,
-            "method.derivation": "threshold",
-            "space.without_none": True,
-            "alpha.beta1": 0.9,
-            "alpha.init_scale": 0.0,
-        },
-    ),
-    "r-darts-es": Preset(
-        "stops where the Hessian's dominant eigenvalue begins to rise, and goes back before it",
-        "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 4.3",
-        {"method.stop": "eigenvalue", "method.hessian_every": 1},
-    ),
-    "r-darts-ada": Preset(
-        "goes back where that eigenvalue begins to rise, and on with ten times the weight decay",
-        "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 5",
-        {"method.stop": "eigenvalue-adapt", "method.hessian_every": 1},
-    ),
-    "r-darts-l2": Preset(
-        "stronger weight decay flattens the minimum that alpha sees",
-        "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 5.2",
-        {"weights.weight_decay": 81e-4},
-    ),
-    "r-darts-dp": Preset(
-        "drop path on every edge of the supernet and cutout, both growing over the search",
-        "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 5.1",
-        {"method.edge_drop_path": 0.2, "method.cutout_ramp": True},
-    ),
-    "darts-plus": Preset(
-        "ends when the normal cell keeps two skip connections",
-        "Liang et al., DARTS+, 2019, arXiv 1909.06035, criterion 1",
-        {"method.stop": "skip-count"},
-    ),
-    "darts-minus": Preset(
-        "an auxiliary skip on every edge takes the training aid out of alpha, then fades",
-        "Chu et al., DARTS-, ICLR 2021, arXiv 2009.01027",
-        {"method.auxiliary_skip": True},
-    ),
-    "beta-darts": Preset(
-        "a decay on the logsumexp of each edge's alpha",
-        "Ye et al., beta-DARTS, CVPR 2022, arXiv 2203.01665",
-        {"method.regulariser": "beta-decay", "method.regulariser_weight": 50.0},
-    ),
-    "sgas": Preset(
-        "the surest edge of each cell is decided for good, one after the other",
-        "Li et al., SGAS, CVPR 2020, arXiv 1912.00195",
-        {"method.schedule": "greedy"},
-    ),
-    "drnas": Preset(
-        "mixing weights drawn from a Dirichlet distribution that alpha shapes",
-        "Chen et al., DrNAS, ICLR 2021, arXiv 2006.10355",
-        {"method.relaxation": "dirichlet"},
-    ),
-    "random": Preset(
-        "alpha is drawn once and stays: the baseline that every other method has to beat",
-        "Li and Talwalkar, Random search and reproducibility, UAI 2019, arXiv 1902.07638",
-        {"method.architect": "random", "alpha.init_scale": 1.0},
-    ),
-}
-
-
-def preset(name: str) -> Preset:
-    """The preset of that name.
-
-    Raises:
-        NotFoundError: there is none. The hint has the most similar name.
-    """
-    if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PRESETS)}"
-        raise NotFoundError(f"there is no method {name!r}", remedy=hint)
-    return PRESETS[name]
-
-
-def with_preset(plain: dict[str, Any]) -> dict[str, Any]:
-    """Add the settings of a search's method to its nested settings; what is set stays.
-
-    Args:
-        plain: the settings that were given, without defaults.
-
-    Raises:
-        NotFoundError: there is no such method.
-    """
-    search = plain.get("search")
-    name = search.get("method", "darts") if isinstance(search, dict) else "darts"
-    out = {key: dict(table) if isinstance(table, dict) else table for key, table in plain.items()}
-    for key, value in preset(str(name)).settings.items():
-        section, _, field = key.partition(".")
-        table = out.setdefault(section, {})
-        if isinstance(table, dict):
-            table.setdefault(field, value)
-    return out
 
 
 def refuse_nonsense(method: MethodSection, where: str) -> None:
@@ -417,6 +282,10 @@ def refuse_nonsense(method: MethodSection, where: str) -> None:
         (
             method.regulariser == "zero-one" and method.relaxation != "sigmoid",
             "the zero-one loss is on sigmoid gates",
+        ),
+        (
+            method.regulariser == "anchor-kl" and method.relaxation != "dirichlet",
+            "anchor-kl is a distance between Dirichlet distributions",
         ),
         (
             method.regulariser == "beta-decay" and method.relaxation == "sigmoid",

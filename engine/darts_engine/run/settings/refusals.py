@@ -5,12 +5,13 @@ import math
 import msgspec
 
 from darts_engine.run.architecture import networks
-from darts_engine.run.architecture.spaces import spec_of
+from darts_engine.run.architecture.spaces import SpaceSpec, spec_of
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.settings import methods
 from darts_engine.run.settings.sections import Config, SearchConfig, SearchSection, TrainConfig
 
 HVP = ("finite-difference", "exact")
+INITS = ("fan-out", "fan-in")
 SCHEDULES = ("cosine", "linear", "step", "multi-step", "exponential", "constant")
 SMOOTHINGS = ("uniform", "others")
 STEMS = ("cifar", "imagenet")
@@ -68,6 +69,9 @@ def _refuse_nonsense_cells(config: SearchConfig, where: str) -> None:
             remedy=f"use --epochs {count} or more; fewer stages are set by --stage-layers, "
             "--stage-candidates and --stage-skip-dropout",
         )
+    spec = spec_of(config.space.space)
+    if staged and spec is not None:
+        _refuse_fewer_at_first(config, spec, where)
     if staged and config.engine.compile:
         raise ConfigError(
             "a staged search builds a supernet per stage, and only the first would be compiled",
@@ -81,6 +85,20 @@ def _refuse_nonsense_cells(config: SearchConfig, where: str) -> None:
             where=where,
             remedy="leave out --checkpoint-activations, or --edge-drop-path, the staged schedule "
             "and the space s4",
+        )
+
+
+def _refuse_fewer_at_first(config: SearchConfig, spec: SpaceSpec, where: str) -> None:
+    """The first stage has all candidates: nothing is known yet by which to choose among them."""
+    count = spec.candidates_per_edge(without_none=config.space.without_none)
+    first, *others = (most for _, most, _ in config.method.stage_list())
+    if first < count:
+        asked = ",".join(map(str, [count, *others]))
+        raise ConfigError(
+            f"the first stage cannot have {first} candidates: an edge of the space "
+            f"{config.space.space} begins with {count}",
+            where=where,
+            remedy=f"use --stage-candidates {asked}",
         )
 
 
@@ -134,6 +152,7 @@ def _refuse_nonsense_training(config: TrainConfig, where: str) -> None:
     _refuse_unlisted("stem", network.stem, STEMS, where)
     _refuse_unlisted("schedule", weights.schedule, SCHEDULES, where)
     _refuse_unlisted("smoothing", config.train.smoothing, SMOOTHINGS, where)
+    _refuse_unlisted("init", network.init, INITS, where)
     networks.parse(network.network, where)
     try:
         weights.milestone_list()
@@ -150,6 +169,12 @@ def _refuse_nonsense_training(config: TrainConfig, where: str) -> None:
     if network.dropout and network.network == networks.GENOTYPE:
         raise ConfigError(
             "a derived network has no dropout", where=where, remedy="its --drop-path is the like"
+        )
+    if network.init != INITS[0] and network.network == networks.GENOTYPE:
+        raise ConfigError(
+            f"{network.init} is of wide ResNets: a derived network has torch's initialisation",
+            where=where,
+            remedy=f"use --init {INITS[0]}, or a --network such as wrn-28-10",
         )
 
 

@@ -125,6 +125,9 @@ class SpaceSection(Section, frozen=True, kw_only=True):
             gt=0, le=1, description="1shot1: weight of a batch in batch norm's running statistics."
         ),
     ] = 0.1
+    last_bn_momentum: Annotated[
+        float, Meta(gt=0, le=1, description="1shot1: the same of the norm behind the last cell.")
+    ] = 0.1
 
 
 class SearchSection(Section, frozen=True, kw_only=True):
@@ -279,6 +282,13 @@ class NetworkSection(Section, frozen=True, kw_only=True):
     dropout: Annotated[
         float, Meta(ge=0, lt=1, description="Dropout in the blocks of a wide ResNet.")
     ] = 0.0
+    init: Annotated[
+        str,
+        Meta(
+            description="How a wide ResNet's weights are drawn: fan-out, or fan-in with a "
+            "classifier of zeros."
+        ),
+    ] = "fan-out"
     weights: Annotated[
         str, Meta(description="File of weights to start from, in the official code's layout.")
     ] = ""

@@ -14,11 +14,13 @@ from darts_engine.run.settings.config import KINDS, Config, from_toml, override,
 
 LISTED = {
     "stem": "imagenet", "hvp": "exact", "order": 2, "network": "wrn-10-1", "schedule": "step",
+    "init": "fan-in",
     "smoothing": "others", "milestones": "0.5", "method": "darts-2nd", "relaxation": "dirichlet",
     "regulariser": "beta-decay", "perturbation": "random", "zero_one_form": "l1",
     "stop": "ranking", "derivation": "joint", "partial_channels": 5,
-    "method.schedule": "staged", "stage_layers": "0,1,2", "stage_candidates": "4,3,2",
-    "stage_skip_dropout": "0.1,0.2,0.3",
+    "method.schedule": "staged", "stage_layers": "0,1,2", "stage_candidates": "8,3,2",
+    "stage_skip_dropout": "0.1,0.2,0.3", "stage_lr": "continue", "edge_ranking": "mean",
+    "gumbel_gradient": "all", "resting_weights": "drift",
     # These exclude some of the others.
     "architect": "gradient", "compile": False, "checkpoint_activations": False,
 }  # fmt: skip
@@ -112,6 +114,8 @@ def test_an_unknown_key_is_refused_and_the_nearest_one_named(text: str, named: s
         "kind = 'train'\n[network]\nnetwork = 'wrn-11-1'",
         "kind = 'train'\n[network]\nnetwork = 'resnet'",
         "kind = 'train'\n[network]\ndropout = 0.3",
+        "kind = 'train'\n[network]\ninit = 'fan-in'",
+        "kind = 'train'\n[network]\nnetwork = 'wrn-10-1'\ninit = 'zero'",
         "kind = 'train'\n[weights]\nschedule = 'cyclic'",
         "kind = 'train'\n[weights]\nmilestones = '0.5,0.3'",
         "kind = 'train'\n[weights]\nmilestones = 'nan'",

@@ -3,7 +3,7 @@
 import pytest
 
 from darts_engine.run.errors import ConfigError, NotFoundError
-from darts_engine.run.settings import config, methods
+from darts_engine.run.settings import config, presets
 from darts_engine.run.settings.config import SearchConfig
 
 
@@ -14,11 +14,11 @@ def with_method(name: str, **changes: object) -> SearchConfig:
     return made
 
 
-@pytest.mark.parametrize("name", methods.PRESETS)
+@pytest.mark.parametrize("name", presets.PRESETS)
 def test_every_preset_is_a_config_of_known_settings(name: str):
     made = with_method(name)
     plain = config.to_plain(made)
-    for key, value in methods.preset(name).settings.items():
+    for key, value in presets.preset(name).settings.items():
         section, _, field = key.partition(".")
         assert plain[section][field] == value
     assert config.from_toml(config.to_toml(made)) == made
@@ -70,3 +70,31 @@ def test_what_has_no_meaning_is_refused(name: str, changes: dict[str, object]):
 def test_an_unknown_method_names_the_nearest():
     with pytest.raises(NotFoundError, match="ms-darts"):
         with_method("ms-dart")
+
+
+def test_a_method_has_settings_of_its_own_in_some_spaces():
+    searched = config.override(SearchConfig(), {"search.method": "sdarts-rs"})
+    assert isinstance(searched, SearchConfig)
+    assert searched.space.without_none
+    for space in ("s3", "nasbench201"):
+        there = config.override(searched, {"space.space": space})
+        assert isinstance(there, SearchConfig)
+        assert not there.space.without_none
+    gdas = {"search.method": "gdas", "space.space": "nasbench201"}
+    whole = config.from_plain({"kind": "search", "search": {"method": "gdas"},
+                               "space": {"space": "nasbench201"}})  # fmt: skip
+    assert config.override(SearchConfig(), gdas) == whole
+    assert isinstance(whole, SearchConfig)
+    assert whole.method.gumbel_gradient == "all"
+    other = config.override(whole, {"space.space": "s1"})
+    assert isinstance(other, SearchConfig)
+    assert other.method.gumbel_gradient == "drawn"
+
+
+def test_the_first_stage_has_all_candidates_or_the_search_is_refused():
+    staged = {"search.method": "p-darts", "method.stage_candidates": "7,4,3"}
+    with pytest.raises(ConfigError) as refused:
+        config.override(SearchConfig(), staged)
+    assert refused.value.remedy == "use --stage-candidates 8,4,3"
+    assert config.override(SearchConfig(), staged | {"space.without_none": True})
+    assert config.override(SearchConfig(), staged | {"space.space": "s2"})

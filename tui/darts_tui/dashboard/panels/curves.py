@@ -86,7 +86,10 @@ def _values(curves: Sequence[Curve]) -> list[float]:
 
 
 class LossPanel(Panel):
-    """Cross entropy of training steps, of each epoch's validation, and of the auxiliary head."""
+    """Cross entropy of training steps, of each epoch's validation, and of the auxiliary head.
+
+    With label smoothing, the frame has the KL divergence of the validation from its targets.
+    """
 
     TITLE: ClassVar[str] = "Loss"
 
@@ -120,7 +123,9 @@ class LossPanel(Panel):
             ticks=ticks,
         )
         title = _legend(view, series, _loss_text)
-        return Content(draw(plot, width, height), title=title, status=_options(view))
+        divergence = _at(*_points(view, "valid_divergence"), view.epoch)
+        beside = "" if divergence is None else f"KL {divergence:.4f}"
+        return Content(draw(plot, width, height), title=title, status=_options(view, beside))
 
 
 class AccuracyPanel(Panel):
@@ -169,7 +174,8 @@ def _percent_text(value: float | None) -> str:
     return "   –" if value is None else f"{value:4.1f}"
 
 
-def _options(view: View) -> Line:
-    parts = [f"smoothed {view.smoothing:g}"] if view.smoothing else []
+def _options(view: View, beside: str = "") -> Line:
+    parts = [beside] if beside else []
+    parts += [f"smoothed {view.smoothing:g}"] if view.smoothing else []
     parts += ["log"] if view.log_loss else []
     return (Span(" · ".join(parts), "muted"),) if parts else ()
