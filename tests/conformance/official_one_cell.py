@@ -123,23 +123,36 @@ def conv_norm_relu(channels_in: int, channels_out: int, kernel: int) -> nn.Modul
     )
 
 
+class Named(nn.Module):
+    """A module under the name `op`, as the official code wraps its convolutions."""
+
+    def __init__(self, op: nn.Module) -> None:
+        super().__init__()
+        self.op = op
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the module computes."""
+        out: Tensor = self.op(x)
+        return out
+
+
 class ChoiceBlock(nn.Module):
     """A node: the weighted sum of maximum, 3x3 and 1x1 convolution of the sum of its inputs."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self._ops = nn.ModuleList(
-            [
-                nn.MaxPool2d(3, 1, 1),
-                conv_norm_relu(channels, channels, 3),
-                conv_norm_relu(channels, channels, 1),
-            ]
-        )
+        operations = [
+            nn.MaxPool2d(3, 1, 1),
+            Named(conv_norm_relu(channels, channels, 3)),
+            Named(conv_norm_relu(channels, channels, 1)),
+        ]
+        self.mixed_op = nn.ModuleDict({"_ops": nn.ModuleList(operations)})
 
     def forward(self, states: Sequence[Tensor], row: Sequence[Tensor | None]) -> Tensor:
         """States (B, C, H, W) to the same; a weight of None is not computed."""
         x = sum(states[1:], states[0])
-        terms = [w * op(x) for w, op in zip(row, self._ops, strict=True) if w is not None]
+        operations = self.mixed_op["_ops"]
+        terms = [w * op(x) for w, op in zip(row, operations, strict=True) if w is not None]
         return sum(terms[1:], terms[0])
 
 
@@ -229,9 +242,10 @@ def renamed(supernet: RelaxedNetwork, name: str) -> str:
     return _replaced(
         name,
         [
-            (r"^(stem|cells.*(?:operations|projections)\.\d+|cells.*output)\.conv", r"\1.op.0"),
-            (r"^(stem|cells.*(?:operations|projections)\.\d+|cells.*output)\.norm", r"\1.op.1"),
-            (r"\.nodes\.(\d+)\.operations\.", r"._choice_blocks.\1._ops."),
+            (r"(operations\.\d+)\.", r"\1.op."),
+            (r"^(stem|cells.*)\.conv\.", r"\1.op.0."),
+            (r"^(stem|cells.*)\.norm\.", r"\1.op.1."),
+            (r"\.nodes\.(\d+)\.operations\.", r"._choice_blocks.\1.mixed_op._ops."),
             (r"\.projections\.", "._input_projections."),
             (r"(cells\.\d+)\.output\.", rf"\1._input_projections.{nodes}."),
             (r"^last\.conv", "postprocess.op.1"),

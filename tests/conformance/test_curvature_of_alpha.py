@@ -81,3 +81,13 @@ def test_the_official_eigenvalue_is_larger_by_alphas_weight_decay():
     assert float((official - (found + 1e-3 * identity)).abs().max()) < 1e-12 * largest
     signed = float(torch.linalg.eigvalsh(official)[-1])
     assert signed == pytest.approx(float(spectrum(found)[-1]) + 1e-3, rel=1e-12)
+    # `--hessian-decay` reports the official one.
+    decaying = search(
+        search__method="r-darts-es",
+        space__nodes=1,
+        space__channels=2,
+        method__hessian_decay=True,
+    )
+    assert decaying._report.eigenvalue(AFTER) == pytest.approx(signed, rel=1e-3, abs=0)
+    without = ours._report.eigenvalue(AFTER)
+    assert decaying._report.eigenvalue(AFTER) - without == pytest.approx(1e-3, rel=1e-9)

@@ -5,11 +5,21 @@ weights in place. Momentum is there from the second step on.
 """
 
 import copy
+from collections import deque
 from contextlib import contextmanager
 
 import pytest
 import torch
-from tests.conformance.steps_kit import Reference, batch, differences, search, walk
+from tests.conformance.official_one_cell import Official101, mix_101
+from tests.conformance.steps_kit import (
+    CLASSES,
+    Reference,
+    batch,
+    differences,
+    recorded_draws,
+    search,
+    walk,
+)
 from torch.nn import functional
 
 # Clipped at this norm, every real step is shorter; the virtual one is not clipped.
@@ -97,12 +107,23 @@ def alpha_step(reference, rule, epoch, number):
     reference.adam.step()
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_three_steps_with_momentum(rule):
+@pytest.mark.parametrize(
+    ("space", "rule"),
+    [("darts", "finite-difference"), ("darts", "exact"), ("1shot1-2", "finite-difference")],
+)
+def test_three_steps_with_momentum(space, rule):
     ours = search(
-        search__method="darts-2nd", space__nodes=1, search__hvp=rule, weights__grad_clip=CLIP
+        search__method="darts-2nd",
+        space__space=space,
+        space__nodes=1 if space == "darts" else 4,
+        search__hvp=rule,
+        weights__grad_clip=CLIP,
     )
-    theirs = Reference(ours)
+    if space == "darts":
+        theirs = Reference(ours)
+    else:
+        network = Official101(nodes=4, channels=4, layers=3, classes=CLASSES)
+        theirs = Reference(ours, network, mix_101)
     lengths = []
 
     def step(epoch, number):
@@ -138,3 +159,48 @@ def test_the_virtual_step_decides_the_gradient():
     first = Reference(ours)
     walk(ours, first, epochs=(1,), steps=(1, 2))
     assert differences(ours, first)["alphas"] > 1e-4
+
+
+NOISY = {
+    "noise": {"space__space": "s4"},
+    "masks": {"method__edge_drop_path": 0.6},
+}
+
+
+@pytest.mark.parametrize("kind", NOISY)
+def test_the_passes_of_an_alpha_step_share_their_draws(kind, monkeypatch):
+    """The difference of two passes is that of their weights, and not of their noise or masks.
+
+    The official code draws in every pass anew, and divides the difference by 2 epsilon.
+    """
+    ours = search(search__order=2, space__nodes=1, **NOISY[kind])
+    theirs = Reference(ours)
+    passes = deque()
+
+    def draw(network, _):
+        getattr(network.chance, kind).extend(passes.popleft())
+
+    theirs.network.register_forward_pre_hook(draw)
+    with recorded_draws(monkeypatch) as drawn:
+
+        def step(epoch, number):
+            theirs.network.chance.keep = 1 - 0.6 * (epoch - 1) / 3 if kind == "masks" else 1.0
+            each = [tensor for _, tensor in drawn[kind]]
+            # Two edges of three cells.
+            passes.extend(each[start : start + 6] for start in range(0, len(each), 6))
+            first, *others, last = passes
+            assert len(others) == 3
+            assert all(same(first, other) for other in others)
+            assert not same(first, last)
+            drawn[kind].clear()
+            with statistics_put_back(theirs.network):
+                alpha_step(theirs, "finite-difference", epoch, number)
+            theirs.weight_step(batch("weights", epoch, number))
+            assert not passes
+
+        found = walk(ours, theirs, epochs=(3, 4), step=step)
+    assert max(found.values()) < CLOSE, found
+
+
+def same(left, right):
+    return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))

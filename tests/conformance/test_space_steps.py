@@ -3,6 +3,7 @@
 import pytest
 from tests.conformance.official_one_cell import Official101, Official201, mix_101, mix_201
 from tests.conformance.steps_kit import CLASSES, Reference, batch, recorded_draws, search, walk
+from torch import nn
 
 CLOSE = 1e-13
 
@@ -46,6 +47,39 @@ def test_nasbench201():
     assert max(found.values()) < CLOSE, found
 
 
+def test_the_official_codes_of_nasbench201_count_alphas_gradient_when_they_clip():
+    """There alpha is a parameter of the network whose parameters are clipped, unlike in DARTS.
+
+    Ours clips the weights' gradient alone, as in DARTS. The rest of the official step is the same.
+    """
+    settings = {"weights__grad_clip": 0.1, "weights__weight_decay": 0.0}
+    ours = search(space__space="nasbench201", space__nodes=3, **settings)
+    kept, official = (
+        Reference(ours, Official201(channels=4, each=1, classes=CLASSES), mix_201) for _ in "ko"
+    )
+
+    def step(epoch, number):
+        kept.alpha_step(batch("alpha", epoch, number))
+        kept.weight_step(batch("weights", epoch, number))
+        official.alpha_step(batch("alpha", epoch, number))
+        official.zero()
+        official.loss(batch("weights", epoch, number)).backward()
+        both = [*official.network.parameters(), *official.alphas.values()]
+        nn.utils.clip_grad_norm_(both, 0.1)
+        official.sgd.step()
+
+    found = walk(ours, kept, epochs=(1,), step=step)
+    assert max(found.values()) < CLOSE, found
+    longer, shorter = (side.state_by_name()["momentum"] for side in (ours, official))
+    ratios = [
+        float((shorter[name] / step).mean())
+        for name, step in longer.items()
+        if name.startswith(("stem", "classifier"))
+    ]
+    assert max(ratios) - min(ratios) < 1e-12
+    assert 0.99 < ratios[0] < 0.9999
+
+
 @pytest.mark.parametrize(("space", "nodes"), [("1shot1-1", 4), ("1shot1-2", 4), ("1shot1-3", 5)])
 def test_1shot1(space, nodes):
     """Shares of operations, of the states before a node, and of the states that the output takes.
@@ -59,4 +93,15 @@ def test_1shot1(space, nodes):
     choosing = {f"parents{node}" for node in range(first, nodes + 2)}
     assert set(theirs.alphas) == {"operations", *choosing}
     found = walk(ours, theirs)
+    assert max(found.values()) < CLOSE, found
+
+
+def test_the_published_momentum_of_1shot1_leaves_out_the_last_norm():
+    """The code gives its norms 0.997, and the one behind the last cell torch's 0.1."""
+    ours = search(space__space="1shot1-2", space__nodes=4, space__bn_momentum=0.997)
+    network = Official101(nodes=4, channels=4, layers=3, classes=CLASSES)
+    for name, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and not name.startswith("postprocess"):
+            module.momentum = 0.997
+    found = walk(ours, Reference(ours, network, mix_101))
     assert max(found.values()) < CLOSE, found
