@@ -194,6 +194,30 @@ def test_validation_computes_the_likeliest_operation_of_each_edge_and_not_the_mi
     assert (found - mixture).abs().max() > 1e-2
 
 
+def test_a_node_keeps_its_two_strongest_operations_perhaps_of_one_edge():
+    """All pairs of operation and input but those with `none` compete; of equals, the first wins."""
+    ours, doubled = search(**GDAS, space__nodes=4, space__channels=2), 0
+    names = ours.space.candidates()["normal"][0]
+    for seed in range(200):
+        draws = torch.Generator().manual_seed(seed)
+        alphas = torch.randn(2, 14, 8, generator=draws, dtype=torch.float64)
+        alphas = alphas.round() if seed % 3 == 0 else alphas
+        with torch.no_grad():
+            for cell, alpha in zip(CELLS, alphas, strict=True):
+                getattr(ours.supernet.alphas, cell).copy_(alpha)
+        genotype = ours.space.derive(ours.method.strengths())
+        for cell, alpha in zip(CELLS, alphas, strict=True):
+            nodes, expected = alpha.softmax(-1).split([2, 3, 4, 5]), []
+            for node in nodes:
+                pairs_of = [(-w, j, o) for j, row in enumerate(node.tolist())
+                            for o, w in enumerate(row) if o > 0]  # fmt: skip
+                kept = sorted(pairs_of)[:2]
+                expected += [(names[o], j) for _, j, o in kept]
+                doubled += kept[0][1] == kept[1][1]
+            assert genotype.cell(cell)[0] == tuple(expected)
+    assert doubled > 100
+
+
 def test_the_two_gradients_of_alpha_point_apart(monkeypatch):
     """Why it matters which form a space has; the losses of both are the same."""
     draws, cosines, signs, lengths = Gumbels(), [], [], []
@@ -214,7 +238,6 @@ def test_the_two_gradients_of_alpha_point_apart(monkeypatch):
         signs.append(float((one * both < 0).double().mean()))
         lengths.append(float(both.norm() / one.norm()))
     mean = [sum(values) / len(values) for values in (cosines, signs, lengths)]
-    print("mean cosine, share of opposite signs, ratio of lengths:", mean)
     assert 0.3 < mean[0] < 0.9
 
 
@@ -252,7 +275,11 @@ def moved_in_twenty_steps(resting: str, monkeypatch: pytest.MonkeyPatch) -> floa
     """The L2 distance that the weights of candidates move, the same on both sides."""
     draws = give_gumbels(monkeypatch)
     ours = search(
-        **GDAS, method__resting_weights=resting, space__channels=2, space__without_none=True
+        **GDAS,
+        method__resting_weights=resting,
+        space__channels=2,
+        space__nodes=1,
+        space__without_none=True,
     )
     mix = Drawn(draws, "drawn")
     theirs = Handwritten(ours, mix=mix.of_cells, drifts=resting == "drift")
@@ -275,7 +302,6 @@ def moved_in_twenty_steps(resting: str, monkeypatch: pytest.MonkeyPatch) -> floa
 def test_weights_that_were_not_drawn_rest_or_drift_like_those_of_a_handwritten_sgd(monkeypatch):
     rested = moved_in_twenty_steps("rest", monkeypatch)
     drifted = moved_in_twenty_steps("drift", monkeypatch)
-    print("weights of candidates, drift over rest:", drifted / rested)
     assert 1.5 < drifted / rested < 4
 
 

@@ -103,7 +103,6 @@ def test_alphas_weight_decay_in_the_hessian_holds_small_eigenvalues_back():
         for values in found[:50]:
             every_epoch = list(range(EPOCHS))
             assert ours(values + DECAY, every_epoch, 1) == official_stop(values + DECAY, 1, EPOCHS)
-    print("decisions of 200 that the decay changes, by the lowest eigenvalue:", changed)
     assert changed[0.2] <= 5 < changed[0.01] < changed[0.001]
 
 
