@@ -38,10 +38,12 @@ class _FirstPass:
     def __enter__(self) -> None:
         self._kept = [norm._buffers for norm in self._norms]
         for norm in self._norms:
-            norm._buffers = {
-                name: None if buffer is None else torch.empty_like(buffer)
-                for name, buffer in norm._buffers.items()
-            }
+            # In evaluation mode the statistics are read, not written.
+            if norm.training:
+                norm._buffers = {
+                    name: None if buffer is None else torch.empty_like(buffer)
+                    for name, buffer in norm._buffers.items()
+                }
         self._exchange()
 
     def __exit__(self, *_: object) -> None:

@@ -53,6 +53,20 @@ def assert_same_state(whole, again, device):
     assert_same(whole.state_dict().values(), again.state_dict().values(), device)
 
 
+def test_gradients_in_evaluation_mode_are_the_same(device):
+    # Perturbations climb the loss in evaluation mode.
+    whole, again, ((x, y), _) = twins(device)
+    found = []
+    for network in (whole, again):
+        network(x)
+        network.eval()
+        mixing = {c: w.detach().requires_grad_() for c, w in network.alphas.mixing().items()}
+        loss = functional.cross_entropy(network(x, mixing), y)
+        found.append(torch.autograd.grad(loss, [*mixing.values(), *network.weights()]))
+    assert_same(found[0], found[1], device)
+    assert_same_state(whole, again, device)
+
+
 @pytest.mark.parametrize("size", [8, 17])
 def test_a_weight_step_is_the_same_and_updates_statistics_once(device, size):
     whole, again, ((x, y), _) = twins(device, size=size)
