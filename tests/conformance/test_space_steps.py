@@ -5,7 +5,7 @@ from tests.conformance.official_one_cell import Official101, Official201, mix_10
 from tests.conformance.steps_kit import CLASSES, Reference, batch, recorded_draws, search, walk
 from torch import nn
 
-CLOSE = 1e-13
+CLOSE = 1e-12
 
 # Edge by edge, `|` between nodes: the two candidates of each edge of S1 (R-DARTS' code).
 S1 = {
