@@ -3,7 +3,7 @@
 It extends `supernet/plain.py` by what later papers added, each written from the paper: candidates
 of each edge's own (S1 to S4, arXiv 1909.09656), partial channels and shares of edges (PC-DARTS,
 1907.05737), the auxiliary skip (DARTS-, 2009.01027) and drop path on edges (R-DARTS, 1909.09656).
-All that is random comes from `Chance`. Shapes: B batch, C channels, H W space, E edges,
+All that is random comes from `Draws`. Shapes: B batch, C channels, H W space, E edges,
 O operations, K the part of the channels.
 """
 
@@ -25,7 +25,7 @@ from darts_engine.supernet.plain import (
 CELLS = ("normal", "reduce")
 
 
-class Chance:
+class Draws:
     """The draws that a network takes, in its own order: cell by cell, edge by edge.
 
     Attributes:
@@ -48,7 +48,7 @@ class Chance:
 class Noise(nn.Module):
     """Standard normal noise instead of the input, at the resolution of the output."""
 
-    def __init__(self, stride: int, chance: Chance) -> None:
+    def __init__(self, stride: int, chance: Draws) -> None:
         super().__init__()
         self.stride, self.chance = stride, chance
 
@@ -62,7 +62,7 @@ class Noise(nn.Module):
 class Skip(nn.Module):
     """A skip of stride 1, whose entries may be dropped (P-DARTS)."""
 
-    def __init__(self, chance: Chance) -> None:
+    def __init__(self, chance: Draws) -> None:
         super().__init__()
         self.chance = chance
 
@@ -73,7 +73,7 @@ class Skip(nn.Module):
         return x * self.chance.skip_masks.popleft() / self.chance.skip_keep
 
 
-def candidate(name: str, channels: int, stride: int, chance: Chance) -> nn.Module:
+def candidate(name: str, channels: int, stride: int, chance: Draws) -> nn.Module:
     """An operation of any of the spaces with DARTS' cells, with the names of the official code."""
     if name == "noise":
         return Noise(stride, chance)
@@ -116,7 +116,7 @@ class Edge(nn.Module):
         channels: int,
         stride: int,
         partial: int,
-        chance: Chance,
+        chance: Draws,
         *,
         auxiliary: bool,
     ) -> None:
@@ -181,7 +181,7 @@ class OfficialCells(PlainSupernet):
         auxiliary: bool = False,
     ) -> None:
         super().__init__((), nodes, channels, layers, in_channels, classes)
-        self.chance = Chance()
+        self.chance = Draws()
         for layer, cell in enumerate(self.cells):
             is_reduction = layer in self.reductions
             channels *= 2 if is_reduction else 1

@@ -9,9 +9,13 @@ import torch
 from tests.conformance.official_cells import CELLS, shares
 from tests.conformance.steps_kit import search
 
-from darts_engine.run.architecture.spaces import PARENTS
-
 COUNT = 500
+# How many parents nodes 1, 2, ... and the output keep (arXiv 2001.10422, table 1 and code).
+PARENTS = {
+    "1shot1-1": (1, 2, 2, 2, 2),
+    "1shot1-2": (1, 1, 2, 2, 3),
+    "1shot1-3": (1, 1, 1, 2, 2, 2),
+}
 
 
 def drawn(task, number):

@@ -7,7 +7,7 @@ from tests.conformance.official_one_cell import Official201, mix_201
 from tests.conformance.steps_kit import CLASSES, Reference, batch, recorded_draws, search, walk
 from torch.nn import functional
 
-CLOSE = 1e-13
+CLOSE = 1e-12
 
 
 def first_order(theirs, epoch, number, penalty=None):

@@ -24,7 +24,7 @@ from torch.nn import functional
 
 # Clipped at this norm, every real step is shorter; the virtual one is not clipped.
 CLIP = 0.05
-CLOSE = 1e-13
+CLOSE = 1e-12
 
 
 @contextmanager

@@ -5,7 +5,49 @@ from tests.conformance.official_one_cell import Official101, Official201, mix_10
 from tests.conformance.steps_kit import CLASSES, Reference, batch, recorded_draws, search, walk
 from torch import nn
 
-CLOSE = 1e-13
+CLOSE = 1e-12
+
+# Edge by edge, `|` between nodes: the two candidates of each edge of S1 (R-DARTS' code).
+S1 = {
+    "normal": """skip dil3, skip dil5 | skip dil5, skip sep3, skip dil3
+        | max skip, skip sep3, skip sep3, skip dil3
+        | skip sep3, max skip, skip dil3, dil3 dil5, dil3 dil5""",
+    "reduce": """max avg, max dil3 | max avg, max avg, skip dil5
+        | max avg, max sep3, skip dil3, skip dil5
+        | max avg, max avg, skip dil5, skip dil5, skip dil5""",
+}
+LONG = {
+    "skip": "skip_connect",
+    "max": "max_pool_3x3",
+    "avg": "avg_pool_3x3",
+    "sep3": "sep_conv_3x3",
+    "dil3": "dil_conv_3x3",
+    "dil5": "dil_conv_5x5",
+}
+SAME_ON_EVERY_EDGE = {
+    "darts": "none max_pool_3x3 avg_pool_3x3 skip_connect sep_conv_3x3 sep_conv_5x5 dil_conv_3x3 "
+    "dil_conv_5x5",
+    "s2": "skip_connect sep_conv_3x3",
+    "s3": "none skip_connect sep_conv_3x3",
+    "s4": "noise sep_conv_3x3",
+}
+
+
+@pytest.mark.parametrize("space", ["s1", *SAME_ON_EVERY_EDGE])
+def test_candidates_of_the_spaces_with_the_cells_of_darts(space):
+    """Section 3 of R-DARTS (arXiv 1909.09656), and of DARTS, in the columns' order."""
+    if space == "s1":
+        expected = {
+            cell: [
+                [LONG[name] for name in pair.split()] for pair in text.replace("|", ",").split(",")
+            ]
+            for cell, text in S1.items()
+        }
+    else:
+        edge = SAME_ON_EVERY_EDGE[space].split()
+        expected = {"normal": [edge] * 14, "reduce": [edge] * 14}
+    ours = search(space__space=space, space__nodes=4, space__channels=2)
+    assert ours.space.candidates() == expected
 
 
 @pytest.mark.parametrize("space", ["s1", "s2", "s3", "nasnet-like"])
