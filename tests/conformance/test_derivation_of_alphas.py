@@ -162,7 +162,7 @@ def test_operations_and_parents_of_1shot1(space):
 
 
 def test_of_equal_parents_the_official_code_keeps_the_later_and_ours_the_earlier():
-    """Point 18 of the comparison: it only matters before alpha has moved, or where it rests."""
+    """It only matters before alpha has moved, or where it rests."""
     task = search(space__space="1shot1-3", space__nodes=5, space__channels=2)
     with torch.no_grad():
         for alpha in task.supernet.alphas.parameters():
