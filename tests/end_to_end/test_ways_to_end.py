@@ -196,7 +196,7 @@ def test_a_stopped_job_gives_the_shell_its_terminal_and_fg_comes_back(
     shell.shows("so42")
     if (number, to) != (signal.SIGSTOP, "group"):
         # Nobody is left to restore it when both are stopped by force.
-        for mode in ("1049", "1003", "2004"):
+        for mode in ("1049", "1003"):
             off, on = (f"\x1b[?{mode}{end}".encode() for end in "lh")
             assert shell.sent.rfind(off) > shell.sent.rfind(on)
     shell.press("fg\n")
