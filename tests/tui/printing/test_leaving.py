@@ -16,6 +16,7 @@ from terminal_kit import Terminal, ended
 from darts_engine.run.commands import Stop, stamped
 from darts_engine.run.folder import RunFolder
 from darts_tui.commands.watch import farewell
+from darts_tui.launch.supervisor import Ending
 from darts_tui.printing import progress
 from darts_tui.printing.progress import Progress
 from darts_tui.runs.send import send
@@ -173,6 +174,7 @@ def test_the_dashboard_gets_the_run_and_the_commands(darts, runs, monkeypatch):
     app.watch = lambda folder, **options: calls.append((folder.name, options)) or 0
     monkeypatch.setitem(sys.modules, "darts_tui.dashboard.app", app)
     monkeypatch.setattr("darts_tui.commands.watch.is_terminal", lambda: True)
+    monkeypatch.setattr("darts_tui.commands.watch.supervised", lambda show: Ending(show()))
     result = darts("attach", "--progress", "tui", "--no-mouse", "--slow", "--theme", "light")
     assert result.out == "one is finished; look at it again with 'darts-tui attach one'\n"
     assert calls == [("one", {"mouse": False, "slow": True, "theme": "light", "notify": "none"})]

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import sys
 import termios
 import threading
 from typing import Any
@@ -15,7 +14,8 @@ RESET = (
     "\x1b[?2026l\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?1016l"
     "\x1b[?1004l\x1b[?2004l\x1b[?2048l\x1b[<u\x1b[?7h\x1b[?25h\x1b[0m\r"
 )
-STDIN, STDERR = 0, 2
+SAVE_CURSOR = "\x1b7"
+STDIN, STDOUT, STDERR = 0, 1, 2
 # A terminal that takes no output, for example after ctrl+s, must not hold up the end.
 PATIENCE_S = 1.0
 
@@ -64,9 +64,18 @@ class Modes:
             signal.signal(signal.SIGTTOU, before)
 
 
+def save_cursor() -> None:
+    """Make `RESET` return to this place if no program has entered the alternate screen since."""
+    _write(SAVE_CURSOR)
+
+
 def write_reset() -> None:
     """Leave all modes of a full-screen program; blocks while the terminal takes no output."""
+    _write(RESET)
+
+
+def _write(sequences: str) -> None:
     # Textual draws on stderr.
-    out = STDERR if os.isatty(STDERR) else sys.__stdout__.fileno() if sys.__stdout__ else STDERR
+    out = STDERR if os.isatty(STDERR) else STDOUT
     with contextlib.suppress(OSError):
-        os.write(out, RESET.encode())
+        os.write(out, sequences.encode())

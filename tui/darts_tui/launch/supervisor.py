@@ -24,7 +24,7 @@ from typing import NamedTuple, NoReturn
 
 from darts_engine.run.errors import ExitCode, RunError
 from darts_tui.console.console import print_error, report_crash
-from darts_tui.console.terminal_modes import Modes, is_in_foreground
+from darts_tui.console.terminal_modes import Modes, is_in_foreground, save_cursor
 from darts_tui.launch.child_error import exit_code
 
 # What ends a program unless it is handled, and is sent by people, shells and batch systems.
@@ -62,7 +62,7 @@ class Ending(NamedTuple):
 def supervised(show: Callable[[], int]) -> Ending:
     """Run the dashboard in a child process and wait until it has ended.
 
-    Without a terminal it runs in this process.
+    Without a terminal, or another process, it runs in this process.
 
     Args:
         show: runs the dashboard; returns the exit code.
@@ -75,11 +75,14 @@ def supervised(show: Callable[[], int]) -> Ending:
     done, child_end = os.pipe()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    save_cursor()
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
-    with warnings.catch_warnings():
-        # The one other thread waits for the engine and holds nothing that the child uses.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
+    try:
+        pid = _fork()
+    except OSError:
+        # No more processes for this user: the dashboard does without a parent.
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+        return Ending(show())
     if pid == 0:
         os.close(parent_end)
         os.close(done)
@@ -98,7 +101,9 @@ def supervised(show: Callable[[], int]) -> Ending:
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         status = parent.wait()
         left_in_order = os.read(done, 1) == IN_ORDER
-        if not left_in_order and not parent.is_terminal_whole:
+        if not (left_in_order or parent.is_terminal_whole) or (
+            is_in_foreground() and modes.have_changed()
+        ):
             modes.restore()
     finally:
         os.close(parent_end)
@@ -108,23 +113,28 @@ def supervised(show: Callable[[], int]) -> Ending:
     return parent.ending(os.waitstatus_to_exitcode(status))
 
 
+def _fork() -> int:
+    with warnings.catch_warnings():
+        # The one other thread waits for the engine and holds nothing that the child uses.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def _be_the_child(show: Callable[[], int], parent_lives: int, done: int) -> NoReturn:
     threading.Thread(target=_leave_with_parent, args=(parent_lives,), daemon=True).start()
-    code, left_in_order = int(ExitCode.FAILED), False
+    code = int(ExitCode.FAILED)
     try:
-        code = show()
-        left_in_order = True
-    except RunError as error:
-        code = print_error(error)
-    except Exception as error:  # noqa: BLE001  the command's own report of it is the parent's
-        report_crash(error)
+        try:
+            code = show()
+        except RunError as error:
+            code = print_error(error)
+        except Exception as error:  # noqa: BLE001  the rest of the command is the parent's
+            report_crash(error)
+        # After an error too: Textual has left application mode, and the error is on the screen.
+        os.write(done, IN_ORDER)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
     finally:
-        with contextlib.suppress(OSError):
-            if left_in_order:
-                os.write(done, IN_ORDER)
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-        # The rest of the command is the parent's.
         os._exit(code)
 
 
