@@ -204,6 +204,39 @@ def test_a_stopped_job_gives_the_shell_its_terminal_and_fg_comes_back(
     until(lambda: shell.modes[3] != shell.modes_before[3], 10)
     shell.press("q")
     shell.shows("come back with")
-    shell.press("stty -a\n")
+    is_sane(shell)
+    until(lambda: children(shell.pid) == [], 10)
+
+
+def is_sane(shell: Terminal) -> None:
+    """Keys are shown and lines are edited."""
+    shell.press("\nstty -a\n")
     shell.until(lambda text: " icanon" in text and " echo " in text)
-    assert children(shell.pid) == []
+
+
+@pytest.mark.slow
+def test_a_killed_launcher_leaves_the_shell_a_whole_terminal(
+    shell: Terminal, paused: RunFolder
+) -> None:
+    shell.press(f"{sys.executable} -P -m darts_tui attach {paused.name}\n")
+    shell.shows("Normal cell", "q Detach")
+    launcher, dashboard = children(shell.pid)
+    os.kill(launcher, signal.SIGKILL)
+    until(lambda: not is_running(dashboard), 10)
+    until(lambda: shell.sent.rfind(b"\x1b[?1049l") > shell.sent.rfind(b"\x1b[?1049h"), 5)
+    assert shell.sent.rfind(b"\x1b[?1003l") > shell.sent.rfind(b"\x1b[?1003h")
+    is_sane(shell)
+
+
+@pytest.mark.slow
+def test_a_dashboard_started_in_the_background_waits_for_fg(
+    shell: Terminal, paused: RunFolder
+) -> None:
+    shell.press(f"{sys.executable} -P -m darts_tui attach {paused.name} &\n")
+    until(lambda: [state_of_process(pid) for pid in children(shell.pid)] == ["T"], 20)
+    assert b"\x1b[?1049h" not in shell.sent
+    shell.press("fg\n")
+    shell.shows("Normal cell", "q Detach")
+    shell.press("q")
+    shell.shows("come back with")
+    is_sane(shell)

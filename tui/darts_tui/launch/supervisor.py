@@ -24,7 +24,7 @@ from typing import NamedTuple, NoReturn
 
 from darts_engine.run.errors import ExitCode, RunError
 from darts_tui.console.console import print_error, report_crash
-from darts_tui.console.terminal_modes import Modes, is_in_foreground, save_cursor
+from darts_tui.console.terminal_modes import Modes, is_in_foreground, save_cursor, write_reset
 from darts_tui.launch.child_error import exit_code
 
 # What ends a program unless it is handled, and is sent by people, shells and batch systems.
@@ -67,6 +67,9 @@ def supervised(show: Callable[[], int]) -> Ending:
     Args:
         show: runs the dashboard; returns the exit code.
     """
+    if not is_in_foreground():
+        # Stop as any program does that was started with & and draws; `fg` continues it.
+        signal.pthread_kill(threading.get_ident(), signal.SIGTTOU)
     try:
         modes = Modes()
     except termios.error:
@@ -140,6 +143,9 @@ def _be_the_child(show: Callable[[], int], parent_lives: int, done: int) -> NoRe
 
 def _leave_with_parent(parent_lives: int) -> None:
     os.read(parent_lives, 1)
+    if not is_in_foreground():
+        # The shell has its terminal back already, and the dashboard would leave it as it is.
+        write_reset()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
