@@ -53,3 +53,7 @@ class Essentials:
     def after(self, seq: int) -> list[bytes]:
         """The lines of the events after number `seq`, in their order."""
         return [line for number, line in sorted(self._lines.values()) if number > seq]
+
+    def before(self, seq: int) -> list[bytes]:
+        """The lines of the events before number `seq`, in their order."""
+        return [line for number, line in sorted(self._lines.values()) if number < seq]

@@ -2,6 +2,7 @@
 
     runs/NAME/            mode 0700, its files 0600
       config.toml         the resolved settings
+      run.json            the run's random id
       events.jsonl        what happened (the engine appends, others follow)
       commands.jsonl      commands (any process of the same user appends, the engine reads)
       engine.json         pid, host, boot id, start; its mtime is the heartbeat
@@ -17,18 +18,27 @@ run that came in an archive must not make the engine write to other files of its
 import fcntl
 import os
 import re
+import shutil
 import socket
 import stat
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from darts_engine.run import run_id
 from darts_engine.run.commands import Command
 from darts_engine.run.commands import encode as encode_command
-from darts_engine.run.errors import BusyError, ConfigError, NotFoundError, RunError
-from darts_engine.run.private_files import open_lock, open_to_append
+from darts_engine.run.errors import (
+    BusyError,
+    ConfigError,
+    NotFoundError,
+    RunError,
+    UnsafeFileError,
+)
+from darts_engine.run.private_files import PrivateFolder
+from darts_engine.run.run_id import RunRecord
 from darts_engine.run.settings.config import Config, to_toml
 from darts_engine.run.settings.config import read as read_config
 
@@ -36,22 +46,40 @@ NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}\Z")
 LATEST = "latest"
 HEARTBEAT_S = 1.0
 STALLED_AFTER_S = 15.0
+MAX_RECORD_BYTES = 64_000
 
 
 class EngineRecord(msgspec.Struct, kw_only=True, frozen=True):
-    """`engine.json`: which process runs, or ran last, in the folder."""
+    """`engine.json`: which process runs, or ran last, in the folder. `run` is the run's id."""
 
     pid: int
     host: str
     boot_id: str
     started: float
+    run: str = ""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run. Making the object touches nothing on the disk."""
+    """Paths of one run. Making the object touches nothing on the disk.
+
+    Args:
+        path: the folder.
+        held: the open folder, for its engine: everything goes through it then, wherever the folder
+            is, and whatever another process has put in its place.
+    """
 
     path: Path
+    held: PrivateFolder | None = field(default=None, compare=False, repr=False)
+
+    def open(self) -> PrivateFolder:
+        """The run folder, opened: the held one, or the one that its path names now.
+
+        Raises:
+            UnsafeFileError: it is a link, or of another user.
+            OSError: there is none, or it cannot be opened.
+        """
+        return PrivateFolder.open(self.path) if self.held is None else self.held.again()
 
     @property
     def name(self) -> str:
@@ -62,6 +90,11 @@ class RunFolder:
     def config(self) -> Path:
         """The resolved config."""
         return self.path / "config.toml"
+
+    @property
+    def record(self) -> Path:
+        """The run's id."""
+        return self.path / run_id.NAME
 
     @property
     def events(self) -> Path:
@@ -107,23 +140,50 @@ class RunFolder:
         """The run's config; raises ConfigError if it is missing or wrong."""
         return read_config(self.config)
 
+    def read_record(self) -> RunRecord | None:
+        """The run's id; None if it has none, as before the first resume of an earlier version."""
+        try:
+            with self.open() as folder:
+                return run_id.decode(folder.read(self.record.name, run_id.MAX_BYTES))
+        except (OSError, UnsafeFileError):
+            return None
+
+    def write_record(self, record: RunRecord) -> None:
+        """Write the run's id."""
+        with self.open() as folder:
+            folder.replace(self.record.name, run_id.encode(record))
+
     def read_engine(self) -> EngineRecord | None:
         """The record of the newest engine; None before the first."""
         try:
-            return msgspec.json.decode(self.engine.read_bytes(), type=EngineRecord)
-        except (OSError, msgspec.MsgspecError):
+            with self.open() as folder:
+                content = folder.read(self.engine.name, MAX_RECORD_BYTES)
+            return msgspec.json.decode(content, type=EngineRecord)
+        except (OSError, UnsafeFileError, msgspec.MsgspecError):
             return None
 
-    def write_engine(self) -> None:
-        """Record this process as the run's engine."""
+    def write_engine(self, run: str = "") -> EngineRecord:
+        """Record this process as the engine of the run with this id. Returns: the record."""
         record = EngineRecord(
-            pid=os.getpid(), host=socket.gethostname(), boot_id=boot_id(), started=time.time()
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            boot_id=boot_id(),
+            started=time.time(),
+            run=run,
         )
-        write_private(self.engine, msgspec.json.encode(record))
+        with self.open() as folder:
+            folder.replace(self.engine.name, msgspec.json.encode(record))
+        return record
 
     def beat(self) -> None:
         """Touch the heartbeat file."""
-        os.utime(self.engine)
+        with self.open() as folder:
+            folder.touch(self.engine.name)
+
+    def free_bytes(self) -> int:
+        """Free space on the folder's disk."""
+        with self.open() as folder:
+            return shutil.disk_usage(folder.descriptor).free
 
     def heartbeat_age_s(self) -> float | None:
         """Seconds since the last heartbeat; None before the first."""
@@ -154,7 +214,8 @@ class RunFolder:
         Raises:
             BusyError: another engine holds it. Attach to that one, or stop it.
         """
-        descriptor = open_lock(self.lock)
+        with self.open() as folder:
+            descriptor = folder.open_lock(self.lock.name)
         deadline = time.monotonic() + 0.5
         while True:
             try:
@@ -164,10 +225,11 @@ class RunFolder:
                 # `is_locked` of a watcher holds the lock for microseconds: try again.
                 if time.monotonic() > deadline:
                     os.close(descriptor)
-                    raise self._busy() from None
+                    raise self.busy() from None
                 time.sleep(0.01)
 
-    def _busy(self) -> BusyError:
+    def busy(self) -> BusyError:
+        """The error for an engine that finds the run held by another."""
         record = self.read_engine()
         who = f"pid {record.pid} on {record.host}" if record else "another process"
         return BusyError(
@@ -183,7 +245,8 @@ class RunFolder:
             RunError: the folder cannot be written.
         """
         try:
-            descriptor = open_to_append(self.commands)
+            with self.open() as folder:
+                descriptor = folder.open_to_append(self.commands.name)
             try:
                 os.write(descriptor, encode_command(command))
             finally:
@@ -265,6 +328,7 @@ def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
         for inner in (folder.checkpoints, folder.exports):
             inner.mkdir()
             inner.chmod(0o700)
+        folder.write_record(RunRecord(id=run_id.new_id()))
         write_private(folder.config, to_toml(configuration).encode())
     except OSError as error:
         raise RunError(

@@ -11,6 +11,7 @@ import msgspec
 
 NAME = "run.json"
 MAX_BYTES = 4096
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
@@ -45,10 +46,22 @@ def encode(record: RunRecord) -> bytes:
     return msgspec.json.encode(record) + b"\n"
 
 
+class _Repetition(msgspec.Struct):
+    run: str = ""
+
+
+def repeated_in(manifest: bytes) -> str:
+    """The id in the manifest of a checkpoint; empty if it has none or is damaged."""
+    try:
+        return msgspec.json.decode(manifest, type=_Repetition).run
+    except _UNREADABLE:
+        return ""
+
+
 def decode(content: bytes) -> RunRecord | None:
     """The record in a file; None if the file is damaged."""
     try:
         record = msgspec.json.decode(content, type=RunRecord)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return None
     return record if record.id else None

@@ -4,6 +4,7 @@ Handlers only set flags: a Python handler waits for the running C call, and savi
 corrupts what it interrupts. A second signal of the same kind ends the process at once.
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -13,7 +14,7 @@ from types import FrameType
 
 from darts_engine.run import commands, events
 from darts_engine.run.commands import AnyCommand
-from darts_engine.run.errors import ExitCode
+from darts_engine.run.errors import ExitCode, UnsafeFileError
 from darts_engine.run.folder import RunFolder
 
 MAX_PER_SECOND = 20
@@ -52,9 +53,9 @@ class Inbox:
     """
 
     def __init__(self, folder: RunFolder, emit: Callable[[events.Event], object]) -> None:
-        self._path = folder.commands
+        self._folder, self._name = folder, folder.commands.name
         self._emit = emit
-        self._offset = self._path.stat().st_size if self._path.exists() else 0
+        self._offset = self._size()
         self._window: list[float] = []
         self._waiting: deque[AnyCommand] = deque()
 
@@ -83,23 +84,30 @@ class Inbox:
 
     def _lines(self) -> list[bytes]:
         try:
-            status = self._path.stat()
-            if status.st_size == self._offset:
+            size = self._size()
+            if size == self._offset:
                 return []
-            if status.st_uid != os.getuid():
-                return []
-            if status.st_size < self._offset:
+            if size < self._offset:
                 self._offset = 0
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read(READ_BYTES)
-        except OSError:
+            with self._folder.open() as folder:
+                descriptor = folder.open_to_read(self._name)
+            try:
+                data = os.pread(descriptor, READ_BYTES, self._offset)
+            finally:
+                os.close(descriptor)
+        except (OSError, UnsafeFileError):
+            # Commands of another user, or from a pipe, are not obeyed.
             return []
         end = data.rfind(b"\n") + 1
         if not end and len(data) > commands.MAX_LINE_BYTES:
             end = len(data)
         self._offset += end
         return data[:end].split(b"\n")
+
+    def _size(self) -> int:
+        with contextlib.suppress(OSError), self._folder.open() as folder:
+            return folder.stat(self._name).st_size
+        return 0
 
     def _is_flooded(self) -> bool:
         now = time.monotonic()
