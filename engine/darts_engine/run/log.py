@@ -6,19 +6,24 @@ later, a damaged line is counted and skipped, an event of a newer version is cou
 """
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
 from darts_engine.run import events
+from darts_engine.run.errors import UnsafeFileError
 from darts_engine.run.events import AnyEvent, Event
-from darts_engine.run.private_files import open_to_append
+from darts_engine.run.private_files import PrivateFolder, open_to_append, open_to_read
 
 MAX_LINE_BYTES = 1 << 20
 READ_BYTES = 1 << 20
+# A log of which as much holds no event is none. It may be a sparse file of any size.
+MAX_SEARCHED_BYTES = 64 << 20
 
 
 class EventLog:
@@ -31,6 +36,10 @@ class EventLog:
         path: the log; made if it is missing, its torn last line moved aside.
         torn: takes that line.
         clock: gives Unix seconds.
+
+    Raises:
+        UnsafeFileError: a file is no plain file of this user, or the log's end holds no event.
+        OSError: the log cannot be written.
 
     Attributes:
         last_seq: number of the last event.
@@ -91,30 +100,32 @@ class EventLog:
 
 def _repair(path: Path, torn: Path) -> tuple[int, int]:
     """Move a torn last line aside. Returns: the last sequence number, and bytes moved."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return 0, 0
-    with os.fdopen(descriptor, "r+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        end = _end_of_last_line(file.fileno(), size)
-        if end < size:
-            file.seek(end)
-            tail = file.read()
-            with contextlib.suppress(OSError), open(torn, "ab", opener=_private) as aside:
-                aside.write(tail + b"\n")
-            file.truncate(end)
-            os.fsync(file.fileno())
-        return _last_seq(file.fileno(), end), size - end
+    with PrivateFolder.open(path.parent) as folder:
+        try:
+            descriptor = folder.open_to_repair(path.name)
+        except FileNotFoundError:
+            return 0, 0
+        with os.fdopen(descriptor, "r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            end = _end_of_last_line(file.fileno(), size, path)
+            if end < size:
+                file.seek(end)
+                tail = file.read(size - end)
+                with contextlib.suppress(OSError), _aside(folder, torn) as aside:
+                    aside.write(tail + b"\n")
+                file.truncate(end)
+                os.fsync(file.fileno())
+            return _last_seq(file.fileno(), end, path), size - end
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+def _aside(folder: PrivateFolder, torn: Path) -> IO[bytes]:
+    return os.fdopen(folder.open_to_append(torn.name), "ab")
 
 
-def _end_of_last_line(descriptor: int, size: int) -> int:
+def _end_of_last_line(descriptor: int, size: int, path: Path) -> int:
     position = size
     while position > 0:
+        _refuse_if_beyond(size, position, path)
         start = max(0, position - READ_BYTES)
         newline = os.pread(descriptor, position - start, start).rfind(b"\n")
         if newline >= 0:
@@ -123,18 +134,29 @@ def _end_of_last_line(descriptor: int, size: int) -> int:
     return 0
 
 
-def _last_seq(descriptor: int, end: int) -> int:
+def _last_seq(descriptor: int, end: int, path: Path) -> int:
     """The largest `seq` in the last stretch of the log that holds a readable line."""
     position, tail = end, b""
     while position > 0:
+        _refuse_if_beyond(end, position, path)
         start = max(0, position - READ_BYTES)
         tail = os.pread(descriptor, position - start, start) + tail
         lines = tail.split(b"\n")
         seqs = [seq for line in lines[(1 if start else 0) :] if (seq := _seq(line))]
         if seqs:
             return max(seqs)
-        position, tail = start, lines[0]
+        # The rest of a line that is longer than any event is never one.
+        position, tail = start, lines[0][: MAX_LINE_BYTES + 1]
     return 0
+
+
+def _refuse_if_beyond(end: int, position: int, path: Path) -> None:
+    if end - position >= MAX_SEARCHED_BYTES:
+        raise UnsafeFileError(
+            f"the last {MAX_SEARCHED_BYTES >> 20} MB of the event log hold no event",
+            where=str(path),
+            remedy="cut them off or move the log away; the run goes on from its checkpoint",
+        )
 
 
 # Torn bytes may be no text, and random bytes may nest too deep.
@@ -162,6 +184,15 @@ def _seq(line: bytes) -> int:
     return head.seq if head else 0
 
 
+def _after_hole(descriptor: int, offset: int, size: int) -> int:
+    """Where a file has data again, from `offset` on; a sparse one may lack it for terabytes."""
+    try:
+        return os.lseek(descriptor, offset, os.SEEK_DATA)
+    except OSError as error:
+        # There is none before the end. Other errors: the file system does not know.
+        return size if error.errno == errno.ENXIO and size > offset else offset
+
+
 class LogReader:
     """Follows a log: call `read` again and again, at any pace.
 
@@ -183,6 +214,9 @@ class LogReader:
         """The events that are new since the last call; at most about `max_bytes` of them.
 
         Starts over when the file was replaced or has shrunk below what was read.
+
+        Raises:
+            UnsafeFileError: the log is no plain file of this user.
         """
         lines = self.read_lines(max_bytes)
         return [event for line in lines if (event := self.decode(line)) is not None]
@@ -190,7 +224,7 @@ class LogReader:
     def read_lines(self, max_bytes: int = 16 * READ_BYTES) -> list[bytes]:
         """As `read`, but returns the lines as they are on the disk, without their newlines."""
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = open_to_read(self._path)
         except OSError:
             return []
         try:
@@ -204,7 +238,10 @@ class LogReader:
                 # The next line is longer than `max_bytes`: read it alone, or nothing is ever read.
                 data = os.pread(descriptor, MAX_LINE_BYTES + 1, self.offset)
                 data = data[: data.find(b"\n") + 1] or data
-            return self._lines(data)
+            found = self._lines(data)
+            if self._skipping:
+                self.offset = _after_hole(descriptor, self.offset, status.st_size)
+            return found
         except OSError:
             return []
         finally:
@@ -213,7 +250,7 @@ class LogReader:
     def is_behind(self) -> bool:
         """Whether the file holds more than was read."""
         try:
-            return self._path.stat().st_size > self.offset
+            return self._path.lstat().st_size > self.offset
         except OSError:
             return False
 

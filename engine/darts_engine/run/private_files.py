@@ -119,6 +119,12 @@ class PrivateFolder:
         """The status of what has the name, whatever it is; of a link, not of its target."""
         return os.stat(self._plain(name), dir_fd=self.descriptor, follow_symlinks=False)
 
+    def plain_stat(self, name: str) -> os.stat_result:
+        """As `stat`, of a plain file of this user only."""
+        status = self.stat(name)
+        _refuse_unsafe(status, self.path / name)
+        return status
+
     def has(self, name: str) -> bool:
         """Whether something has the name, whatever it is."""
         try:
@@ -202,10 +208,7 @@ class PrivateFolder:
         except OSError as error:
             raise _refusal(error, name, path, self.descriptor) from None
         try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise _not_plain(status, path)
-            _refuse_other_owner(status, path)
+            _refuse_unsafe(os.fstat(descriptor), path)
         except BaseException:
             os.close(descriptor)
             raise
@@ -281,6 +284,15 @@ def write_in(folder: int, name: str, content: bytes) -> None:
     os.fsync(folder)
 
 
+def sync_folder(path: Path) -> None:
+    """Make renames in a folder durable."""
+    descriptor = os.open(path, _FOLDER)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def is_temporary(name: str) -> bool:
     """Whether a killed process may have left the file half-written."""
     return _TEMPORARY.search(name) is not None
@@ -288,6 +300,12 @@ def is_temporary(name: str) -> bool:
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def _refuse_unsafe(status: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise _not_plain(status, path)
+    _refuse_other_owner(status, path)
 
 
 def _refuse_other_owner(status: os.stat_result, path: Path) -> None:

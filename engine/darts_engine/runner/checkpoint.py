@@ -4,6 +4,7 @@ A checkpoint is a tensor file and a manifest (JSON) with the SHA-256 of both. Th
 written last; without it the checkpoint does not exist. Both are written to a temporary name, synced
 and renamed, so that a kill or a full disk leaves the older ones as they were. The digest finds a
 flipped bit, which `torch.load` does not notice. Only tensors and plain containers are unpickled.
+The folder of checkpoints may have come from someone else: it is opened as `PrivateFolder` does.
 """
 
 import contextlib
@@ -12,19 +13,29 @@ import hashlib
 import io
 import re
 import time
+import zipfile
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import torch
 
-from darts_engine.run.errors import CheckpointError, NotFiniteError, SpaceError
-from darts_engine.run.folder import RunFolder, write_private
+from darts_engine.run.errors import (
+    CheckpointError,
+    NotFiniteError,
+    SpaceError,
+    TooLargeError,
+    UnsafeFileError,
+)
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.private_files import PrivateFolder, is_temporary
 from darts_engine.runner.position import Position
 
 FORMAT = 1
+MAX_MANIFEST_BYTES = 1_000_000
 AUTOMATIC = ("epoch", "time", "stop")
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NAME = re.compile(r"^step-(?P<step>\d{9,})-seq-(?P<seq>\d+)\.pt\Z")
@@ -86,6 +97,7 @@ def save(
     Raises:
         SpaceError: there is no room; older checkpoints are untouched.
         OSError: it cannot be written for another reason; older checkpoints are untouched.
+        UnsafeFileError: the folder of checkpoints is a link, or of another user.
         NotFiniteError: the state holds a number that is not finite; nothing was written.
     """
     began = time.monotonic()
@@ -113,18 +125,19 @@ def save(
         created=time.time(),
     )
     manifest = msgspec.structs.replace(manifest, sha256=manifest.digest(content))
-    try:
-        write_private(path, content)
-        write_private(path.with_suffix(".json"), msgspec.json.encode(manifest))
-    except OSError as error:
-        if not path.with_suffix(".json").exists():
-            # Without a manifest it is no checkpoint, and it fills the disk.
-            path.unlink(missing_ok=True)
-        if error.errno in FULL_DISK:
-            raise SpaceError(
-                f"no room for a checkpoint of {len(content) / 1e6:.1f} MB", where=str(path)
-            ) from None
-        raise
+    with _opened(folder.checkpoints, make=True) as inside:
+        try:
+            inside.replace(path.name, content)
+            inside.replace(path.with_suffix(".json").name, msgspec.json.encode(manifest))
+        except OSError as error:
+            if not inside.has(path.with_suffix(".json").name):
+                # Without a manifest it is no checkpoint, and it fills the disk.
+                inside.delete(path.name)
+            if error.errno in FULL_DISK:
+                raise SpaceError(
+                    f"no room for a checkpoint of {len(content) / 1e6:.1f} MB", where=str(path)
+                ) from None
+            raise
     return Saved(path, len(content), time.monotonic() - began)
 
 
@@ -143,16 +156,29 @@ def find_not_finite(state: Any) -> str:
     return ""
 
 
+def _opened(checkpoints: Path, *, make: bool = False) -> PrivateFolder:
+    with PrivateFolder.open(checkpoints.parent) as run:
+        return run.inner(checkpoints.name, make=make)
+
+
 def newest_first(folder: RunFolder) -> list[Path]:
     """Paths of a run's manifests, by the `seq` in their names; nothing is read.
 
     Steps would not do: a run that went back to an older checkpoint has fewer steps but later
     events.
+
+    Raises:
+        UnsafeFileError: the folder of checkpoints is a link, or of another user.
     """
+    try:
+        with _opened(folder.checkpoints) as inside:
+            paths = [folder.checkpoints / name for name in inside.names()]
+    except FileNotFoundError:
+        return []
     found = [
         (int(name["seq"]), int(name["step"]), path)
-        for path in folder.checkpoints.glob("step-*.json")
-        if (name := NAME.match(path.with_suffix(".pt").name))
+        for path in paths
+        if path.suffix == ".json" and (name := NAME.match(path.with_suffix(".pt").name))
     ]
     return [path for *_, path in sorted(found, reverse=True)]
 
@@ -163,7 +189,8 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         CheckpointError: it is missing, damaged or of another version.
     """
-    content = _read_plain(path)
+    with _reading(path) as inside:
+        content = inside.read(path.name, MAX_MANIFEST_BYTES)
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -184,11 +211,19 @@ def load(folder: RunFolder, manifest: Manifest) -> dict[str, Any]:
 
     Raises:
         CheckpointError: the file is missing, damaged, or holds more than tensors.
+        TooLargeError: there is not enough free memory.
     """
     path = folder.checkpoints / manifest.file
-    content = _read_plain(path)
+    with _reading(path) as inside:
+        size = inside.plain_stat(path.name).st_size
+        if size != manifest.size_bytes:
+            what = f"the checkpoint is damaged: it has {size:,} bytes, not {manifest.size_bytes:,}"
+            raise CheckpointError(what, where=str(path))
+        _refuse_too_large(size, path)
+        content = inside.read(path.name, size)
     if manifest.digest(content) != manifest.sha256:
         raise CheckpointError("the checkpoint is damaged: its digest is wrong", where=str(path))
+    _refuse_inflating(content, path)
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001  a forged file may fail in any way
@@ -199,14 +234,42 @@ def load(folder: RunFolder, manifest: Manifest) -> dict[str, Any]:
     return state
 
 
-def _read_plain(path: Path) -> bytes:
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[PrivateFolder]:
+    """The folder of a checkpoint's file, opened; why it cannot be read becomes CheckpointError."""
     try:
-        if path.is_symlink() or not path.is_file():
-            raise CheckpointError("the checkpoint is missing or no plain file", where=str(path))
-        return path.read_bytes()
+        with _opened(path.parent) as inside:
+            yield inside
+    except UnsafeFileError as error:
+        raise CheckpointError(error.what, where=error.where, remedy=error.remedy) from None
+    except FileNotFoundError:
+        raise CheckpointError("the checkpoint is missing", where=str(path)) from None
     except OSError as error:
         what = f"the checkpoint cannot be read: {error.strerror}"
         raise CheckpointError(what, where=str(path)) from None
+
+
+def _refuse_too_large(size: int, path: Path) -> None:
+    # The file's content and the tensors made of it are there at the same time.
+    needed, free = 2 * size, psutil.virtual_memory().available + psutil.swap_memory().free
+    if needed > free:
+        raise TooLargeError(
+            f"loading the checkpoint needs about {needed / 1e9:.1f} GB of memory, "
+            f"and {free / 1e9:.1f} GB are free",
+            where=str(path),
+            remedy="end other programs and resume the run again",
+        )
+
+
+def _refuse_inflating(content: bytes, path: Path) -> None:
+    """Refuse what is no archive as `torch.save` writes it: its parts are never compressed."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            inflated = sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, ValueError):
+        raise CheckpointError("the checkpoint is no archive of tensors", where=str(path)) from None
+    if inflated > len(content):
+        raise CheckpointError("the checkpoint is larger than its file", where=str(path))
 
 
 def refuse_foreign(folder: RunFolder, manifest: Manifest, identity: dict[str, str]) -> None:
@@ -244,27 +307,34 @@ def prune(folder: RunFolder, keep: int, ends: Collection[int] = ()) -> None:
     last = {m.position.epoch: m for m in reversed(known) if m.position.is_epoch_done}
     needed = [m for epoch, m in last.items() if epoch in ends]
     stay = {m.file for m in automatic[:keep] + best[:1] + either[:keep] + needed}
-    for manifest in (m for m in either if m.file not in stay):
-        path = folder.checkpoints / manifest.file
-        # The manifest goes first: without it the checkpoint does not exist. A file that cannot be
-        # deleted does not end the run; the next save tries again.
-        with contextlib.suppress(OSError):
-            path.with_suffix(".json").unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+    gone = [m.file for m in either if m.file not in stay]
+    # A file that cannot be deleted does not end the run; the next save tries again.
+    with contextlib.suppress(OSError), _opened(folder.checkpoints) as inside:
+        for file in gone:
+            # The manifest goes first: without it the checkpoint does not exist.
+            inside.delete(Path(file).with_suffix(".json").name)
+            inside.delete(file)
 
 
 def sweep(folder: RunFolder) -> None:
-    """Remove what a killed engine left half-written. Call only while holding the run's lock."""
-    folder.checkpoints.mkdir(mode=0o700, exist_ok=True)
-    halves = [*folder.path.glob("*.tmp.*"), *folder.checkpoints.glob("*.tmp.*")]
-    orphans = [
-        path
-        for path in folder.checkpoints.glob("step-*.pt")
-        if NAME.match(path.name) and not path.with_suffix(".json").exists()
-    ]
-    for path in halves + orphans:
+    """Remove what a killed engine left half-written. Call only while holding the run's lock.
+
+    Raises:
+        UnsafeFileError: the folder of checkpoints is a link, or of another user.
+    """
+    with folder.open() as outside, _opened(folder.checkpoints, make=True) as inside:
+        _delete(outside, [name for name in outside.names() if is_temporary(name)])
+        names = inside.names()
+        halves = [name for name in names if is_temporary(name)]
+        manifests = {name.removesuffix(".json") for name in names if name.endswith(".json")}
+        orphans = [n for n in names if NAME.match(n) and n.removesuffix(".pt") not in manifests]
+        _delete(inside, halves + orphans)
+
+
+def _delete(folder: PrivateFolder, names: Iterable[str]) -> None:
+    for name in names:
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+            folder.delete(name)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import threading
 
 import psutil
 
+from darts_engine.run.errors import UnsafeFileError
 from darts_engine.run.events import GpuFigures
 from darts_engine.run.folder import HEARTBEAT_S, RunFolder
 
@@ -49,7 +50,7 @@ class Heartbeat(threading.Thread):
         gpu: _Gpu | None = None
         while not self._stopping.wait(HEARTBEAT_S):
             # The loop reports a run folder that is gone; measuring goes on.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, UnsafeFileError):
                 self._folder.beat()
                 self.figures.disk_free_bytes = shutil.disk_usage(self._folder.path).free
             with contextlib.suppress(psutil.Error):

@@ -123,7 +123,7 @@ class Restorer:
 
     def _has_work_after(self, seq: int) -> bool:
         """Whether the log holds work after the event `seq`."""
-        start = max(0, self.folder.events.stat().st_size - LOST_WORK_BYTES)
+        start = max(0, self.folder.size_of(self.folder.events) - LOST_WORK_BYTES)
         history = LogReader(self.folder.events, offset=start).read(LOST_WORK_BYTES)
         # If the stretch begins after the checkpoint's events, it may miss some of the work.
         newer_only = bool(history) and history[0].seq > seq + 1

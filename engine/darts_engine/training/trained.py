@@ -161,7 +161,7 @@ def read(folder: RunFolder, which: str) -> tuple[Manifest, dict[str, Any]]:
             manifest = _choose(manifests, which)
             return manifest, checkpoint.load(folder, manifest)
         except CheckpointError:
-            if attempt == ATTEMPTS or all(path.exists() for path in manifests):
+            if attempt == ATTEMPTS or set(manifests) <= set(checkpoint.newest_first(folder)):
                 raise
     raise NotFoundError(
         "the run has no checkpoint yet",

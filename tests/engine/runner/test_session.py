@@ -18,6 +18,7 @@ from darts_engine.run import commands, events  # noqa: E402
 from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError  # noqa: E402
 from darts_engine.run.folder import RunFolder  # noqa: E402
 from darts_engine.run.log import EventLog  # noqa: E402
+from darts_engine.run.private_files import PrivateFolder  # noqa: E402
 from darts_engine.runner import checkpoint, session  # noqa: E402
 from darts_engine.runner.inbox import Inbox, Signals  # noqa: E402
 from darts_engine.runner.position import Position  # noqa: E402
@@ -152,14 +153,14 @@ def test_a_checkpoint_is_durable_before_its_event_and_the_events_it_knows_before
 def test_a_run_that_cannot_save_pauses_and_goes_on_by_itself(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
 ) -> None:
-    write, refusals = checkpoint.write_private, [number] * 3
+    write, refusals = PrivateFolder.replace, [number] * 3
 
-    def full(path: Path, content: bytes) -> None:
-        if path.suffix == ".json" and refusals:
+    def full(folder: PrivateFolder, name: str, content: bytes) -> None:
+        if name.endswith(".json") and refusals:
             raise OSError(refusals.pop(), os.strerror(number))
-        write(path, content)
+        write(folder, name, content)
 
-    monkeypatch.setattr(checkpoint, "write_private", full)
+    monkeypatch.setattr(PrivateFolder, "replace", full)
     desk.save(1)
     assert desk.names() == ["RunPaused", "RunContinued", "CheckpointSaved"]
     assert reason in of_type(events_in(desk.run), events.RunPaused)[0].reason
@@ -169,11 +170,11 @@ def test_a_run_that_cannot_save_pauses_and_goes_on_by_itself(
 def test_a_stop_or_a_signal_ends_the_wait_for_room(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, content: bytes) -> None:
+    def full(folder: PrivateFolder, name: str, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "no room")
 
     desk.save(1)
-    monkeypatch.setattr(checkpoint, "write_private", full)
+    monkeypatch.setattr(PrivateFolder, "replace", full)
     desk.command(commands.Pause(id="p"), commands.Stop(id="s"))
     with pytest.raises(Stopped) as stop:
         desk.save(2)
