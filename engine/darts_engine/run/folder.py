@@ -11,8 +11,8 @@
       checkpoints/        the complete state
       exports/            pictures and tables
 
-No other file builds paths of a run. Files that are written in place must not be symbolic links: a
-run that came in an archive must not make the engine write to other files of its user.
+No other file builds paths of a run. Its files are opened through `PrivateFolder` only: a run that
+came in an archive must not lead a program to other files of its user, nor hold it up.
 """
 
 import fcntl
@@ -24,23 +24,18 @@ import stat
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from darts_engine.run import run_id
 from darts_engine.run.commands import Command
 from darts_engine.run.commands import encode as encode_command
-from darts_engine.run.errors import (
-    BusyError,
-    ConfigError,
-    NotFoundError,
-    RunError,
-    UnsafeFileError,
-)
+from darts_engine.run.errors import BusyError, ConfigError, NotFoundError, RunError
+from darts_engine.run.new_folder import make_new
 from darts_engine.run.private_files import PrivateFolder
 from darts_engine.run.run_id import RunRecord
-from darts_engine.run.settings.config import Config, to_toml
-from darts_engine.run.settings.config import read as read_config
+from darts_engine.run.settings.config import MAX_BYTES, Config, from_toml, tables, to_toml
 
 NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}\Z")
 LATEST = "latest"
@@ -65,21 +60,12 @@ class RunFolder:
 
     Args:
         path: the folder.
-        held: the open folder, for its engine: everything goes through it then, wherever the folder
-            is, and whatever another process has put in its place.
+        held: the open folder, for its engine, which reaches it through this wherever it is now, and
+            whatever another process has put in its place.
     """
 
     path: Path
     held: PrivateFolder | None = field(default=None, compare=False, repr=False)
-
-    def open(self) -> PrivateFolder:
-        """The run folder, opened: the held one, or the one that its path names now.
-
-        Raises:
-            UnsafeFileError: it is a link, or of another user.
-            OSError: there is none, or it cannot be opened.
-        """
-        return PrivateFolder.open(self.path) if self.held is None else self.held.again()
 
     @property
     def name(self) -> str:
@@ -136,16 +122,53 @@ class RunFolder:
         """Pictures and tables."""
         return self.path / "exports"
 
+    def open(self) -> PrivateFolder:
+        """The run folder, opened: the held one, or the one that the path names now.
+
+        Raises:
+            UnsafeFileError: it is a link, or of another user.
+            OSError: there is none, or it cannot be opened.
+        """
+        return PrivateFolder.open(self.path) if self.held is None else self.held.again()
+
+    def config_text(self) -> str:
+        """The config as it is written.
+
+        Raises:
+            ConfigError: it is missing or no text.
+            UnsafeFileError: it is no plain file of this user, or is too large.
+        """
+        try:
+            with self.open() as folder:
+                return folder.read(self.config.name, MAX_BYTES).decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"the config cannot be read: {error}", where=str(self.config)
+            ) from None
+
+    def config_as_written(self) -> dict[str, Any]:
+        """The tables of the config, unchecked; raises as `config_text`, and if it is not TOML."""
+        return tables(self.config_text(), where=str(self.config))
+
     def read_config(self) -> Config:
-        """The run's config; raises ConfigError if it is missing or wrong."""
-        return read_config(self.config)
+        """The run's config.
+
+        Raises:
+            ConfigError: it is missing or wrong.
+            UnsafeFileError: as `config_text`.
+        """
+        return from_toml(self.config_text(), where=str(self.config))
 
     def read_record(self) -> RunRecord | None:
-        """The run's id; None if it has none, as before the first resume of an earlier version."""
+        """The run's id; None if it has none, as before the first resume of an earlier version.
+
+        Raises:
+            UnsafeFileError: the file is no plain file of this user, or is too large.
+        """
         try:
             with self.open() as folder:
                 return run_id.decode(folder.read(self.record.name, run_id.MAX_BYTES))
-        except (OSError, UnsafeFileError):
+        except OSError:
             return None
 
     def write_record(self, record: RunRecord) -> None:
@@ -154,12 +177,16 @@ class RunFolder:
             folder.replace(self.record.name, run_id.encode(record))
 
     def read_engine(self) -> EngineRecord | None:
-        """The record of the newest engine; None before the first."""
+        """The record of the newest engine; None before the first.
+
+        Raises:
+            UnsafeFileError: the file is no plain file of this user, or is too large.
+        """
         try:
             with self.open() as folder:
                 content = folder.read(self.engine.name, MAX_RECORD_BYTES)
             return msgspec.json.decode(content, type=EngineRecord)
-        except (OSError, UnsafeFileError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
 
     def write_engine(self, run: str = "") -> EngineRecord:
@@ -187,15 +214,48 @@ class RunFolder:
 
     def heartbeat_age_s(self) -> float | None:
         """Seconds since the last heartbeat; None before the first."""
+        return self._age_s(self.engine)
+
+    def age_s(self) -> float | None:
+        """Seconds since the run was made; None if it has no config."""
+        return self._age_s(self.config)
+
+    def _age_s(self, file: Path) -> float | None:
         try:
-            return max(0.0, time.time() - self.engine.stat().st_mtime)
+            with self.open() as folder:
+                return max(0.0, time.time() - folder.plain_stat(file.name).st_mtime)
         except OSError:
             return None
+
+    def size_of(self, file: Path) -> int:
+        """Length in bytes of a file of the run; 0 if there is none.
+
+        Raises:
+            UnsafeFileError: it is no plain file of this user.
+        """
+        try:
+            with self.open() as folder:
+                return folder.plain_stat(file.name).st_size
+        except OSError:
+            return 0
+
+    def tail_of_engine_log(self, limit: int, start: int = 0) -> str:
+        """The end of the engine's output: at most `limit` bytes, and none before byte `start`.
+
+        Raises:
+            UnsafeFileError: it is no plain file of this user.
+        """
+        try:
+            with self.open() as folder:
+                return folder.tail(self.engine_log.name, limit, start).decode("utf-8", "replace")
+        except OSError:
+            return ""
 
     def is_locked(self) -> bool:
         """Whether an engine holds the lock. An engine that is starting is not held up."""
         try:
-            descriptor = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
+            with self.open() as folder:
+                descriptor = folder.open_to_read(self.lock.name)
         except OSError:
             return False
         try:
@@ -213,6 +273,7 @@ class RunFolder:
 
         Raises:
             BusyError: another engine holds it. Attach to that one, or stop it.
+            UnsafeFileError: the lock is no plain file of this user.
         """
         with self.open() as folder:
             descriptor = folder.open_lock(self.lock.name)
@@ -265,38 +326,6 @@ def boot_id() -> str:
         return ""
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a small file durably and atomically; only its owner can read it.
-
-    Raises:
-        OSError: the old file, if any, is still there unchanged.
-    """
-    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
     """Make the folder of a new run. Without a name, it is named by kind and time.
 
@@ -310,26 +339,19 @@ def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
         )
     kind = msgspec.to_builtins(configuration)["kind"]
     stem = name or f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+    files = {
+        run_id.NAME: run_id.encode(RunRecord(id=run_id.new_id())),
+        "config.toml": to_toml(configuration).encode(),
+    }
     try:
-        runs.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, 100):
             folder = RunFolder(runs / (stem if attempt == 1 else f"{stem}-{attempt}"))
             try:
-                folder.path.mkdir(mode=0o700)
+                make_new(folder.path, files, (folder.checkpoints.name, folder.exports.name))
                 break
             except FileExistsError:
                 if name is not None:
-                    raise RunError(
-                        f"a run named {name!r} already exists",
-                        where=str(folder.path),
-                        remedy=f"choose another --name, or go on with 'darts-tui resume {name}'",
-                    ) from None
-        folder.path.chmod(0o700)
-        for inner in (folder.checkpoints, folder.exports):
-            inner.mkdir()
-            inner.chmod(0o700)
-        folder.write_record(RunRecord(id=run_id.new_id()))
-        write_private(folder.config, to_toml(configuration).encode())
+                    raise _taken(folder) from None
     except OSError as error:
         raise RunError(
             f"the run folder cannot be made: {error.strerror}",
@@ -339,26 +361,38 @@ def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
     return folder
 
 
+def _taken(folder: RunFolder) -> RunError:
+    if is_run(folder.path):
+        return RunError(
+            f"a run named {folder.name!r} already exists",
+            where=str(folder.path),
+            remedy=f"choose another --name, or go on with 'darts-tui resume {folder.name}'",
+        )
+    return RunError(
+        f"the name {folder.name!r} is taken by something that is no run",
+        where=str(folder.path),
+        remedy="choose another --name, or remove that first",
+    )
+
+
 def is_run(path: Path) -> bool:
     """Whether a folder looks like a run that may be opened.
 
-    A symbolic link or a folder of another user may not: its files could be swapped in between.
+    A symbolic link or a folder of another user may not: its files could be swapped in between. What
+    its config is shows when that is read.
     """
     try:
         status = path.lstat()
-        return (
-            stat.S_ISDIR(status.st_mode)
-            and status.st_uid == os.getuid()
-            and (path / "config.toml").is_file()
-        )
+        RunFolder(path).config.lstat()
+        return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
     except (OSError, ValueError):
         return False
 
 
 def list_runs(runs: Path) -> list[RunFolder]:
-    """All runs in a folder, the newest first."""
+    """All runs in a folder, the newest first. Those that are being made are hidden."""
     try:
-        found = [entry for entry in runs.iterdir() if is_run(entry)]
+        found = [path for path in runs.iterdir() if not path.name.startswith(".") and is_run(path)]
     except OSError:
         return []
     return [RunFolder(path) for path in sorted(found, key=_started, reverse=True)]
@@ -366,7 +400,7 @@ def list_runs(runs: Path) -> list[RunFolder]:
 
 def _started(path: Path) -> tuple[float, str]:
     try:
-        return (path / "config.toml").stat().st_mtime, path.name
+        return RunFolder(path).config.lstat().st_mtime, path.name
     except OSError:
         return 0.0, path.name
 

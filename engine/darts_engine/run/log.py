@@ -18,14 +18,10 @@ from darts_engine.run import events, log_repair
 from darts_engine.run.errors import UnsafeFileError
 from darts_engine.run.essentials import Essentials
 from darts_engine.run.events import AnyEvent, Event
-from darts_engine.run.log_repair import (
-    MAX_LINE_BYTES,
-    READ_BYTES,
-    UNREADABLE,
-    head_of,
-)
+from darts_engine.run.log_repair import READ_BYTES, UNREADABLE, head_of
 from darts_engine.run.private_files import PrivateFolder, open_to_read, temporary_name
 
+MAX_LINE_BYTES = log_repair.MAX_LINE_BYTES
 # How the engine writes the first event of each of its logs.
 STARTED = b'{"type":"run_started"'
 RECENT_LINES = 8

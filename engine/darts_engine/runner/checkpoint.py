@@ -4,6 +4,7 @@ A checkpoint is a tensor file and a manifest (JSON) with the SHA-256 of both. Th
 written last; without it the checkpoint does not exist. Both are written to a temporary name, synced
 and renamed, so that a kill or a full disk leaves the older ones as they were. The digest finds a
 flipped bit, which `torch.load` does not notice. Only tensors and plain containers are unpickled.
+The folder of checkpoints may have come from someone else: it is opened as `PrivateFolder` does.
 """
 
 import contextlib
@@ -12,12 +13,14 @@ import hashlib
 import io
 import re
 import time
+import zipfile
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import torch
 
 from darts_engine.run.errors import (
@@ -25,6 +28,7 @@ from darts_engine.run.errors import (
     ForeignError,
     NotFiniteError,
     SpaceError,
+    TooLargeError,
     UnsafeFileError,
 )
 from darts_engine.run.folder import RunFolder
@@ -34,13 +38,11 @@ from darts_engine.run.settings.edits import edits
 from darts_engine.runner.position import Position
 
 FORMAT = 1
+MAX_MANIFEST_BYTES = 1_000_000
 AUTOMATIC = ("epoch", "time", "stop")
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NAME = re.compile(r"^step-(?P<step>\d{9,})-seq-(?P<seq>\d+)\.(?P<kind>pt|json)\Z")
-MAX_MANIFEST_BYTES = 1 << 20
-# A checkpoint is read into memory: above what any network here needs, below what harms a machine.
-MAX_BYTES = 16 << 30
 OWN = "restore the run's own config.toml and checkpoints, or start a new run"
+NAME = re.compile(r"^step-(?P<step>\d{9,})-seq-(?P<seq>\d+)\.pt\Z")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +123,7 @@ def save(
     Raises:
         SpaceError: there is no room; older checkpoints are untouched.
         OSError: it cannot be written for another reason; older checkpoints are untouched.
+        UnsafeFileError: the folder of checkpoints is a link, or of another user.
         NotFiniteError: the state holds a number that is not finite; nothing was written.
     """
     began = time.monotonic()
@@ -150,43 +153,20 @@ def save(
         config=origin.config or msgspec.UNSET,
     )
     manifest = msgspec.structs.replace(manifest, sha256=manifest.digest(content))
-    try:
-        with opened(folder) as checkpoints:
-            _write(checkpoints, path, content, msgspec.json.encode(manifest))
-    except OSError as error:
-        if error.errno in FULL_DISK:
-            raise SpaceError(
-                f"no room for a checkpoint of {len(content) / 1e6:.1f} MB", where=str(path)
-            ) from None
-        raise
+    with opened(folder, make=True) as inside:
+        try:
+            inside.replace(path.name, content)
+            inside.replace(path.with_suffix(".json").name, msgspec.json.encode(manifest))
+        except OSError as error:
+            if not inside.has(path.with_suffix(".json").name):
+                # Without a manifest it is no checkpoint, and it fills the disk.
+                inside.delete(path.name)
+            if error.errno in FULL_DISK:
+                raise SpaceError(
+                    f"no room for a checkpoint of {len(content) / 1e6:.1f} MB", where=str(path)
+                ) from None
+            raise
     return Saved(path, len(content), time.monotonic() - began)
-
-
-def _write(checkpoints: PrivateFolder, path: Path, content: bytes, manifest: bytes) -> None:
-    name = _manifest_of(path.name)
-    try:
-        checkpoints.replace(path.name, content)
-        checkpoints.replace(name, manifest)
-    except OSError:
-        if not checkpoints.has(name):
-            # Without a manifest it is no checkpoint, and it fills the disk.
-            checkpoints.delete(path.name)
-        raise
-
-
-def _manifest_of(name: str) -> str:
-    return f"{name.removesuffix('.pt')}.json"
-
-
-def opened(folder: RunFolder, *, make: bool = False) -> PrivateFolder:
-    """The folder of a run's checkpoints, opened; with `make` it is made if there is none.
-
-    Raises:
-        UnsafeFileError: it is a link, no folder, or of another user.
-        OSError: there is none, or it cannot be opened.
-    """
-    with folder.open() as run:
-        return run.inner(folder.checkpoints.name, make=make)
 
 
 def find_not_finite(state: Any) -> str:
@@ -204,6 +184,17 @@ def find_not_finite(state: Any) -> str:
     return ""
 
 
+def opened(folder: RunFolder, *, make: bool = False) -> PrivateFolder:
+    """The folder of a run's checkpoints, opened; with `make` it is made if there is none.
+
+    Raises:
+        UnsafeFileError: it is a link, no folder, or of another user.
+        OSError: there is none, or it cannot be opened.
+    """
+    with folder.open() as run:
+        return run.inner(folder.checkpoints.name, make=make)
+
+
 def newest_first(folder: RunFolder) -> list[Path]:
     """Paths of a run's manifests, by the `seq` in their names; nothing is read.
 
@@ -211,16 +202,19 @@ def newest_first(folder: RunFolder) -> list[Path]:
     events.
 
     Raises:
-        UnsafeFileError: the folder of the checkpoints is a link, or of another user.
+        UnsafeFileError: the folder of checkpoints is a link, or of another user.
     """
     try:
-        with opened(folder) as checkpoints:
-            names = checkpoints.names()
-    except OSError:
+        with opened(folder) as inside:
+            paths = [folder.checkpoints / name for name in inside.names()]
+    except FileNotFoundError:
         return []
-    known = (name for name in map(NAME.match, names) if name and name["kind"] == "json")
-    found = [(int(name["seq"]), int(name["step"]), name.string) for name in known]
-    return [folder.checkpoints / name for *_, name in sorted(found, reverse=True)]
+    found = [
+        (int(name["seq"]), int(name["step"]), path)
+        for path in paths
+        if path.suffix == ".json" and (name := NAME.match(path.with_suffix(".pt").name))
+    ]
+    return [path for *_, path in sorted(found, reverse=True)]
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -229,13 +223,13 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         CheckpointError: it is missing, damaged or of another version.
     """
-    with _readable(path), PrivateFolder.open(path.parent) as checkpoints:
-        return _manifest(checkpoints, path)
+    return read_manifest_in(RunFolder(path.parents[1]), path)
 
 
-def _manifest(checkpoints: PrivateFolder, path: Path) -> Manifest:
-    with _readable(path):
-        content = checkpoints.read(path.name, MAX_MANIFEST_BYTES)
+def read_manifest_in(folder: RunFolder, path: Path) -> Manifest:
+    """As `read_manifest`, of a run that may be held."""
+    with _reading(folder, path) as inside:
+        content = inside.read(path.name, MAX_MANIFEST_BYTES)
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -256,12 +250,19 @@ def load(folder: RunFolder, manifest: Manifest) -> dict[str, Any]:
 
     Raises:
         CheckpointError: the file is missing, damaged, or holds more than tensors.
+        TooLargeError: there is not enough free memory.
     """
     path = folder.checkpoints / manifest.file
-    with _readable(path), opened(folder) as checkpoints:
-        content = checkpoints.read(path.name, min(MAX_BYTES, manifest.size_bytes))
+    with _reading(folder, path) as inside:
+        size = inside.plain_stat(path.name).st_size
+        if size != manifest.size_bytes:
+            what = f"the checkpoint is damaged: it has {size:,} bytes, not {manifest.size_bytes:,}"
+            raise CheckpointError(what, where=str(path))
+        _refuse_too_large(size, path)
+        content = inside.read(path.name, size)
     if manifest.digest(content) != manifest.sha256:
         raise CheckpointError("the checkpoint is damaged: its digest is wrong", where=str(path))
+    _refuse_inflating(content, path)
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001  a forged file may fail in any way
@@ -273,14 +274,41 @@ def load(folder: RunFolder, manifest: Manifest) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _reading(folder: RunFolder, path: Path) -> Iterator[PrivateFolder]:
+    """The folder of a checkpoint's file, opened; why it cannot be read becomes CheckpointError."""
     try:
-        yield
+        with opened(folder) as inside:
+            yield inside
     except UnsafeFileError as error:
-        raise CheckpointError(error.what, where=str(path), remedy=error.remedy) from None
+        raise CheckpointError(error.what, where=error.where, remedy=error.remedy) from None
+    except FileNotFoundError:
+        raise CheckpointError("the checkpoint is missing", where=str(path)) from None
     except OSError as error:
         what = f"the checkpoint cannot be read: {error.strerror}"
         raise CheckpointError(what, where=str(path)) from None
+
+
+def _refuse_too_large(size: int, path: Path) -> None:
+    # The file's content and the tensors made of it are there at the same time.
+    needed, free = 2 * size, psutil.virtual_memory().available + psutil.swap_memory().free
+    if needed > free:
+        raise TooLargeError(
+            f"loading the checkpoint needs about {needed / 1e9:.1f} GB of memory, "
+            f"and {free / 1e9:.1f} GB are free",
+            where=str(path),
+            remedy="end other programs and resume the run again",
+        )
+
+
+def _refuse_inflating(content: bytes, path: Path) -> None:
+    """Refuse what is no archive as `torch.save` writes it: its parts are never compressed."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            inflated = sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, ValueError):
+        raise CheckpointError("the checkpoint is no archive of tensors", where=str(path)) from None
+    if inflated > len(content):
+        raise CheckpointError("the checkpoint is larger than its file", where=str(path))
 
 
 def refuse_foreign(folder: RunFolder, manifest: Manifest, identity: dict[str, str]) -> None:
@@ -293,18 +321,13 @@ def refuse_foreign(folder: RunFolder, manifest: Manifest, identity: dict[str, st
     for key, mine in identity.items():
         theirs = manifest.identity.get(key, "nothing")
         if theirs != mine:
-            raise ForeignError(
-                f"the checkpoint is of {key} {theirs}, the run is of {mine}",
-                where=where,
-                remedy=OWN,
-            )
+            what = f"the checkpoint is of {key} {theirs}, the run is of {mine}"
+            raise ForeignError(what, where=where, remedy=OWN)
     record = folder.read_record()
     if record is not None and not manifest.is_of(record):
-        raise ForeignError(
-            f"the checkpoint is of run {manifest.run or 'without an id'}, this run is {record.id}",
-            where=where,
-            remedy=OWN,
-        )
+        theirs = f"of run {manifest.run}" if manifest.run else "of a run without an id"
+        what = f"the checkpoint is {theirs}, this run is {record.id}"
+        raise ForeignError(what, where=where, remedy=OWN)
 
 
 def refuse_edited(folder: RunFolder, before: dict[str, Any], origin: Origin, file: str) -> None:
@@ -335,23 +358,13 @@ def prune(folder: RunFolder, keep: int, ends: Collection[int] = ()) -> None:
     stay, so that there are always `keep` to go back to. The newest of the end of each epoch in
     `ends` stays too.
     """
-    record = folder.read_record()
-    with opened(folder) as checkpoints:
-        known = []
-        for path in newest_first(folder):
-            # An unreadable one, or one of another run, is kept for a person to look at.
-            with contextlib.suppress(CheckpointError):
-                if (manifest := _manifest(checkpoints, path)).is_of(record):
-                    known.append(manifest)
-        for name in _superfluous(known, keep, ends):
-            # The manifest goes first: without it the checkpoint does not exist. A file that cannot
-            # be deleted does not end the run; the next save tries again.
-            with contextlib.suppress(OSError):
-                checkpoints.delete(_manifest_of(name))
-                checkpoints.delete(name)
-
-
-def _superfluous(known: list[Manifest], keep: int, ends: Collection[int]) -> list[str]:
+    known, record = [], folder.read_record()
+    for path in newest_first(folder):
+        # An unreadable one, or one of another run, is kept for a person to look at.
+        with contextlib.suppress(CheckpointError):
+            manifest = read_manifest_in(folder, path)
+            if manifest.is_of(record):
+                known.append(manifest)
     automatic = [m for m in known if m.reason in AUTOMATIC]
     best = [m for m in known if m.reason == "best"]
     either = [m for m in known if m.reason in (*AUTOMATIC, "best")]
@@ -359,25 +372,34 @@ def _superfluous(known: list[Manifest], keep: int, ends: Collection[int]) -> lis
     last = {m.position.epoch: m for m in reversed(known) if m.position.is_epoch_done}
     needed = [m for epoch, m in last.items() if epoch in ends]
     stay = {m.file for m in automatic[:keep] + best[:1] + either[:keep] + needed}
-    return [m.file for m in either if m.file not in stay]
+    gone = [m.file for m in either if m.file not in stay]
+    # A file that cannot be deleted does not end the run; the next save tries again.
+    with contextlib.suppress(OSError), opened(folder) as inside:
+        for file in gone:
+            # The manifest goes first: without it the checkpoint does not exist.
+            inside.delete(Path(file).with_suffix(".json").name)
+            inside.delete(file)
 
 
 def sweep(folder: RunFolder) -> None:
-    """Remove what a killed engine left half-written. Call only while holding the run's lock."""
-    with folder.open() as run, opened(folder, make=True) as checkpoints:
-        names = set(checkpoints.names())
-        orphans = [
-            name.string
-            for name in map(NAME.match, names)
-            if name and name["kind"] == "pt" and _manifest_of(name.string) not in names
-        ]
-        for place, halves in ((run, run.names()), (checkpoints, names)):
-            for name in filter(is_temporary, halves):
-                with contextlib.suppress(OSError):
-                    place.delete(name)
-        for name in orphans:
-            with contextlib.suppress(OSError):
-                checkpoints.delete(name)
+    """Remove what a killed engine left half-written. Call only while holding the run's lock.
+
+    Raises:
+        UnsafeFileError: the folder of checkpoints is a link, or of another user.
+    """
+    with folder.open() as outside, opened(folder, make=True) as inside:
+        _delete(outside, [name for name in outside.names() if is_temporary(name)])
+        names = inside.names()
+        halves = [name for name in names if is_temporary(name)]
+        manifests = {name.removesuffix(".json") for name in names if name.endswith(".json")}
+        orphans = [n for n in names if NAME.match(n) and n.removesuffix(".pt") not in manifests]
+        _delete(inside, halves + orphans)
+
+
+def _delete(folder: PrivateFolder, names: Iterable[str]) -> None:
+    for name in names:
+        with contextlib.suppress(OSError):
+            folder.delete(name)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ Handlers only set flags: a Python handler waits for the running C call, and savi
 corrupts what it interrupts. A second signal of the same kind ends the process at once.
 """
 
-import contextlib
 import os
 import signal
 import time
@@ -50,12 +49,16 @@ class Inbox:
     """Reads `commands.jsonl` and rejects lines that are no commands.
 
     Lines that were there before the inbox was opened were meant for an earlier engine: skipped.
+
+    Raises:
+        UnsafeFileError: the file of commands is no plain file of this user.
     """
 
     def __init__(self, folder: RunFolder, emit: Callable[[events.Event], object]) -> None:
         self._folder, self._name = folder, folder.commands.name
         self._emit = emit
-        self._offset = self._size()
+        self._offset = folder.size_of(folder.commands)
+        self._has_refused = False
         self._window: list[float] = []
         self._waiting: deque[AnyCommand] = deque()
 
@@ -84,30 +87,28 @@ class Inbox:
 
     def _lines(self) -> list[bytes]:
         try:
-            size = self._size()
-            if size == self._offset:
-                return []
-            if size < self._offset:
-                self._offset = 0
             with self._folder.open() as folder:
+                if folder.stat(self._name).st_size == self._offset:
+                    return []
                 descriptor = folder.open_to_read(self._name)
-            try:
-                data = os.pread(descriptor, READ_BYTES, self._offset)
-            finally:
-                os.close(descriptor)
-        except (OSError, UnsafeFileError):
-            # Commands of another user, or from a pipe, are not obeyed.
+            with os.fdopen(descriptor, "rb") as file:
+                if os.fstat(file.fileno()).st_size < self._offset:
+                    self._offset = 0
+                file.seek(self._offset)
+                data = file.read(READ_BYTES)
+        except OSError:
+            return []
+        except UnsafeFileError as error:
+            # The run goes on without commands, and says so once.
+            if not self._has_refused:
+                self._emit(events.CommandRejected(reason=error.what))
+            self._has_refused = True
             return []
         end = data.rfind(b"\n") + 1
         if not end and len(data) > commands.MAX_LINE_BYTES:
             end = len(data)
         self._offset += end
         return data[:end].split(b"\n")
-
-    def _size(self) -> int:
-        with contextlib.suppress(OSError), self._folder.open() as folder:
-            return folder.stat(self._name).st_size
-        return 0
 
     def _is_flooded(self) -> bool:
         now = time.monotonic()

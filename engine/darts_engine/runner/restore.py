@@ -60,7 +60,7 @@ class Restorer:
         foreign: ForeignError | None = None
         for path in checkpoint.newest_first(self.folder):
             try:
-                manifest = checkpoint.read_manifest(path)
+                manifest = checkpoint.read_manifest_in(self.folder, path)
                 state = checkpoint.load(self.folder, manifest)
                 before = self._refuse_foreign(manifest)
             except CheckpointError as error:
@@ -116,7 +116,7 @@ class Restorer:
         refused = ""
         for path in checkpoint.newest_first(self.folder):
             try:
-                manifest = checkpoint.read_manifest(path)
+                manifest = checkpoint.read_manifest_in(self.folder, path)
                 if manifest.position.epoch == epoch and manifest.position.is_epoch_done:
                     checkpoint.refuse_foreign(self.folder, manifest, self.origin.identity)
                     return path, manifest, checkpoint.load(self.folder, manifest)
@@ -132,7 +132,7 @@ class Restorer:
 
     def _has_work_after(self, seq: int) -> bool:
         """Whether the log holds work after the event `seq`."""
-        start = max(0, self.folder.events.stat().st_size - LOST_WORK_BYTES)
+        start = max(0, self.folder.size_of(self.folder.events) - LOST_WORK_BYTES)
         history = LogReader(self.folder.events, offset=start).read(LOST_WORK_BYTES)
         # If the stretch begins after the checkpoint's events, it may miss some of the work.
         newer_only = bool(history) and history[0].seq > seq + 1

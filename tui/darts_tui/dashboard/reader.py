@@ -140,11 +140,5 @@ class Reader:
 
 def tail_of(folder: RunFolder) -> tuple[str, ...]:
     """The last lines of the engine's own output."""
-    try:
-        with folder.engine_log.open("rb") as file:
-            end = file.seek(0, 2)
-            file.seek(max(0, end - TAIL_BYTES))
-            text = file.read(TAIL_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return ()
+    text = folder.tail_of_engine_log(TAIL_BYTES)
     return tuple(line for line in text.splitlines() if line.strip())[-TAIL_LINES:]

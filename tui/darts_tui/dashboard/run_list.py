@@ -44,10 +44,7 @@ def list_entries(folder: RunFolder) -> list[RunEntry]:
 
 def read_entry(folder: RunFolder) -> RunEntry:
     """Read one run. Of a huge log, only the first event and the last `READ_BYTES` are read."""
-    try:
-        size = folder.events.stat().st_size
-    except OSError:
-        size = 0
+    size = folder.size_of(folder.events)
     # The first event describes the run, the last ones its present state.
     start = max(0, size - READ_BYTES)
     state = fold_all(LogReader(folder.events).read(READ_BYTES)[: 1 if start else None])

@@ -96,7 +96,7 @@ def of_run(reference: str, runs: Path) -> Named:
 def _is_search(folder: RunFolder) -> bool:
     try:
         # Unchecked: a genotype is whole even where a package that the search used is gone.
-        return bool(config.read_plain(folder.config).get("kind", "search") == "search")
+        return bool(config.decode(folder.config_text()).get("kind", "search") == "search")
     except ConfigError:
         return False
 
