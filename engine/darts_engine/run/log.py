@@ -231,16 +231,15 @@ class LogReader:
         self.damaged = 0
         self.unknown = 0
         self._skipping = False
-        # Lines that tell what was read, if another file takes the log's place.
+        # The last lines tell what was read, if another file takes the log's place.
         self._recent: list[bytes] = []
-        self._started = b""
         self._known, self._known_t = 0, 0.0
 
     def read(self, max_bytes: int = 16 * READ_BYTES) -> list[AnyEvent]:
         """The events that are new since the last call; at most about `max_bytes` of them.
 
         When the file was replaced or has shrunk below what was read, it is read from its start, and
-        what was read before is left out. Another run of the same name is read whole.
+        what was read before is left out.
 
         Raises:
             UnsafeFileError: the log is no plain file of this user.
@@ -271,24 +270,15 @@ class LogReader:
                 return []
             self._known, lines = 0, lines[start:]
         self._recent = lines[-RECENT_LINES:] or self._recent
-        for line in lines:
-            if line.startswith(STARTED):
-                self._started = line
         return lines
 
     def _is_news(self, line: bytes) -> bool:
-        """Whether a line comes after all that was read, or begins another run of the same name."""
+        """Whether a line was not read before, from the file that had this name then.
+
+        Events of another run of this name, or after a checkpoint, may have smaller numbers again.
+        """
         head = head_of(line)
-        if head is None:
-            return False
-        if head.seq > self._known:
-            return True
-        mine = head_of(self._started)
-        run = mine.run if mine else ""
-        if head.type != "run_started" or head.run in ("", run):
-            return False
-        # A run of version 0.1.0 has no id in its first event, and one in those after.
-        return run != "" or head.t > self._known_t
+        return head is not None and (head.seq > self._known or head.t > self._known_t)
 
     def _read_lines(self, max_bytes: int) -> list[bytes]:
         try:
