@@ -2,6 +2,7 @@
 
     runs/NAME/            mode 0700, its files 0600
       config.toml         the resolved settings
+      run.json            the run's random id
       events.jsonl        what happened (the engine appends, others follow)
       commands.jsonl      commands (any process of the same user appends, the engine reads)
       engine.json         pid, host, boot id, start; its mtime is the heartbeat
@@ -18,20 +19,23 @@ import contextlib
 import fcntl
 import os
 import re
+import shutil
 import socket
 import stat
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from darts_engine.run import run_id
 from darts_engine.run.commands import Command
 from darts_engine.run.commands import encode as encode_command
 from darts_engine.run.errors import BusyError, ConfigError, NotFoundError, RunError
 from darts_engine.run.new_folder import make_new
 from darts_engine.run.private_files import PrivateFolder
+from darts_engine.run.run_id import RunRecord
 from darts_engine.run.settings.config import MAX_BYTES, Config, from_toml, tables, to_toml
 
 NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}\Z")
@@ -42,19 +46,27 @@ MAX_RECORD_BYTES = 64_000
 
 
 class EngineRecord(msgspec.Struct, kw_only=True, frozen=True):
-    """`engine.json`: which process runs, or ran last, in the folder."""
+    """`engine.json`: which process runs, or ran last, in the folder. `run` is the run's id."""
 
     pid: int
     host: str
     boot_id: str
     started: float
+    run: str = ""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run. Making the object touches nothing on the disk."""
+    """Paths of one run. Making the object touches nothing on the disk.
+
+    Args:
+        path: the folder.
+        held: the open folder, for its engine, which reaches it through this wherever it is now, and
+            whatever another process has put in its place.
+    """
 
     path: Path
+    held: PrivateFolder | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -65,6 +77,11 @@ class RunFolder:
     def config(self) -> Path:
         """The resolved config."""
         return self.path / "config.toml"
+
+    @property
+    def record(self) -> Path:
+        """The run's id."""
+        return self.path / run_id.NAME
 
     @property
     def events(self) -> Path:
@@ -107,13 +124,13 @@ class RunFolder:
         return self.path / "exports"
 
     def open(self) -> PrivateFolder:
-        """The run folder, opened.
+        """The run folder, opened: the held one, or the one that the path names now.
 
         Raises:
             UnsafeFileError: it is a link, or of another user.
             OSError: there is none, or it cannot be opened.
         """
-        return PrivateFolder.open(self.path)
+        return PrivateFolder.open(self.path) if self.held is None else self.held.again()
 
     def refuse_unsafe(self) -> None:
         """Refuse the run if a file that its watchers open is none that they may open.
@@ -155,6 +172,23 @@ class RunFolder:
         """
         return from_toml(self.config_text(), where=str(self.config))
 
+    def read_record(self) -> RunRecord | None:
+        """The run's id; None if it has none, as before the first resume of an earlier version.
+
+        Raises:
+            UnsafeFileError: the file is no plain file of this user, or is too large.
+        """
+        try:
+            with self.open() as folder:
+                return run_id.decode(folder.read(self.record.name, run_id.MAX_BYTES))
+        except OSError:
+            return None
+
+    def write_record(self, record: RunRecord) -> None:
+        """Write the run's id."""
+        with self.open() as folder:
+            folder.replace(self.record.name, run_id.encode(record))
+
     def read_engine(self) -> EngineRecord | None:
         """The record of the newest engine; None before the first.
 
@@ -168,18 +202,28 @@ class RunFolder:
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
 
-    def write_engine(self) -> None:
-        """Record this process as the run's engine."""
+    def write_engine(self, run: str = "") -> EngineRecord:
+        """Record this process as the engine of the run with this id. Returns: the record."""
         record = EngineRecord(
-            pid=os.getpid(), host=socket.gethostname(), boot_id=boot_id(), started=time.time()
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            boot_id=boot_id(),
+            started=time.time(),
+            run=run,
         )
         with self.open() as folder:
             folder.replace(self.engine.name, msgspec.json.encode(record))
+        return record
 
     def beat(self) -> None:
         """Touch the heartbeat file."""
         with self.open() as folder:
             folder.touch(self.engine.name)
+
+    def free_bytes(self) -> int:
+        """Free space on the folder's disk."""
+        with self.open() as folder:
+            return shutil.disk_usage(folder.descriptor).free
 
     def heartbeat_age_s(self) -> float | None:
         """Seconds since the last heartbeat; None before the first."""
@@ -255,10 +299,11 @@ class RunFolder:
                 # `is_locked` of a watcher holds the lock for microseconds: try again.
                 if time.monotonic() > deadline:
                     os.close(descriptor)
-                    raise self._busy() from None
+                    raise self.busy() from None
                 time.sleep(0.01)
 
-    def _busy(self) -> BusyError:
+    def busy(self) -> BusyError:
+        """The error for an engine that finds the run held by another."""
         record = self.read_engine()
         who = f"pid {record.pid} on {record.host}" if record else "another process"
         return BusyError(
@@ -307,7 +352,10 @@ def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
         )
     kind = msgspec.to_builtins(configuration)["kind"]
     stem = name or f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
-    files = {"config.toml": to_toml(configuration).encode()}
+    files = {
+        run_id.NAME: run_id.encode(RunRecord(id=run_id.new_id())),
+        "config.toml": to_toml(configuration).encode(),
+    }
     try:
         for attempt in range(1, 100):
             folder = RunFolder(runs / (stem if attempt == 1 else f"{stem}-{attempt}"))

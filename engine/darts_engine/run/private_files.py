@@ -86,6 +86,10 @@ class PrivateFolder:
     ) -> None:
         self.close()
 
+    def again(self) -> "PrivateFolder":
+        """The same folder, opened once more, for someone who closes it."""
+        return PrivateFolder(self.path, os.dup(self.descriptor))
+
     def close(self) -> None:
         """Close the folder; what was opened in it stays open."""
         if self.descriptor >= 0:
@@ -141,9 +145,10 @@ class PrivateFolder:
         """Returns: a descriptor for reading, writing and cutting off."""
         return self._open(name, os.O_RDWR)
 
-    def open_to_append(self, name: str) -> int:
+    def open_to_append(self, name: str, *, readable: bool = False) -> int:
         """Returns: a descriptor that writes to the end of the file, which is made if missing."""
-        descriptor = self._open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        access = os.O_RDWR if readable else os.O_WRONLY
+        descriptor = self._open(name, access | os.O_APPEND | os.O_CREAT)
         # It may become the output of another process, which need not expect this.
         os.set_blocking(descriptor, True)
         return descriptor
@@ -189,6 +194,11 @@ class PrivateFolder:
             write_in(self.descriptor, self._plain(name), content)
         except OSError as error:
             raise _refusal(error, name, self.path / name, self.descriptor) from None
+
+    def rename(self, name: str, to: str) -> None:
+        """Give a file another name, in place of what has that name."""
+        place = self.descriptor
+        os.replace(self._plain(name), self._plain(to), src_dir_fd=place, dst_dir_fd=place)
 
     def delete(self, name: str) -> None:
         """Delete a file or a link, never its target; nothing happens if there is none."""
@@ -265,7 +275,7 @@ def write_in(folder: int, name: str, content: bytes) -> None:
     Raises:
         OSError: the old file, if any, is still there unchanged.
     """
-    temporary = f"{name}.tmp.{secrets.token_hex(8)}"
+    temporary = temporary_name(name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(temporary, flags, mode=0o600, dir_fd=folder)
     try:
@@ -291,6 +301,11 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def temporary_name(name: str) -> str:
+    """A name that no file has, for what will have this name when it is whole."""
+    return f"{name}.tmp.{secrets.token_hex(8)}"
 
 
 def is_temporary(name: str) -> bool:

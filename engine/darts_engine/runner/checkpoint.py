@@ -15,7 +15,7 @@ import re
 import time
 import zipfile
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import torch
 
 from darts_engine.run.errors import (
     CheckpointError,
+    ForeignError,
     NotFiniteError,
     SpaceError,
     TooLargeError,
@@ -32,12 +33,15 @@ from darts_engine.run.errors import (
 )
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.private_files import PrivateFolder, is_temporary
+from darts_engine.run.run_id import RunRecord
+from darts_engine.run.settings.edits import edits
 from darts_engine.runner.position import Position
 
 FORMAT = 1
 MAX_MANIFEST_BYTES = 1_000_000
 AUTOMATIC = ("epoch", "time", "stop")
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+OWN = "restore the run's own config.toml and checkpoints, or start a new run"
 NAME = re.compile(r"^step-(?P<step>\d{9,})-seq-(?P<seq>\d+)\.pt\Z")
 
 
@@ -45,6 +49,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a checkpoint without opening its tensor file.
 
     `seq` is the last event before it was saved. `sha256` is of the tensor file and this manifest.
+    Version 0.1.0 recorded neither `run`, the run's id, nor `config`, the settings.
     """
 
     format: int
@@ -57,11 +62,34 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str]
     created: float
     sha256: str = ""
+    run: str | msgspec.UnsetType = msgspec.UNSET
+    config: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+    def is_of(self, record: RunRecord | None) -> bool:
+        """Whether it is of the run with this record; without a record there is nothing to tell."""
+        return record is None or record.owns(self.run or "", self.seq)
 
     def digest(self, content: bytes) -> str:
         """The SHA-256 of a tensor file's content and all other fields of this manifest."""
         fields = msgspec.json.encode(msgspec.structs.replace(self, sha256=""))
         return hashlib.sha256(hashlib.sha256(content).digest() + fields).hexdigest()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run that a checkpoint is of.
+
+    Attributes:
+        identity: what a run must have in common with the checkpoint to load it.
+        environment: what bit-identical resuming depends on (versions, threads, device).
+        run: the run's id.
+        config: the settings, as nested tables.
+    """
+
+    identity: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    run: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,8 +108,7 @@ def save(
     *,
     reason: str,
     seq: int,
-    identity: dict[str, str],
-    environment: dict[str, str],
+    origin: Origin,
 ) -> Saved:
     """Write a checkpoint.
 
@@ -91,8 +118,7 @@ def save(
         position: of the run.
         reason: epoch, time, stop, command or best; decides how long it is kept.
         seq: of the last event before the state.
-        identity: what a run must have in common with the checkpoint to load it.
-        environment: what bit-identical resuming depends on (versions, threads, device).
+        origin: of the state.
 
     Raises:
         SpaceError: there is no room; older checkpoints are untouched.
@@ -120,12 +146,14 @@ def save(
         reason=reason,
         position=position,
         seq=seq,
-        identity=identity,
-        environment=environment,
+        identity=origin.identity,
+        environment=origin.environment,
         created=time.time(),
+        run=origin.run or msgspec.UNSET,
+        config=origin.config or msgspec.UNSET,
     )
     manifest = msgspec.structs.replace(manifest, sha256=manifest.digest(content))
-    with _opened(folder.checkpoints, make=True) as inside:
+    with opened(folder, make=True) as inside:
         try:
             inside.replace(path.name, content)
             inside.replace(path.with_suffix(".json").name, msgspec.json.encode(manifest))
@@ -156,9 +184,15 @@ def find_not_finite(state: Any) -> str:
     return ""
 
 
-def _opened(checkpoints: Path, *, make: bool = False) -> PrivateFolder:
-    with PrivateFolder.open(checkpoints.parent) as run:
-        return run.inner(checkpoints.name, make=make)
+def opened(folder: RunFolder, *, make: bool = False) -> PrivateFolder:
+    """The folder of a run's checkpoints, opened; with `make` it is made if there is none.
+
+    Raises:
+        UnsafeFileError: it is a link, no folder, or of another user.
+        OSError: there is none, or it cannot be opened.
+    """
+    with folder.open() as run:
+        return run.inner(folder.checkpoints.name, make=make)
 
 
 def newest_first(folder: RunFolder) -> list[Path]:
@@ -171,7 +205,7 @@ def newest_first(folder: RunFolder) -> list[Path]:
         UnsafeFileError: the folder of checkpoints is a link, or of another user.
     """
     try:
-        with _opened(folder.checkpoints) as inside:
+        with opened(folder) as inside:
             paths = [folder.checkpoints / name for name in inside.names()]
     except FileNotFoundError:
         return []
@@ -189,7 +223,12 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         CheckpointError: it is missing, damaged or of another version.
     """
-    with _reading(path) as inside:
+    return read_manifest_in(RunFolder(path.parents[1]), path)
+
+
+def read_manifest_in(folder: RunFolder, path: Path) -> Manifest:
+    """As `read_manifest`, of a run that may be held."""
+    with _reading(folder, path) as inside:
         content = inside.read(path.name, MAX_MANIFEST_BYTES)
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
@@ -214,7 +253,7 @@ def load(folder: RunFolder, manifest: Manifest) -> dict[str, Any]:
         TooLargeError: there is not enough free memory.
     """
     path = folder.checkpoints / manifest.file
-    with _reading(path) as inside:
+    with _reading(folder, path) as inside:
         size = inside.plain_stat(path.name).st_size
         if size != manifest.size_bytes:
             what = f"the checkpoint is damaged: it has {size:,} bytes, not {manifest.size_bytes:,}"
@@ -235,10 +274,10 @@ def load(folder: RunFolder, manifest: Manifest) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[PrivateFolder]:
+def _reading(folder: RunFolder, path: Path) -> Iterator[PrivateFolder]:
     """The folder of a checkpoint's file, opened; why it cannot be read becomes CheckpointError."""
     try:
-        with _opened(path.parent) as inside:
+        with opened(folder) as inside:
             yield inside
     except UnsafeFileError as error:
         raise CheckpointError(error.what, where=error.where, remedy=error.remedy) from None
@@ -273,19 +312,43 @@ def _refuse_inflating(content: bytes, path: Path) -> None:
 
 
 def refuse_foreign(folder: RunFolder, manifest: Manifest, identity: dict[str, str]) -> None:
-    """Refuse a checkpoint of another kind of run.
+    """Refuse a checkpoint of another kind of run, or of another run.
 
     Raises:
-        CheckpointError: it is of another method, space or network.
+        ForeignError: it is of another method, space or network, or has another run's id.
     """
+    where = str(folder.checkpoints / manifest.file)
     for key, mine in identity.items():
         theirs = manifest.identity.get(key, "nothing")
         if theirs != mine:
-            raise CheckpointError(
-                f"the checkpoint is of {key} {theirs}, the run is of {mine}",
-                where=str(folder.checkpoints / manifest.file),
-                remedy="start a new run, or restore the run's own config.toml",
-            )
+            what = f"the checkpoint is of {key} {theirs}, the run is of {mine}"
+            raise ForeignError(what, where=where, remedy=OWN)
+    record = folder.read_record()
+    if record is not None and not manifest.is_of(record):
+        theirs = f"of run {manifest.run}" if manifest.run else "of a run without an id"
+        what = f"the checkpoint is {theirs}, this run is {record.id}"
+        raise ForeignError(what, where=where, remedy=OWN)
+
+
+def refuse_edited(folder: RunFolder, before: dict[str, Any], origin: Origin, file: str) -> None:
+    """Refuse a checkpoint made with settings that must stay as they were; see `edits.py`.
+
+    Args:
+        folder: the run.
+        before: the settings that the checkpoint was made with.
+        origin: of the run now.
+        file: name of the checkpoint.
+
+    Raises:
+        ForeignError: a setting that decides how the run computes was another.
+    """
+    changed = [str(edit) for edit in edits(before, origin.config) if not edit.is_allowed]
+    if changed:
+        raise ForeignError(
+            f"the checkpoint was made with other settings: {', '.join(changed)}"[:300],
+            where=str(folder.checkpoints / file),
+            remedy=OWN,
+        )
 
 
 def prune(folder: RunFolder, keep: int, ends: Collection[int] = ()) -> None:
@@ -295,11 +358,13 @@ def prune(folder: RunFolder, keep: int, ends: Collection[int] = ()) -> None:
     stay, so that there are always `keep` to go back to. The newest of the end of each epoch in
     `ends` stays too.
     """
-    known = []
+    known, record = [], folder.read_record()
     for path in newest_first(folder):
-        # An unreadable one is kept for a person to look at.
+        # An unreadable one, or one of another run, is kept for a person to look at.
         with contextlib.suppress(CheckpointError):
-            known.append(read_manifest(path))
+            manifest = read_manifest_in(folder, path)
+            if manifest.is_of(record):
+                known.append(manifest)
     automatic = [m for m in known if m.reason in AUTOMATIC]
     best = [m for m in known if m.reason == "best"]
     either = [m for m in known if m.reason in (*AUTOMATIC, "best")]
@@ -309,7 +374,7 @@ def prune(folder: RunFolder, keep: int, ends: Collection[int] = ()) -> None:
     stay = {m.file for m in automatic[:keep] + best[:1] + either[:keep] + needed}
     gone = [m.file for m in either if m.file not in stay]
     # A file that cannot be deleted does not end the run; the next save tries again.
-    with contextlib.suppress(OSError), _opened(folder.checkpoints) as inside:
+    with contextlib.suppress(OSError), opened(folder) as inside:
         for file in gone:
             # The manifest goes first: without it the checkpoint does not exist.
             inside.delete(Path(file).with_suffix(".json").name)
@@ -322,7 +387,7 @@ def sweep(folder: RunFolder) -> None:
     Raises:
         UnsafeFileError: the folder of checkpoints is a link, or of another user.
     """
-    with folder.open() as outside, _opened(folder.checkpoints, make=True) as inside:
+    with folder.open() as outside, opened(folder, make=True) as inside:
         _delete(outside, [name for name in outside.names() if is_temporary(name)])
         names = inside.names()
         halves = [name for name in names if is_temporary(name)]

@@ -15,7 +15,6 @@ from darts_engine.run import commands, events
 from darts_engine.run.commands import AnyCommand
 from darts_engine.run.errors import ExitCode, UnsafeFileError
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.private_files import open_to_read
 
 MAX_PER_SECOND = 20
 READ_BYTES = 64 * commands.MAX_LINE_BYTES
@@ -56,9 +55,9 @@ class Inbox:
     """
 
     def __init__(self, folder: RunFolder, emit: Callable[[events.Event], object]) -> None:
-        self._path = folder.commands
+        self._folder, self._name = folder, folder.commands.name
         self._emit = emit
-        self._offset = folder.size_of(self._path)
+        self._offset = folder.size_of(folder.commands)
         self._has_refused = False
         self._window: list[float] = []
         self._waiting: deque[AnyCommand] = deque()
@@ -88,9 +87,11 @@ class Inbox:
 
     def _lines(self) -> list[bytes]:
         try:
-            if self._path.lstat().st_size == self._offset:
-                return []
-            with os.fdopen(open_to_read(self._path), "rb") as file:
+            with self._folder.open() as folder:
+                if folder.stat(self._name).st_size == self._offset:
+                    return []
+                descriptor = folder.open_to_read(self._name)
+            with os.fdopen(descriptor, "rb") as file:
                 if os.fstat(file.fileno()).st_size < self._offset:
                     self._offset = 0
                 file.seek(self._offset)

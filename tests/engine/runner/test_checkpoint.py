@@ -42,8 +42,7 @@ def save(run: RunFolder, step: int, *, seq: int = 0, reason: str = "epoch") -> P
         position,
         reason=reason,
         seq=seq or step,
-        identity=IDENTITY,
-        environment={},
+        origin=checkpoint.Origin(IDENTITY),
     )
     return saved.path
 
@@ -180,9 +179,7 @@ def test_a_poisoned_state_is_not_saved(run: RunFolder) -> None:
     for poison in (float("nan"), float("inf")):
         bad = {"weights": {"w": torch.ones(3)}, "optimizer": {"state": {0: [torch.tensor(poison)]}}}
         with pytest.raises(NotFiniteError, match=r"optimizer\.state\.0\.0"):
-            checkpoint.save(
-                run, bad, Position(), reason="epoch", seq=1, identity={}, environment={}
-            )
+            checkpoint.save(run, bad, Position(), reason="epoch", seq=1, origin=checkpoint.Origin())
     assert list(run.checkpoints.iterdir()) == []
 
 

@@ -20,6 +20,7 @@ from darts_engine.run.folder import RunFolder  # noqa: E402
 from darts_engine.run.log import EventLog  # noqa: E402
 from darts_engine.run.private_files import PrivateFolder  # noqa: E402
 from darts_engine.runner import checkpoint, session  # noqa: E402
+from darts_engine.runner.hold import Hold  # noqa: E402
 from darts_engine.runner.inbox import Inbox, Signals  # noqa: E402
 from darts_engine.runner.position import Position  # noqa: E402
 from darts_engine.runner.session import Session, Stopped  # noqa: E402
@@ -44,12 +45,18 @@ class Desk:
     def __init__(self, path: Path, *, seconds: float = 0.0) -> None:
         self.run, self.task, self.signals = RunFolder(path), Counter(), Signals()
         self.run.checkpoints.mkdir(parents=True, exist_ok=True)
-        self.log = EventLog(self.run.events, self.run.torn_events)
-        inbox = Inbox(self.run, self.log.append)
+        self.hold = Hold(path)
+        self.log = EventLog(self.run.events, self.run.torn_events, within=self.hold.opened)
+        inbox = Inbox(self.hold.folder, self.log.append)
         self.session = Session(
-            self.run, self.log, self.signals, inbox, keep=2, checkpoint_seconds=seconds
+            self.hold, self.log, self.signals, inbox, keep=2, checkpoint_seconds=seconds
         )
-        self.session.identity = {"kind": "count"}
+        run = self.hold.enter(self.log.last_seq).id
+        self.session.origin = checkpoint.Origin({"kind": "count"}, run=run)
+
+    def leave(self) -> None:
+        self.log.close()
+        self.hold.close()
 
     def step(self, number: int, *, is_epoch_done: bool = False) -> None:
         self.task.number += 1
@@ -75,7 +82,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setattr(session, "RETRY_S", 0.02)
     desk = Desk(tmp_path / "run")
     yield desk
-    desk.log.close()
+    desk.leave()
 
 
 def answers(desk: Desk) -> list[str]:
@@ -210,9 +217,9 @@ def test_a_run_whose_folder_goes_away_ends_also_from_a_pause(desk: Desk) -> None
 
 def reopened(desk: Desk) -> Desk:
     """The next engine's session; its log is closed with the desk."""
-    desk.log.close()
+    desk.leave()
     again = Desk(desk.run.path)
-    desk.log = again.log
+    desk.log, desk.hold = again.log, again.hold
     return again
 
 
