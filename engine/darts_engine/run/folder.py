@@ -15,6 +15,7 @@ No other file builds paths of a run. Its files are opened through `PrivateFolder
 came in an archive must not lead a program to other files of its user, nor hold it up.
 """
 
+import contextlib
 import fcntl
 import os
 import re
@@ -130,6 +131,18 @@ class RunFolder:
             OSError: there is none, or it cannot be opened.
         """
         return PrivateFolder.open(self.path) if self.held is None else self.held.again()
+
+    def refuse_unsafe(self) -> None:
+        """Refuse the run if a file that its watchers open is none that they may open.
+
+        Raises:
+            UnsafeFileError: a file is no plain file of this user.
+        """
+        watched = (self.config, self.events, self.commands, self.engine, self.lock, self.engine_log)
+        with contextlib.suppress(OSError), self.open() as folder:
+            for file in watched:
+                with contextlib.suppress(FileNotFoundError):
+                    folder.plain_stat(file.name)
 
     def config_text(self) -> str:
         """The config as it is written.
@@ -410,7 +423,14 @@ def find(runs: Path, reference: str | None) -> RunFolder:
 
     Raises:
         NotFoundError: there is none.
+        UnsafeFileError: one of its files is no plain file of this user.
     """
+    folder = _find(runs, reference)
+    folder.refuse_unsafe()
+    return folder
+
+
+def _find(runs: Path, reference: str | None) -> RunFolder:
     reference = reference or LATEST
     if reference == LATEST:
         newest = list_runs(runs)
