@@ -152,31 +152,28 @@ class EventLog:
             # Perhaps the disk is too full for all of them.
             with contextlib.suppress(OSError):
                 os.ftruncate(new, start)
-                log_repair.write_whole(new, b"".join(self._essentials.after(found)))
+                lines = [line for seq, line in self._essentials.lines() if seq > found]
+                log_repair.write_whole(new, b"".join(lines))
             done = f"most events from {found + 1} to {self.last_seq} are lost"
         os.close(old)
         self._take(new)
         return done
 
     def _restore(self) -> str:
-        """Begin a file anew whose beginning or end was lost, with what is left and the essentials.
+        """Write a file anew that has lost lines, with what is left and the essential events.
 
         It gets a new inode, so that every reader begins anew too.
         """
         found, _ = log_repair.repair(self._folder, self._name, self._torn)
-        self._size = os.fstat(self._descriptor).st_size
-        first = log_repair.first_seq(self._descriptor)
-        lost_at_the_end = self._essentials.after(found)
-        lost_at_the_beginning = self._essentials.before(first)
-        if not lost_at_the_end and not lost_at_the_beginning:
-            self.last_seq = max(self.last_seq, found)
-            return "no event is missing"
+        size = os.fstat(self._descriptor).st_size
+        lost = log_repair.without_present(self._descriptor, size, self._essentials.lines())
+        if not lost:
+            self._size, self.last_seq = size, max(self.last_seq, found)
+            return "no event that matters is missing"
         name = temporary_name(self._name)
         new = self._folder.open_to_append(name, readable=True)
         try:
-            log_repair.write_whole(new, b"".join(lost_at_the_beginning))
-            log_repair.copy_lines(self._descriptor, self._size, new)
-            log_repair.write_whole(new, b"".join(lost_at_the_end))
+            log_repair.merge_lines(self._descriptor, size, new, lost)
             self._folder.rename(name, self._name)
         except BaseException:
             os.close(new)
