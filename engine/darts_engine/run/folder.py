@@ -138,7 +138,10 @@ class RunFolder:
         Raises:
             UnsafeFileError: a file is no plain file of this user.
         """
-        watched = (self.config, self.events, self.commands, self.engine, self.lock, self.engine_log)
+        watched = (
+            self.config, self.record, self.events, self.commands, self.engine, self.lock,
+            self.engine_log,
+        )  # fmt: skip
         with contextlib.suppress(OSError), self.open() as folder:
             for file in watched:
                 with contextlib.suppress(FileNotFoundError):

@@ -41,10 +41,15 @@ def start(
 
     Raises:
         BusyError: another engine already holds the run.
+        UnsafeFileError: a file or folder of the run is none of this user's own.
         ChildError: the engine ended at once; the message has what it printed.
         RunError: the run cannot be locked, or the process cannot be started.
     """
     try:
+        folder.refuse_unsafe()
+        # Seconds before the engine would find out.
+        with folder.open() as inside, inside.inner(folder.checkpoints.name, make=True):
+            pass
         os.close(folder.take_lock())
     except OSError as error:
         raise RunError(
