@@ -28,9 +28,9 @@ class Scene:
         clock = iter(event.t for event in [*STORY[:NOTICED], STORY[NOTICED], *STORY[NOTICED:]])
         self.log = EventLog(self.path, folder / "events.torn", clock=lambda: next(clock))
         self.reader, self.state = LogReader(self.path), RunState()
-        self.tell(STORY[:TAKEN])
+        self.write(STORY[:TAKEN])
 
-    def tell(self, story: list[AnyEvent]) -> None:
+    def write(self, story: list[AnyEvent]) -> None:
         for event in story:
             assert self.log.append(event)
         self.follow()
@@ -88,11 +88,11 @@ def test_a_log_that_was_taken_away_is_whole_again_at_the_next_boundary(
     scene: Scene, how: str
 ) -> None:
     TAKEN_AWAY[how](scene.path)
-    scene.tell(STORY[TAKEN:NOTICED])
+    scene.write(STORY[TAKEN:NOTICED])
     said = scene.notice()
     assert said.startswith("the event log was re")
     assert "missing were written again" in said
-    scene.tell(STORY[NOTICED:])
+    scene.write(STORY[NOTICED:])
     lines = scene.path.read_bytes().splitlines()
     seqs = [seq for line in lines if (seq := seq_of(line))]
     assert seqs == list(range(1, len(STORY) + 2))
@@ -124,8 +124,8 @@ def test_a_log_that_was_cut_still_tells_where_the_run_is(
     said = scene.notice()
     assert said.startswith("the event log was cut or rewritten by another program: events are lost")
     if not later:
-        scene.tell(STORY[TAKEN:NOTICED])
-    scene.tell(STORY[NOTICED:])
+        scene.write(STORY[TAKEN:NOTICED])
+    scene.write(STORY[NOTICED:])
     # Half a line and the next event may have been joined.
     numbers = [seq for line in scene.path.read_bytes().splitlines() if (seq := seq_of(line))]
     assert numbers == sorted(set(numbers))
@@ -167,7 +167,7 @@ def test_lines_that_another_program_added_are_kept_and_no_line_is_joined_to_them
     with scene.path.open("ab") as file:
         file.write(b"mine\nhalf")
     assert "no event that matters is missing" in scene.notice()
-    scene.tell(STORY[TAKEN:NOTICED])
+    scene.write(STORY[TAKEN:NOTICED])
     assert scene.path.read_bytes().count(b"mine\n") == 1
     assert scene.path.with_name("events.torn").read_bytes() == b"half\n"
     assert scene.reader.damaged == 1
