@@ -226,6 +226,20 @@ def test_a_disk_on_which_nothing_can_be_written_changes_nothing(
     assert len(whole(scene).epochs) == len(scene.state.epochs)
 
 
+def test_a_full_disk_and_an_emptied_log_leave_no_hole(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.truncate(scene.path, 0)
+
+    def full(descriptor: int, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        assert not scene.log.append(STORY[TAKEN])
+    assert scene.path.read_bytes() == b""
+
+
 def test_mending_leaves_no_descriptors(scene: Scene) -> None:
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc")

@@ -282,6 +282,15 @@ def test_a_run_that_lost_its_id_gets_it_back(
     assert (again.restore(), again.id) == (1, first.id)
 
 
+def test_a_run_without_checkpoints_gets_its_id_back_from_its_last_engine(
+    runs: Path, engine: Start
+) -> None:
+    first = engine(create(runs, "a", CONFIG))
+    first.close()
+    first.run.record.unlink()
+    assert engine(first.run).id == first.id
+
+
 def test_the_id_is_wherever_a_run_tells_of_itself(runs: Path) -> None:
     run = make_run(runs, "whole", search__epochs=1)
     record = run.read_record()
