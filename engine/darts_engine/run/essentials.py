@@ -50,10 +50,6 @@ class Essentials:
             return
         self._lines[key] = seq, line
 
-    def after(self, seq: int) -> list[bytes]:
-        """The lines of the events after number `seq`, in their order."""
-        return [line for number, line in sorted(self._lines.values()) if number > seq]
-
-    def before(self, seq: int) -> list[bytes]:
-        """The lines of the events before number `seq`, in their order."""
-        return [line for number, line in sorted(self._lines.values()) if number < seq]
+    def lines(self) -> list[tuple[int, bytes]]:
+        """The numbers of the events and their lines, in order."""
+        return sorted(self._lines.values())

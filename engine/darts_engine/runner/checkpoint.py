@@ -49,7 +49,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a checkpoint without opening its tensor file.
 
     `seq` is the last event before it was saved. `sha256` is of the tensor file and this manifest.
-    Version 0.1.0 recorded neither `run`, the run's id, nor `config`, the settings.
+    Versions up to 0.2.0 recorded neither `run`, the run's id, nor `config`, the settings.
     """
 
     format: int
