@@ -240,6 +240,22 @@ def test_a_full_disk_and_an_emptied_log_leave_no_hole(
     assert scene.path.read_bytes() == b""
 
 
+def test_numbers_go_on_behind_those_of_a_file_from_elsewhere(scene: Scene) -> None:
+    swap(scene.path, events.encode(msgspec.structs.replace(STORY[0], seq=10_000)))
+    assert scene.notice()
+    scene.write(STORY[TAKEN:NOTICED])
+    numbers = [seq_of(line) for line in scene.path.read_bytes().splitlines()]
+    assert numbers == list(range(10_000, 10_002 + NOTICED - TAKEN))
+
+
+def test_what_was_said_of_one_mishap_survives_the_next(scene: Scene) -> None:
+    for _ in range(2):
+        os.truncate(scene.path, 0)
+        scene.notice()
+    said = [note.seq for note in whole(scene).notes if isinstance(note, events.LogWritten)]
+    assert said[-2:] == [TAKEN + 1, TAKEN + 2]
+
+
 def test_mending_leaves_no_descriptors(scene: Scene) -> None:
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc")

@@ -157,6 +157,7 @@ class EventLog:
             done = f"most events from {found + 1} to {self.last_seq} are lost"
         os.close(old)
         self._take(new)
+        self.last_seq = max(self.last_seq, found)
         return done
 
     def _restore(self) -> str:
