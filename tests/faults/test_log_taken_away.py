@@ -256,6 +256,40 @@ def test_what_was_said_of_one_mishap_survives_the_next(scene: Scene) -> None:
     assert said[-2:] == [TAKEN + 1, TAKEN + 2]
 
 
+WEAK: dict[str, tuple[str, Callable[[os.stat_result], list[object]]]] = {
+    "numbers that change": ("st_ino", lambda status: [next(NUMBERS)]),
+    "sizes of some time ago": ("st_size", lambda status: [status.st_size // 2]),
+}
+NUMBERS = iter(range(10**9, 10**10))
+
+
+@pytest.mark.parametrize("weakness", WEAK)
+def test_a_weak_disk_is_no_other_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weakness: str
+) -> None:
+    field, value = WEAK[weakness]
+    place = {"st_ino": 1, "st_size": 6}[field]
+
+    def weakly(look: Callable[..., os.stat_result]) -> Callable[..., os.stat_result]:
+        def status(*arguments: object, **named: object) -> os.stat_result:
+            true = look(*arguments, **named)
+            return os.stat_result([*true[:place], *value(true), *true[place + 1 :]])  # type: ignore[arg-type]
+
+        return status
+
+    for name in ("stat", "fstat"):
+        monkeypatch.setattr(os, name, weakly(getattr(os, name)))
+    log = EventLog(tmp_path / "events.jsonl", tmp_path / "events.torn")
+    try:
+        for event in STORY[:20]:
+            log.append(event)
+            assert log.mend() == ""
+    finally:
+        log.close()
+    lines = (tmp_path / "events.jsonl").read_bytes().splitlines()
+    assert [seq_of(line) for line in lines] == list(range(1, 21))
+
+
 def test_mending_leaves_no_descriptors(scene: Scene) -> None:
     if not Path("/proc/self/fd").exists():
         pytest.skip("needs /proc")

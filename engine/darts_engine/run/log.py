@@ -24,7 +24,8 @@ from darts_engine.run.private_files import PrivateFolder, open_to_read, temporar
 MAX_LINE_BYTES = log_repair.MAX_LINE_BYTES
 # How the engine writes the first event of each of its logs.
 STARTED = b'{"type":"run_started"'
-RECENT_LINES = 8
+# So many lines before a place are looked at, to know what was read before it.
+RECENT_LINES, RECENT_BYTES = 8, 1 << 16
 
 
 class EventLog:
@@ -63,6 +64,7 @@ class EventLog:
         self._folder = within.again() if within else PrivateFolder.open(path.parent)
         self._essentials = Essentials()
         self.dropped, self.is_adrift = 0, False
+        self._has_size: bool | None = None
         self.last_seq, self.repaired_bytes = log_repair.repair(self._folder, self._name, self._torn)
         self._take(self._folder.open_to_append(self._name, readable=True))
 
@@ -70,11 +72,16 @@ class EventLog:
         self._descriptor = descriptor
         status = os.fstat(descriptor)
         self._size = status.st_size
-        self._identity: tuple[int, int] | None = _identity(status)
+        # Some network disks number files anew at every look, find new ones late, or give sizes of
+        # some time ago: what does not agree from the start is no sign of another program later.
+        self._is_found = self._has_number = False
         with contextlib.suppress(OSError):
-            # Some network disks give a file another number at every look: there, it says nothing.
-            if _identity(self._folder.stat(self._name)) != self._identity:
-                self._identity = None
+            self._has_number = self._is_mine(self._folder.stat(self._name))
+            self._is_found = True
+
+    def _is_mine(self, status: os.stat_result) -> bool:
+        mine = os.fstat(self._descriptor)
+        return (status.st_dev, status.st_ino) == (mine.st_dev, mine.st_ino)
 
     def append(self, event: Event) -> bool:
         """Number, stamp and write an event. Returns: False if it was dropped (OSError)."""
@@ -105,6 +112,8 @@ class EventLog:
         self._size += len(line)
         self.last_seq = seq
         self._essentials.take(event, seq, line)
+        if self._has_size is None:
+            self._has_size = os.fstat(self._descriptor).st_size == self._size
         return True
 
     def mend(self) -> str:
@@ -119,12 +128,12 @@ class EventLog:
         try:
             status = self._folder.stat(self._name)
         except FileNotFoundError:
-            return self._tried(self._go_on, "was removed")
+            return self._tried(self._go_on, "was removed") if self._is_found else ""
         except OSError:
             return ""
-        if self._identity not in (None, _identity(status)):
+        if self._has_number and not self._is_mine(status):
             return self._tried(self._go_on, "was replaced")
-        if status.st_size != self._size:
+        if self._has_size and os.fstat(self._descriptor).st_size != self._size:
             return self._tried(self._restore, "was cut or rewritten")
         return ""
 
@@ -290,7 +299,7 @@ class LogReader:
                 self._start_over()
             self._identity = identity
             if self.offset and not self._recent:
-                before = max(0, self.offset - MAX_LINE_BYTES)
+                before = max(0, self.offset - RECENT_BYTES)
                 lines = os.pread(descriptor, self.offset - before, before).split(b"\n")
                 self._recent = lines[-RECENT_LINES - 1 : -1]
             data = os.pread(descriptor, max_bytes, self.offset)
