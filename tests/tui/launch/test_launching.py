@@ -4,13 +4,16 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 
+import msgspec
 import pytest
 from engine_kit import FAKE_ENGINE
 from fake_run import engine_alive, make_run
 
 from darts_engine.run.architecture.text import published
+from darts_engine.run.errors import BusyError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.liveness import observe
 from darts_engine.run.settings import config
@@ -119,13 +122,13 @@ def test_resume_restarts_what_ended_and_prints_only_news(darts, engine, runs):
     assert (again.code, "is finished" in again.out) == (0, True)
 
 
-def test_a_run_that_cannot_be_locked_is_reported_in_three_lines(darts, runs, tmp_path):
+def test_a_run_whose_lock_is_a_link_is_refused_in_three_lines(darts, runs, tmp_path):
     folder = make_run(runs, "one", epochs_done=1, epochs=3, phase="stopped")
     folder.lock.unlink(missing_ok=True)
     folder.lock.symlink_to(tmp_path / "elsewhere")
     result = darts("resume", "one")
-    assert (result.code, len(result.error_lines)) == (1, 3)
-    assert result.error_lines[0].startswith("the run cannot be locked")
+    assert (result.code, len(result.error_lines)) == (4, 3)
+    assert result.error_lines[0].startswith("engine.lock is a symbolic link")
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -233,3 +236,30 @@ def test_an_ended_engine_is_no_zombie(runs, until):
     assert process.returncode == -signal.SIGKILL
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
+
+
+def test_who_loses_a_race_for_a_run_is_told_all_of_it(runs):
+    """The log that all of them share says it several times."""
+    folder = make_run(runs, "one", epochs_done=1, epochs=2)
+    with engine_alive(folder):
+        who = f"pid {os.getpid()} on"
+    said = str(folder.busy())
+    for start, first in ((folder.write_engine, who), (folder.engine.unlink, "another process")):
+        start()
+        script = f"import sys; print({said!r}, {said!r}, sep='\\n', file=sys.stderr); sys.exit(3)"
+        with pytest.raises(BusyError) as refusal:
+            engine_process.start(
+                folder, folder.read_config(), program=(sys.executable, "-c", script)
+            )
+        lines = str(refusal.value).splitlines()
+        assert (len(lines), refusal.value.exit_code) == (3, 3)
+        assert first in lines[0]
+
+
+def test_an_engine_that_has_ended_is_not_named_as_the_one_that_runs(runs):
+    folder = make_run(runs, "one", epochs_done=1, epochs=2)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    record = folder.write_engine()
+    folder.engine.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, pid=ended.pid)))
+    assert "(another process)" in folder.busy().what

@@ -90,7 +90,7 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
 
 def _print_kept_rules(file: Path | None) -> None:
     """Name the rules of an earlier version that a config file of one keeps."""
-    for rule in kept_rules(file) if file else ():
+    for rule in kept_rules(config.read_as_written(file)) if file else ():
         print_err(f"{file} is of an earlier version and keeps {rule}")
 
 

@@ -157,6 +157,7 @@ class DashboardApp(App[int]):
             engine_tail=status.tail,
             loading=status.behind,
             damaged=status.damaged,
+            problem=status.problem,
         )
 
     def redraw(self) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from textual.message import Message
 
+from darts_engine.run.errors import UnsafeFileError
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.liveness import ENDED, observe
@@ -28,17 +29,20 @@ TAIL_LINES = 12
 FOLD_DEADLINE_S = 30.0
 # A younger heartbeat is not reported, so that it causes no redraw.
 FRESH_HEARTBEAT_S = 3
+UNREADABLE_EVERY_S = 1.0
 
 
 class EngineStatus(NamedTuple):
     """The condition of the engine and of its log.
 
     Attributes:
-        live: the engine's state, as `liveness.observe` returns it.
+        live: the engine's state, as `liveness.observe` returns it; "unreadable" where a file of
+            the run must not be opened.
         heartbeat_s: whole seconds since the last heartbeat; None while it is fresh.
         tail: the last lines of engine.log; empty in states in which they explain nothing.
         damaged: lines of the log that were no events.
         behind: whether the log has more than was read.
+        problem: why a file of the run must not be opened, in at most three lines.
     """
 
     live: str
@@ -46,6 +50,7 @@ class EngineStatus(NamedTuple):
     tail: tuple[str, ...]
     damaged: int
     behind: bool
+    problem: tuple[str, ...] = ()
 
 
 @dataclass
@@ -96,8 +101,19 @@ class Reader:
         self._stopped.set()
 
     def _follow(self) -> None:
+        source = LogReader(self._folder.events)
         try:
-            self._loop(LogReader(self._folder.events))
+            while not self._stopped.is_set():
+                try:
+                    self._loop(source)
+                except UnsafeFileError as error:
+                    # The file may be put right while the run is watched.
+                    why = tuple(str(error).splitlines())
+                    status = EngineStatus(
+                        "unreadable", None, (), source.damaged, behind=False, problem=why
+                    )
+                    self._post(StatusChanged(self, status))
+                    self._stopped.wait(UNREADABLE_EVERY_S)
         except Exception:
             log.exception("reading %s ended", self._folder.path)
 
@@ -140,11 +156,5 @@ class Reader:
 
 def tail_of(folder: RunFolder) -> tuple[str, ...]:
     """The last lines of the engine's own output."""
-    try:
-        with folder.engine_log.open("rb") as file:
-            end = file.seek(0, 2)
-            file.seek(max(0, end - TAIL_BYTES))
-            text = file.read(TAIL_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return ()
+    text = folder.tail_of_engine_log(TAIL_BYTES)
     return tuple(line for line in text.splitlines() if line.strip())[-TAIL_LINES:]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from darts_engine.run.errors import RunError
+from darts_engine.run.errors import ConfigError, RunError
 from darts_engine.run.folder import RunFolder, list_runs
 from darts_engine.run.liveness import observe
 from darts_engine.run.log import LogReader
@@ -10,6 +10,7 @@ from darts_engine.run.settings.config import to_plain
 from darts_engine.run.state import fold_all
 
 READ_BYTES = 256 * 1024
+UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class RunEntry:
     Attributes:
         folder: the run.
         kind: "search" or "train".
-        state: the engine's state, as `liveness.observe` returns it.
+        state: the engine's state, as `liveness.observe` returns it; "unreadable" where a file of
+            the run must not be opened.
         epoch: the current epoch, from 1.
         epochs: how many there are to be.
         best: the best top-1 accuracy in percent.
         elapsed_s: seconds that the run has taken.
         last_t: Unix seconds of the last event.
+        problem: why it is not read; else empty.
     """
 
     folder: RunFolder
@@ -35,6 +38,7 @@ class RunEntry:
     best: float | None
     elapsed_s: float
     last_t: float
+    problem: str = ""
 
 
 def list_entries(folder: RunFolder) -> list[RunEntry]:
@@ -45,9 +49,14 @@ def list_entries(folder: RunFolder) -> list[RunEntry]:
 def read_entry(folder: RunFolder) -> RunEntry:
     """Read one run. Of a huge log, only the first event and the last `READ_BYTES` are read."""
     try:
-        size = folder.events.stat().st_size
-    except OSError:
-        size = 0
+        return _read(folder)
+    except RunError as error:
+        return RunEntry(folder, "", UNREADABLE, 0, 0, None, 0.0, 0.0, error.what)
+
+
+def _read(folder: RunFolder) -> RunEntry:
+    folder.refuse_unsafe()
+    size = folder.size_of(folder.events)
     # The first event describes the run, the last ones its present state.
     start = max(0, size - READ_BYTES)
     state = fold_all(LogReader(folder.events).read(READ_BYTES)[: 1 if start else None])
@@ -57,7 +66,7 @@ def read_entry(folder: RunFolder) -> RunEntry:
     if state.started is None:
         try:
             config = folder.read_config()
-        except RunError:
+        except ConfigError:
             pass
         else:
             kind, epochs = str(to_plain(config)["kind"]), config.epochs

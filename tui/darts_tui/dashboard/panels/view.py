@@ -13,7 +13,8 @@ class View:
     Attributes:
         state: the fold of the log so far.
         name: the run folder's name.
-        live: the engine's state, as `liveness.observe` returns it.
+        live: the engine's state, as `liveness.observe` returns it; "unreadable" where a file of
+            the run must not be opened.
         heartbeat_s: seconds since the last heartbeat; None while it is fresh.
         now: the time of the redraw in Unix seconds.
         epoch: the epoch to show, None for the newest.
@@ -25,6 +26,7 @@ class View:
         engine_tail: the last lines of engine.log.
         loading: whether older events are still being read.
         damaged: lines of the log that were no events.
+        problem: why the run is unreadable, in at most three lines.
     """
 
     state: RunState
@@ -41,6 +43,7 @@ class View:
     engine_tail: tuple[str, ...] = ()
     loading: bool = False
     damaged: int = 0
+    problem: tuple[str, ...] = ()
 
     @property
     def at_epoch(self) -> int:
@@ -63,7 +66,7 @@ class View:
     @property
     def is_over(self) -> bool:
         """Whether no engine will acknowledge a command any more."""
-        return self.live in ENDED or self.live == "dead"
+        return self.live in ENDED or self.live in ("dead", "unreadable")
 
     @property
     def elapsed_s(self) -> float:
