@@ -204,7 +204,7 @@ def _work(
             **task.describe(),
         )
     )
-    for rule in kept_rules(session.folder.config_as_written()):
+    for rule in kept_rules(session.folder.config_as_written(), config):
         session.note(f"this run began with an earlier version and keeps {rule}")
     loop = Loop(task, session, heartbeat, every=config.checkpoint.checkpoint_every)
     try:

@@ -44,8 +44,13 @@ def checked_tensor(state: Mapping[str, object], key: str, own: Tensor, remedy: s
         CheckpointError: the key is missing, or its shape differs.
     """
     value = state.get(key)
-    if not isinstance(value, Tensor):
+    if not isinstance(value, Tensor) or value.is_meta:
         raise CheckpointError("the weights lack a tensor", where=key, remedy=remedy)
+    if not value.is_floating_point() and own.is_floating_point():
+        kind = str(value.dtype).removeprefix("torch.")
+        raise CheckpointError(
+            f"a tensor has numbers of the kind {kind}", where=key, remedy="weights are floats"
+        )
     if value.shape != own.shape:
         raise CheckpointError(
             f"a tensor has the shape {tuple(value.shape)} instead of {tuple(own.shape)}",

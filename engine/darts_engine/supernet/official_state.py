@@ -60,8 +60,8 @@ def load(
     names = dict(_names(supernet))
     matrices = _by_cell(alphas, own)
     for key in state:
-        if key not in names and key.rpartition(".")[2] != COUNTER:
-            raise CheckpointError("the weights have a key too many", where=key, remedy=REMEDY)
+        if key not in names and str(key).rpartition(".")[2] != COUNTER:
+            raise CheckpointError("the weights have a key too many", where=str(key), remedy=REMEDY)
     values = {
         theirs: checked_tensor(state, theirs, own[ours], REMEDY) for theirs, ours in names.items()
     }

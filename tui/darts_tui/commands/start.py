@@ -8,8 +8,9 @@ from darts_engine.run import commands
 from darts_engine.run.architecture.networks import GENOTYPE
 from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundError
 from darts_engine.run.folder import RunFolder, create
-from darts_engine.run.settings import catalog, config, methods, recipes
+from darts_engine.run.settings import catalog, config, methods, presets, recipes
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
+from darts_engine.run.settings.earlier import value_of
 from darts_engine.run.settings.kept import kept_rules
 from darts_tui.commands.watch import Watching, settled, watch
 from darts_tui.console.console import print_err, print_out
@@ -29,7 +30,7 @@ def search_config(file: Path | None, given: dict[str, Any]) -> SearchConfig:
         ConfigError: a setting is not allowed, or the file is of a training.
     """
     chosen = gathered("search", file, given)
-    _print_kept_rules(file)
+    _print_kept_rules(file, chosen, given)
     assert isinstance(chosen, SearchConfig)
     return chosen
 
@@ -42,7 +43,7 @@ def train_config(file: Path | None, given: dict[str, Any], runs: Path) -> TrainC
         RunError: the genotype cannot be found or read.
     """
     chosen = gathered("train", file, given)
-    _print_kept_rules(file)
+    _print_kept_rules(file, chosen, given)
     assert isinstance(chosen, TrainConfig)
     network = chosen.network
     if network.network == GENOTYPE:
@@ -77,7 +78,7 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     recipe = given.get(recipes.KEY, recipes.named_in(written))
     basis = recipes.settings(recipe, kind) if recipe else {}
     chosen = config.from_plain(recipes.merged(basis, written), where=str(file or ""))
-    chosen = config.override(chosen, given)
+    chosen = config.override(chosen, _set_in(written) | given)
     # Checked before there is a run folder, which the user would have to remove.
     _refuse_unknown_names(chosen)
     data = chosen.data
@@ -88,9 +89,21 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     return config.override(chosen, paths)
 
 
-def _print_kept_rules(file: Path | None) -> None:
-    """Name the rules of an earlier version that a config file of one keeps."""
-    for rule in kept_rules(config.read_as_written(file)) if file else ():
+def _set_in(written: dict[str, Any]) -> dict[str, Any]:
+    """What a file of a few settings sets that methods set in one space only, by dotted key.
+
+    Another method or space from the command line then leaves it. The config of a whole run has all
+    settings, and does not say which of them somebody chose.
+    """
+    if len(written.get("method", ())) == len(config.known_fields("search")["method"]):
+        return {}
+    found = {key: value_of(written, key) for key in presets.IN_SPACES}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _print_kept_rules(file: Path | None, chosen: Config, given: dict[str, Any]) -> None:
+    """Name the rules of an earlier version that a run keeps because of its config file."""
+    for rule in kept_rules(config.read_as_written(file), chosen, given) if file else ():
         print_err(f"{file} is of an earlier version and keeps {rule}")
 
 

@@ -188,7 +188,12 @@ def derive_file(path: Path, space: str = "darts") -> Genotype:
             f"--space {space} is not told by alphas of a normal and a reduction cell",
             remedy=f"use {' or '.join(LOOSE_ENDS)}; other spaces are known by their alphas",
         )
-    genotype = derivation.derive(weights, SPECS[space].candidates)
+    candidates = SPECS[space].candidates
+    if {len(row) for rows in raw.values() for row in rows} == {_COLUMNS - 1}:
+        candidates = tuple(name for name in candidates if name != derivation.NONE)
+    elif len({len(row) for rows in raw.values() for row in rows}) > 1:
+        raise GenotypeError("the cells have different numbers of columns", where=str(path))
+    genotype = derivation.derive(weights, candidates)
     return derivation.with_loose_ends(genotype) if LOOSE_ENDS[space] else genotype
 
 
@@ -265,8 +270,10 @@ def _rows(value: Any, where: str) -> list[list[float]]:
         )
     derivation.node_count(len(value))
     remedy = f"the columns are {', '.join(derivation.DARTS_OPERATIONS)}"
+    # A search without `none` has a column less.
+    columns = _COLUMNS - 1 if {len(row) for row in value} == {_COLUMNS - 1} else _COLUMNS
     return [
-        _row(row, _COLUMNS, f"{where}, row {place}", remedy)
+        _row(row, columns, f"{where}, row {place}", remedy)
         for place, row in enumerate(value, start=1)
     ]
 

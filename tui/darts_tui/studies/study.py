@@ -259,7 +259,8 @@ def settle(
 
 def planned(settings: dict[str, Any], changes: dict[str, Any]) -> Config:
     """The config that a plan has as `settings`, with `changes` by dotted key."""
-    return config.override(config.from_plain(settings, where="plan.json"), changes)
+    whole = config.completed(settings)
+    return config.override(config.from_plain(whole, where="plan.json"), changes)
 
 
 def seeds_from(first: int, count: int) -> list[int]:

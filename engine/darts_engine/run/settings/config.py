@@ -64,6 +64,7 @@ __all__ = [
     "TrainSection",
     "TrainWeightsSection",
     "WeightsSection",
+    "completed",
     "decode",
     "from_plain",
     "from_toml",
@@ -178,8 +179,12 @@ def decode(text: str, *, where: str = "") -> dict[str, Any]:
     Raises:
         ConfigError: the text is not TOML.
     """
-    plain = tables(text, where=where)
-    return earlier.completed(plain, known_fields(str(plain.get("kind"))))
+    return completed(tables(text, where=where))
+
+
+def completed(plain: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings; those of a run of an earlier version keep its rules (`earlier.py`)."""
+    return earlier.completed(plain, known_fields(earlier.kind_of(plain)))
 
 
 def tables(text: str, *, where: str = "") -> dict[str, Any]:
@@ -237,7 +242,7 @@ def override(config: Config, changes: dict[str, Any]) -> Config:
     """`config` with dotted keys replaced, checked again.
 
     A new method replaces the settings of the old one by its own; a new space brings its number of
-    nodes, and what the method sets in that space alone.
+    nodes, and what the method sets in that space alone; a new regulariser brings its weight.
 
     Raises:
         ConfigError: as `from_plain`.
@@ -246,6 +251,7 @@ def override(config: Config, changes: dict[str, Any]) -> Config:
     if isinstance(config, SearchConfig):
         changes = spaces.nodes_with(changes, config.space.space)
         changes = _preset_with(changes, config)
+        changes = presets.weighted(changes)
     for key, value in changes.items():
         section, _, field = key.partition(".")
         plain.setdefault(section, {})[field] = value

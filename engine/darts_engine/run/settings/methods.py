@@ -87,7 +87,11 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         str, Meta(description="Term on alpha's loss: none, zero-one, beta-decay or anchor-kl.")
     ] = "none"
     regulariser_weight: Annotated[
-        float, Meta(ge=0, description="Its factor; beta decay's grows from 0 to this.")
+        float,
+        Meta(
+            ge=0,
+            description="Its factor, zero-one 10, beta-decay (grows from 0) 50, anchor-kl 0.001.",
+        ),
     ] = 10.0
     zero_one_form: Annotated[str, Meta(description="Zero-one loss: l2 or l1.")] = "l2"
     perturbation: Annotated[

@@ -100,7 +100,6 @@ PRESETS: dict[str, Preset] = {
         {
             "method.relaxation": "sigmoid",
             "method.regulariser": "zero-one",
-            "method.regulariser_weight": 10.0,
             "method.derivation": "threshold",
             "space.without_none": True,
             "alpha.beta1": 0.9,
@@ -140,7 +139,7 @@ PRESETS: dict[str, Preset] = {
     "beta-darts": Preset(
         "a decay on the logsumexp of each edge's alpha",
         "Ye et al., beta-DARTS, CVPR 2022, arXiv 2203.01665",
-        {"method.regulariser": "beta-decay", "method.regulariser_weight": 50.0},
+        {"method.regulariser": "beta-decay"},
     ),
     "sgas": Preset(
         "the surest edge of each cell is decided for good, one after the other",
@@ -152,7 +151,6 @@ PRESETS: dict[str, Preset] = {
         "Chen et al., DrNAS, ICLR 2021, arXiv 2006.10355",
         {
             "method.relaxation": "dirichlet",
-            "method.regulariser_weight": 1e-3,
             "method.stage_lr": "continue",
         },
         NO_NONE,
@@ -178,8 +176,24 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
+# What methods set in one space only.
+IN_SPACES = sorted(
+    {key for one in PRESETS.values() for there in one.in_space.values() for key in there}
+)
+# The published factor of each regulariser; that of others is the setting's default.
+WEIGHTS = {"none": 10.0, "zero-one": 10.0, "beta-decay": 50.0, "anchor-kl": 1e-3}
+
+
+def weighted(changes: dict[str, Any]) -> dict[str, Any]:
+    """Changed settings, dotted, with the published factor of a regulariser that is among them."""
+    weight = WEIGHTS.get(str(changes.get("method.regulariser")))
+    return changes if weight is None else {"method.regulariser_weight": weight} | changes
+
+
 def with_preset(plain: dict[str, Any]) -> dict[str, Any]:
     """Add the settings of a search's method to its nested settings; what is set stays.
+
+    A regulariser also brings its published factor.
 
     Args:
         plain: the settings that were given, without defaults.
@@ -196,4 +210,8 @@ def with_preset(plain: dict[str, Any]) -> dict[str, Any]:
         table = out.setdefault(section, {})
         if isinstance(table, dict):
             table.setdefault(field, value)
+    method = out.get("method")
+    weight = WEIGHTS.get(str(method.get("regulariser"))) if isinstance(method, dict) else None
+    if weight is not None:
+        out["method"].setdefault("regulariser_weight", weight)
     return out
