@@ -23,6 +23,7 @@ from darts_engine.runner.hold import Hold  # noqa: E402
 from darts_engine.runner.inbox import Inbox, Signals  # noqa: E402
 from darts_engine.runner.position import Position  # noqa: E402
 from darts_engine.runner.session import Session  # noqa: E402
+from darts_engine.training import trained  # noqa: E402
 
 CONFIG = SearchConfig()
 
@@ -180,6 +181,22 @@ def test_checkpoints_of_another_run_are_passed_over_and_kept(runs: Path, engine:
     assert len(left) == len(foreign) + 4
     again.close()
     assert engine(mine.run).restore() == 6
+
+
+def test_programs_take_the_runs_own_checkpoints_only(runs: Path, engine: Start) -> None:
+    mine, donor = (engine(create(runs, name, CONFIG)) for name in ("a", "donor"))
+    donor.save(9)
+    mine.save(1)
+    shutil.copytree(donor.run.checkpoints, mine.run.checkpoints, dirs_exist_ok=True)
+    assert len(checkpoint.newest_first(mine.run)) == 2
+    assert trained.read(mine.run, "last")[0].position.global_step == 1
+    (own,) = checkpoint.of_this_run(mine.run)
+    own.write_bytes(b"{")
+    with pytest.raises(CheckpointError, match="damaged"):
+        trained.read(mine.run, "last")
+    own.unlink()
+    with pytest.raises(CheckpointError, match=f"of run {donor.id}, this run is {mine.id}"):
+        trained.read(mine.run, "last")
 
 
 def test_a_run_with_foreign_checkpoints_only_is_refused_not_begun_again(

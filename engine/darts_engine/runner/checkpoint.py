@@ -217,6 +217,27 @@ def newest_first(folder: RunFolder) -> list[Path]:
     return [path for *_, path in sorted(found, reverse=True)]
 
 
+def of_this_run(folder: RunFolder) -> list[Path]:
+    """As `newest_first`, without checkpoints of other runs; unreadable ones are among them.
+
+    Raises:
+        ForeignError: there are only checkpoints of other runs.
+        UnsafeFileError: the folder of checkpoints is a link, or of another user.
+    """
+    paths, foreign = [], None
+    for path in newest_first(folder):
+        with contextlib.suppress(CheckpointError):
+            try:
+                refuse_foreign(folder, read_manifest_in(folder, path), {})
+            except ForeignError as error:
+                foreign = foreign or error
+                continue
+        paths.append(path)
+    if foreign is not None and not paths:
+        raise foreign
+    return paths
+
+
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest. Only `load` compares the digest.
 

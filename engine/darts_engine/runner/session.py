@@ -115,6 +115,8 @@ class Session:
 
     def restore(self, task: Stateful) -> Position:
         """Load the newest checkpoint that can be trusted into a new task; see `Restorer`."""
+        # Reading a data set may have taken long.
+        self._look_after_files()
         return self._restorer().restore(task)
 
     def roll_back(self, task: RollsBack) -> Position:
