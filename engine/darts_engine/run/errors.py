@@ -7,6 +7,7 @@ RunError                what happened / where / what to do next
 |-- DataError           a data set that cannot be read
 |-- GenotypeError       a genotype that cannot be read or built
 |-- CheckpointError     a checkpoint that cannot be trusted
+|-- UnsafeFileError     a file of a run that is no plain file of this user, or is too large
 |-- BusyError           another engine holds the run
 |-- NotFiniteError      a loss, gradient or alpha is not finite
 |-- TooLargeError       a step needs more memory than there is
@@ -75,6 +76,12 @@ class GenotypeError(RunError, ValueError):
 
 class CheckpointError(RunError):
     """A checkpoint is damaged, foreign or of another run."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class UnsafeFileError(RunError):
+    """A file of a run folder is a link, a pipe, another user's, or too large: it is not opened."""
 
     exit_code = ExitCode.REFUSED
 
