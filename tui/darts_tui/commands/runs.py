@@ -8,7 +8,7 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings.config import Config
 from darts_engine.run.state import RunState
 from darts_tui.console.safe_text import clean
-from darts_tui.runs.summary import summarise
+from darts_tui.runs.outcome import observed
 
 STYLES = {
     "running": "green",
@@ -23,7 +23,7 @@ STYLES = {
 
 def describe(folder: RunFolder) -> dict[str, Any]:
     """One run as `runs --json` prints it. Accuracies are in percent, times in Unix seconds."""
-    (state, live), config = summarise(folder), _config(folder)
+    (state, live), config = observed(folder), _config(folder)
     genotype, best = state.final_genotype(), state.best
     return {
         "name": folder.name,

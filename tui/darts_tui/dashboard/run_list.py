@@ -1,15 +1,11 @@
-"""The runs in a folder of runs, each read from the two ends of its log."""
+"""The runs in a folder of runs, each as its log says where it is."""
 
 from dataclasses import dataclass
 
 from darts_engine.run.errors import RunError
 from darts_engine.run.folder import RunFolder, list_runs
-from darts_engine.run.liveness import observe
-from darts_engine.run.log import LogReader
 from darts_engine.run.settings.config import to_plain
-from darts_engine.run.state import fold_all
-
-READ_BYTES = 256 * 1024
+from darts_tui.runs.outcome import observed
 
 
 @dataclass(frozen=True)
@@ -43,16 +39,8 @@ def list_entries(folder: RunFolder) -> list[RunEntry]:
 
 
 def read_entry(folder: RunFolder) -> RunEntry:
-    """Read one run. Of a huge log, only the first event and the last `READ_BYTES` are read."""
-    try:
-        size = folder.events.stat().st_size
-    except OSError:
-        size = 0
-    # The first event describes the run, the last ones its present state.
-    start = max(0, size - READ_BYTES)
-    state = fold_all(LogReader(folder.events).read(READ_BYTES)[: 1 if start else None])
-    if start:
-        fold_all(LogReader(folder.events, offset=start).read(), state)
+    """Read one run: the two ends of its log, and between them what is needed for the best."""
+    state, live = observed(folder)
     kind, epochs = state.kind, state.total_epochs
     if state.started is None:
         try:
@@ -64,5 +52,4 @@ def read_entry(folder: RunFolder) -> RunEntry:
     best = state.result.best_top1 if state.result else None
     if best is None and state.best is not None:
         best = state.best.valid_top1
-    live = observe(folder, state)
     return RunEntry(folder, kind, live, state.epoch, epochs, best, state.elapsed_s, state.last_t)

@@ -17,7 +17,7 @@ from darts_engine.run.architecture.text import MAX_TEXT, parse, published
 from darts_engine.run.errors import ConfigError, GenotypeError, NotFoundError, RunError
 from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, find, is_run, list_runs
 from darts_engine.run.settings import config
-from darts_tui.runs.summary import summary
+from darts_tui.runs.outcome import outcome
 
 RUN_PREFIX = "run:"
 MAX_ALPHAS_BYTES = 10_000_000
@@ -69,7 +69,7 @@ def of_run(reference: str, runs: Path) -> Named:
     """
     if reference != LATEST:
         folder = find(runs, reference)
-        genotype = summary(folder).final_genotype()
+        genotype = outcome(folder).final_genotype()
         if genotype is None and not _is_search(folder):
             raise NotFoundError(
                 f"the network of {folder.name} has no genotype",
@@ -84,7 +84,7 @@ def of_run(reference: str, runs: Path) -> Named:
             )
         return Named(folder.name, genotype)
     for folder in list_runs(runs):
-        if _is_search(folder) and (genotype := summary(folder).final_genotype()):
+        if _is_search(folder) and (genotype := outcome(folder).final_genotype()):
             return Named(folder.name, genotype)
     raise NotFoundError(
         "no search has found a genotype yet",
