@@ -24,6 +24,7 @@ class View:
         pending: the word for a command that the engine has not acknowledged, as in "pausing".
         engine_tail: the last lines of engine.log.
         loading: whether older events are still being read.
+        read: share of the log that was read, from 0 to 1.
         damaged: lines of the log that were no events.
     """
 
@@ -40,6 +41,7 @@ class View:
     pending: str = ""
     engine_tail: tuple[str, ...] = ()
     loading: bool = False
+    read: float = 1.0
     damaged: int = 0
 
     @property
