@@ -27,6 +27,7 @@ from darts_engine.run.settings.config import Config, TrainConfig, to_plain
 from darts_engine.run.settings.kept import kept_rules
 from darts_engine.run.threads import num_threads
 from darts_engine.runner.heartbeat import Heartbeat
+from darts_engine.runner.hold import Hold
 from darts_engine.runner.inbox import Inbox, Signals
 
 if TYPE_CHECKING:
@@ -55,23 +56,25 @@ def main(arguments: list[str]) -> int:
         if not is_run(folder.path):
             raise NotFoundError("this is no run folder of yours", where=str(folder.path))
         os.umask(0o077)
-        lock = folder.take_lock()
+        hold = Hold(folder.path)
+        folder = hold.folder
         signals = Signals()
         signals.install()
-        log = EventLog(folder.events, folder.torn_events)
+        log = EventLog(folder.events, folder.torn_events, within=hold.opened)
         # From here on commands count; those before were meant for an earlier engine. After that the
         # record names this process, which launchers wait for.
         inbox = Inbox(folder, log.append)
-        folder.write_engine()
+        run = hold.enter(log.last_seq)
     except (RunError, OSError) as fault:
         error = fault if isinstance(fault, RunError) else _cannot_start(fault, folder)
         _print(str(error))
         return error.exit_code
     try:
         with spawn_ranks(folder.path, nproc) as place:
-            return _run(folder, log, signals, inbox, place)
+            return _run(hold, run.id, log, signals, inbox, place)
     except RunError as error:
-        log.append(events.RunFailed(message=str(error), exit_code=error.exit_code))
+        if not hold.is_lost:
+            log.append(events.RunFailed(message=str(error), exit_code=error.exit_code))
         _print(str(error))
         return error.exit_code
     except Exception as error:  # noqa: BLE001  every other fault ends here
@@ -83,7 +86,7 @@ def main(arguments: list[str]) -> int:
         return code
     finally:
         log.close()
-        os.close(lock)
+        hold.close()
 
 
 def _parse(arguments: list[str]) -> tuple[RunFolder, int]:
@@ -123,35 +126,42 @@ def _set_environment(config: Config) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-def _run(folder: RunFolder, log: EventLog, signals: Signals, inbox: Inbox, place: Place) -> int:
-    config = folder.read_config()
+def _run(hold: Hold, run: str, log: EventLog, signals: Signals, inbox: Inbox, place: Place) -> int:
+    config = hold.folder.read_config()
     _set_environment(config)
     # Before torch, whose import from a cold disk would otherwise look like a stalled engine.
-    heartbeat = Heartbeat(folder)
+    heartbeat = Heartbeat(hold.folder)
     heartbeat.start()
     try:
         from darts_engine.runner.session import Session
 
         kept = config.checkpoint
         session = Session(
-            folder,
+            hold,
             log,
             signals,
             inbox,
             keep=kept.keep,
             checkpoint_seconds=kept.checkpoint_seconds,
         )
-        return _work(config, session, heartbeat, place)
+        return _work(config, session, heartbeat, place, run)
     finally:
         heartbeat.stop()
 
 
-def _work(config: Config, session: "Session | Follower", heartbeat: Heartbeat, place: Place) -> int:
-    """Build the task, restore it, and run it to its end or a stop."""
+def _work(
+    config: Config,
+    session: "Session | Follower",
+    heartbeat: Heartbeat,
+    place: Place,
+    run: str = "",
+) -> int:
+    """Build the task of the run with this id, restore it, and run it to its end or a stop."""
     from darts_engine.compute import device as devices
     from darts_engine.compute import parallel
     from darts_engine.compute.compiling import compile_forward
     from darts_engine.memory import weights
+    from darts_engine.runner.checkpoint import Origin
     from darts_engine.runner.loop import Loop
     from darts_engine.runner.session import Stopped
 
@@ -174,15 +184,15 @@ def _work(config: Config, session: "Session | Follower", heartbeat: Heartbeat, p
     memory = _step_memory(task, config, device, session)
     if config.engine.compile:
         compile_forward(task.network, lambda message: session.note(message, "warning"))
-    session.identity = task.identity()
-    session.environment = devices.environment(device, config.engine, place)
+    environment = devices.environment(device, config.engine, place)
+    session.origin = Origin(task.identity(), environment, run, to_plain(config))
     position = session.restore(task)
     session.emit(
         events.RunStarted(
             name=session.folder.name,
             config=to_plain(config),
             versions=_versions() | extensions.in_use(),
-            device=session.environment["device"],
+            device=environment["device"],
             threads=num_threads(config.engine.threads, place.local_size),
             pid=os.getpid(),
             host=socket.gethostname(),
@@ -193,10 +203,11 @@ def _work(config: Config, session: "Session | Follower", heartbeat: Heartbeat, p
             image_shape=list(dataset.image_shape),
             resumed_at_step=position.global_step or None,
             memory_estimate_bytes=memory,
+            run=run,
             **task.describe(),
         )
     )
-    for rule in kept_rules(session.folder.config):
+    for rule in kept_rules(session.folder.config_as_written()):
         session.note(f"this run began with an earlier version and keeps {rule}")
     loop = Loop(task, session, heartbeat, every=config.checkpoint.checkpoint_every)
     try:

@@ -182,10 +182,10 @@ def fails_in_three_lines(run: RunFolder, engine: Engine, code: int) -> str:
     return failed.message
 
 
-def test_a_folder_that_cannot_be_written_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_told_without_a_traceback(tmp_path: Path) -> None:
     run = folder.create(tmp_path, "odd", make_run(tmp_path, "model").read_config())
     run.engine.mkdir()
     ended = python_engine(run.path)
-    assert ended.returncode == ExitCode.FAILED
-    assert "cannot be written" in ended.stderr
+    assert ended.returncode == ExitCode.REFUSED
+    assert "engine.json is a folder" in ended.stderr
     assert "Traceback" not in ended.stderr

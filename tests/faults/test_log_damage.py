@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from fake_story import made_up_events
 
-from darts_engine.run import events, log
+from darts_engine.run import events, log_repair
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.log import MAX_LINE_BYTES, EventLog, LogReader
 
@@ -78,7 +78,7 @@ def test_a_restarted_log_goes_on_at_every_cut(path: Path, stride: int) -> None:
         written = path.read_bytes()
         kept = b"".join(LINES[:whole])
         assert written.startswith(kept)
-        assert log._seq(written[len(kept) :]) == whole + 1
+        assert log_repair.seq_of(written[len(kept) :]) == whole + 1
         assert written.count(b"\n") == whole + 1
         assert again.repaired_bytes == cut - len(kept)
         moved = torn.read_bytes() if torn.exists() else b""

@@ -1,5 +1,6 @@
 """The event log on a full disk: the run goes on, and the loss is told."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,8 +50,12 @@ def test_what_a_full_disk_swallowed_is_counted_and_told_when_there_is_room(tmp_p
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_log_that_can_never_be_written_never_raises(tmp_path: Path) -> None:
-    log = EventLog(Path("/dev/full"), tmp_path / "torn")
+def test_a_log_that_can_never_be_written_never_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr("darts_engine.run.log.open_to_append", lambda _: full)
+    log = EventLog(tmp_path / "events.jsonl", tmp_path / "torn")
     for _ in range(3):
         assert not log.append(events.LogWritten(level="info", message="x" * 10_000))
     assert (log.dropped, log.last_seq, log.size_bytes()) == (3, 0, 0)

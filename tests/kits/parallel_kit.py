@@ -28,6 +28,7 @@ from darts_engine.run.settings import config as configs
 from darts_engine.runner import session
 from darts_engine.runner.follower import Follower
 from darts_engine.runner.heartbeat import Heartbeat
+from darts_engine.runner.hold import Hold
 from darts_engine.runner.inbox import Inbox, Signals
 from darts_engine.runner.loop import Loop, Timing
 from darts_engine.runner.meter import FiniteGuard
@@ -195,7 +196,9 @@ def go_back_together(folder: str) -> dict[str, Any]:
         run.checkpoints.mkdir()
         log = EventLog(run.events, run.torn_events)
         inbox = Inbox(run, log.append)
-        speaker = session.Session(run, log, Signals(), inbox, keep=1, checkpoint_seconds=0)
+        speaker = session.Session(
+            Hold(run.path), log, Signals(), inbox, keep=1, checkpoint_seconds=0
+        )
     speaker.join(world)
     Loop(search, speaker, Heartbeat(run), every=5).run(Position())
     state = search.state()
@@ -261,7 +264,7 @@ def pause_longer_than_the_patience(folder: str) -> str:
     run.checkpoints.mkdir()
     log = EventLog(run.events, run.torn_events)
     leader = session.Session(
-        run, log, Signals(), Inbox(run, log.append), keep=1, checkpoint_seconds=0
+        Hold(run.path), log, Signals(), Inbox(run, log.append), keep=1, checkpoint_seconds=0
     )
     leader.join(world)
     run.send(commands.Pause(id="p"))

@@ -27,7 +27,8 @@ from darts_engine.networks.build import TrainedNetwork
 from darts_engine.networks.derived import Network
 from darts_engine.programs.answer import answer
 from darts_engine.run.errors import ConfigError, RunError
-from darts_engine.run.folder import RunFolder, write_private
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.private_files import write_private
 from darts_engine.run.settings.config import to_plain
 from darts_engine.training import trained
 from darts_engine.training.inputs import Inputs

@@ -7,6 +7,7 @@ RunError                what happened / where / what to do next
 |-- DataError           a data set that cannot be read
 |-- GenotypeError       a genotype that cannot be read or built
 |-- CheckpointError     a checkpoint that cannot be trusted
+|   `-- ForeignError    a checkpoint of another run
 |-- UnsafeFileError     a file of a run that is no plain file of this user, or is too large
 |-- BusyError           another engine holds the run
 |-- NotFiniteError      a loss, gradient or alpha is not finite
@@ -78,6 +79,10 @@ class CheckpointError(RunError):
     """A checkpoint is damaged, foreign or of another run."""
 
     exit_code = ExitCode.REFUSED
+
+
+class ForeignError(CheckpointError):
+    """A checkpoint is whole, but of another run or made with other settings."""
 
 
 class UnsafeFileError(RunError):

@@ -41,7 +41,8 @@ class ScheduleSpan(msgspec.Struct, frozen=True, kw_only=True):
 class RunStarted(Event, kw_only=True, frozen=True):
     """An engine started or resumed the run; in the second case `resumed_at_step` is not null.
 
-    `memory_estimate_bytes` is the expected peak of a step, above what the idle engine holds.
+    `memory_estimate_bytes` is the expected peak of a step, above what the idle engine holds. `run`
+    is the run's id, see `run_id.py`; empty in logs of version 0.1.0.
     """
 
     name: str
@@ -67,6 +68,7 @@ class RunStarted(Event, kw_only=True, frozen=True):
     genotype: Genotype | None = None
     resumed_at_step: int | None = None
     memory_estimate_bytes: int | None = None
+    run: str = ""
 
 
 class Rewound(Event, kw_only=True, frozen=True):

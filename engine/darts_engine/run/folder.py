@@ -2,6 +2,7 @@
 
     runs/NAME/            mode 0700, its files 0600
       config.toml         the resolved settings
+      run.json            the run's random id
       events.jsonl        what happened (the engine appends, others follow)
       commands.jsonl      commands (any process of the same user appends, the engine reads)
       engine.json         pid, host, boot id, start; its mtime is the heartbeat
@@ -10,48 +11,62 @@
       checkpoints/        the complete state
       exports/            pictures and tables
 
-No other file builds paths of a run. Files that are written in place must not be symbolic links: a
-run that came in an archive must not make the engine write to other files of its user.
+No other file builds paths of a run. Its files are opened through `PrivateFolder` only: a run that
+came in an archive must not lead a program to other files of its user, nor hold it up.
 """
 
+import contextlib
 import fcntl
 import os
 import re
+import shutil
 import socket
 import stat
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from darts_engine.run import run_id
 from darts_engine.run.commands import Command
 from darts_engine.run.commands import encode as encode_command
 from darts_engine.run.errors import BusyError, ConfigError, NotFoundError, RunError
-from darts_engine.run.private_files import open_lock, open_to_append
-from darts_engine.run.settings.config import Config, to_toml
-from darts_engine.run.settings.config import read as read_config
+from darts_engine.run.new_folder import make_new
+from darts_engine.run.private_files import PrivateFolder
+from darts_engine.run.run_id import RunRecord
+from darts_engine.run.settings.config import MAX_BYTES, Config, from_toml, tables, to_toml
 
 NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}\Z")
 LATEST = "latest"
 HEARTBEAT_S = 1.0
 STALLED_AFTER_S = 15.0
+MAX_RECORD_BYTES = 64_000
 
 
 class EngineRecord(msgspec.Struct, kw_only=True, frozen=True):
-    """`engine.json`: which process runs, or ran last, in the folder."""
+    """`engine.json`: which process runs, or ran last, in the folder. `run` is the run's id."""
 
     pid: int
     host: str
     boot_id: str
     started: float
+    run: str = ""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run. Making the object touches nothing on the disk."""
+    """Paths of one run. Making the object touches nothing on the disk.
+
+    Args:
+        path: the folder.
+        held: the open folder, for its engine, which reaches it through this wherever it is now, and
+            whatever another process has put in its place.
+    """
 
     path: Path
+    held: PrivateFolder | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -62,6 +77,11 @@ class RunFolder:
     def config(self) -> Path:
         """The resolved config."""
         return self.path / "config.toml"
+
+    @property
+    def record(self) -> Path:
+        """The run's id."""
+        return self.path / run_id.NAME
 
     @property
     def events(self) -> Path:
@@ -103,39 +123,155 @@ class RunFolder:
         """Pictures and tables."""
         return self.path / "exports"
 
-    def read_config(self) -> Config:
-        """The run's config; raises ConfigError if it is missing or wrong."""
-        return read_config(self.config)
+    def open(self) -> PrivateFolder:
+        """The run folder, opened: the held one, or the one that the path names now.
 
-    def read_engine(self) -> EngineRecord | None:
-        """The record of the newest engine; None before the first."""
+        Raises:
+            UnsafeFileError: it is a link, or of another user.
+            OSError: there is none, or it cannot be opened.
+        """
+        return PrivateFolder.open(self.path) if self.held is None else self.held.again()
+
+    def refuse_unsafe(self) -> None:
+        """Refuse the run if a file that its watchers open is none that they may open.
+
+        Raises:
+            UnsafeFileError: a file is no plain file of this user.
+        """
+        watched = (
+            self.config, self.record, self.events, self.commands, self.engine, self.lock,
+            self.engine_log,
+        )  # fmt: skip
+        with contextlib.suppress(OSError), self.open() as folder:
+            for file in watched:
+                with contextlib.suppress(FileNotFoundError):
+                    folder.plain_stat(file.name)
+
+    def config_text(self) -> str:
+        """The config as it is written.
+
+        Raises:
+            ConfigError: it is missing or no text.
+            UnsafeFileError: it is no plain file of this user, or is too large.
+        """
         try:
-            return msgspec.json.decode(self.engine.read_bytes(), type=EngineRecord)
-        except (OSError, msgspec.MsgspecError):
+            with self.open() as folder:
+                return folder.read(self.config.name, MAX_BYTES).decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"the config cannot be read: {error}", where=str(self.config)
+            ) from None
+
+    def config_as_written(self) -> dict[str, Any]:
+        """The tables of the config, unchecked; raises as `config_text`, and if it is not TOML."""
+        return tables(self.config_text(), where=str(self.config))
+
+    def read_config(self) -> Config:
+        """The run's config.
+
+        Raises:
+            ConfigError: it is missing or wrong.
+            UnsafeFileError: as `config_text`.
+        """
+        return from_toml(self.config_text(), where=str(self.config))
+
+    def read_record(self) -> RunRecord | None:
+        """The run's id; None if it has none, as before the first resume of an earlier version.
+
+        Raises:
+            UnsafeFileError: the file is no plain file of this user, or is too large.
+        """
+        try:
+            with self.open() as folder:
+                return run_id.decode(folder.read(self.record.name, run_id.MAX_BYTES))
+        except OSError:
             return None
 
-    def write_engine(self) -> None:
-        """Record this process as the run's engine."""
+    def write_record(self, record: RunRecord) -> None:
+        """Write the run's id."""
+        with self.open() as folder:
+            folder.replace(self.record.name, run_id.encode(record))
+
+    def read_engine(self) -> EngineRecord | None:
+        """The record of the newest engine; None before the first.
+
+        Raises:
+            UnsafeFileError: the file is no plain file of this user, or is too large.
+        """
+        try:
+            with self.open() as folder:
+                content = folder.read(self.engine.name, MAX_RECORD_BYTES)
+            return msgspec.json.decode(content, type=EngineRecord)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def write_engine(self, run: str = "") -> EngineRecord:
+        """Record this process as the engine of the run with this id. Returns: the record."""
         record = EngineRecord(
-            pid=os.getpid(), host=socket.gethostname(), boot_id=boot_id(), started=time.time()
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            boot_id=boot_id(),
+            started=time.time(),
+            run=run,
         )
-        write_private(self.engine, msgspec.json.encode(record))
+        with self.open() as folder:
+            folder.replace(self.engine.name, msgspec.json.encode(record))
+        return record
 
     def beat(self) -> None:
         """Touch the heartbeat file."""
-        os.utime(self.engine)
+        with self.open() as folder:
+            folder.touch(self.engine.name)
+
+    def free_bytes(self) -> int:
+        """Free space on the folder's disk."""
+        with self.open() as folder:
+            return shutil.disk_usage(folder.descriptor).free
 
     def heartbeat_age_s(self) -> float | None:
         """Seconds since the last heartbeat; None before the first."""
+        return self._age_s(self.engine)
+
+    def age_s(self) -> float | None:
+        """Seconds since the run was made; None if it has no config."""
+        return self._age_s(self.config)
+
+    def _age_s(self, file: Path) -> float | None:
         try:
-            return max(0.0, time.time() - self.engine.stat().st_mtime)
+            with self.open() as folder:
+                return max(0.0, time.time() - folder.plain_stat(file.name).st_mtime)
         except OSError:
             return None
+
+    def size_of(self, file: Path) -> int:
+        """Length in bytes of a file of the run; 0 if there is none.
+
+        Raises:
+            UnsafeFileError: it is no plain file of this user.
+        """
+        try:
+            with self.open() as folder:
+                return folder.plain_stat(file.name).st_size
+        except OSError:
+            return 0
+
+    def tail_of_engine_log(self, limit: int, start: int = 0) -> str:
+        """The end of the engine's output: at most `limit` bytes, and none before byte `start`.
+
+        Raises:
+            UnsafeFileError: it is no plain file of this user.
+        """
+        try:
+            with self.open() as folder:
+                return folder.tail(self.engine_log.name, limit, start).decode("utf-8", "replace")
+        except OSError:
+            return ""
 
     def is_locked(self) -> bool:
         """Whether an engine holds the lock. An engine that is starting is not held up."""
         try:
-            descriptor = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
+            with self.open() as folder:
+                descriptor = folder.open_to_read(self.lock.name)
         except OSError:
             return False
         try:
@@ -153,8 +289,10 @@ class RunFolder:
 
         Raises:
             BusyError: another engine holds it. Attach to that one, or stop it.
+            UnsafeFileError: the lock is no plain file of this user.
         """
-        descriptor = open_lock(self.lock)
+        with self.open() as folder:
+            descriptor = folder.open_lock(self.lock.name)
         deadline = time.monotonic() + 0.5
         while True:
             try:
@@ -164,10 +302,11 @@ class RunFolder:
                 # `is_locked` of a watcher holds the lock for microseconds: try again.
                 if time.monotonic() > deadline:
                     os.close(descriptor)
-                    raise self._busy() from None
+                    raise self.busy() from None
                 time.sleep(0.01)
 
-    def _busy(self) -> BusyError:
+    def busy(self) -> BusyError:
+        """The error for an engine that finds the run held by another."""
         record = self.read_engine()
         who = f"pid {record.pid} on {record.host}" if record else "another process"
         return BusyError(
@@ -183,7 +322,8 @@ class RunFolder:
             RunError: the folder cannot be written.
         """
         try:
-            descriptor = open_to_append(self.commands)
+            with self.open() as folder:
+                descriptor = folder.open_to_append(self.commands.name)
             try:
                 os.write(descriptor, encode_command(command))
             finally:
@@ -202,38 +342,6 @@ def boot_id() -> str:
         return ""
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a small file durably and atomically; only its owner can read it.
-
-    Raises:
-        OSError: the old file, if any, is still there unchanged.
-    """
-    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
     """Make the folder of a new run. Without a name, it is named by kind and time.
 
@@ -247,25 +355,19 @@ def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
         )
     kind = msgspec.to_builtins(configuration)["kind"]
     stem = name or f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+    files = {
+        run_id.NAME: run_id.encode(RunRecord(id=run_id.new_id())),
+        "config.toml": to_toml(configuration).encode(),
+    }
     try:
-        runs.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, 100):
             folder = RunFolder(runs / (stem if attempt == 1 else f"{stem}-{attempt}"))
             try:
-                folder.path.mkdir(mode=0o700)
+                make_new(folder.path, files, (folder.checkpoints.name, folder.exports.name))
                 break
             except FileExistsError:
                 if name is not None:
-                    raise RunError(
-                        f"a run named {name!r} already exists",
-                        where=str(folder.path),
-                        remedy=f"choose another --name, or go on with 'darts-tui resume {name}'",
-                    ) from None
-        folder.path.chmod(0o700)
-        for inner in (folder.checkpoints, folder.exports):
-            inner.mkdir()
-            inner.chmod(0o700)
-        write_private(folder.config, to_toml(configuration).encode())
+                    raise _taken(folder) from None
     except OSError as error:
         raise RunError(
             f"the run folder cannot be made: {error.strerror}",
@@ -275,26 +377,38 @@ def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
     return folder
 
 
+def _taken(folder: RunFolder) -> RunError:
+    if is_run(folder.path):
+        return RunError(
+            f"a run named {folder.name!r} already exists",
+            where=str(folder.path),
+            remedy=f"choose another --name, or go on with 'darts-tui resume {folder.name}'",
+        )
+    return RunError(
+        f"the name {folder.name!r} is taken by something that is no run",
+        where=str(folder.path),
+        remedy="choose another --name, or remove that first",
+    )
+
+
 def is_run(path: Path) -> bool:
     """Whether a folder looks like a run that may be opened.
 
-    A symbolic link or a folder of another user may not: its files could be swapped in between.
+    A symbolic link or a folder of another user may not: its files could be swapped in between. What
+    its config is shows when that is read.
     """
     try:
         status = path.lstat()
-        return (
-            stat.S_ISDIR(status.st_mode)
-            and status.st_uid == os.getuid()
-            and (path / "config.toml").is_file()
-        )
+        RunFolder(path).config.lstat()
+        return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
     except (OSError, ValueError):
         return False
 
 
 def list_runs(runs: Path) -> list[RunFolder]:
-    """All runs in a folder, the newest first."""
+    """All runs in a folder, the newest first. Those that are being made are hidden."""
     try:
-        found = [entry for entry in runs.iterdir() if is_run(entry)]
+        found = [path for path in runs.iterdir() if not path.name.startswith(".") and is_run(path)]
     except OSError:
         return []
     return [RunFolder(path) for path in sorted(found, key=_started, reverse=True)]
@@ -302,7 +416,7 @@ def list_runs(runs: Path) -> list[RunFolder]:
 
 def _started(path: Path) -> tuple[float, str]:
     try:
-        return (path / "config.toml").stat().st_mtime, path.name
+        return RunFolder(path).config.lstat().st_mtime, path.name
     except OSError:
         return 0.0, path.name
 
@@ -312,7 +426,14 @@ def find(runs: Path, reference: str | None) -> RunFolder:
 
     Raises:
         NotFoundError: there is none.
+        UnsafeFileError: one of its files is no plain file of this user.
     """
+    folder = _find(runs, reference)
+    folder.refuse_unsafe()
+    return folder
+
+
+def _find(runs: Path, reference: str | None) -> RunFolder:
     reference = reference or LATEST
     if reference == LATEST:
         newest = list_runs(runs)

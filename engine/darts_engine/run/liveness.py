@@ -6,7 +6,6 @@ was killed.
 """
 
 import socket
-import time
 
 from darts_engine.run.folder import STALLED_AFTER_S, RunFolder, boot_id
 from darts_engine.run.state import RunState
@@ -19,6 +18,9 @@ def observe(folder: RunFolder, state: RunState) -> str:
     """Starting, running, paused, stopping, finished, stopped, failed, dead or stalled.
 
     dead: the engine was killed. stalled: it lives, but its heartbeat has stopped.
+
+    Raises:
+        UnsafeFileError: a file of the run is no plain file of this user.
     """
     if state.phase in ENDED and not folder.is_locked():
         return state.phase
@@ -31,15 +33,9 @@ def observe(folder: RunFolder, state: RunState) -> str:
         return "stalled" if age is not None and age > STALLED_AFTER_S else state.phase
     if state.phase == "starting" and age is None:
         # The launcher has made the folder; its engine has a grace period to take the lock.
-        return "starting" if _folder_age_s(folder) < STARTING_GRACE_S else "dead"
+        made = folder.age_s()
+        return "starting" if made is not None and made < STARTING_GRACE_S else "dead"
     return "dead"
-
-
-def _folder_age_s(folder: RunFolder) -> float:
-    try:
-        return time.time() - folder.config.stat().st_mtime
-    except OSError:
-        return STARTING_GRACE_S
 
 
 def is_here(folder: RunFolder) -> bool:

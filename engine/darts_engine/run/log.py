@@ -6,6 +6,7 @@ later, a damaged line is counted and skipped, an event of a newer version is cou
 """
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -13,12 +14,17 @@ from pathlib import Path
 
 import msgspec
 
-from darts_engine.run import events
+from darts_engine.run import events, log_repair
+from darts_engine.run.errors import UnsafeFileError
+from darts_engine.run.essentials import Essentials
 from darts_engine.run.events import AnyEvent, Event
-from darts_engine.run.private_files import open_to_append
+from darts_engine.run.log_repair import READ_BYTES, UNREADABLE, head_of
+from darts_engine.run.private_files import PrivateFolder, open_to_read, temporary_name
 
-MAX_LINE_BYTES = 1 << 20
-READ_BYTES = 1 << 20
+MAX_LINE_BYTES = log_repair.MAX_LINE_BYTES
+# How the engine writes the first event of each of its logs.
+STARTED = b'{"type":"run_started"'
+RECENT_LINES = 8
 
 
 class EventLog:
@@ -31,19 +37,44 @@ class EventLog:
         path: the log; made if it is missing, its torn last line moved aside.
         torn: takes that line.
         clock: gives Unix seconds.
+        within: the log's folder, if it is held open; else it is opened here.
+
+    Raises:
+        UnsafeFileError: a file is no plain file of this user, or the log's end holds no event.
+        OSError: the log cannot be written.
 
     Attributes:
         last_seq: number of the last event.
         repaired_bytes: length of the torn line.
         dropped: events that could not be written since the last one that could.
+        is_adrift: whether readers do not see what is written, because the file was taken away and
+            a new one cannot be made.
     """
 
-    def __init__(self, path: Path, torn: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self._path, self._clock = path, clock
-        self.last_seq, self.repaired_bytes = _repair(path, torn)
-        self.dropped = 0
-        self._descriptor = open_to_append(path)
-        self._size = os.fstat(self._descriptor).st_size
+    def __init__(
+        self,
+        path: Path,
+        torn: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        within: PrivateFolder | None = None,
+    ) -> None:
+        self._name, self._torn, self._clock = path.name, torn.name, clock
+        self._folder = within.again() if within else PrivateFolder.open(path.parent)
+        self._essentials = Essentials()
+        self.dropped, self.is_adrift = 0, False
+        self.last_seq, self.repaired_bytes = log_repair.repair(self._folder, self._name, self._torn)
+        self._take(self._folder.open_to_append(self._name, readable=True))
+
+    def _take(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        status = os.fstat(descriptor)
+        self._size = status.st_size
+        self._identity: tuple[int, int] | None = _identity(status)
+        with contextlib.suppress(OSError):
+            # Some network disks give a file another number at every look: there, it says nothing.
+            if _identity(self._folder.stat(self._name)) != self._identity:
+                self._identity = None
 
     def append(self, event: Event) -> bool:
         """Number, stamp and write an event. Returns: False if it was dropped (OSError)."""
@@ -68,11 +99,92 @@ class EventLog:
         except OSError:
             # Half a line would join the next one: cut it off again.
             with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, self._size)
+                if os.fstat(self._descriptor).st_size > self._size:
+                    os.ftruncate(self._descriptor, self._size)
             return False
         self._size += len(line)
         self.last_seq = seq
+        self._essentials.take(event, seq, line)
         return True
+
+    def mend(self) -> str:
+        """Go on in the log that readers see, if this one was removed, replaced, or cut short.
+
+        What the new file lacks is written into it: all of it if the old file still holds it, else
+        what tells a reader where the run is.
+
+        Returns:
+            What happened, for people; empty as long as all is well.
+        """
+        try:
+            status = self._folder.stat(self._name)
+        except FileNotFoundError:
+            return self._tried(self._go_on, "was removed")
+        except OSError:
+            return ""
+        if self._identity not in (None, _identity(status)):
+            return self._tried(self._go_on, "was replaced")
+        if status.st_size != self._size:
+            return self._tried(self._restore, "was cut or rewritten")
+        return ""
+
+    def _tried(self, mend: Callable[[], str], what: str) -> str:
+        """Mend the log, or say once that this cannot be done; then it is tried again and again."""
+        try:
+            done = mend()
+        except (OSError, UnsafeFileError) as error:
+            was_adrift, self.is_adrift = self.is_adrift, True
+            reason = str(error).splitlines()[0]
+            return "" if was_adrift else f"the event log {what}, and cannot be mended: {reason}"
+        self.is_adrift = False
+        return f"the event log {what} by another program: {done}"
+
+    def _go_on(self) -> str:
+        """Leave a file that readers no longer see for the one that has its name now."""
+        found, _ = log_repair.repair(self._folder, self._name, self._torn)
+        old, size = self._descriptor, self._size
+        new = self._folder.open_to_append(self._name, readable=True)
+        start = os.fstat(new).st_size
+        try:
+            count = log_repair.copy_lines(old, size, new, found)
+            done = f"{count} events that were missing were written again"
+        except OSError:
+            # Perhaps the disk is too full for all of them.
+            with contextlib.suppress(OSError):
+                os.ftruncate(new, start)
+                log_repair.write_whole(new, b"".join(self._essentials.after(found)))
+            done = f"most events from {found + 1} to {self.last_seq} are lost"
+        os.close(old)
+        self._take(new)
+        return done
+
+    def _restore(self) -> str:
+        """Begin a file anew whose beginning or end was lost, with what is left and the essentials.
+
+        It gets a new inode, so that every reader begins anew too.
+        """
+        found, _ = log_repair.repair(self._folder, self._name, self._torn)
+        self._size = os.fstat(self._descriptor).st_size
+        first = log_repair.first_seq(self._descriptor)
+        lost_at_the_end = self._essentials.after(found)
+        lost_at_the_beginning = self._essentials.before(first)
+        if not lost_at_the_end and not lost_at_the_beginning:
+            self.last_seq = max(self.last_seq, found)
+            return "no event is missing"
+        name = temporary_name(self._name)
+        new = self._folder.open_to_append(name, readable=True)
+        try:
+            log_repair.write_whole(new, b"".join(lost_at_the_beginning))
+            log_repair.copy_lines(self._descriptor, self._size, new)
+            log_repair.write_whole(new, b"".join(lost_at_the_end))
+            self._folder.rename(name, self._name)
+        except BaseException:
+            os.close(new)
+            self._folder.delete(name)
+            raise
+        os.close(self._descriptor)
+        self._take(new)
+        return "events are lost; those that show where the run is were written again"
 
     def sync(self) -> None:
         """Make what was written durable (fsync)."""
@@ -87,79 +199,20 @@ class EventLog:
         """Make the log durable and close it."""
         self.sync()
         os.close(self._descriptor)
+        self._folder.close()
 
 
-def _repair(path: Path, torn: Path) -> tuple[int, int]:
-    """Move a torn last line aside. Returns: the last sequence number, and bytes moved."""
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _after_hole(descriptor: int, offset: int, size: int) -> int:
+    """Where a file has data again, from `offset` on; a sparse one may lack it for terabytes."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return 0, 0
-    with os.fdopen(descriptor, "r+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        end = _end_of_last_line(file.fileno(), size)
-        if end < size:
-            file.seek(end)
-            tail = file.read()
-            with contextlib.suppress(OSError), open(torn, "ab", opener=_private) as aside:
-                aside.write(tail + b"\n")
-            file.truncate(end)
-            os.fsync(file.fileno())
-        return _last_seq(file.fileno(), end), size - end
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
-
-
-def _end_of_last_line(descriptor: int, size: int) -> int:
-    position = size
-    while position > 0:
-        start = max(0, position - READ_BYTES)
-        newline = os.pread(descriptor, position - start, start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        position = start
-    return 0
-
-
-def _last_seq(descriptor: int, end: int) -> int:
-    """The largest `seq` in the last stretch of the log that holds a readable line."""
-    position, tail = end, b""
-    while position > 0:
-        start = max(0, position - READ_BYTES)
-        tail = os.pread(descriptor, position - start, start) + tail
-        lines = tail.split(b"\n")
-        seqs = [seq for line in lines[(1 if start else 0) :] if (seq := _seq(line))]
-        if seqs:
-            return max(seqs)
-        position, tail = start, lines[0]
-    return 0
-
-
-# Torn bytes may be no text, and random bytes may nest too deep.
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-
-class _Head(msgspec.Struct):
-    seq: int
-    type: str
-    v: int
-
-
-_head_decoder = msgspec.json.Decoder(_Head)
-
-
-def _head(line: bytes) -> _Head | None:
-    try:
-        return _head_decoder.decode(line)
-    except _UNREADABLE:
-        return None
-
-
-def _seq(line: bytes) -> int:
-    head = _head(line)
-    return head.seq if head else 0
+        return os.lseek(descriptor, offset, os.SEEK_DATA)
+    except OSError as error:
+        # There is none before the end. Other errors: the file system does not know.
+        return size if error.errno == errno.ENXIO and size > offset else offset
 
 
 class LogReader:
@@ -178,33 +231,89 @@ class LogReader:
         self.damaged = 0
         self.unknown = 0
         self._skipping = False
+        # Lines that tell what was read, if another file takes the log's place.
+        self._recent: list[bytes] = []
+        self._started = b""
+        self._known, self._known_t = 0, 0.0
 
     def read(self, max_bytes: int = 16 * READ_BYTES) -> list[AnyEvent]:
         """The events that are new since the last call; at most about `max_bytes` of them.
 
-        Starts over when the file was replaced or has shrunk below what was read.
+        When the file was replaced or has shrunk below what was read, it is read from its start, and
+        what was read before is left out. Another run of the same name is read whole.
+
+        Raises:
+            UnsafeFileError: the log is no plain file of this user.
         """
         lines = self.read_lines(max_bytes)
         return [event for line in lines if (event := self.decode(line)) is not None]
 
     def read_lines(self, max_bytes: int = 16 * READ_BYTES) -> list[bytes]:
         """As `read`, but returns the lines as they are on the disk, without their newlines."""
+        while True:
+            before = self.offset
+            found = self._news(self._read_lines(max_bytes))
+            # A log that is read over again holds nothing new for a long stretch.
+            if found or not self._known or self.offset == before:
+                return found
+
+    def _start_over(self) -> None:
+        """Read the file that took the log's place from its start, but for what was read before."""
+        self.offset, self._skipping = 0, False
+        last = next((head for line in reversed(self._recent) if (head := head_of(line))), None)
+        if last is not None and last.seq > self._known:
+            self._known, self._known_t = last.seq, last.t
+
+    def _news(self, lines: list[bytes]) -> list[bytes]:
+        if self._known:
+            start = next((n for n, line in enumerate(lines) if self._is_news(line)), None)
+            if start is None:
+                return []
+            self._known, lines = 0, lines[start:]
+        self._recent = lines[-RECENT_LINES:] or self._recent
+        for line in lines:
+            if line.startswith(STARTED):
+                self._started = line
+        return lines
+
+    def _is_news(self, line: bytes) -> bool:
+        """Whether a line comes after all that was read, or begins another run of the same name."""
+        head = head_of(line)
+        if head is None:
+            return False
+        if head.seq > self._known:
+            return True
+        mine = head_of(self._started)
+        run = mine.run if mine else ""
+        if head.type != "run_started" or head.run in ("", run):
+            return False
+        # A run of version 0.1.0 has no id in its first event, and one in those after.
+        return run != "" or head.t > self._known_t
+
+    def _read_lines(self, max_bytes: int) -> list[bytes]:
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = open_to_read(self._path)
         except OSError:
             return []
         try:
             status = os.fstat(descriptor)
-            identity = (status.st_dev, status.st_ino)
+            identity = _identity(status)
             if status.st_size < self.offset or self._identity not in (None, identity):
-                self.offset, self._skipping = 0, False
+                self._start_over()
             self._identity = identity
+            if self.offset and not self._recent:
+                before = max(0, self.offset - MAX_LINE_BYTES)
+                lines = os.pread(descriptor, self.offset - before, before).split(b"\n")
+                self._recent = lines[-RECENT_LINES - 1 : -1]
             data = os.pread(descriptor, max_bytes, self.offset)
             if len(data) == max_bytes <= MAX_LINE_BYTES and b"\n" not in data:
                 # The next line is longer than `max_bytes`: read it alone, or nothing is ever read.
                 data = os.pread(descriptor, MAX_LINE_BYTES + 1, self.offset)
                 data = data[: data.find(b"\n") + 1] or data
-            return self._lines(data)
+            found = self._lines(data)
+            if self._skipping:
+                self.offset = _after_hole(descriptor, self.offset, status.st_size)
+            return found
         except OSError:
             return []
         finally:
@@ -220,7 +329,7 @@ class LogReader:
 
     def _size(self) -> int:
         try:
-            return self._path.stat().st_size
+            return self._path.lstat().st_size
         except OSError:
             return 0
 
@@ -244,7 +353,7 @@ class LogReader:
 
     def is_event(self, line: bytes) -> bool:
         """Whether a line is whole and of an event, by its form; what is in it is not looked at."""
-        head = _head(line) if len(line) <= MAX_LINE_BYTES else None
+        head = head_of(line) if len(line) <= MAX_LINE_BYTES else None
         return head is not None and head.v == events.VERSION and head.type in events.TYPES
 
     def decode(self, line: bytes) -> AnyEvent | None:
@@ -254,9 +363,9 @@ class LogReader:
                 event = events.decode(line)
                 if event.v == events.VERSION:
                     return event
-            except _UNREADABLE:
+            except UNREADABLE:
                 pass
-        head = _head(line)
+        head = head_of(line)
         if head and (head.v != events.VERSION or head.type not in events.TYPES):
             self.unknown += 1
         elif line:

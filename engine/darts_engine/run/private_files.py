@@ -86,6 +86,10 @@ class PrivateFolder:
     ) -> None:
         self.close()
 
+    def again(self) -> "PrivateFolder":
+        """The same folder, opened once more, for someone who closes it."""
+        return PrivateFolder(self.path, os.dup(self.descriptor))
+
     def close(self) -> None:
         """Close the folder; what was opened in it stays open."""
         if self.descriptor >= 0:
@@ -119,6 +123,12 @@ class PrivateFolder:
         """The status of what has the name, whatever it is; of a link, not of its target."""
         return os.stat(self._plain(name), dir_fd=self.descriptor, follow_symlinks=False)
 
+    def plain_stat(self, name: str) -> os.stat_result:
+        """As `stat`, of a plain file of this user only."""
+        status = self.stat(name)
+        _refuse_unsafe(status, self.path / name)
+        return status
+
     def has(self, name: str) -> bool:
         """Whether something has the name, whatever it is."""
         try:
@@ -135,9 +145,10 @@ class PrivateFolder:
         """Returns: a descriptor for reading, writing and cutting off."""
         return self._open(name, os.O_RDWR)
 
-    def open_to_append(self, name: str) -> int:
+    def open_to_append(self, name: str, *, readable: bool = False) -> int:
         """Returns: a descriptor that writes to the end of the file, which is made if missing."""
-        descriptor = self._open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        access = os.O_RDWR if readable else os.O_WRONLY
+        descriptor = self._open(name, access | os.O_APPEND | os.O_CREAT)
         # It may become the output of another process, which need not expect this.
         os.set_blocking(descriptor, True)
         return descriptor
@@ -184,6 +195,11 @@ class PrivateFolder:
         except OSError as error:
             raise _refusal(error, name, self.path / name, self.descriptor) from None
 
+    def rename(self, name: str, to: str) -> None:
+        """Give a file another name, in place of what has that name."""
+        place = self.descriptor
+        os.replace(self._plain(name), self._plain(to), src_dir_fd=place, dst_dir_fd=place)
+
     def delete(self, name: str) -> None:
         """Delete a file or a link, never its target; nothing happens if there is none."""
         with contextlib.suppress(FileNotFoundError):
@@ -202,10 +218,7 @@ class PrivateFolder:
         except OSError as error:
             raise _refusal(error, name, path, self.descriptor) from None
         try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise _not_plain(status, path)
-            _refuse_other_owner(status, path)
+            _refuse_unsafe(os.fstat(descriptor), path)
         except BaseException:
             os.close(descriptor)
             raise
@@ -262,7 +275,7 @@ def write_in(folder: int, name: str, content: bytes) -> None:
     Raises:
         OSError: the old file, if any, is still there unchanged.
     """
-    temporary = f"{name}.tmp.{secrets.token_hex(8)}"
+    temporary = temporary_name(name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(temporary, flags, mode=0o600, dir_fd=folder)
     try:
@@ -281,6 +294,20 @@ def write_in(folder: int, name: str, content: bytes) -> None:
     os.fsync(folder)
 
 
+def sync_folder(path: Path) -> None:
+    """Make renames in a folder durable."""
+    descriptor = os.open(path, _FOLDER)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def temporary_name(name: str) -> str:
+    """A name that no file has, for what will have this name when it is whole."""
+    return f"{name}.tmp.{secrets.token_hex(8)}"
+
+
 def is_temporary(name: str) -> bool:
     """Whether a killed process may have left the file half-written."""
     return _TEMPORARY.search(name) is not None
@@ -288,6 +315,12 @@ def is_temporary(name: str) -> bool:
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def _refuse_unsafe(status: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise _not_plain(status, path)
+    _refuse_other_owner(status, path)
 
 
 def _refuse_other_owner(status: os.stat_result, path: Path) -> None:

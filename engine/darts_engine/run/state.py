@@ -7,7 +7,7 @@ same state.
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import msgspec
 
@@ -152,13 +152,19 @@ class RunState:
 
 
 def fold(state: RunState, event: AnyEvent) -> RunState:
-    """Apply one more event to `state`. Returns: the same object."""
+    """Apply one more event to `state`. Returns: the same object.
+
+    The start of another run, which took this one's name, begins the state anew.
+    """
+    known = state.last_seq
     state.last_seq = max(state.last_seq, event.seq)
     state.last_t = max(state.last_t, event.t)
     if state.first_t is None:
         state.first_t = event.t
     match event:
         case events.RunStarted():
+            if _is_of_another_run(state, event, known):
+                _begin_anew(state, event)
             state.started = event
             state.phase = "running"
             state.pending.clear()
@@ -233,6 +239,19 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
     if not isinstance(event, _SILENT):
         state.notes.append(event)
     return state
+
+
+def _is_of_another_run(state: RunState, event: events.RunStarted, known: int) -> bool:
+    if state.started is None or event.run in ("", state.started.run):
+        return False
+    # A run of version 0.1.0 has no id in its first event, and one in those after.
+    return state.started.run != "" or event.seq <= known
+
+
+def _begin_anew(state: RunState, event: events.RunStarted) -> None:
+    new = RunState(last_seq=event.seq, last_t=event.t, first_t=event.t)
+    for part in fields(state):
+        setattr(state, part.name, getattr(new, part.name))
 
 
 # Events that panels show, too many for an event list.

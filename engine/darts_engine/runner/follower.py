@@ -11,6 +11,7 @@ from darts_engine.run import events
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
 from darts_engine.runner import checkpoint
+from darts_engine.runner.checkpoint import Origin
 from darts_engine.runner.inbox import SIGNAL_EXIT
 from darts_engine.runner.position import Position
 from darts_engine.runner.session import Stopped
@@ -28,8 +29,7 @@ class Follower:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self.identity: dict[str, str] = {}
-        self.environment: dict[str, str] = {}
+        self.origin = Origin()
         self.world = World()
 
     def join(self, world: World) -> None:

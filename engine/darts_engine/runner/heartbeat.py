@@ -6,11 +6,11 @@ thread never touches the event log: the loop reads the newest figures when it wr
 
 import contextlib
 import os
-import shutil
 import threading
 
 import psutil
 
+from darts_engine.run.errors import UnsafeFileError
 from darts_engine.run.events import GpuFigures
 from darts_engine.run.folder import HEARTBEAT_S, RunFolder
 
@@ -49,9 +49,9 @@ class Heartbeat(threading.Thread):
         gpu: _Gpu | None = None
         while not self._stopping.wait(HEARTBEAT_S):
             # The loop reports a run folder that is gone; measuring goes on.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, UnsafeFileError):
                 self._folder.beat()
-                self.figures.disk_free_bytes = shutil.disk_usage(self._folder.path).free
+                self.figures.disk_free_bytes = self._folder.free_bytes()
             with contextlib.suppress(psutil.Error):
                 self.figures.cpu_percent = self._process.cpu_percent()
                 self.figures.rss_bytes = self._process.memory_info().rss

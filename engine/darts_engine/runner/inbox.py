@@ -13,7 +13,7 @@ from types import FrameType
 
 from darts_engine.run import commands, events
 from darts_engine.run.commands import AnyCommand
-from darts_engine.run.errors import ExitCode
+from darts_engine.run.errors import ExitCode, UnsafeFileError
 from darts_engine.run.folder import RunFolder
 
 MAX_PER_SECOND = 20
@@ -49,12 +49,16 @@ class Inbox:
     """Reads `commands.jsonl` and rejects lines that are no commands.
 
     Lines that were there before the inbox was opened were meant for an earlier engine: skipped.
+
+    Raises:
+        UnsafeFileError: the file of commands is no plain file of this user.
     """
 
     def __init__(self, folder: RunFolder, emit: Callable[[events.Event], object]) -> None:
-        self._path = folder.commands
+        self._folder, self._name = folder, folder.commands.name
         self._emit = emit
-        self._offset = self._path.stat().st_size if self._path.exists() else 0
+        self._offset = folder.size_of(folder.commands)
+        self._has_refused = False
         self._window: list[float] = []
         self._waiting: deque[AnyCommand] = deque()
 
@@ -83,17 +87,22 @@ class Inbox:
 
     def _lines(self) -> list[bytes]:
         try:
-            status = self._path.stat()
-            if status.st_size == self._offset:
-                return []
-            if status.st_uid != os.getuid():
-                return []
-            if status.st_size < self._offset:
-                self._offset = 0
-            with self._path.open("rb") as file:
+            with self._folder.open() as folder:
+                if folder.stat(self._name).st_size == self._offset:
+                    return []
+                descriptor = folder.open_to_read(self._name)
+            with os.fdopen(descriptor, "rb") as file:
+                if os.fstat(file.fileno()).st_size < self._offset:
+                    self._offset = 0
                 file.seek(self._offset)
                 data = file.read(READ_BYTES)
         except OSError:
+            return []
+        except UnsafeFileError as error:
+            # The run goes on without commands, and says so once.
+            if not self._has_refused:
+                self._emit(events.CommandRejected(reason=error.what))
+            self._has_refused = True
             return []
         end = data.rfind(b"\n") + 1
         if not end and len(data) > commands.MAX_LINE_BYTES:

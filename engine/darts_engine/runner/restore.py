@@ -10,11 +10,12 @@ from typing import Any
 
 from darts_engine.compute.parallel import World
 from darts_engine.run import events
-from darts_engine.run.errors import CheckpointError
+from darts_engine.run.errors import CheckpointError, ForeignError
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.log import EventLog, LogReader
+from darts_engine.run.log import STARTED, EventLog, LogReader
+from darts_engine.run.settings.edits import REPORTED, edits
 from darts_engine.runner import checkpoint
-from darts_engine.runner.checkpoint import Manifest
+from darts_engine.runner.checkpoint import Manifest, Origin
 from darts_engine.runner.position import Position
 from darts_engine.runner.task import RollsBack, Stateful
 
@@ -31,48 +32,55 @@ class Restorer:
         folder: the run; its lock must be held by this process.
         log: its event log, open for appending.
         world: the processes that share the run; rank 0 sends them the checkpoint's name.
-        identity: what a checkpoint must have in common with the run.
-        environment: what bit-identical resuming depends on; differences are warned of.
+        origin: of the run; a checkpoint of another one is refused, and differences that are allowed
+            are reported.
     """
 
     folder: RunFolder
     log: EventLog
     world: World
-    identity: dict[str, str]
-    environment: dict[str, str]
+    origin: Origin
 
     def restore(self, task: Stateful) -> Position:
         """Load the newest checkpoint that can be trusted, if there is any, into a new task.
 
-        Writes `Rewound` if the log holds work that came after that checkpoint.
+        One that is damaged, of another run, or made with settings that must not be edited is
+        passed over, and the log says why. Writes `Rewound` if the log holds work that came after
+        the checkpoint.
 
         Returns:
             Where the task stands; the beginning if the run has no checkpoint.
 
         Raises:
-            CheckpointError: the checkpoints are of another kind of run, or all are damaged. Start a
-                new run.
+            CheckpointError: the checkpoints are all of other runs or settings, or damaged. Restore
+                the run's own config.toml, or start a new run.
         """
         checkpoint.sweep(self.folder)
         refused: CheckpointError | None = None
+        foreign: ForeignError | None = None
         for path in checkpoint.newest_first(self.folder):
             try:
-                manifest = checkpoint.read_manifest(path)
+                manifest = checkpoint.read_manifest_in(self.folder, path)
                 state = checkpoint.load(self.folder, manifest)
+                before = self._refuse_foreign(manifest)
             except CheckpointError as error:
                 refused = error
+                if isinstance(error, ForeignError):
+                    foreign = foreign or error
                 self._note(str(error).replace("\n", "; "), "error")
                 continue
-            checkpoint.refuse_foreign(self.folder, manifest, self.identity)
             self.world.text_of_rank_0(path.name)
             with checkpoint.fitting(path):
                 task.load_state(state)
             self._warn_of_differences(manifest.environment)
+            self._report_edits(before)
             # A log that lost its end must not number new events as older than the checkpoint.
             self.log.last_seq = max(self.log.last_seq, manifest.seq)
             if refused is not None or self._has_work_after(manifest.seq):
                 self.log.append(_rewound(manifest))
             return manifest.position
+        if foreign is not None:
+            raise foreign
         if refused is not None:
             raise CheckpointError(
                 "no checkpoint of this run can be trusted", where=refused.where, remedy=NEW_RUN
@@ -108,35 +116,66 @@ class Restorer:
         refused = ""
         for path in checkpoint.newest_first(self.folder):
             try:
-                manifest = checkpoint.read_manifest(path)
+                manifest = checkpoint.read_manifest_in(self.folder, path)
                 if manifest.position.epoch == epoch and manifest.position.is_epoch_done:
+                    checkpoint.refuse_foreign(self.folder, manifest, self.origin.identity)
                     return path, manifest, checkpoint.load(self.folder, manifest)
             except CheckpointError as error:
                 refused = str(error).replace("\n", "; ")
                 self._note(refused, "error")
         raise CheckpointError(
             f"the search has to go back to the end of epoch {epoch}, and its checkpoint is "
-            f"{'damaged' if refused else 'missing'}",
+            f"{'refused' if refused else 'missing'}",
             where=str(self.folder.checkpoints),
             remedy=NEW_RUN,
         )
 
     def _has_work_after(self, seq: int) -> bool:
         """Whether the log holds work after the event `seq`."""
-        start = max(0, self.folder.events.stat().st_size - LOST_WORK_BYTES)
+        start = max(0, self.folder.size_of(self.folder.events) - LOST_WORK_BYTES)
         history = LogReader(self.folder.events, offset=start).read(LOST_WORK_BYTES)
         # If the stretch begins after the checkpoint's events, it may miss some of the work.
         newer_only = bool(history) and history[0].seq > seq + 1
         return newer_only or any(isinstance(e, events.WORK) and e.seq > seq for e in history)
 
     def _warn_of_differences(self, environment: dict[str, str]) -> None:
-        for key, mine in self.environment.items():
+        for key, mine in self.origin.environment.items():
             theirs = environment.get(key)
             if theirs != mine:
                 self._note(
                     f"{key} was {theirs} and is {mine}: results may differ in the last digits",
                     "warning",
                 )
+
+    def _refuse_foreign(self, manifest: Manifest) -> dict[str, Any]:
+        """Refuse a checkpoint of another run. Returns: the settings that it was made with."""
+        checkpoint.refuse_foreign(self.folder, manifest, self.origin.identity)
+        before = manifest.config or self._config_at(manifest.seq)
+        checkpoint.refuse_edited(self.folder, before, self.origin, manifest.file)
+        return before
+
+    def _config_at(self, seq: int) -> dict[str, Any]:
+        """The settings of the engine that wrote event `seq`, by the log; empty if it lacks them.
+
+        Checkpoints of version 0.1.0 do not have them.
+        """
+        found: dict[str, Any] = {}
+        reader = LogReader(self.folder.events)
+        while True:
+            before = reader.offset
+            lines = reader.read_lines()
+            for line in (line for line in lines if line.startswith(STARTED)):
+                event = reader.decode(line)
+                if isinstance(event, events.RunStarted) and event.seq <= seq:
+                    found = event.config
+            if reader.offset == before:
+                return found
+
+    def _report_edits(self, before: dict[str, Any]) -> None:
+        for edit in edits(before, self.origin.config):
+            if edit.key not in REPORTED:
+                level = "warning" if edit.changes_results else "info"
+                self._note(f"{edit} in config.toml since the checkpoint", level)
 
     def _note(self, message: str, level: str) -> None:
         self.log.append(events.LogWritten(level=level, message=message))

@@ -4,16 +4,14 @@ The loop calls `boundary` between steps and `save` at epochs' ends. Everything t
 up (a pause, a full disk) happens in these two, never inside a step.
 """
 
-import contextlib
-import shutil
 import time
 
 from darts_engine.compute.parallel import KEEP_ALIVE_S, Decision, World
 from darts_engine.run import commands, events
-from darts_engine.run.errors import ExitCode, NotFoundError, SpaceError
-from darts_engine.run.folder import RunFolder
+from darts_engine.run.errors import ExitCode, SpaceError
 from darts_engine.run.log import EventLog
 from darts_engine.runner import checkpoint
+from darts_engine.runner.hold import Hold
 from darts_engine.runner.inbox import SIGNAL_EXIT, Inbox, Signals
 from darts_engine.runner.position import Position
 from darts_engine.runner.restore import Restorer
@@ -36,7 +34,7 @@ class Session:
     """Events, commands and checkpoints of a run, on rank 0.
 
     Args:
-        folder: the run; its lock must be held by this process.
+        hold: the run, held by this process.
         log: its event log, open for appending.
         signals: the signals that this process has received.
         inbox: the commands since the engine took the lock.
@@ -45,8 +43,7 @@ class Session:
 
     Attributes:
         leads: whether this process writes events and checkpoints; only rank 0 does.
-        identity: what a checkpoint must have in common with the run to be loaded.
-        environment: what bit-identical resuming depends on (versions, threads, device).
+        origin: what checkpoints say of the run, and must have in common with it to be loaded.
         world: the processes that share the run. At every boundary this session announces to the
             others what to do next, because reporting and saving take all of them.
     """
@@ -55,7 +52,7 @@ class Session:
 
     def __init__(
         self,
-        folder: RunFolder,
+        hold: Hold,
         log: EventLog,
         signals: Signals,
         inbox: Inbox,
@@ -63,9 +60,8 @@ class Session:
         keep: int,
         checkpoint_seconds: float,
     ) -> None:
-        self.folder, self.log = folder, log
-        self.identity: dict[str, str] = {}
-        self.environment: dict[str, str] = {}
+        self._hold, self.folder, self.log = hold, hold.folder, log
+        self.origin = checkpoint.Origin()
         self.world = World()
         self._signals, self._inbox = signals, inbox
         self._keep, self._checkpoint_seconds = keep, checkpoint_seconds
@@ -99,7 +95,7 @@ class Session:
             self.emit(
                 events.DownloadProgressed(file=file, done_bytes=done_bytes, total_bytes=total_bytes)
             )
-            self._check_folder()
+            self._look_after_files()
         if self._signals.received is not None:
             raise Stopped(SIGNAL_EXIT[self._signals.received], self._signals.received.name)
         while (command := self._inbox.take()) is not None:
@@ -127,7 +123,7 @@ class Session:
         return position
 
     def _restorer(self) -> Restorer:
-        return Restorer(self.folder, self.log, self.world, self.identity, self.environment)
+        return Restorer(self.folder, self.log, self.world, self.origin)
 
     def boundary(self, task: Stateful, position: Position) -> None:
         """Between two steps: execute commands, obey signals, and save if a checkpoint is due.
@@ -154,23 +150,23 @@ class Session:
         self.world.announce(Decision.STOP, code)
 
     def _execute_commands(self, task: Stateful, position: Position) -> None:
-        self._check_folder()
+        self._look_after_files()
         if self._signals.received is not None:
             self._end_by_signal(task, position)
         while (command := self._inbox.take()) is not None:
             self._execute(command, task, position)
 
-    def _check_folder(self) -> None:
-        # Only "no such file" means gone: a network file system may raise other errors for a while.
-        with contextlib.suppress(OSError):
-            try:
-                self.folder.path.stat()
-            except FileNotFoundError:
-                raise NotFoundError(
-                    "the run folder is gone: it was deleted, moved or renamed under its engine",
-                    where=str(self.folder.path),
-                    remedy="if it was moved, resume it from where it is now",
-                ) from None
+    def _look_after_files(self) -> None:
+        """End if the run is no longer this engine's, and mend what was taken from under it.
+
+        Raises:
+            NotFoundError: the folder was deleted, moved or replaced.
+            BusyError: another engine has taken the run over.
+        """
+        if self._hold.check():
+            self.note("engine.lock was deleted or replaced: the engine made it anew", "warning")
+        if said := self.log.mend():
+            self.note(said, "warning")
 
     def _end_by_signal(self, task: Stateful, position: Position) -> None:
         received = self._signals.received
@@ -247,7 +243,7 @@ class Session:
                 announced = time.monotonic()
             if self._signals.received is not None:
                 self._end_by_signal(task, position)
-            self._check_folder()
+            self._look_after_files()
             while (command := self._inbox.take()) is not None:
                 if self._execute(command, task, position, paused=True):
                     self.emit(position.stamp(events.RunContinued))
@@ -261,11 +257,13 @@ class Session:
 
         Raises:
             Stopped: a signal or command ended the pause; older checkpoints are untouched.
-            NotFoundError: the run folder is gone.
+            NotFoundError: the run folder is gone, or another is in its place.
+            BusyError: another engine has taken the run over.
             NotFiniteError: the state holds a number that is not finite.
         """
         self.world.announce(Decision.SAVE)
         state = task.state()
+        self._look_after_files()
         # The checkpoint counts these events as done: they have to survive a power loss too.
         self.log.sync()
         has_waited = is_reported = False
@@ -277,12 +275,11 @@ class Session:
                     position,
                     reason=reason,
                     seq=self.log.last_seq,
-                    identity=self.identity,
-                    environment=self.environment,
+                    origin=self.origin,
                 )
                 break
             except (SpaceError, OSError) as error:
-                self._check_folder()
+                self._look_after_files()
                 # The log is on the same full disk: repeat the event until it is written.
                 why = self._why_unsaved(error)
                 is_reported = is_reported or self.log.append(
@@ -308,7 +305,7 @@ class Session:
 
     def _why_unsaved(self, error: SpaceError | OSError) -> str:
         if isinstance(error, SpaceError):
-            free = shutil.disk_usage(self.folder.path).free / 1e6
+            free = self.folder.free_bytes() / 1e6
             return f"disk full: {error.what}, {free:.1f} MB free"
         return f"the checkpoint cannot be saved: {error.strerror}"
 
@@ -331,7 +328,13 @@ class Session:
             time.sleep(POLL_S)
 
     def close(self) -> None:
-        """Answer the commands that came after the last boundary of the run."""
+        """Answer the commands that came after the last boundary of the run.
+
+        Raises:
+            NotFoundError: the run folder is gone, or another is in its place.
+            BusyError: another engine has taken the run over.
+        """
+        self._look_after_files()
         if self._stop_after_epoch is not None:
             self._done(self._stop_after_epoch, time.monotonic())
         while (command := self._inbox.take()) is not None:

@@ -159,9 +159,10 @@ def read(folder: RunFolder, which: str) -> tuple[Manifest, dict[str, Any]]:
             break
         try:
             manifest = _choose(manifests, which)
+            checkpoint.refuse_foreign(folder, manifest, {})
             return manifest, checkpoint.load(folder, manifest)
         except CheckpointError:
-            if attempt == ATTEMPTS or all(path.exists() for path in manifests):
+            if attempt == ATTEMPTS or set(manifests) <= set(checkpoint.newest_first(folder)):
                 raise
     raise NotFoundError(
         "the run has no checkpoint yet",

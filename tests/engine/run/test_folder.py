@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from darts_engine.run import folder
+from darts_engine.run import private_files
 from darts_engine.run.commands import Pause, decode, stamped
-from darts_engine.run.errors import BusyError, NotFoundError, RunError
+from darts_engine.run.errors import BusyError, NotFoundError, RunError, UnsafeFileError
 from darts_engine.run.folder import RunFolder, create, find, is_run, list_runs
 from darts_engine.run.log import EventLog
 from darts_engine.run.settings.config import SearchConfig, TrainConfig
@@ -80,15 +80,17 @@ def test_a_place_that_cannot_be_written_is_told_in_three_lines(tmp_path: Path) -
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o177])
 def test_only_the_owner_may_look_whatever_the_umask(runs: Path, umask: int) -> None:
     before = os.umask(umask)
+    outer = runs / "new" / "deep"
     try:
-        run = create(runs, "a", CONFIG)
+        run = create(outer, "a", CONFIG)
         os.close(run.take_lock())
         run.write_engine()
         run.send(stamped(Pause))
     finally:
         os.umask(before)
-    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [run.path, *run.path.iterdir()]}
-    assert len(modes) == 7
+    made = [outer.parent, outer, run.path, *run.path.iterdir()]
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in made}
+    assert len(modes) == 9
     for path, mode in modes.items():
         assert mode == (0o700 if path.is_dir() else 0o600), path
 
@@ -168,11 +170,11 @@ def test_what_is_written_in_place_is_not_written_through_a_link(runs: Path, tmp_
     precious.write_text("no newline at the end")
     for path in (run.lock, run.events, run.commands):
         path.symlink_to(precious)
-    with pytest.raises(OSError, match="symbolic link"):
+    with pytest.raises(UnsafeFileError, match="symbolic link"):
         run.take_lock()
-    with pytest.raises(OSError, match="symbolic link"):
+    with pytest.raises(UnsafeFileError, match="symbolic link"):
         EventLog(run.events, run.torn_events)
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(UnsafeFileError, match="symbolic link"):
         run.send(stamped(Pause))
     assert precious.read_text() == "no newline at the end"
 
@@ -192,14 +194,14 @@ def test_a_file_is_replaced_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
-    folder.write_private(path, b"old")
+    private_files.write_private(path, b"old")
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        folder.write_private(path, b"new")
+        private_files.write_private(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

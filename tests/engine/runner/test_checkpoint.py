@@ -16,7 +16,13 @@ torch = pytest.importorskip("torch")
 
 from engine_kit import fingerprint  # noqa: E402
 
-from darts_engine.run.errors import CheckpointError, NotFiniteError, SpaceError  # noqa: E402
+from darts_engine.run.errors import (  # noqa: E402
+    CheckpointError,
+    NotFiniteError,
+    SpaceError,
+    TooLargeError,
+    UnsafeFileError,
+)
 from darts_engine.run.folder import RunFolder  # noqa: E402
 from darts_engine.runner import checkpoint  # noqa: E402
 from darts_engine.runner.position import Position  # noqa: E402
@@ -36,8 +42,7 @@ def save(run: RunFolder, step: int, *, seq: int = 0, reason: str = "epoch") -> P
         position,
         reason=reason,
         seq=seq or step,
-        identity=IDENTITY,
-        environment={},
+        origin=checkpoint.Origin(IDENTITY),
     )
     return saved.path
 
@@ -91,7 +96,8 @@ def forge(run: RunFolder, content: bytes) -> Path:
     path = save(run, 5)
     manifest = checkpoint.read_manifest(path.with_suffix(".json"))
     path.write_bytes(content)
-    forged = msgspec.structs.replace(manifest, sha256=manifest.digest(content))
+    forged = msgspec.structs.replace(manifest, size_bytes=len(content))
+    forged = msgspec.structs.replace(forged, sha256=forged.digest(content))
     path.with_suffix(".json").write_bytes(msgspec.json.encode(forged))
     return path
 
@@ -155,7 +161,7 @@ def test_a_symbolic_link_is_no_checkpoint(run: RunFolder, tmp_path: Path, suffix
     elsewhere = tmp_path / "elsewhere"
     target.rename(elsewhere)
     target.symlink_to(elsewhere)
-    with pytest.raises(CheckpointError, match="no plain file"):
+    with pytest.raises(CheckpointError, match="is a symbolic link"):
         load(run, path)
 
 
@@ -173,9 +179,7 @@ def test_a_poisoned_state_is_not_saved(run: RunFolder) -> None:
     for poison in (float("nan"), float("inf")):
         bad = {"weights": {"w": torch.ones(3)}, "optimizer": {"state": {0: [torch.tensor(poison)]}}}
         with pytest.raises(NotFiniteError, match=r"optimizer\.state\.0\.0"):
-            checkpoint.save(
-                run, bad, Position(), reason="epoch", seq=1, identity={}, environment={}
-            )
+            checkpoint.save(run, bad, Position(), reason="epoch", seq=1, origin=checkpoint.Origin())
     assert list(run.checkpoints.iterdir()) == []
 
 
@@ -270,3 +274,76 @@ def test_a_sweep_removes_halves_and_orphans_only(run: RunFolder) -> None:
     checkpoint.sweep(run)
     assert not any(file.exists() for file in halves)
     assert sorted(run.checkpoints.iterdir()) == sorted([path, path.with_suffix(".json"), mine])
+
+
+def test_a_folder_of_checkpoints_that_is_a_link_is_refused_and_nothing_pruned(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    for step in range(1, 6):
+        save(run, step)
+    other = RunFolder(tmp_path / "other")
+    other.path.mkdir()
+    other.checkpoints.symlink_to(run.checkpoints)
+    before = sorted(run.checkpoints.iterdir())
+    for touch in (
+        lambda: checkpoint.prune(other, 1),
+        lambda: checkpoint.sweep(other),
+        lambda: checkpoint.newest_first(other),
+        lambda: save(other, 9),
+    ):
+        with pytest.raises(UnsafeFileError, match="symbolic link"):
+            touch()
+    with pytest.raises(CheckpointError, match="symbolic link"):
+        load(other, other.checkpoints / before[0].name)
+    assert sorted(run.checkpoints.iterdir()) == before
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".json"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "giant"])
+def test_what_is_no_plain_file_of_its_size_is_no_checkpoint(
+    run: RunFolder, kind: str, suffix: str
+) -> None:
+    path = save(run, 5)
+    target = path.with_suffix(suffix)
+    target.unlink()
+    match kind:
+        case "pipe":
+            os.mkfifo(target)
+        case "folder":
+            target.mkdir()
+        case "giant":
+            with target.open("wb") as file:
+                file.truncate(1 << 40)
+    with pytest.raises(CheckpointError):
+        load(run, path)
+    # It is not swept up as if it were ours, and the older ones stay.
+    save(run, 6)
+    checkpoint.prune(run, 1)
+    checkpoint.sweep(run)
+    assert len(checkpoint.newest_first(run)) == (2 if suffix == ".json" else 1)
+
+
+def test_a_checkpoint_that_does_not_fit_into_memory_is_not_read(run: RunFolder) -> None:
+    path = save(run, 5)
+    manifest = checkpoint.read_manifest(path.with_suffix(".json"))
+    with path.open("wb") as file:
+        file.truncate(1 << 42)
+    claims = msgspec.structs.replace(manifest, size_bytes=1 << 42)
+    with pytest.raises(TooLargeError, match="of memory") as refusal:
+        checkpoint.load(run, claims)
+    assert "resume" in refusal.value.remedy
+
+
+def test_a_checkpoint_that_inflates_is_refused(run: RunFolder) -> None:
+    content = io.BytesIO()
+    saved = io.BytesIO(torch_saved({"w": torch.zeros(1_000_000)}))
+    with (
+        zipfile.ZipFile(saved) as old,
+        zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert len(content.getvalue()) < 100_000
+    path = forge(run, content.getvalue())
+    with pytest.raises(CheckpointError, match="larger than its file"):
+        load(run, path)

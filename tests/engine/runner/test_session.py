@@ -18,7 +18,9 @@ from darts_engine.run import commands, events  # noqa: E402
 from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError  # noqa: E402
 from darts_engine.run.folder import RunFolder  # noqa: E402
 from darts_engine.run.log import EventLog  # noqa: E402
+from darts_engine.run.private_files import PrivateFolder  # noqa: E402
 from darts_engine.runner import checkpoint, session  # noqa: E402
+from darts_engine.runner.hold import Hold  # noqa: E402
 from darts_engine.runner.inbox import Inbox, Signals  # noqa: E402
 from darts_engine.runner.position import Position  # noqa: E402
 from darts_engine.runner.session import Session, Stopped  # noqa: E402
@@ -43,12 +45,18 @@ class Desk:
     def __init__(self, path: Path, *, seconds: float = 0.0) -> None:
         self.run, self.task, self.signals = RunFolder(path), Counter(), Signals()
         self.run.checkpoints.mkdir(parents=True, exist_ok=True)
-        self.log = EventLog(self.run.events, self.run.torn_events)
-        inbox = Inbox(self.run, self.log.append)
+        self.hold = Hold(path)
+        self.log = EventLog(self.run.events, self.run.torn_events, within=self.hold.opened)
+        inbox = Inbox(self.hold.folder, self.log.append)
         self.session = Session(
-            self.run, self.log, self.signals, inbox, keep=2, checkpoint_seconds=seconds
+            self.hold, self.log, self.signals, inbox, keep=2, checkpoint_seconds=seconds
         )
-        self.session.identity = {"kind": "count"}
+        run = self.hold.enter(self.log.last_seq).id
+        self.session.origin = checkpoint.Origin({"kind": "count"}, run=run)
+
+    def leave(self) -> None:
+        self.log.close()
+        self.hold.close()
 
     def step(self, number: int, *, is_epoch_done: bool = False) -> None:
         self.task.number += 1
@@ -74,7 +82,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setattr(session, "RETRY_S", 0.02)
     desk = Desk(tmp_path / "run")
     yield desk
-    desk.log.close()
+    desk.leave()
 
 
 def answers(desk: Desk) -> list[str]:
@@ -152,14 +160,14 @@ def test_a_checkpoint_is_durable_before_its_event_and_the_events_it_knows_before
 def test_a_run_that_cannot_save_pauses_and_goes_on_by_itself(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
 ) -> None:
-    write, refusals = checkpoint.write_private, [number] * 3
+    write, refusals = PrivateFolder.replace, [number] * 3
 
-    def full(path: Path, content: bytes) -> None:
-        if path.suffix == ".json" and refusals:
+    def full(folder: PrivateFolder, name: str, content: bytes) -> None:
+        if name.endswith(".json") and refusals:
             raise OSError(refusals.pop(), os.strerror(number))
-        write(path, content)
+        write(folder, name, content)
 
-    monkeypatch.setattr(checkpoint, "write_private", full)
+    monkeypatch.setattr(PrivateFolder, "replace", full)
     desk.save(1)
     assert desk.names() == ["RunPaused", "RunContinued", "CheckpointSaved"]
     assert reason in of_type(events_in(desk.run), events.RunPaused)[0].reason
@@ -169,11 +177,11 @@ def test_a_run_that_cannot_save_pauses_and_goes_on_by_itself(
 def test_a_stop_or_a_signal_ends_the_wait_for_room(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, content: bytes) -> None:
+    def full(folder: PrivateFolder, name: str, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "no room")
 
     desk.save(1)
-    monkeypatch.setattr(checkpoint, "write_private", full)
+    monkeypatch.setattr(PrivateFolder, "replace", full)
     desk.command(commands.Pause(id="p"), commands.Stop(id="s"))
     with pytest.raises(Stopped) as stop:
         desk.save(2)
@@ -209,9 +217,9 @@ def test_a_run_whose_folder_goes_away_ends_also_from_a_pause(desk: Desk) -> None
 
 def reopened(desk: Desk) -> Desk:
     """The next engine's session; its log is closed with the desk."""
-    desk.log.close()
+    desk.leave()
     again = Desk(desk.run.path)
-    desk.log = again.log
+    desk.log, desk.hold = again.log, again.hold
     return again
 
 

@@ -119,13 +119,13 @@ def test_resume_restarts_what_ended_and_prints_only_news(darts, engine, runs):
     assert (again.code, "is finished" in again.out) == (0, True)
 
 
-def test_a_run_that_cannot_be_locked_is_reported_in_three_lines(darts, runs, tmp_path):
+def test_a_run_whose_lock_is_a_link_is_refused_in_three_lines(darts, runs, tmp_path):
     folder = make_run(runs, "one", epochs_done=1, epochs=3, phase="stopped")
     folder.lock.unlink(missing_ok=True)
     folder.lock.symlink_to(tmp_path / "elsewhere")
     result = darts("resume", "one")
-    assert (result.code, len(result.error_lines)) == (1, 3)
-    assert result.error_lines[0].startswith("the run cannot be locked")
+    assert (result.code, len(result.error_lines)) == (4, 3)
+    assert result.error_lines[0].startswith("engine.lock is a symbolic link")
     assert not (tmp_path / "elsewhere").exists()
 
 

@@ -3,13 +3,15 @@
 import time
 from typing import Any
 
-from darts_engine.run.errors import ConfigError
+from darts_engine.run.errors import ConfigError, RunError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings.config import Config
 from darts_engine.run.state import RunState
+from darts_tui.console.console import print_err
 from darts_tui.console.safe_text import clean
 from darts_tui.runs.outcome import observed
 
+UNREADABLE = "unreadable"
 STYLES = {
     "running": "green",
     "starting": "green",
@@ -18,11 +20,27 @@ STYLES = {
     "stalled": "red",
     "dead": "red",
     "failed": "red",
+    UNREADABLE: "red",
 }
 
 
 def describe(folder: RunFolder) -> dict[str, Any]:
-    """One run as `runs --json` prints it. Accuracies are in percent, times in Unix seconds."""
+    """One run as `runs --json` prints it. Accuracies are in percent, times in Unix seconds.
+
+    A run that must not be opened has the state "unreadable", and a `problem` that says why.
+    """
+    try:
+        return _readable(folder)
+    except RunError as error:
+        nothing = dict.fromkeys(("genotype", "best_top1", "started", "updated", "eta_s"))
+        words = dict.fromkeys(("kind", "method", "dataset"), "")
+        counts = dict.fromkeys(("epoch", "epochs", "step"), 0)
+        found = {"name": folder.name, "path": str(folder.path.resolve()), "state": UNREADABLE}
+        return found | words | counts | nothing | {"problem": error.what}
+
+
+def _readable(folder: RunFolder) -> dict[str, Any]:
+    folder.refuse_unsafe()
     (state, live), config = observed(folder), _config(folder)
     genotype, best = state.final_genotype(), state.best
     return {
@@ -40,6 +58,7 @@ def describe(folder: RunFolder) -> dict[str, Any]:
         "started": state.first_t,
         "updated": state.last_t or None,
         "eta_s": _eta(state),
+        "problem": None,
     }
 
 
@@ -79,6 +98,9 @@ def print_table(described: list[dict[str, Any]]) -> None:
             Text(_when(run["updated"])),
         )
     Console(highlight=False).print(table)
+    for run in described:
+        if run["state"] == UNREADABLE:
+            print_err(f"{run['name']} is not opened: {run['problem']}")
 
 
 def _when(t: float | None) -> str:

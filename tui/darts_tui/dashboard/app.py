@@ -119,6 +119,16 @@ class DashboardApp(App[int]):
         self.set_interval(self._interval_s, self._tick)
         self.set_interval(RUNS_EVERY_S, self._list_runs)
 
+    def exit(
+        self,
+        result: int | None = None,
+        return_code: int = 0,
+        message: RenderableType | None = None,
+    ) -> None:
+        """Leave, at once even while a long log is read."""
+        self._reader.stop()
+        super().exit(result, return_code, message)
+
     def on_unmount(self) -> None:
         """End the reader."""
         self._reader.stop()
@@ -159,6 +169,7 @@ class DashboardApp(App[int]):
             loading=status.behind,
             read=status.read,
             damaged=status.damaged,
+            problem=status.problem,
         )
 
     def redraw(self) -> None:

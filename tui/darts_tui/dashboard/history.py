@@ -15,23 +15,25 @@ _STEP, _ALPHA = b'{"type":"step_finished"', b'{"type":"alpha_sampled"'
 
 
 def read_history(
-    source: LogReader, is_over: Callable[[], bool], progress: Callable[[int], None]
-) -> RunState:
-    """The state after all that the log has now, bounded in size.
+    source: LogReader,
+    state: RunState,
+    is_over: Callable[[], bool],
+    show_progress: Callable[[], None],
+) -> None:
+    """Fold all that the log has now; the state stays bounded in size.
 
     Args:
         source: of the log; it is read to the end of the last whole line.
+        state: of what was read before.
         is_over: asked after each piece; reading then ends early.
-        progress: called after each piece with the bytes read so far.
+        show_progress: called after each piece.
     """
-    state = RunState()
     before = -1
     while source.offset > before and not is_over():
         before = source.offset
         fold_lines(source, source.read_lines(PIECE_BYTES), state)
         bound(state)
-        progress(source.offset)
-    return state
+        show_progress()
 
 
 def fold_lines(source: LogReader, lines: list[bytes], state: RunState) -> None:

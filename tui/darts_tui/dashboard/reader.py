@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from textual.message import Message
 
+from darts_engine.run.errors import UnsafeFileError
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.liveness import ENDED, observe
@@ -37,18 +38,21 @@ TAIL_LINES = 12
 FOLD_DEADLINE_S = 30.0
 # A younger heartbeat is not reported, so that it causes no redraw.
 FRESH_HEARTBEAT_S = 3
+UNREADABLE_EVERY_S = 1.0
 
 
 class EngineStatus(NamedTuple):
     """The condition of the engine and of its log.
 
     Attributes:
-        live: the engine's state, as `liveness.observe` returns it.
+        live: the engine's state, as `liveness.observe` returns it; "unreadable" where a file of
+            the run must not be opened.
         heartbeat_s: whole seconds since the last heartbeat; None while it is fresh.
         tail: the last lines of engine.log; empty in states in which they explain nothing.
         damaged: lines of the log that were no events.
         behind: whether the log has more than was read.
         read: share of the log that was read, from 0 to 1.
+        problem: why a file of the run must not be opened, in at most three lines.
     """
 
     live: str
@@ -57,6 +61,7 @@ class EngineStatus(NamedTuple):
     damaged: int
     behind: bool
     read: float = 1.0
+    problem: tuple[str, ...] = ()
 
 
 @dataclass
@@ -110,6 +115,8 @@ class Reader:
         self._interval_s = interval_s
         self._stopped = threading.Event()
         self._folded = threading.Event()
+        # Of a long log, all that is read before the app folds what comes after it.
+        self._past, self._is_following = RunState(), False
         self._thread = threading.Thread(target=self._follow, name="run-reader", daemon=True)
 
     def start(self) -> None:
@@ -127,14 +134,27 @@ class Reader:
         return not self._thread.is_alive()
 
     def _follow(self) -> None:
+        source = LogReader(self._folder.events)
         try:
-            self._loop(LogReader(self._folder.events))
+            while not self._stopped.is_set():
+                try:
+                    self._loop(source)
+                except UnsafeFileError as error:
+                    # The file may be put right while the run is watched.
+                    why = tuple(str(error).splitlines())
+                    status = EngineStatus(
+                        "unreadable", None, (), source.damaged, behind=False, problem=why
+                    )
+                    self._post(StatusChanged(self, status))
+                    self._stopped.wait(UNREADABLE_EVERY_S)
         except Exception:
             log.exception("reading %s ended", self._folder.path)
 
     def _loop(self, source: LogReader) -> None:
-        if source.is_behind(by=LONG_BYTES):
-            self._read_long(source)
+        if not self._is_following:
+            if source.offset or source.is_behind(by=LONG_BYTES):
+                self._read_long(source)
+            self._is_following = not self._stopped.is_set()
         last: EngineStatus | None = None
         is_suspect = False
         while not self._stopped.is_set():
@@ -163,7 +183,7 @@ class Reader:
         """Read a log that is long already; show its ends until that is done."""
         shown = -ENDS_EVERY_S
 
-        def show_ends(offset: int) -> None:
+        def show_ends() -> None:
             nonlocal shown
             if time.monotonic() - shown < ENDS_EVERY_S:
                 return
@@ -174,11 +194,11 @@ class Reader:
             self._post(StatusChanged(self, status._replace(read=source.share())))
             shown = time.monotonic()
 
-        show_ends(0)
-        state = read_history(source, self._stopped.is_set, show_ends)
+        show_ends()
+        read_history(source, self._past, self._stopped.is_set, show_ends)
         if not self._stopped.is_set():
-            self._state = state
-            self._post(StateRead(self, state))
+            self._state = self._past
+            self._post(StateRead(self, self._past))
 
     def _status(self, source: LogReader, state: RunState, behind: bool) -> EngineStatus:
         live = observe(self._folder, state)
@@ -196,11 +216,5 @@ class Reader:
 
 def tail_of(folder: RunFolder) -> tuple[str, ...]:
     """The last lines of the engine's own output."""
-    try:
-        with folder.engine_log.open("rb") as file:
-            end = file.seek(0, 2)
-            file.seek(max(0, end - TAIL_BYTES))
-            text = file.read(TAIL_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return ()
+    text = folder.tail_of_engine_log(TAIL_BYTES)
     return tuple(line for line in text.splitlines() if line.strip())[-TAIL_LINES:]

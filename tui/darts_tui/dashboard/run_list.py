@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from darts_engine.run.errors import RunError
+from darts_engine.run.errors import ConfigError, RunError
 from darts_engine.run.folder import RunFolder, list_runs
 from darts_engine.run.settings.config import to_plain
 from darts_tui.runs.outcome import observed
+
+UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
@@ -15,12 +17,14 @@ class RunEntry:
     Attributes:
         folder: the run.
         kind: "search" or "train".
-        state: the engine's state, as `liveness.observe` returns it.
+        state: the engine's state, as `liveness.observe` returns it; "unreadable" where a file of
+            the run must not be opened.
         epoch: the current epoch, from 1.
         epochs: how many there are to be.
         best: the best top-1 accuracy in percent.
         elapsed_s: seconds that the run has taken.
         last_t: Unix seconds of the last event.
+        problem: why it is not read; else empty.
     """
 
     folder: RunFolder
@@ -31,6 +35,7 @@ class RunEntry:
     best: float | None
     elapsed_s: float
     last_t: float
+    problem: str = ""
 
 
 def list_entries(folder: RunFolder) -> list[RunEntry]:
@@ -40,12 +45,20 @@ def list_entries(folder: RunFolder) -> list[RunEntry]:
 
 def read_entry(folder: RunFolder) -> RunEntry:
     """Read one run: the two ends of its log, and between them what is needed for the best."""
+    try:
+        return _read(folder)
+    except RunError as error:
+        return RunEntry(folder, "", UNREADABLE, 0, 0, None, 0.0, 0.0, error.what)
+
+
+def _read(folder: RunFolder) -> RunEntry:
+    folder.refuse_unsafe()
     state, live = observed(folder)
     kind, epochs = state.kind, state.total_epochs
     if state.started is None:
         try:
             config = folder.read_config()
-        except RunError:
+        except ConfigError:
             pass
         else:
             kind, epochs = str(to_plain(config)["kind"]), config.epochs

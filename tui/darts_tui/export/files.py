@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from darts_engine.run.errors import RunError, SpaceError
-from darts_engine.run.folder import sync_folder
+from darts_engine.run.errors import RunError, SpaceError, UnsafeFileError
+from darts_engine.run.private_files import PrivateFolder, sync_folder
 
 MAX_STEM = 64
 
@@ -25,19 +25,19 @@ def open_folder(path: Path, *, own: bool) -> Path:
 
     Args:
         path: the folder.
-        own: the folder belongs to a run, so it must not be a symbolic link.
+        own: the folder belongs to a run, so it must be a plain one of this user.
 
     Raises:
         RunError: the folder cannot be used; choose another with --out.
     """
-    if own and path.is_symlink():
-        raise RunError(
-            "the run's exports folder is a symbolic link",
-            where=str(path),
-            remedy="choose a folder with --out DIR",
-        )
     try:
+        if own:
+            with PrivateFolder.open(path.parent) as run, run.inner(path.name, make=True):
+                return path
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except UnsafeFileError as error:
+        remedy = "choose a folder with --out DIR"
+        raise UnsafeFileError(error.what, where=error.where, remedy=remedy) from None
     except OSError as error:
         raise _refused(path, error) from None
     return path

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 from darts_engine.run.errors import RunError
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.private_files import open_to_append
 from darts_engine.run.settings.config import Config
 from darts_engine.run.threads import num_threads
 from darts_tui.launch.child_error import ChildError, exit_code, explaining_lines, printed_lines
@@ -42,10 +41,15 @@ def start(
 
     Raises:
         BusyError: another engine already holds the run.
+        UnsafeFileError: a file or folder of the run is none of this user's own.
         ChildError: the engine ended at once; the message has what it printed.
         RunError: the run cannot be locked, or the process cannot be started.
     """
     try:
+        folder.refuse_unsafe()
+        # Seconds before the engine would find out.
+        with folder.open() as inside, inside.inner(folder.checkpoints.name, make=True):
+            pass
         os.close(folder.take_lock())
     except OSError as error:
         raise RunError(
@@ -53,7 +57,7 @@ def start(
             where=str(folder.lock),
             remedy="mend the folder's rights; 'darts-tui doctor' looks whether locks work there",
         ) from None
-    log_start = _log_size(folder)
+    log_start = folder.size_of(folder.engine_log)
     process = _spawn(folder, config, nproc, program or ENGINE)
     threading.Thread(target=process.wait, name="reaper", daemon=True).start()
     deadline = time.monotonic() + START_PATIENCE_S
@@ -82,7 +86,8 @@ def _spawn(
         environment.pop(name, None)
     shared = ("--nproc", str(nproc)) if nproc > 1 else ()
     try:
-        log = open_to_append(folder.engine_log)
+        with folder.open() as inside:
+            log = inside.open_to_append(folder.engine_log.name)
         try:
             return subprocess.Popen(
                 [*program, str(folder.path.resolve()), *shared],
@@ -109,13 +114,6 @@ def _held(folder: RunFolder, pid: int) -> bool:
     return record is not None and record.pid == pid
 
 
-def _log_size(folder: RunFolder) -> int:
-    try:
-        return folder.engine_log.stat().st_size
-    except OSError:
-        return 0
-
-
 def _ended_at_once(
     folder: RunFolder, process: subprocess.Popen[bytes], log_start: int
 ) -> ChildError:
@@ -131,10 +129,4 @@ def _ended_at_once(
 
 def last_lines(folder: RunFolder, start: int = 0, limit: int = 20) -> list[str]:
     """The last lines, at most `limit`, that engines wrote to engine.log after `start` bytes."""
-    try:
-        with folder.engine_log.open("rb") as file:
-            file.seek(max(start, _log_size(folder) - MAX_TAIL_BYTES))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return []
-    return printed_lines(text)[-limit:]
+    return printed_lines(folder.tail_of_engine_log(MAX_TAIL_BYTES, start))[-limit:]

@@ -14,7 +14,13 @@ from darts_engine.run.architecture import derivation, derivation_one_cell
 from darts_engine.run.architecture.genotype import CELLS, Genotype
 from darts_engine.run.architecture.spaces import NASBENCH201_OPERATIONS, SPECS
 from darts_engine.run.architecture.text import MAX_TEXT, parse, published
-from darts_engine.run.errors import ConfigError, GenotypeError, NotFoundError, RunError
+from darts_engine.run.errors import (
+    ConfigError,
+    GenotypeError,
+    NotFoundError,
+    RunError,
+    UnsafeFileError,
+)
 from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, find, is_run, list_runs
 from darts_engine.run.settings import config
 from darts_tui.runs.outcome import outcome
@@ -83,9 +89,16 @@ def of_run(reference: str, runs: Path) -> Named:
                 remedy="a search derives its first one within the first epoch",
             )
         return Named(folder.name, genotype)
+    refused: UnsafeFileError | None = None
     for folder in list_runs(runs):
-        if _is_search(folder) and (genotype := outcome(folder).final_genotype()):
-            return Named(folder.name, genotype)
+        try:
+            if _is_search(folder) and (genotype := outcome(folder).final_genotype()):
+                return Named(folder.name, genotype)
+        except UnsafeFileError as error:
+            # Someone else's run must not end the search for one's own.
+            refused = refused or error
+    if refused is not None:
+        raise refused
     raise NotFoundError(
         "no search has found a genotype yet",
         where=str(runs),
@@ -96,7 +109,7 @@ def of_run(reference: str, runs: Path) -> Named:
 def _is_search(folder: RunFolder) -> bool:
     try:
         # Unchecked: a genotype is whole even where a package that the search used is gone.
-        return bool(config.read_plain(folder.config).get("kind", "search") == "search")
+        return bool(config.decode(folder.config_text()).get("kind", "search") == "search")
     except ConfigError:
         return False
 

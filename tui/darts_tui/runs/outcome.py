@@ -68,7 +68,7 @@ def outcome(folder: RunFolder, *, tail_bytes: int = 0, max_bytes: int | None = N
         tail_bytes: all events of the log's last bytes are folded.
         max_bytes: stop after as many; the best accuracy may be missing then.
     """
-    if _size(folder) <= SMALL_BYTES:
+    if folder.size_of(folder.events) <= SMALL_BYTES:
         if tail_bytes:
             return fold_all(LogReader(folder.events).read())
         return summary(folder)
@@ -89,13 +89,6 @@ def observed(folder: RunFolder) -> tuple[RunState, str]:
         state = outcome(folder)
         live = observe(folder, state)
     return state, live
-
-
-def _size(folder: RunFolder) -> int:
-    try:
-        return folder.events.stat().st_size
-    except OSError:
-        return 0
 
 
 def _head(folder: RunFolder) -> Iterator[AnyEvent]:

@@ -46,7 +46,7 @@ def send(folder: RunFolder, command: Command, *, patience_s: float = PATIENCE_S)
             where=str(folder.path),
             remedy=_remedy(folder, state),
         )
-    answers = _from_now(folder)
+    answers = LogReader(folder.events, offset=folder.size_of(folder.events))
     folder.send(command)
     accepted = False
     deadline = time.monotonic() + patience_s
@@ -69,13 +69,6 @@ def send(folder: RunFolder, command: Command, *, patience_s: float = PATIENCE_S)
     if accepted:
         return f"{folder.name}: {word} accepted, under way"
     return f"{folder.name}: {word} sent; the engine answers when its current step is over"
-
-
-def _from_now(folder: RunFolder) -> LogReader:
-    try:
-        return LogReader(folder.events, offset=folder.events.stat().st_size)
-    except OSError:
-        return LogReader(folder.events)
 
 
 def _remedy(folder: RunFolder, state: str) -> str:

@@ -6,6 +6,7 @@ checkpoint. So the same list of jobs can be given again after any interruption.
 """
 
 import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -145,11 +146,12 @@ def _take_up(runs: Path, job: Job, parallel: int, print_line: PrintLine) -> Work
 def _clear_half_made(folder: RunFolder) -> None:
     """Remove what is left of a run whose creation was interrupted, and nothing else."""
     with contextlib.suppress(OSError):
-        for entry in folder.path.iterdir():
-            if entry.name.startswith(f"{folder.config.name}.tmp."):
-                entry.unlink()
-            else:
-                entry.rmdir()
+        with folder.open() as inside:
+            for name in inside.names():
+                if name.startswith(f"{folder.config.name}.tmp."):
+                    inside.delete(name)
+                else:
+                    os.rmdir(name, dir_fd=inside.descriptor)
         folder.path.rmdir()
 
 

@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from darts_engine.run.errors import BusyError, ConfigError, RunError
-from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, is_run, write_private
-from darts_engine.run.private_files import open_lock
+from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, is_run
+from darts_engine.run.new_folder import make_private
+from darts_engine.run.private_files import PrivateFolder, open_lock, read_private
 from darts_engine.run.settings import config
 from darts_engine.run.settings.config import Config
 from darts_engine.run.state import RunState
@@ -154,8 +155,7 @@ class StudyFolder:
                 f"a run is named {self.name!r}", where=str(self.path), remedy="choose another name"
             )
         try:
-            self.runs.mkdir(parents=True, exist_ok=True)
-            self.path.mkdir(mode=0o700, exist_ok=True)
+            make_private(self.path)
         except OSError as error:
             raise RunError(
                 f"the protocol's folder cannot be made: {error.strerror}",
@@ -186,18 +186,18 @@ class StudyFolder:
 
     def has_plan(self) -> bool:
         """Whether the study was planned already."""
-        return self.plan.is_file()
+        return os.path.lexists(self.plan)
 
     def read_plan(self, kind: type[PlanType]) -> PlanType:
         """The study's settings and decisions, as a plan of the type `kind`.
 
         Raises:
             RunError: the plan cannot be read.
+            UnsafeFileError: it is no plain file of this user.
         """
         try:
-            with self.plan.open("rb") as file:
-                return msgspec.json.decode(file.read(MAX_PLAN_BYTES), type=kind)
-        except (OSError, msgspec.MsgspecError, RecursionError) as error:
+            return msgspec.json.decode(read_private(self.plan, MAX_PLAN_BYTES), type=kind)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise RunError(
                 f"the plan cannot be read: {error}",
                 where=str(self.plan),
@@ -211,12 +211,14 @@ class StudyFolder:
     def write_report(self, report: dict[str, Any], markdown: str) -> None:
         """Write report.json and report.md."""
         write_json(self.report("json"), report)
-        write_private(self.report("md"), markdown.encode())
+        with PrivateFolder.open(self.path) as folder:
+            folder.replace(self.report("md").name, markdown.encode())
 
 
 def write_json(file: Path, value: Any) -> None:
     """Write a value as indented JSON, replacing the file as a whole."""
-    write_private(file, msgspec.json.format(msgspec.json.encode(value)))
+    with PrivateFolder.open(file.parent) as folder:
+        folder.replace(file.name, msgspec.json.format(msgspec.json.encode(value)))
 
 
 def settle(

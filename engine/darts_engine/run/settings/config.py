@@ -73,6 +73,7 @@ __all__ = [
     "read_as_written",
     "read_plain",
     "settings",
+    "tables",
     "to_plain",
     "to_toml",
 ]
@@ -177,11 +178,16 @@ def decode(text: str, *, where: str = "") -> dict[str, Any]:
     Raises:
         ConfigError: the text is not TOML.
     """
-    plain = _tables(text, where)
+    plain = tables(text, where=where)
     return earlier.completed(plain, known_fields(str(plain.get("kind"))))
 
 
-def _tables(text: str, where: str) -> dict[str, Any]:
+def tables(text: str, *, where: str = "") -> dict[str, Any]:
+    """The tables of a TOML text as they are written.
+
+    Raises:
+        ConfigError: the text is too long, or not TOML.
+    """
     if len(text) > MAX_BYTES:
         raise ConfigError(f"the config is larger than {MAX_BYTES} bytes", where=where)
     try:
@@ -192,7 +198,7 @@ def _tables(text: str, where: str) -> dict[str, Any]:
 
 
 def read(path: Path) -> Config:
-    """Read the config in a file.
+    """Read the config in a file of the user's choice; `RunFolder` reads that of a run.
 
     Raises:
         ConfigError: it cannot be read, or as `from_toml`.
@@ -206,7 +212,7 @@ def read_as_written(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it cannot be read, or is not TOML.
     """
-    return _tables(_text(path), str(path))
+    return tables(_text(path), where=str(path))
 
 
 def read_plain(path: Path) -> dict[str, Any]:
@@ -220,7 +226,9 @@ def read_plain(path: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        with path.open("rb") as file:
+            # One byte more shows that it is too large.
+            return file.read(MAX_BYTES + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the config cannot be read: {error}", where=str(path)) from None
 

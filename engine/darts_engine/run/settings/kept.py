@@ -1,23 +1,20 @@
 """The rules that a run of an earlier version keeps, where a new run has others."""
 
-from pathlib import Path
 from typing import Any
 
 from darts_engine.run.settings import earlier, presets, recipes
-from darts_engine.run.settings.config import from_plain, known_fields, read_as_written, to_plain
+from darts_engine.run.settings.config import from_plain, known_fields, to_plain
 
 
-def kept_rules(path: Path) -> list[str]:
+def kept_rules(plain: dict[str, Any]) -> list[str]:
     """A line for each such rule; none for a run of this version.
 
     Args:
-        path: the run's config file.
+        plain: the tables of the run's config as they are written.
 
     Raises:
-        ConfigError: it cannot be read, or is not TOML.
         NotFoundError: its method or recipe is unknown.
     """
-    plain = read_as_written(path)
     kind = str(plain.get("kind"))
     known = known_fields(kind)
     if not earlier.is_earlier(plain, known):

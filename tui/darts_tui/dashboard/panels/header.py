@@ -23,6 +23,7 @@ BADGES = {
     "failed": "badge-error",
     "dead": "badge-error",
     "stalled": "badge-error",
+    "unreadable": "badge-error",
 }
 QUIET_HEARTBEAT_S = 5.0
 BACK = "on-panel"

@@ -8,7 +8,7 @@ from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.widgets.lines import EMPTY, Line, Span
 
 TAIL_LINES = 3
-NOTICED = ("dead", "failed", "stalled", "stopped")
+NOTICED = ("dead", "failed", "stalled", "stopped", "unreadable")
 
 
 class NoticePanel(Panel):
@@ -88,6 +88,10 @@ def _notice(view: View) -> list[Line]:
         what = f"The engine's process is there but has said nothing for {age}"
         hint = "It may be stopped (ctrl+z, SIGSTOP), swapping, or waiting for a disk."
         return [(Span(what, "warning bold"), Span(f", {where}.")), (Span(hint, "muted"),), *tail]
+    if view.live == "unreadable":
+        what, *rest = [clean(line) for line in view.problem] or [""]
+        why: list[Line] = [(Span("        " + line, "muted"),) for line in rest]
+        return [(Span("Refused: ", "error bold"), Span(what)), *why]
     if view.live == "stopped":
         return [(Span("Stopped", "bold"), Span(f" at {where}.  "), *_resume(view))]
     return []

@@ -85,11 +85,17 @@ class RunsPanel(Panel):
         epoch = f"{entry.epoch}/{entry.epochs or '–'}"
         seen = f"{human_seconds(max(0.0, now - entry.last_t))} ago" if entry.last_t else "–"
         name = clean(entry.folder.name, wide - 2)
+        if entry.problem:
+            figures = [Span(clean(entry.problem), f"muted{back}")]
+        else:
+            figures = [
+                Span(f"{epoch:>9}{best:>9}", back.strip()),
+                Span(f"{human_seconds(entry.elapsed_s):>11}   {seen:>14}", f"muted{back}"),
+            ]
         return (
             Span("▸ " if is_cursor else "  ", f"accent{back}"),
             Span(f"{name:<{wide}}", f"{'bold' if is_here else ''}{back}"),
             Span(f"{clean(entry.kind, 7):<8}", f"muted{back}"),
             Span(f"{entry.state:<11}", f"{ROLES.get(entry.state, '')}{back}"),
-            Span(f"{epoch:>9}{best:>9}", back.strip()),
-            Span(f"{human_seconds(entry.elapsed_s):>11}   {seen:>14}", f"muted{back}"),
+            *figures,
         )

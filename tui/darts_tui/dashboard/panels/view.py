@@ -13,7 +13,8 @@ class View:
     Attributes:
         state: the fold of the log so far.
         name: the run folder's name.
-        live: the engine's state, as `liveness.observe` returns it.
+        live: the engine's state, as `liveness.observe` returns it; "unreadable" where a file of
+            the run must not be opened.
         heartbeat_s: seconds since the last heartbeat; None while it is fresh.
         now: the time of the redraw in Unix seconds.
         epoch: the epoch to show, None for the newest.
@@ -26,6 +27,7 @@ class View:
         loading: whether older events are still being read.
         read: share of the log that was read, from 0 to 1.
         damaged: lines of the log that were no events.
+        problem: why the run is unreadable, in at most three lines.
     """
 
     state: RunState
@@ -43,6 +45,7 @@ class View:
     loading: bool = False
     read: float = 1.0
     damaged: int = 0
+    problem: tuple[str, ...] = ()
 
     @property
     def at_epoch(self) -> int:
@@ -65,7 +68,7 @@ class View:
     @property
     def is_over(self) -> bool:
         """Whether no engine will acknowledge a command any more."""
-        return self.live in ENDED or self.live == "dead"
+        return self.live in ENDED or self.live in ("dead", "unreadable")
 
     @property
     def elapsed_s(self) -> float:

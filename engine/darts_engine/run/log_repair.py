@@ -1,0 +1,160 @@
+"""Mends an event log: a torn end after a kill, and a log that was taken from under its engine.
+
+These functions know lines and their numbers only. A line that is no event stays where it is.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from darts_engine.run.errors import UnsafeFileError
+from darts_engine.run.private_files import PrivateFolder
+
+MAX_LINE_BYTES = 1 << 20
+READ_BYTES = 1 << 20
+# A log of which as much holds no event is none. It may be a sparse file of any size.
+MAX_SEARCHED_BYTES = 64 << 20
+
+
+def repair(folder: PrivateFolder, name: str, torn: str) -> tuple[int, int]:
+    """Move a torn last line aside. Returns: the last sequence number, and bytes moved.
+
+    Args:
+        folder: the run folder.
+        name: of the log; nothing happens if there is none.
+        torn: name of the file that takes the line.
+
+    Raises:
+        UnsafeFileError: a file is no plain file of this user, or the log's end holds no event.
+        OSError: the log cannot be written.
+    """
+    path = folder.path / name
+    try:
+        descriptor = folder.open_to_repair(name)
+    except FileNotFoundError:
+        return 0, 0
+    with os.fdopen(descriptor, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        end = _end_of_last_line(file.fileno(), size, path)
+        if end < size:
+            file.seek(end)
+            tail = file.read(size - end)
+            with contextlib.suppress(OSError), _aside(folder, torn) as aside:
+                aside.write(tail + b"\n")
+            file.truncate(end)
+            os.fsync(file.fileno())
+        return _last_seq(file.fileno(), end, path), size - end
+
+
+def _aside(folder: PrivateFolder, torn: str) -> IO[bytes]:
+    return os.fdopen(folder.open_to_append(torn), "ab")
+
+
+def _end_of_last_line(descriptor: int, size: int, path: Path) -> int:
+    position = size
+    while position > 0:
+        _refuse_if_beyond(size, position, path)
+        start = max(0, position - READ_BYTES)
+        newline = os.pread(descriptor, position - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        position = start
+    return 0
+
+
+def _last_seq(descriptor: int, end: int, path: Path) -> int:
+    """The largest `seq` in the last stretch of the log that holds a readable line."""
+    position, tail = end, b""
+    while position > 0:
+        _refuse_if_beyond(end, position, path)
+        start = max(0, position - READ_BYTES)
+        tail = os.pread(descriptor, position - start, start) + tail
+        lines = tail.split(b"\n")
+        seqs = [seq for line in lines[(1 if start else 0) :] if (seq := seq_of(line))]
+        if seqs:
+            return max(seqs)
+        # The rest of a line that is longer than any event is never one.
+        position, tail = start, lines[0][: MAX_LINE_BYTES + 1]
+    return 0
+
+
+def _refuse_if_beyond(end: int, position: int, path: Path) -> None:
+    if end - position >= MAX_SEARCHED_BYTES:
+        raise UnsafeFileError(
+            f"the last {MAX_SEARCHED_BYTES >> 20} MB of the event log hold no event",
+            where=str(path),
+            remedy="cut them off or move the log away; the run goes on from its checkpoint",
+        )
+
+
+# Torn bytes may be no text, and random bytes may nest too deep.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class Head(msgspec.Struct):
+    """The fields by which a line is recognised."""
+
+    seq: int
+    type: str
+    v: int
+    t: float = 0.0
+    run: str = ""
+
+
+_head_decoder = msgspec.json.Decoder(Head)
+
+
+def head_of(line: bytes) -> Head | None:
+    """The head of a line; None if it is no event."""
+    try:
+        return _head_decoder.decode(line)
+    except UNREADABLE:
+        return None
+
+
+def seq_of(line: bytes) -> int:
+    """The number of the event on a line; 0 if it is none."""
+    head = head_of(line)
+    return head.seq if head else 0
+
+
+def first_seq(descriptor: int) -> int:
+    """The number of the first event of a log; 0 if its first stretch holds none."""
+    lines = os.pread(descriptor, MAX_LINE_BYTES, 0).split(b"\n")[:-1]
+    return next((seq for line in lines if (seq := seq_of(line))), 0)
+
+
+def write_whole(descriptor: int, content: bytes) -> None:
+    """Write all of it, in as many calls as that takes."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def copy_lines(source: int, size: int, target: int, after: int = 0) -> int:
+    """Append the lines of a log from the first event after number `after` on.
+
+    Args:
+        source: descriptor of the log to read.
+        size: how many bytes of it to read.
+        target: descriptor of the log to write.
+        after: number of an event.
+
+    Returns:
+        How many lines were written.
+    """
+    count, position, rest = 0, 0, b""
+    while position < size and (
+        data := os.pread(source, min(READ_BYTES, size - position), position)
+    ):
+        position += len(data)
+        *lines, rest = (rest + data).split(b"\n")
+        if not count:
+            start = next((n for n, line in enumerate(lines) if seq_of(line) > after), len(lines))
+            lines = lines[start:]
+        write_whole(target, b"".join(line + b"\n" for line in lines))
+        count += len(lines)
+    return count
