@@ -165,6 +165,8 @@ class Reader:
                     return
                 self._post(EventsRead(self, history, folded))
                 folded.wait(FOLD_DEADLINE_S)
+                if self._stopped.is_set():
+                    return
             behind = source.is_behind() and bool(history)
             status = self._status(source, self._state, behind)
             if status.live == "dead" and not is_suspect:

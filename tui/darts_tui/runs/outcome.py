@@ -65,7 +65,7 @@ def outcome(folder: RunFolder, *, tail_bytes: int = 0, max_bytes: int | None = N
 
     Args:
         folder: the run.
-        tail_bytes: all events of the log's last bytes are folded.
+        tail_bytes: all events of the log's last bytes, and a few before them, are folded.
         max_bytes: stop after as many; the best accuracy may be missing then.
     """
     if folder.size_of(folder.events) <= SMALL_BYTES:
@@ -137,10 +137,10 @@ class _Search:
         """What has to be folded, the oldest first."""
         count = 0
         for block in blocks_from_the_end(self._path, BLOCK_BYTES):
-            count += len(block)
             lines = block.split(b"\n")
             lines.reverse()
-            is_tail = count <= tail_bytes
+            is_tail = count < tail_bytes
+            count += len(block)
             if not is_tail:
                 skipped = self._undeciding()
                 lines = [line for line in lines if line[_LETTERS] not in skipped]
