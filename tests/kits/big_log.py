@@ -58,27 +58,29 @@ class _Writer:
         made: list[AnyEvent] = []
         last = epoch * self._steps
 
-        def say(kind: type[AnyEvent], **fields: object) -> None:
+        def append(kind: type[AnyEvent], **fields: object) -> None:
             made.append(kind(**self._stamp(), **fields))  # type: ignore[arg-type,operator]
 
         rates = {"lr_weights": 0.025, "lr_alpha": 0.0003}
-        say(events.EpochStarted, epoch=epoch, steps=self._steps, schedules=rates)
+        append(events.EpochStarted, epoch=epoch, steps=self._steps, schedules=rates)
         for step in range(1, self._steps + 1):
             at = {"epoch": epoch, "step": step, "global_step": last - self._steps + step}
             loss = 0.3 + 2 / at["global_step"] ** 0.3 + math.sin(step) / 50
-            say(events.StepFinished, **at, train_loss=loss, train_top1=50.0, alpha_loss=1.1 * loss)
+            append(
+                events.StepFinished, **at, train_loss=loss, train_top1=50.0, alpha_loss=1.1 * loss
+            )
             if step % self._every == 0:
                 weights = self._drifted(epoch + step / self._steps)
-                say(events.AlphaSampled, **at, alphas=weights, weights=weights)
+                append(events.AlphaSampled, **at, alphas=weights, weights=weights)
         text = self._genotype.text()
-        say(events.GenotypeDerived, **at, genotype=self._genotype, text=text)
+        append(events.GenotypeDerived, **at, genotype=self._genotype, text=text)
         ended = {"epoch": epoch, "global_step": last}
         entropy = {"normal": 1.9, "reduce": 2.0}
         skips = {"normal": epoch % 4, "reduce": 1}
-        say(events.HealthMeasured, **ended, entropy=entropy, skip_count=skips)
+        append(events.HealthMeasured, **ended, entropy=entropy, skip_count=skips)
         top1 = 97 - 80 / epoch**0.5 + (epoch * 7919 % 100) / 50
         is_best, self._best = top1 > self._best, max(top1, self._best)
-        say(
+        append(
             events.EpochFinished,
             **ended,
             train_loss=1.0,
@@ -91,7 +93,7 @@ class _Writer:
         )
         path = f"checkpoints/step-{last:09d}-seq-{self._seq}.pt"
         said = {"path": path, "reason": "epoch", "size_bytes": 1_240_000, "seconds": 0.03}
-        say(events.CheckpointSaved, **at, **said)
+        append(events.CheckpointSaved, **at, **said)
         return made
 
     def _drifted(self, at: float) -> dict[str, Matrix]:
