@@ -9,6 +9,7 @@ import pytest
 from fake_story import made_up_events
 
 from darts_engine.run import events, log_repair
+from darts_engine.run.errors import UnsafeFileError
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.log import MAX_LINE_BYTES, EventLog, LogReader
 
@@ -180,16 +181,19 @@ def test_a_long_line_that_is_an_event_is_read_even_in_small_reads(path: Path) ->
     assert reader.damaged == 0
 
 
-def test_a_replaced_or_cut_log_is_read_from_its_start(path: Path) -> None:
+def test_a_replaced_or_cut_log_is_read_from_its_start_but_for_what_is_known(path: Path) -> None:
     path.write_bytes(WHOLE)
-    reader = LogReader(path)
+    reader, late = LogReader(path), LogReader(path, offset=len(WHOLE))
     assert len(reader.read()) == 60
+    assert late.read() == []
     other = path.with_name("other")
-    other.write_bytes(WHOLE + LINES[0])
-    other.replace(path)
-    assert seqs(reader.read()) == [*range(1, 61), 1]
+    # Another run, or one that goes on from a checkpoint, counts from a smaller number.
+    for known, new, t in ((WHOLE, 61, 2e9), (LINES[0], 1, 3e9)):
+        other.write_bytes(known + events.encode(msgspec.structs.replace(note(), seq=new, t=t)))
+        other.replace(path)
+        assert seqs(reader.read(2000)) == seqs(late.read()) == [new]
     os.truncate(path, len(LINES[0]))
-    assert seqs(reader.read()) == [1]
+    assert reader.read() == []
     path.unlink()
     assert reader.read() == []
     assert not reader.is_behind()
@@ -203,3 +207,55 @@ def test_a_large_log_comes_in_bounded_portions(path: Path) -> None:
         count += len(portion)
     assert count == 60 * 300
     assert reader.offset == len(WHOLE) * 300
+
+
+def test_a_hole_of_a_terabyte_is_skipped_and_the_events_around_it_read(path: Path) -> None:
+    path.write_bytes(WHOLE)
+    with path.open("ab") as file:
+        file.truncate(1 << 40)
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + LINES[0])
+    reader, found = LogReader(path), []
+    while reader.is_behind():
+        before = reader.offset
+        found += reader.read()
+        assert reader.offset > before
+    assert seqs(found) == [*range(1, 61), 1]
+    assert reader.damaged == 1
+
+
+def test_a_log_that_ends_in_a_hole_is_read_up_to_it_and_followed(path: Path) -> None:
+    path.write_bytes(WHOLE)
+    os.truncate(path, 1 << 40)
+    reader = LogReader(path)
+    assert seqs(reader.read()) == [*range(1, 61)]
+    while reader.is_behind():
+        reader.read()
+    with path.open("ab") as file:
+        file.write(b"\n" + LINES[3])
+    assert seqs(reader.read()) == [4]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_an_engine_refuses_a_log_of_nothing_but_a_hole(path: Path, end: bytes) -> None:
+    path.write_bytes(WHOLE)
+    os.truncate(path, 1 << 40)
+    with path.open("ab") as file:
+        file.write(end)
+    size = path.stat().st_size
+    with pytest.raises(UnsafeFileError, match="hold no event") as refusal:
+        EventLog(path, path.with_name("torn"))
+    assert refusal.value.remedy
+    assert path.stat().st_size == size
+    assert not path.with_name("torn").exists()
+
+
+def test_the_torn_end_is_not_moved_through_a_link(path: Path, tmp_path: Path) -> None:
+    path.write_bytes(WHOLE + b"torn")
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    path.with_name("torn").symlink_to(precious)
+    with pytest.raises(UnsafeFileError, match="symbolic link"):
+        EventLog(path, path.with_name("torn"))
+    assert precious.read_text() == "precious"
+    assert path.read_bytes() == WHOLE + b"torn"

@@ -9,6 +9,7 @@ import pytest
 
 from darts_engine.run import events
 from darts_engine.run.log import EventLog, LogReader
+from darts_engine.run.private_files import PrivateFolder
 
 # In a process of its own: the limit would bind the test's reports too.
 LIMITED = """
@@ -54,7 +55,7 @@ def test_a_log_that_can_never_be_written_never_raises(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    monkeypatch.setattr("darts_engine.run.log.open_to_append", lambda _: full)
+    monkeypatch.setattr(PrivateFolder, "open_to_append", lambda *_, **__: full)
     log = EventLog(tmp_path / "events.jsonl", tmp_path / "torn")
     for _ in range(3):
         assert not log.append(events.LogWritten(level="info", message="x" * 10_000))

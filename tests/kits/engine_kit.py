@@ -134,16 +134,16 @@ def compile_for_the_eager_backend() -> None:
 
 def die_at_rename(number: int) -> None:
     """For `prepare`: killed just before a file is renamed into its place for the n-th time."""
-    rename, left = Path.replace, number
+    rename, left = os.replace, number
 
-    def replace(self: Path, target: Path) -> Path:
+    def replace(source: Any, target: Any, **folders: int) -> None:
         nonlocal left
         left -= 1
         if not left:
             os.kill(os.getpid(), signal.SIGKILL)
-        return rename(self, target)
+        rename(source, target, **folders)
 
-    Path.replace = replace  # type: ignore[method-assign,assignment]
+    os.replace = replace
 
 
 def rise_until_decayed() -> None:
@@ -177,7 +177,7 @@ def rise_and_die(rollback: int, moment: int) -> None:
     from darts_engine.run.log import EventLog
 
     rise_until_decayed()
-    append, rename = EventLog.append, Path.replace
+    append, rename = EventLog.append, os.replace
     rollbacks = passed = 0
 
     def pass_a_moment() -> None:
@@ -195,12 +195,12 @@ def rise_and_die(rollback: int, moment: int) -> None:
         pass_a_moment()
         return written
 
-    def rename_or_die(self: Path, target: Path) -> Path:
+    def rename_or_die(source: Any, target: Any, **folders: int) -> None:
         pass_a_moment()
-        return rename(self, target)
+        rename(source, target, **folders)
 
     EventLog.append = append_or_die  # type: ignore[method-assign]
-    Path.replace = rename_or_die  # type: ignore[method-assign,assignment]
+    os.replace = rename_or_die
 
 
 class Engine:

@@ -165,7 +165,7 @@ def _checkpoint(folder: RunFolder, epoch: int | None) -> tuple[Manifest, dict[st
         manifest, state = trained.read(folder, "last")
         if manifest.position.epoch:
             return manifest, state
-    kept = [checkpoint.read_manifest(path) for path in checkpoint.newest_first(folder)]
+    kept = [checkpoint.read_manifest(path) for path in checkpoint.of_this_run(folder)]
     for manifest in kept:
         if manifest.position.epoch == epoch and manifest.position.is_epoch_done:
             return manifest, checkpoint.load(folder, manifest)

@@ -7,13 +7,15 @@ their own numbers, so that a reader folds them as ever. A gap in the numbers is 
 from darts_engine.run import events
 from darts_engine.run.events import Event
 
-# Of these, every one is kept; together they are a few kilobytes an epoch.
+# Of these, every one is kept, but for lines that warn of nothing; together they are a few kilobytes
+# an epoch.
 _EVERY = (
     events.Rewound,
     events.EpochFinished,
     events.HealthMeasured,
     events.GapMeasured,
     events.AlertRaised,
+    events.LogWritten,
 )
 # Of these, the last of each epoch.
 _LAST_OF_AN_EPOCH = (events.GenotypeDerived,)
@@ -40,6 +42,8 @@ class Essentials:
     def take(self, event: Event, seq: int, line: bytes) -> None:
         """Keep an event's line if it is essential, in place of those that it replaces."""
         key: tuple[object, ...]
+        if isinstance(event, events.LogWritten) and event.level == "info":
+            return
         if isinstance(event, _EVERY):
             key = (type(event), seq)
         elif isinstance(event, _LAST_OF_AN_EPOCH):
@@ -50,10 +54,6 @@ class Essentials:
             return
         self._lines[key] = seq, line
 
-    def after(self, seq: int) -> list[bytes]:
-        """The lines of the events after number `seq`, in their order."""
-        return [line for number, line in sorted(self._lines.values()) if number > seq]
-
-    def before(self, seq: int) -> list[bytes]:
-        """The lines of the events before number `seq`, in their order."""
-        return [line for number, line in sorted(self._lines.values()) if number < seq]
+    def lines(self) -> list[tuple[int, bytes]]:
+        """The numbers of the events and their lines, in order."""
+        return sorted(self._lines.values())

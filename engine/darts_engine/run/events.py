@@ -42,7 +42,7 @@ class RunStarted(Event, kw_only=True, frozen=True):
     """An engine started or resumed the run; in the second case `resumed_at_step` is not null.
 
     `memory_estimate_bytes` is the expected peak of a step, above what the idle engine holds. `run`
-    is the run's id, see `run_id.py`; empty in logs of version 0.1.0.
+    is the run's id, see `run_id.py`; empty in logs of versions up to 0.2.0.
     """
 
     name: str

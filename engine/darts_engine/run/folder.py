@@ -308,7 +308,9 @@ class RunFolder:
     def busy(self) -> BusyError:
         """The error for an engine that finds the run held by another."""
         record = self.read_engine()
-        who = f"pid {record.pid} on {record.host}" if record else "another process"
+        # Whoever has just taken the lock has not written its record yet; this is then an older one.
+        known = record is not None and not _has_ended(record)
+        who = f"pid {record.pid} on {record.host}" if record and known else "another process"
         return BusyError(
             f"an engine already runs in {self.name} ({who})",
             where=str(self.path),
@@ -340,6 +342,21 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def _has_ended(record: EngineRecord) -> bool:
+    """Whether the engine is of this machine and known to have ended."""
+    if record.host != socket.gethostname():
+        return False
+    if record.boot_id != boot_id():
+        return True
+    try:
+        os.kill(record.pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    return False
 
 
 def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:

@@ -24,7 +24,8 @@ from darts_engine.run.private_files import PrivateFolder, open_to_read, temporar
 MAX_LINE_BYTES = log_repair.MAX_LINE_BYTES
 # How the engine writes the first event of each of its logs.
 STARTED = b'{"type":"run_started"'
-RECENT_LINES = 8
+# So many lines before a place are looked at, to know what was read before it.
+RECENT_LINES, RECENT_BYTES = 8, 1 << 16
 
 
 class EventLog:
@@ -63,6 +64,7 @@ class EventLog:
         self._folder = within.again() if within else PrivateFolder.open(path.parent)
         self._essentials = Essentials()
         self.dropped, self.is_adrift = 0, False
+        self._has_size: bool | None = None
         self.last_seq, self.repaired_bytes = log_repair.repair(self._folder, self._name, self._torn)
         self._take(self._folder.open_to_append(self._name, readable=True))
 
@@ -70,11 +72,16 @@ class EventLog:
         self._descriptor = descriptor
         status = os.fstat(descriptor)
         self._size = status.st_size
-        self._identity: tuple[int, int] | None = _identity(status)
+        # Some network disks number files anew at every look, find new ones late, or give sizes of
+        # some time ago: what does not agree from the start is no sign of another program later.
+        self._is_found = self._has_number = False
         with contextlib.suppress(OSError):
-            # Some network disks give a file another number at every look: there, it says nothing.
-            if _identity(self._folder.stat(self._name)) != self._identity:
-                self._identity = None
+            self._has_number = self._is_mine(self._folder.stat(self._name))
+            self._is_found = True
+
+    def _is_mine(self, status: os.stat_result) -> bool:
+        mine = os.fstat(self._descriptor)
+        return (status.st_dev, status.st_ino) == (mine.st_dev, mine.st_ino)
 
     def append(self, event: Event) -> bool:
         """Number, stamp and write an event. Returns: False if it was dropped (OSError)."""
@@ -105,6 +112,8 @@ class EventLog:
         self._size += len(line)
         self.last_seq = seq
         self._essentials.take(event, seq, line)
+        if self._has_size is None:
+            self._has_size = os.fstat(self._descriptor).st_size == self._size
         return True
 
     def mend(self) -> str:
@@ -119,12 +128,12 @@ class EventLog:
         try:
             status = self._folder.stat(self._name)
         except FileNotFoundError:
-            return self._tried(self._go_on, "was removed")
+            return self._tried(self._go_on, "was removed") if self._is_found else ""
         except OSError:
             return ""
-        if self._identity not in (None, _identity(status)):
+        if self._has_number and not self._is_mine(status):
             return self._tried(self._go_on, "was replaced")
-        if status.st_size != self._size:
+        if self._has_size and os.fstat(self._descriptor).st_size != self._size:
             return self._tried(self._restore, "was cut or rewritten")
         return ""
 
@@ -152,31 +161,29 @@ class EventLog:
             # Perhaps the disk is too full for all of them.
             with contextlib.suppress(OSError):
                 os.ftruncate(new, start)
-                log_repair.write_whole(new, b"".join(self._essentials.after(found)))
+                lines = [line for seq, line in self._essentials.lines() if seq > found]
+                log_repair.write_whole(new, b"".join(lines))
             done = f"most events from {found + 1} to {self.last_seq} are lost"
         os.close(old)
         self._take(new)
+        self.last_seq = max(self.last_seq, found)
         return done
 
     def _restore(self) -> str:
-        """Begin a file anew whose beginning or end was lost, with what is left and the essentials.
+        """Write a file anew that has lost lines, with what is left and the essential events.
 
         It gets a new inode, so that every reader begins anew too.
         """
         found, _ = log_repair.repair(self._folder, self._name, self._torn)
-        self._size = os.fstat(self._descriptor).st_size
-        first = log_repair.first_seq(self._descriptor)
-        lost_at_the_end = self._essentials.after(found)
-        lost_at_the_beginning = self._essentials.before(first)
-        if not lost_at_the_end and not lost_at_the_beginning:
-            self.last_seq = max(self.last_seq, found)
-            return "no event is missing"
+        size = os.fstat(self._descriptor).st_size
+        lost = log_repair.without_present(self._descriptor, size, self._essentials.lines())
+        if not lost:
+            self._size, self.last_seq = size, max(self.last_seq, found)
+            return "no event that matters is missing"
         name = temporary_name(self._name)
         new = self._folder.open_to_append(name, readable=True)
         try:
-            log_repair.write_whole(new, b"".join(lost_at_the_beginning))
-            log_repair.copy_lines(self._descriptor, self._size, new)
-            log_repair.write_whole(new, b"".join(lost_at_the_end))
+            log_repair.merge_lines(self._descriptor, size, new, lost)
             self._folder.rename(name, self._name)
         except BaseException:
             os.close(new)
@@ -231,16 +238,15 @@ class LogReader:
         self.damaged = 0
         self.unknown = 0
         self._skipping = False
-        # Lines that tell what was read, if another file takes the log's place.
+        # The last lines tell what was read, if another file takes the log's place.
         self._recent: list[bytes] = []
-        self._started = b""
         self._known, self._known_t = 0, 0.0
 
     def read(self, max_bytes: int = 16 * READ_BYTES) -> list[AnyEvent]:
         """The events that are new since the last call; at most about `max_bytes` of them.
 
         When the file was replaced or has shrunk below what was read, it is read from its start, and
-        what was read before is left out. Another run of the same name is read whole.
+        what was read before is left out.
 
         Raises:
             UnsafeFileError: the log is no plain file of this user.
@@ -271,24 +277,15 @@ class LogReader:
                 return []
             self._known, lines = 0, lines[start:]
         self._recent = lines[-RECENT_LINES:] or self._recent
-        for line in lines:
-            if line.startswith(STARTED):
-                self._started = line
         return lines
 
     def _is_news(self, line: bytes) -> bool:
-        """Whether a line comes after all that was read, or begins another run of the same name."""
+        """Whether a line was not read before, from the file that had this name then.
+
+        Events of another run of this name, or after a checkpoint, may have smaller numbers again.
+        """
         head = head_of(line)
-        if head is None:
-            return False
-        if head.seq > self._known:
-            return True
-        mine = head_of(self._started)
-        run = mine.run if mine else ""
-        if head.type != "run_started" or head.run in ("", run):
-            return False
-        # A run of version 0.1.0 has no id in its first event, and one in those after.
-        return run != "" or head.t > self._known_t
+        return head is not None and (head.seq > self._known or head.t > self._known_t)
 
     def _read_lines(self, max_bytes: int) -> list[bytes]:
         try:
@@ -302,7 +299,7 @@ class LogReader:
                 self._start_over()
             self._identity = identity
             if self.offset and not self._recent:
-                before = max(0, self.offset - MAX_LINE_BYTES)
+                before = max(0, self.offset - RECENT_BYTES)
                 lines = os.pread(descriptor, self.offset - before, before).split(b"\n")
                 self._recent = lines[-RECENT_LINES - 1 : -1]
             data = os.pread(descriptor, max_bytes, self.offset)

@@ -5,6 +5,7 @@ These functions know lines and their numbers only. A line that is no event stays
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -121,12 +122,6 @@ def seq_of(line: bytes) -> int:
     return head.seq if head else 0
 
 
-def first_seq(descriptor: int) -> int:
-    """The number of the first event of a log; 0 if its first stretch holds none."""
-    lines = os.pread(descriptor, MAX_LINE_BYTES, 0).split(b"\n")[:-1]
-    return next((seq for line in lines if (seq := seq_of(line))), 0)
-
-
 def write_whole(descriptor: int, content: bytes) -> None:
     """Write all of it, in as many calls as that takes."""
     view = memoryview(content)
@@ -146,15 +141,53 @@ def copy_lines(source: int, size: int, target: int, after: int = 0) -> int:
     Returns:
         How many lines were written.
     """
-    count, position, rest = 0, 0, b""
-    while position < size and (
-        data := os.pread(source, min(READ_BYTES, size - position), position)
-    ):
+    count = 0
+    for portion in _portions(source, size):
+        start = 0
+        if not count:
+            news = (n for n, line in enumerate(portion) if seq_of(line) > after)
+            start = next(news, len(portion))
+        _write_lines(target, portion[start:])
+        count += len(portion) - start
+    return count
+
+
+def without_present(
+    source: int, size: int, lines: list[tuple[int, bytes]]
+) -> list[tuple[int, bytes]]:
+    """Those of numbered lines whose number is not in the first `size` bytes of a log."""
+    missing = dict(lines)
+    for portion in _portions(source, size):
+        for line in portion:
+            missing.pop(seq_of(line), None)
+    return sorted(missing.items())
+
+
+def merge_lines(source: int, size: int, target: int, lines: list[tuple[int, bytes]]) -> None:
+    """Write the first `size` bytes of a log, and between them lines that it lacks, by number."""
+    left = list(reversed(lines))
+    for portion in _portions(source, size):
+        merged: list[bytes] = []
+        for line in portion:
+            seq = seq_of(line)
+            while left and left[-1][0] < seq:
+                merged.append(left.pop()[1].rstrip(b"\n"))
+            merged.append(line)
+        _write_lines(target, merged)
+    write_whole(target, b"".join(line for _, line in reversed(left)))
+
+
+def _portions(source: int, size: int) -> Iterator[list[bytes]]:
+    """The whole lines of a log, many at a time."""
+    position, rest = 0, b""
+    while position < size:
+        data = os.pread(source, min(READ_BYTES, size - position), position)
+        if not data:
+            return
         position += len(data)
         *lines, rest = (rest + data).split(b"\n")
-        if not count:
-            start = next((n for n, line in enumerate(lines) if seq_of(line) > after), len(lines))
-            lines = lines[start:]
-        write_whole(target, b"".join(line + b"\n" for line in lines))
-        count += len(lines)
-    return count
+        yield lines
+
+
+def _write_lines(target: int, lines: list[bytes]) -> None:
+    write_whole(target, b"".join(line + b"\n" for line in lines))

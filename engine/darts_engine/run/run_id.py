@@ -20,7 +20,7 @@ class RunRecord(msgspec.Struct, kw_only=True, frozen=True):
     Attributes:
         id: 16 hexadecimal digits.
         unnamed_until: checkpoints without an id are the run's own up to this event; more than 0
-            only for a run that began with version 0.1.0, which knew no ids.
+            only for a run that began with a version up to 0.2.0, which knew no ids.
     """
 
     id: str

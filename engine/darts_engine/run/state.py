@@ -244,7 +244,7 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
 def _is_of_another_run(state: RunState, event: events.RunStarted, known: int) -> bool:
     if state.started is None or event.run in ("", state.started.run):
         return False
-    # A run of version 0.1.0 has no id in its first event, and one in those after.
+    # A run that began with version 0.2.0 has no id in its first event, but in those after.
     return state.started.run != "" or event.seq <= known
 
 

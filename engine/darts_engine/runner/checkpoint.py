@@ -49,7 +49,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a checkpoint without opening its tensor file.
 
     `seq` is the last event before it was saved. `sha256` is of the tensor file and this manifest.
-    Version 0.1.0 recorded neither `run`, the run's id, nor `config`, the settings.
+    Versions up to 0.2.0 recorded neither `run`, the run's id, nor `config`, the settings.
     """
 
     format: int
@@ -215,6 +215,27 @@ def newest_first(folder: RunFolder) -> list[Path]:
         if path.suffix == ".json" and (name := NAME.match(path.with_suffix(".pt").name))
     ]
     return [path for *_, path in sorted(found, reverse=True)]
+
+
+def of_this_run(folder: RunFolder) -> list[Path]:
+    """As `newest_first`, without checkpoints of other runs; unreadable ones are among them.
+
+    Raises:
+        ForeignError: there are only checkpoints of other runs.
+        UnsafeFileError: the folder of checkpoints is a link, or of another user.
+    """
+    paths, foreign = [], None
+    for path in newest_first(folder):
+        with contextlib.suppress(CheckpointError):
+            try:
+                refuse_foreign(folder, read_manifest_in(folder, path), {})
+            except ForeignError as error:
+                foreign = foreign or error
+                continue
+        paths.append(path)
+    if foreign is not None and not paths:
+        raise foreign
+    return paths
 
 
 def read_manifest(path: Path) -> Manifest:

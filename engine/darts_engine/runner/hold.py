@@ -59,8 +59,8 @@ class Hold:
     def enter(self, last_seq: int) -> RunRecord:
         """Record this process as the run's engine. Returns: which run it is.
 
-        A run that began with version 0.1.0 is given an id now, and one whose `run.json` was lost
-        gets its own back.
+        A run that began with a version up to 0.2.0 is given an id now, and one whose `run.json` was
+        lost gets its own back.
 
         Args:
             last_seq: number of the last event in the log.

@@ -157,7 +157,7 @@ class Restorer:
     def _config_at(self, seq: int) -> dict[str, Any]:
         """The settings of the engine that wrote event `seq`, by the log; empty if it lacks them.
 
-        Checkpoints of version 0.1.0 do not have them.
+        Checkpoints of versions up to 0.2.0 do not have them.
         """
         found: dict[str, Any] = {}
         reader = LogReader(self.folder.events)

@@ -4,6 +4,7 @@ The loop calls `boundary` between steps and `save` at epochs' ends. Everything t
 up (a pause, a full disk) happens in these two, never inside a step.
 """
 
+import sys
 import time
 
 from darts_engine.compute.parallel import KEEP_ALIVE_S, Decision, World
@@ -167,6 +168,9 @@ class Session:
             self.note("engine.lock was deleted or replaced: the engine made it anew", "warning")
         if said := self.log.mend():
             self.note(said, "warning")
+            if self.log.is_adrift:
+                # No reader sees the note.
+                print(said, file=sys.stderr)
 
     def _end_by_signal(self, task: Stateful, position: Position) -> None:
         received = self._signals.received

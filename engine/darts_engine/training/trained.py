@@ -151,15 +151,14 @@ def read(folder: RunFolder, which: str) -> tuple[Manifest, dict[str, Any]]:
 
     Raises:
         NotFoundError: there is no checkpoint yet; try again after the first epoch.
-        CheckpointError: it is damaged.
+        CheckpointError: it is damaged, or all are of other runs.
     """
     for attempt in range(1, ATTEMPTS + 1):
-        manifests = checkpoint.newest_first(folder)
+        manifests = checkpoint.of_this_run(folder)
         if not manifests:
             break
         try:
             manifest = _choose(manifests, which)
-            checkpoint.refuse_foreign(folder, manifest, {})
             return manifest, checkpoint.load(folder, manifest)
         except CheckpointError:
             if attempt == ATTEMPTS or set(manifests) <= set(checkpoint.newest_first(folder)):

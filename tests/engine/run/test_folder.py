@@ -90,7 +90,7 @@ def test_only_the_owner_may_look_whatever_the_umask(runs: Path, umask: int) -> N
         os.umask(before)
     made = [outer.parent, outer, run.path, *run.path.iterdir()]
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in made}
-    assert len(modes) == 9
+    assert len(modes) == 10
     for path, mode in modes.items():
         assert mode == (0o700 if path.is_dir() else 0o600), path
 

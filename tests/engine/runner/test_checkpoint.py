@@ -188,10 +188,8 @@ class Interrupter:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException) -> None:
         self.calls, self._at, self._error = 0, at, error
-        for name in ("open", "write", "fsync", "close"):
+        for name in ("open", "write", "fsync", "close", "replace", "unlink"):
             monkeypatch.setattr(os, name, self._counted(getattr(os, name)))
-        for name in ("replace", "unlink"):
-            monkeypatch.setattr(Path, name, self._counted(getattr(Path, name)))
 
     def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*arguments: Any, **named: Any) -> Any:

@@ -12,6 +12,7 @@ import pytest
 
 from darts_engine.run import commands, events
 from darts_engine.run.commands import AnyCommand
+from darts_engine.run.errors import UnsafeFileError
 from darts_engine.run.folder import RunFolder
 from darts_engine.runner.inbox import MAX_PER_SECOND, Inbox
 
@@ -170,3 +171,23 @@ def test_every_signal_that_ends_a_run_has_a_documented_exit_status() -> None:
         "SIGINT": 128 + signal.SIGINT,
         "SIGUSR1": 75,
     }
+
+
+def test_a_link_in_place_of_the_commands_is_refused_once_and_the_run_goes_on(
+    desk: Desk, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(line(commands.Stop, "a"))
+    desk.run.commands.symlink_to(elsewhere)
+    assert desk.take_all() == desk.take_all() == []
+    assert len(desk.refusals) == 1
+    assert "symbolic link" in desk.refusals[0]
+    desk.run.commands.unlink()
+    desk.write(line(commands.Pause, "b"))
+    assert [command.id for command in desk.take_all()] == ["b"]
+
+
+def test_an_engine_does_not_start_on_commands_that_are_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(RunFolder(tmp_path).commands)
+    with pytest.raises(UnsafeFileError, match="pipe"):
+        Desk(tmp_path)

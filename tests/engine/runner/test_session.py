@@ -279,6 +279,33 @@ def test_events_go_on_from_the_checkpoint_when_the_log_was_lost(desk: Desk) -> N
     assert newest.position.global_step == 6
 
 
+def test_a_log_that_was_deleted_is_there_again_at_the_boundary_and_says_so(desk: Desk) -> None:
+    desk.step(1)
+    desk.save(2)
+    desk.run.events.unlink()
+    desk.step(3)
+    assert desk.names() == ["CheckpointSaved", "LogWritten"]
+    desk.run.events.unlink()
+    desk.save(4)
+    assert desk.names() == ["CheckpointSaved", "LogWritten", "LogWritten", "CheckpointSaved"]
+    desk.run.events.unlink()
+    desk.session.close()
+    (*_, last) = events_in(desk.run)
+    assert isinstance(last, events.LogWritten)
+    assert (last.level, last.seq) == ("warning", 5)
+    assert "the event log was removed by another program" in last.message
+
+
+def test_a_log_that_cannot_be_made_anew_is_told_of_where_people_look(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.run.events.unlink()
+    desk.run.events.mkdir()
+    for number in (1, 2):
+        desk.step(number)
+    assert capsys.readouterr().err.count("events.jsonl is a folder") == 1
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 def test_pauses_and_checkpoints_leak_no_descriptors(
     desk: Desk, monkeypatch: pytest.MonkeyPatch

@@ -4,13 +4,16 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 
+import msgspec
 import pytest
 from engine_kit import FAKE_ENGINE
 from fake_run import engine_alive, make_run
 
 from darts_engine.run.architecture.text import published
+from darts_engine.run.errors import BusyError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.liveness import observe
 from darts_engine.run.settings import config
@@ -233,3 +236,30 @@ def test_an_ended_engine_is_no_zombie(runs, until):
     assert process.returncode == -signal.SIGKILL
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
+
+
+def test_who_loses_a_race_for_a_run_is_told_all_of_it(runs):
+    """The log that all of them share says it several times."""
+    folder = make_run(runs, "one", epochs_done=1, epochs=2)
+    with engine_alive(folder):
+        who = f"pid {os.getpid()} on"
+    said = str(folder.busy())
+    for start, first in ((folder.write_engine, who), (folder.engine.unlink, "another process")):
+        start()
+        script = f"import sys; print({said!r}, {said!r}, sep='\\n', file=sys.stderr); sys.exit(3)"
+        with pytest.raises(BusyError) as refusal:
+            engine_process.start(
+                folder, folder.read_config(), program=(sys.executable, "-c", script)
+            )
+        lines = str(refusal.value).splitlines()
+        assert (len(lines), refusal.value.exit_code) == (3, 3)
+        assert first in lines[0]
+
+
+def test_an_engine_that_has_ended_is_not_named_as_the_one_that_runs(runs):
+    folder = make_run(runs, "one", epochs_done=1, epochs=2)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    record = folder.write_engine()
+    folder.engine.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, pid=ended.pid)))
+    assert "(another process)" in folder.busy().what

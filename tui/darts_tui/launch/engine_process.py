@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from darts_engine.run.errors import RunError
+from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings.config import Config
 from darts_engine.run.threads import num_threads
@@ -114,10 +114,11 @@ def _held(folder: RunFolder, pid: int) -> bool:
     return record is not None and record.pid == pid
 
 
-def _ended_at_once(
-    folder: RunFolder, process: subprocess.Popen[bytes], log_start: int
-) -> ChildError:
+def _ended_at_once(folder: RunFolder, process: subprocess.Popen[bytes], log_start: int) -> RunError:
     code = exit_code(process.returncode)
+    if code == ExitCode.BUSY:
+        # Of several that came at once, all write to the same log.
+        return folder.busy()
     shown = explaining_lines(last_lines(folder, log_start), code)
     what = shown[0] if shown else "it said nothing"
     where = shown[1] if len(shown) > 1 else str(folder.engine_log)
