@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import fake_run
 import pytest
 from engine_kit import Engine, make_run, state_of, step_slowly, until
 from house_kit import House, new_house
+
+from darts_engine.run.folder import RunFolder
 
 
 @pytest.fixture
@@ -14,6 +17,14 @@ def house(tmp_path: Path) -> Iterator[House]:
     house = new_house(tmp_path)
     yield house
     house.close()
+
+
+@pytest.fixture
+def paused(house: House) -> Iterator[RunFolder]:
+    """A made-up run in the house, whose engine seems to live."""
+    run = fake_run.make_run(house.runs, "made-up", phase="paused")
+    with fake_run.engine_alive(run):
+        yield run
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from darts_engine.run.folder import RunFolder  # noqa: E402
 from darts_engine.run.log import EventLog  # noqa: E402
 
 PATIENCE_S = 30.0
+CODES = {signal.SIGTERM: 143, signal.SIGUSR1: 75}
 
 
 def main() -> int:
@@ -54,6 +55,9 @@ def write_story(log: EventLog, phase: str) -> None:
 
 def obey(folder: RunFolder, log: EventLog) -> int:
     place = {"epoch": 1, "step": 1, "global_step": 1}
+    received: list[int] = []
+    for number in CODES:
+        signal.signal(number, lambda number, _: received.append(number))
     done, deadline = 0, time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         lines = folder.commands.read_bytes().splitlines() if folder.commands.exists() else []
@@ -75,6 +79,9 @@ def obey(folder: RunFolder, log: EventLog) -> int:
             if isinstance(command, commands.Stop):
                 log.append(events.RunStopped(**place, reason="command"))
                 return 0
+        if received:
+            log.append(events.RunStopped(**place, reason=signal.Signals(received[0]).name))
+            return CODES[received[0]]
         time.sleep(0.01)
     return 1
 

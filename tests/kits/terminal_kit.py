@@ -284,10 +284,15 @@ def children(pid: int) -> list[int]:
     return found[1:]
 
 
+def state_of_process(pid: int) -> str:
+    """The state of a process in the letters of ps: T is stopped, Z a zombie, "" is gone."""
+    said = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return said.stdout.strip()[:1]
+
+
 def is_running(pid: int) -> bool:
     """Whether there is such a process, and it is not a zombie."""
-    said = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
-    return bool(said.stdout.strip()) and not said.stdout.startswith("Z")
+    return state_of_process(pid) not in ("", "Z")
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """Commands and signals that the engine has received, read between two steps.
 
 Handlers only set flags: a Python handler waits for the running C call, and saving from inside one
-corrupts what it interrupts. A second signal of the same kind ends the process at once.
+corrupts what it interrupts. A second signal of the same kind ends the process at once, if it comes
+later than `SAME_S`: batch systems and systemd signal every process of a job, so that the engine
+gets one signal from them and the same again from its launcher, which passes its own on.
 """
 
 import os
@@ -26,11 +28,16 @@ SIGNAL_EXIT = {
 }
 
 
+# Signals of one kind are one order until none has come for this long.
+SAME_S = 1.0
+
+
 class Signals:
     """Records which signal is to end the engine, if any."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self._last_s = 0.0
 
     def install(self) -> None:
         """Handle the signals that end a run. A hang-up is ignored: runs outlive their terminal."""
@@ -39,10 +46,10 @@ class Signals:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        received = signal.Signals(number)
-        if self.received == received and received != signal.SIGUSR1:
+        received, now = signal.Signals(number), time.monotonic()
+        if self.received == received != signal.SIGUSR1 and now - self._last_s > SAME_S:
             os._exit(SIGNAL_EXIT[received])
-        self.received = received
+        self.received, self._last_s = received, now
 
 
 class Inbox:

@@ -11,6 +11,7 @@ from darts_engine.compute.parallel import World
 from darts_engine.data import dataset as datasets
 from darts_engine.data.augment import Augmentation
 from darts_engine.data.batches import Batches
+from darts_engine.data.decoding import FORMATS, open_image
 from darts_engine.data.order import Order, num_batches
 from darts_engine.run.errors import DataError, NotFoundError
 from darts_engine.run.settings.config import DataSection
@@ -164,6 +165,22 @@ def test_folder_faults_name_the_file(tmp_path):
     Image.new("RGB", (3, 3)).save(tmp_path / "cow" / "bad.png")
     with pytest.raises(DataError, match=r"3x3 here, 6x6 in .*\n.*bad\.png\n.*--image-size"):
         datasets.load(f"folder:{tmp_path}", 0)
+
+
+def test_what_is_a_picture_only_to_another_program_is_refused_by_name(tmp_path):
+    path = tmp_path / "page.png"
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n")
+    with Image.open(path) as known:
+        assert known.format == "EPS", "Pillow itself goes by the content"
+    with pytest.raises(DataError, match=r"none of .*PNG.*\n.*page\.png\nconvert it"):
+        open_image(path)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_raster_format_is_read_whatever_the_name(tmp_path, form):
+    path = tmp_path / "image.png"
+    Image.new("RGB", (5, 4), "red").save(path, form)
+    assert open_image(path).size == (5, 4)
 
 
 def batch_of(**settings):

@@ -135,10 +135,11 @@ def test_commands_in_a_file_of_another_user_are_not_read(desk: Desk) -> None:
 # Says what it received; a second signal of the same kind must end it before it can.
 SIGNALLED = """
 import os, signal, sys
-from darts_engine.runner.inbox import Signals
-signals = Signals()
+from darts_engine.runner import inbox
+inbox.SAME_S = float(sys.argv[1])
+signals = inbox.Signals()
 signals.install()
-for name in sys.argv[1:]:
+for name in sys.argv[2:]:
     os.kill(os.getpid(), getattr(signal, name))
 print(signals.received.name if signals.received else None)
 """
@@ -158,9 +159,18 @@ print(signals.received.name if signals.received else None)
 def test_signals_set_a_flag_and_the_second_of_a_kind_ends_at_once(
     sent: list[str], code: int, received: str
 ) -> None:
-    command = [sys.executable, "-c", SIGNALLED, *sent]
+    assert said_by_signalled(-1.0, sent) == (code, received)
+
+
+def said_by_signalled(same_s: float, sent: list[str]) -> tuple[int, str]:
+    command = [sys.executable, "-c", SIGNALLED, str(same_s), *sent]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    assert (ended.returncode, ended.stdout.strip()) == (code, received)
+    return ended.returncode, ended.stdout.strip()
+
+
+def test_a_storm_of_signals_is_one_order() -> None:
+    assert said_by_signalled(60.0, ["SIGTERM"] * 50) == (0, "SIGTERM")
+    assert said_by_signalled(60.0, ["SIGUSR1", "SIGTERM"] * 25) == (0, "SIGTERM")
 
 
 def test_every_signal_that_ends_a_run_has_a_documented_exit_status() -> None:

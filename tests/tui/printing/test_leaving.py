@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from engine_kit import FAKE_ENGINE
 from fake_run import engine_alive, make_run
+from terminal_kit import Terminal, ended
 
 from darts_engine.run.commands import Stop, stamped
 from darts_engine.run.folder import RunFolder
 from darts_tui.commands.watch import farewell
+from darts_tui.launch.supervisor import Ending
 from darts_tui.printing import progress
 from darts_tui.printing.progress import Progress
 from darts_tui.runs.send import send
@@ -67,12 +69,62 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_engine_alone(runs):
     assert folder.commands.read_text().count('"type":"stop"') == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
-def test_the_launchers_death_leaves_the_engine_alone(runs, until, number):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 75)])
+def test_orders_of_a_batch_system_are_passed_on_and_the_engines_code_returned(runs, number, code):
+    with start_in_a_shell(runs, "obey", "plain") as shell:
+        shell.stdout.readline()
+        shell.send_signal(number)
+        out, err = shell.communicate(timeout=20)
+    assert shell.returncode == code
+    assert f"passed {number.name} on to the engine" in err
+    assert "stopped at epoch" in out
+    assert not RunFolder(runs / "one").is_locked()
+
+
+def test_other_launchers_pass_nothing_on(runs):
+    folder = make_run(runs, "one", epochs_done=1, epochs=2)
+    command = [sys.executable, "-m", "darts_tui.cli.main", "attach", str(folder.path)]
+    with (
+        engine_alive(folder),
+        subprocess.Popen(
+            [*command, "--progress", "plain"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as shell,
+    ):
+        shell.stdout.readline()
+        shell.send_signal(signal.SIGTERM)
+        _, err = shell.communicate(timeout=20)
+    assert shell.returncode == 143
+    assert "the engine goes on" in err
+
+
+def test_bars_leave_the_cursor_on(runs):
+    folder = make_run(runs, "one", epochs_done=1, epochs=2)
+    command = [sys.executable, "-m", "darts_tui.cli.main", "attach", str(folder.path)]
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    with (
+        engine_alive(folder),
+        ended(Terminal([*command, "--progress", "rich"], environment)) as terminal,
+    ):
+        terminal.until(lambda _: b"\x1b[?25l" in terminal.sent)
+        terminal.shows("epoch")
+        os.kill(terminal.pid, signal.SIGQUIT)
+        assert terminal.wait() == 131
+        assert terminal.sent.rfind(b"\x1b[?25h") > terminal.sent.rfind(b"\x1b[?25l")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGKILL, -9), (signal.SIGHUP, 129), (signal.SIGQUIT, 131), (signal.SIGUSR2, 140)],
+)
+def test_the_launchers_death_leaves_the_engine_alone(runs, until, number, code):
     with start_in_a_shell(runs, "obey", "json") as shell:
         shell.stdout.readline()
         shell.send_signal(number)
         shell.communicate(timeout=20)
+    assert shell.returncode == code
     folder = RunFolder(runs / "one")
     assert folder.is_locked()
     assert "stop done" in send(folder, stamped(Stop))
@@ -122,6 +174,7 @@ def test_the_dashboard_gets_the_run_and_the_commands(darts, runs, monkeypatch):
     app.watch = lambda folder, **options: calls.append((folder.name, options)) or 0
     monkeypatch.setitem(sys.modules, "darts_tui.dashboard.app", app)
     monkeypatch.setattr("darts_tui.commands.watch.is_terminal", lambda: True)
+    monkeypatch.setattr("darts_tui.commands.watch.supervised", lambda show: Ending(show()))
     result = darts("attach", "--progress", "tui", "--no-mouse", "--slow", "--theme", "light")
     assert result.out == "one is finished; look at it again with 'darts-tui attach one'\n"
     assert calls == [("one", {"mouse": False, "slow": True, "theme": "light", "notify": "none"})]

@@ -41,7 +41,8 @@ DEBUG = "--debug"
 EPILOG = (
     "Exit codes: 0 well, 1 failed, 2 wrong use, 3 another engine holds the run, "
     "4 refused (genotype, data, checkpoint, no engine), 5 not found, 6 a loss is not finite, "
-    "7 out of memory, 8 disk full, 75 saved and to be queued again, 130 ctrl+c, 143 terminated."
+    "7 out of memory, 8 disk full, 75 saved and to be queued again, 130 ctrl+c, 143 terminated, "
+    "128 + n ended by signal n."
 )
 
 app = typer.Typer(

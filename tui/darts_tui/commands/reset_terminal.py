@@ -5,14 +5,7 @@ import sys
 
 from darts_engine.run.errors import ExitCode
 from darts_tui.console.console import print_err
-
-# In order: end a synchronised update, leave the alternate screen, no mouse reports (five kinds),
-# no focus reports, no bracketed paste, pop the keyboard protocol, wrap lines, show the cursor,
-# plain colours.
-RESET = (
-    "\x1b[?2026l\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l"
-    "\x1b[?1004l\x1b[?2004l\x1b[<u\x1b[?7h\x1b[?25h\x1b[0m\r"
-)
+from darts_tui.console.terminal_modes import RESET
 
 
 def reset() -> int:

@@ -1,11 +1,13 @@
 """Opens the dashboard or a text printer on a run."""
 
+import signal
 import subprocess
 from typing import NamedTuple
 
-from darts_engine.run.errors import ConfigError, ExitCode
+from darts_engine.run.errors import ConfigError, ExitCode, RunError
 from darts_engine.run.folder import RunFolder
-from darts_tui.console.console import print_out
+from darts_tui.console.console import print_error, print_out
+from darts_tui.launch.supervisor import supervised
 from darts_tui.printing.progress import Progress, chosen, follow, is_terminal, outcome
 from darts_tui.runs.naming import command
 from darts_tui.runs.outcome import observed
@@ -75,16 +77,29 @@ def watch(
     watching = settled(watching)
     if watching.progress is not Progress.TUI:
         return follow(folder, watching.progress, engine=engine, offset=offset)
-    from darts_tui.dashboard.app import watch as show_dashboard
 
-    code = show_dashboard(
-        folder,
-        mouse=watching.mouse,
-        slow=watching.slow,
-        theme=watching.theme,
-        notify=watching.notify,
-    )
-    return code or farewell(folder)
+    def show() -> int:
+        # In the child process only: the parent stays small, and forks without waiting for Textual.
+        from darts_tui.dashboard.app import watch as show_dashboard
+
+        return show_dashboard(
+            folder,
+            mouse=watching.mouse,
+            slow=watching.slow,
+            theme=watching.theme,
+            notify=watching.notify,
+        )
+
+    ending = supervised(show)
+    if ending.killed_by:
+        why = f"signal {ending.killed_by} ({signal.strsignal(ending.killed_by)})"
+        error = RunError(
+            f"the dashboard was killed by {why}; the engine is not affected",
+            where=str(folder.path),
+            remedy=f"come back with {command('attach', folder)}",
+        )
+        return print_error(error, ending.code)
+    return ending.code or farewell(folder)
 
 
 def farewell(folder: RunFolder) -> int:

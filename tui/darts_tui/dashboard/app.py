@@ -103,8 +103,8 @@ class DashboardApp(App[int]):
 
     def on_mount(self) -> None:
         """Start the reader and the tick."""
-        if not self.is_headless:
-            terminal.leave_on_signals(self)
+        if isinstance(self._driver, SafeDriver):
+            terminal.leave_on_signals(self, self._driver.is_apart)
         for theme in self.themes.values():
             self.register_theme(textual_theme(theme))
         if self._wanted_theme not in self.themes:
@@ -408,7 +408,7 @@ def watch(
     """Run the dashboard on a run folder until the user detaches or a signal ends it.
 
     Returns:
-        The process's exit code: 0 after q, 143 after SIGTERM, 129 after SIGHUP, 130 after SIGINT,
+        The process's exit code: 0 after q, 128 + its number after a signal (143 for SIGTERM),
         1 if the dashboard itself failed.
     """
     terminal.log_to_file()

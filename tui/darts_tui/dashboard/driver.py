@@ -16,12 +16,14 @@ import logging
 import os
 import re
 import select
+import signal
 
 from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
-from textual.drivers.linux_driver import LinuxDriver
 
 from darts_tui.console.safe_text import clean
+from darts_tui.console.terminal_modes import is_in_foreground
+from darts_tui.dashboard.job_control import JobControlDriver
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ class InputFilter:
         self._kept = b""
 
 
-class SafeDriver(LinuxDriver):
+class SafeDriver(JobControlDriver):
     """The Linux and macOS driver with `InputFilter` in front of its parser."""
 
     def notify_desktop(self, text: str) -> None:
@@ -70,8 +72,12 @@ class SafeDriver(LinuxDriver):
         while not self.exit_event.is_set():
             ready, _, _ = select.select([self.fileno], [], [], POLL_S)
             quiet = 0 if ready else quiet + 1
-            if ready:
-                data = os.read(self.fileno, READ_BYTES)
+            if not is_in_foreground():
+                # What is typed now is for another program, and so is the terminal.
+                self.yield_terminal()
+                self.exit_event.wait(POLL_S)
+            elif ready:
+                data = self._read()
                 if not data:
                     # The terminal is gone; the hang-up signal ends the app.
                     self.exit_event.wait(POLL_S)
@@ -87,6 +93,15 @@ class SafeDriver(LinuxDriver):
         with contextlib.suppress(EOFError, ParseError):
             for _ in parser.feed(""):
                 pass
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self.fileno, READ_BYTES)
+        except OSError:
+            if is_in_foreground():
+                # The terminal is gone, and it is not one that sends a hang-up signal.
+                os.kill(os.getpid(), signal.SIGHUP)
+            return b""
 
     def _take(self, parser: XTermParser, text: str) -> XTermParser:
         """Parse the text and post its events. Returns the parser for the next text.

@@ -1,6 +1,8 @@
 """The terminal: its characters, the signals that end the dashboard, and the dashboard's own log."""
 
 import asyncio
+import contextlib
+import faulthandler
 import io
 import locale
 import logging
@@ -8,7 +10,7 @@ import logging.handlers
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -21,12 +23,18 @@ if TYPE_CHECKING:
     from textual.app import App
 
 APP_NAME = "darts-tui"
-HANGUP_EXIT, INTERRUPT_EXIT, TERMINATE_EXIT = 129, 130, 143
-_EXITS = {
-    signal.SIGHUP: HANGUP_EXIT,
-    signal.SIGINT: INTERRUPT_EXIT,
-    signal.SIGTERM: TERMINATE_EXIT,
-}
+# SIGABRT and faults (SIGSEGV, SIGBUS) are not here: the interpreter may not run any more. The
+# parent restores the terminal then.
+LEAVING = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGTERM,
+    signal.SIGXCPU,
+)
 # Longer than the app needs to leave a live terminal, short enough for a logout.
 LAST_RESORT_S = 3.0
 
@@ -49,24 +57,37 @@ def glyphs_here() -> str:
     return glyphs(os.environ, locale.getpreferredencoding(do_setlocale=False))
 
 
-def leave_on_signals(app: "App[int]") -> None:
-    """Make SIGTERM, SIGHUP and SIGINT end the app the ordinary way, which restores the terminal.
+def leave_on_signals(app: "App[int]", is_apart: Callable[[], bool]) -> None:
+    """Make the signals of `LEAVING` end the app the ordinary way, which restores the terminal.
 
-    Without handlers, the alternate screen and mouse reports stay on. After a hang-up the terminal
-    may read no more, and the ordinary way may block; a timer ends the process then. The handlers
-    are the interpreter's, because those of the event loop wait for the loop, which blocks while a
-    terminal takes no output.
+    The exit code is 128 + the number of the first one. Without handlers, the alternate screen and
+    mouse reports stay on. After a hang-up the terminal may read no more, and the ordinary way may
+    block; a timer ends the process then. The handlers are the interpreter's, because those of the
+    event loop wait for the loop, which blocks while a terminal takes no output.
+
+    Args:
+        app: the dashboard.
+        is_apart: whether the terminal is not the app's now, because it stopped or is in the
+            background. The process then ends at once and sends nothing.
     """
     loop = asyncio.get_running_loop()
+    received: list[int] = []
 
     def leave(number: int, _frame: FrameType | None) -> None:
-        code = _EXITS[signal.Signals(number)]
+        code = 128 + number
+        if is_apart():
+            os._exit(code)
+        if received:
+            return
+        received.append(number)
         last_resort = threading.Timer(LAST_RESORT_S, os._exit, (code,))
         last_resort.daemon = True
         last_resort.start()
-        loop.call_soon_threadsafe(partial(app.exit, code, return_code=code))
+        # The loop has ended if the app was leaving already.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(partial(app.exit, code, return_code=code))
 
-    for number in _EXITS:
+    for number in LEAVING:
         signal.signal(number, leave)
 
 
@@ -83,12 +104,15 @@ def log_file() -> Path:
 def log_to_file() -> None:
     """Send the package's log to a file, and nothing of it to the screen.
 
-    Without a writable folder there is no log.
+    Without a writable folder there is no log. What a fault in a library (SIGSEGV, SIGABRT) was
+    doing is written to it too.
     """
     logger = logging.getLogger("darts_tui")
     logger.propagate = False
     try:
         log_file().parent.mkdir(parents=True, exist_ok=True)
+        # Open as long as the process lives.
+        faulthandler.enable(log_file().open("ab", buffering=0))
         handler: logging.Handler = logging.handlers.RotatingFileHandler(
             log_file(), maxBytes=1_000_000, backupCount=1, encoding="utf-8", delay=True
         )

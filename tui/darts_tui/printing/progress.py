@@ -1,12 +1,12 @@
 """The views of a run, and following a run with a printer until it ends."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 
 from darts_engine.run import commands, events
@@ -36,8 +36,25 @@ class Progress(StrEnum):
     QUIET = "quiet"
 
 
+# What ends a program unless it is handled. Two of them are orders of a batch system to the run, and
+# are passed on to the engine if this launcher started it.
+TO_THE_ENGINE = (signal.SIGTERM, signal.SIGUSR1)
+ENDING = (
+    signal.SIGINT,
+    *TO_THE_ENGINE,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGXCPU,
+)
+
+
 class Detached(Exception):  # noqa: N818 -- not an error
-    """The user left; the engine goes on."""
+    """The user left by a signal; the engine goes on. `code` is the exit code, 128 + its number."""
+
+    def __init__(self, number: int) -> None:
+        self.code = 128 + number
 
 
 def is_terminal() -> bool:
@@ -76,7 +93,9 @@ def follow(
     """Print a run's events until it ends. Returns the exit code of the command.
 
     If this launcher started the engine, the first ctrl+c makes it save a checkpoint and stop, and
-    the second leaves at once. Otherwise ctrl+c leaves.
+    the second leaves at once; SIGTERM and SIGUSR1 are passed on to it, and its exit code is this
+    command's. Otherwise these leave, as do the other signals that end a program; the exit code is
+    128 + the signal's number then.
 
     Args:
         folder: the run.
@@ -87,17 +106,24 @@ def follow(
     state, reader = RunState(), LogReader(folder.events, offset=offset)
     view = printer(progress, state)
     try:
-        with interrupts() as pressed:
-            for line in live_lines(folder, state, reader, engine, pressed):
-                event = reader.decode(line)
-                if event is not None:
-                    fold(state, event)
-                view.take(line, event)
-    except Detached:
-        print_err(f"left; the engine goes on, come back with {command('attach', folder)}")
-        return ExitCode.INTERRUPTED
-    finally:
-        view.close()
+        with received(*ENDING) as signals:
+            try:
+                for line in live_lines(folder, state, reader, engine, signals):
+                    event = reader.decode(line)
+                    if event is not None:
+                        fold(state, event)
+                    view.take(line, event)
+            finally:
+                view.close()
+    except Detached as left:
+        with contextlib.suppress(OSError):
+            print_err(f"left; the engine goes on, come back with {command('attach', folder)}")
+        return left.code
+    except OSError:
+        # The terminal is gone, and its hang-up signal tells it sooner or later than a failed write.
+        if signal.SIGHUP not in signals:
+            raise
+        return 128 + signal.SIGHUP
     if reader.damaged:
         print_err(f"{reader.damaged} damaged lines of the event log were left out")
     return outcome(folder, state, engine)
@@ -108,7 +134,7 @@ def live_lines(
     state: RunState,
     reader: LogReader,
     engine: subprocess.Popen[bytes] | None,
-    pressed: list[float],
+    signals: list[int],
 ) -> Iterator[bytes]:
     """Lines of the log as they are written, up to the last one.
 
@@ -117,10 +143,10 @@ def live_lines(
         state: the caller folds each line's event into it; it shows when the run is over.
         reader: of the run's log.
         engine: the process that this launcher started, if it did.
-        pressed: times of ctrl+c, as `interrupts` collects them.
+        signals: that came so far, as `received` collects them.
 
     Raises:
-        Detached: ctrl+c leaves, see `follow`.
+        Detached: a signal leaves, see `follow`.
     """
     answered = 0
     while True:
@@ -131,9 +157,9 @@ def live_lines(
         bound(state)
         if over and reader.offset == before:
             return
-        while len(pressed) > answered:
+        while len(signals) > answered:
             answered += 1
-            _on_interrupt(folder, engine, answered)
+            _on_signal(folder, engine, signals[:answered])
         if reader.offset == before:
             time.sleep(POLL_S)
 
@@ -151,22 +177,37 @@ def has_ended(folder: RunFolder, state: RunState, engine: subprocess.Popen[bytes
     return observe(folder, state) in (*ENDED, "dead")
 
 
-def _on_interrupt(folder: RunFolder, engine: subprocess.Popen[bytes] | None, times: int) -> None:
-    if engine is None or times > 1:
-        raise Detached
-    print_err("saving a checkpoint and stopping; ctrl+c again leaves at once")
-    folder.send(commands.stamped(commands.Stop))
+def _on_signal(
+    folder: RunFolder, engine: subprocess.Popen[bytes] | None, signals: list[int]
+) -> None:
+    """Act on the last of these signals."""
+    number = signals[-1]
+    if engine is not None and number in TO_THE_ENGINE:
+        engine.send_signal(number)
+        print_err(f"passed {signal.Signals(number).name} on to the engine, which saves and ends")
+    elif engine is not None and number == signal.SIGINT and signals.count(number) == 1:
+        print_err("saving a checkpoint and stopping; ctrl+c again leaves at once")
+        folder.send(commands.stamped(commands.Stop))
+    else:
+        raise Detached(number)
 
 
-@contextmanager
-def interrupts() -> Iterator[list[float]]:
-    """Collect the times of ctrl+c, which then interrupts no line that is being printed."""
-    pressed: list[float] = []
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(time.monotonic()))
+@contextlib.contextmanager
+def received(*numbers: signal.Signals) -> Iterator[list[int]]:
+    """Collect these signals, which then interrupt no line that is being printed.
+
+    What is ignored, as nohup does with SIGHUP, stays so.
+    """
+    signals: list[int] = []
+    before = {number: signal.getsignal(number) for number in numbers}
+    handled = [number for number in numbers if before[number] is not signal.SIG_IGN]
+    for number in handled:
+        signal.signal(number, lambda number, _: signals.append(number))
     try:
-        yield pressed
+        yield signals
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in handled:
+            signal.signal(number, before[number])
 
 
 def outcome(
