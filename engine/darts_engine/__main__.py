@@ -17,6 +17,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from darts_engine.compute import out_of_memory
 from darts_engine.compute.ranks import Place, end_with_rank_0, spawn_ranks
 from darts_engine.run import events, extensions
 from darts_engine.run.errors import ExitCode, NotFoundError, RunError, SpaceError
@@ -77,9 +78,11 @@ def main(arguments: list[str]) -> int:
         _print(str(error))
         return error.exit_code
     except Exception as error:  # noqa: BLE001  every other fault ends here
-        code = ExitCode.OUT_OF_MEMORY if _is_out_of_memory(error) else ExitCode.FAILED
+        code = ExitCode.OUT_OF_MEMORY if out_of_memory.is_out_of_memory(error) else ExitCode.FAILED
         log.append(events.RunFailed(message=_explain(error, folder), exit_code=code))
-        _print(traceback.format_exc())
+        # Without memory there may be no traceback either.
+        with contextlib.suppress(MemoryError):
+            _print(traceback.format_exc())
         return code
     finally:
         log.close()
@@ -112,7 +115,7 @@ def _follow(folder: RunFolder, place: Place) -> int:
         return error.exit_code
     except Exception as error:  # noqa: BLE001  as in `main`
         _print(f"rank {place.rank}: {traceback.format_exc()}")
-        return ExitCode.OUT_OF_MEMORY if _is_out_of_memory(error) else ExitCode.FAILED
+        return ExitCode.OUT_OF_MEMORY if out_of_memory.is_out_of_memory(error) else ExitCode.FAILED
 
 
 def _set_environment(config: Config) -> None:
@@ -294,18 +297,13 @@ def _cannot_start(error: OSError, folder: RunFolder) -> RunError:
     )
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    # By name, because importing torch may be what failed.
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "DefaultCPUAllocator" in str(error)
-    )
-
-
 def _explain(error: Exception, folder: RunFolder) -> str:
-    if _is_out_of_memory(error):
-        what, remedy = "out of memory", "lower --batch-size, --channels or --layers"
+    if out_of_memory.is_out_of_memory(error):
+        what = out_of_memory.explain()
+        remedy = (
+            "resume it where there is more memory: its checkpoints are whole; or start it anew "
+            "with a smaller --batch-size, --channels or --layers"
+        )
     else:
         what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         remedy = "this is a fault of darts-tui; the traceback is in engine.log"

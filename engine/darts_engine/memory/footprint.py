@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from darts_engine.compute import device as devices
+from darts_engine.compute.out_of_memory import limit_bytes
 from darts_engine.layers.norm import statistics_kept
 from darts_engine.run.errors import TooLargeError
 from darts_engine.run.settings.config import SearchConfig, TrainConfig
@@ -245,11 +246,18 @@ def check_step_fits(
 
 
 def available(device: torch.device) -> int:
-    """Free bytes of a device; of the CPU, those within the limits of this process's cgroups."""
+    """Free bytes of a device; of the CPU, those within the limits of this process and its cgroups.
+
+    An address space that `ulimit -v` limits counts whole, used or not: what it leaves is the most
+    that can be allocated.
+    """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free
     free = psutil.virtual_memory().available
+    limit = limit_bytes()
+    if limit is not None:
+        free = max(0, min(free, limit - psutil.Process().memory_info().vms))
     return min([free, *_cgroup_rooms(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))])
 
 

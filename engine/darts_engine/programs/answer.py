@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import torch
 
+from darts_engine.compute import out_of_memory
 from darts_engine.run.errors import ExitCode, RunError
 
 
@@ -23,8 +23,10 @@ def answer(work: Callable[[], Any]) -> int:
     except RunError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except (MemoryError, torch.OutOfMemoryError):
-        print("out of memory", file=sys.stderr)
+    except Exception as error:
+        if not out_of_memory.is_out_of_memory(error):
+            raise
+        print(out_of_memory.explain(), file=sys.stderr)
         return ExitCode.OUT_OF_MEMORY
     sys.stdout.buffer.write(content)
     return ExitCode.OK

@@ -316,12 +316,19 @@ class LogReader:
         finally:
             os.close(descriptor)
 
-    def is_behind(self) -> bool:
-        """Whether the file holds more than was read."""
+    def is_behind(self, *, by: int = 0) -> bool:
+        """Whether the file holds more than was read, by more than so many bytes."""
+        return self._size() > self.offset + by
+
+    def share(self) -> float:
+        """Share of the file that was read, from 0 to 1."""
+        return min(1.0, self.offset / max(1, self._size()))
+
+    def _size(self) -> int:
         try:
-            return self._path.lstat().st_size > self.offset
+            return self._path.lstat().st_size
         except OSError:
-            return False
+            return 0
 
     def _lines(self, data: bytes) -> list[bytes]:
         end = data.rfind(b"\n") + 1
@@ -340,6 +347,11 @@ class LogReader:
                 continue
             found.append(line)
         return found
+
+    def is_event(self, line: bytes) -> bool:
+        """Whether a line is whole and of an event, by its form; what is in it is not looked at."""
+        head = head_of(line) if len(line) <= MAX_LINE_BYTES else None
+        return head is not None and head.v == events.VERSION and head.type in events.TYPES
 
     def decode(self, line: bytes) -> AnyEvent | None:
         """The event on a line; None if it is damaged or unknown, which is counted."""

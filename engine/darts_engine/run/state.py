@@ -15,55 +15,9 @@ from darts_engine.run import events
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.edges import EdgeFigures, edge_figures
 from darts_engine.run.events import AnyEvent
+from darts_engine.run.series import Series
 
-MAX_POINTS = 2000
 MAX_NOTES = 1000
-
-
-class Series:
-    """Points (x, y) of a curve, x never falling, bounded in number.
-
-    With 2 * `limit` points, every four neighbours are thinned to their lowest and highest, so that
-    spikes survive any length of run.
-    """
-
-    def __init__(self, limit: int = MAX_POINTS) -> None:
-        self._limit = limit
-        self.x: list[float] = []
-        self.y: list[float] = []
-
-    def add(self, x: float, y: float | None) -> None:
-        """Add a point; a missing y (not finite) is left out."""
-        if y is None:
-            return
-        self.x.append(x)
-        self.y.append(y)
-        if len(self.x) >= 2 * self._limit:
-            self._thin()
-
-    def cut(self, x: float) -> None:
-        """Remove all points after x."""
-        while self.x and self.x[-1] > x:
-            self.x.pop()
-            self.y.pop()
-
-    def _thin(self) -> None:
-        kept: list[int] = []
-        for start in range(0, len(self.x), 4):
-            bucket = range(start, min(start + 4, len(self.x)))
-            kept += sorted(
-                {min(bucket, key=self.y.__getitem__), max(bucket, key=self.y.__getitem__)}
-            )
-        self.x = [self.x[i] for i in kept]
-        self.y = [self.y[i] for i in kept]
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Series) and (self.x, self.y) == (other.x, other.y)
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass

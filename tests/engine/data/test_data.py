@@ -1,5 +1,7 @@
 """Data sets: what is read, what is refused and in which words; augmentation; order."""
 
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -88,6 +90,26 @@ def test_an_npz_that_would_unpickle_is_refused(tmp_path):
     np.savez(path, images=np.array([object()]), labels=np.array([0]))
     with pytest.raises(DataError, match="cannot be read"):
         datasets.load(f"npz:{path}", 0)
+
+
+ABSURD = [(2**62, 8, 8), (2**70, 8, 8), (-(2**70), 8), (10**12, 8, 8), (10**4000, 1), (-1, 8, 8)]
+
+
+@pytest.mark.parametrize("shape", ABSURD, ids=range(len(ABSURD)))
+@pytest.mark.parametrize("name", ["images", "labels", "classes"])
+def test_an_array_that_claims_more_than_the_file_has_is_refused(tmp_path, arrays, shape, name):
+    path = tmp_path / "set.npz"
+    np.savez(path, **{k: v for k, v in arrays.items() if k != name})
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    text = f"{header!r}\n".encode()
+    with zipfile.ZipFile(path, "a") as archive:
+        magic = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little")
+        archive.writestr(f"{name}.npy", magic + text + b"\0" * 64)
+    with pytest.raises(DataError) as caught:
+        datasets.load(f"npz:{path}", 0)
+    assert "set.npz" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 3
+    assert max(map(len, str(caught.value).splitlines())) < 400
 
 
 def test_a_missing_path_names_what_is_near(tmp_path, arrays):

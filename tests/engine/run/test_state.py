@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from darts_engine.run import events
 from darts_engine.run.events import AnyEvent
-from darts_engine.run.state import MAX_NOTES, RunState, Series, fold, fold_all
+from darts_engine.run.state import MAX_NOTES, RunState, fold, fold_all
 
 STORY = made_up_events(epochs_done=5, epochs=8, steps=6, phase="stopped")
 KINDS = [
@@ -168,29 +168,6 @@ def test_notes_are_bounded() -> None:
     state = fold_all(notes)
     assert len(state.notes) == MAX_NOTES
     assert state.notes[-1].seq == MAX_NOTES + 49
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400), st.integers(2, 16))
-def test_a_series_keeps_its_extremes_and_its_order_within_bounds(
-    values: list[float], limit: int
-) -> None:
-    series = Series(limit)
-    for x, y in enumerate(values):
-        series.add(float(x), y)
-        assert len(series) < 2 * limit
-    assert (min(series.y), max(series.y)) == (min(values), max(values))
-    assert series.x == sorted(series.x)
-    assert all(values[int(x)] == y for x, y in zip(series.x, series.y, strict=True))
-
-
-def test_a_series_leaves_out_what_is_not_finite_and_can_be_cut() -> None:
-    series = Series()
-    for x, y in enumerate([1.0, None, 3.0, 4.0]):
-        series.add(float(x), y)
-    assert (series.x, series.y) == ([0.0, 2.0, 3.0], [1.0, 3.0, 4.0])
-    series.cut(2.0)
-    assert series.x == [0.0, 2.0]
 
 
 def test_a_search_that_went_back_runs_on_with_its_new_plan_and_what_it_gave_up_is_counted() -> None:

@@ -10,7 +10,8 @@ from darts_engine.run.architecture.text import parse, published
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import fold_all
 from darts_tui.runs.genotypes import resolve
-from darts_tui.runs.summary import RunSummary, summarise, summary
+from darts_tui.runs.outcome import observed
+from darts_tui.runs.summary import RunSummary, summary
 
 
 def test_runs_prints_states_epochs_and_genotypes(darts, runs):
@@ -269,7 +270,7 @@ def test_a_run_that_ends_while_it_is_observed_is_not_dead(runs, monkeypatch):
         return state
 
     monkeypatch.setattr(RunSummary, "update", then_finish)
-    assert summarise(folder)[1] == "finished"
+    assert observed(folder)[1] == "finished"
 
 
 def test_derive_takes_the_operations_and_loose_ends_of_a_nasnet_like_cell(darts, tmp_path):

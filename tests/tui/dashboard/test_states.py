@@ -75,7 +75,8 @@ async def test_a_rewind_is_followed(runs: Path):
 def test_an_entry_of_the_list_is_the_same_from_the_end_of_a_huge_log(runs: Path, monkeypatch):
     with a_run(runs) as run:
         whole = read_entry(run)
-        monkeypatch.setattr("darts_tui.dashboard.run_list.READ_BYTES", 40_000)
+        monkeypatch.setattr("darts_tui.runs.outcome.SMALL_BYTES", 0)
+        monkeypatch.setattr("darts_tui.runs.outcome.BLOCK_BYTES", 40_000)
         assert run.events.stat().st_size > 80_000
         assert read_entry(run) == whole
         assert (whole.kind, whole.state, whole.epoch, whole.epochs) == ("search", "running", 24, 50)

@@ -14,7 +14,7 @@ from darts_engine.run.errors import RunError
 from darts_engine.run.folder import RunFolder, create, list_runs
 from darts_engine.run.settings.config import SearchConfig
 from darts_tui.launch import engine_process
-from darts_tui.runs.summary import summarise
+from darts_tui.runs.outcome import observed
 from darts_tui.studies import protocol, run_all
 from darts_tui.studies.study import StudyFolder
 
@@ -22,7 +22,7 @@ SMALL = ("--name", "p", "--seeds", 2, "--final-seeds", 1)
 
 
 def live_states(runs):
-    return {run.name: summarise(run)[1] for run in list_runs(runs)}
+    return {run.name: observed(run)[1] for run in list_runs(runs)}
 
 
 def test_a_protocol_searches_chooses_trains_and_reports_as_ordinary_runs(darts, engine, runs):
@@ -157,7 +157,7 @@ def test_the_ranking_is_by_the_last_epoch_then_loss_then_order(runs):
     for place, seed in enumerate((3, 1, 2, 1)):
         run = make_run(runs, f"p-short-{place}", kind="train", epochs_done=3, epochs=3, seed=seed)
         jobs.append(run_all.Job(run.name, run.read_config()))
-    last = [summarise(RunFolder(runs / job.name))[0].epochs[-1] for job in jobs]
+    last = [observed(RunFolder(runs / job.name))[0].epochs[-1] for job in jobs]
     order = sorted(range(4), key=lambda at: (-last[at].valid_top1, last[at].valid_loss, at))
     assert protocol.ranking(folder, jobs) == order
     assert order.index(1) + 1 == order.index(3)

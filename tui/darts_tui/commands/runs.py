@@ -9,7 +9,7 @@ from darts_engine.run.settings.config import Config
 from darts_engine.run.state import RunState
 from darts_tui.console.console import print_err
 from darts_tui.console.safe_text import clean
-from darts_tui.runs.summary import summarise
+from darts_tui.runs.outcome import observed
 
 UNREADABLE = "unreadable"
 STYLES = {
@@ -41,7 +41,7 @@ def describe(folder: RunFolder) -> dict[str, Any]:
 
 def _readable(folder: RunFolder) -> dict[str, Any]:
     folder.refuse_unsafe()
-    (state, live), config = summarise(folder), _config(folder)
+    (state, live), config = observed(folder), _config(folder)
     genotype, best = state.final_genotype(), state.best
     return {
         "name": folder.name,

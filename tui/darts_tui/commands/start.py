@@ -6,6 +6,7 @@ from typing import Any
 
 from darts_engine.run import commands
 from darts_engine.run.architecture.networks import GENOTYPE
+from darts_engine.run.backwards import end_of_last_line
 from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundError
 from darts_engine.run.folder import RunFolder, create
 from darts_engine.run.settings import catalog, config, methods, presets, recipes
@@ -17,8 +18,8 @@ from darts_tui.console.console import print_err, print_out
 from darts_tui.launch import engine_process
 from darts_tui.runs.genotypes import RUN_PREFIX, resolve
 from darts_tui.runs.naming import command
+from darts_tui.runs.outcome import observed
 from darts_tui.runs.send import send
-from darts_tui.runs.summary import RunSummary
 
 NEWEST = f"{RUN_PREFIX}latest"
 
@@ -159,7 +160,7 @@ def launch(runs: Path, name: str | None, chosen: Config, watching: Watching, npr
     """
     watching = settled(watching)
     folder = create(runs, name, chosen)
-    return _start(folder, chosen, watching, nproc, RunSummary(folder))
+    return _start(folder, chosen, watching, nproc)
 
 
 def resume(folder: RunFolder, watching: Watching, nproc: int = 1) -> int:
@@ -170,8 +171,7 @@ def resume(folder: RunFolder, watching: Watching, nproc: int = 1) -> int:
         RunError: it cannot be started.
     """
     watching = settled(watching)
-    summary = RunSummary(folder)
-    live = summary.observe()
+    _, live = observed(folder)
     match live:
         case "paused":
             print_out(send(folder, commands.stamped(commands.Resume)))
@@ -184,7 +184,7 @@ def resume(folder: RunFolder, watching: Watching, nproc: int = 1) -> int:
         case _:
             chosen = folder.read_config()
             _refuse_unknown_names(chosen)
-            return _start(folder, chosen, watching, nproc, summary)
+            return _start(folder, chosen, watching, nproc)
     return ExitCode.OK
 
 
@@ -199,12 +199,12 @@ def _busy(folder: RunFolder, live: str) -> BusyError:
     )
 
 
-def _start(
-    folder: RunFolder, chosen: Config, watching: Watching, nproc: int, summary: RunSummary
-) -> int:
+def _start(folder: RunFolder, chosen: Config, watching: Watching, nproc: int) -> int:
+    # The new engine writes from here on.
+    offset = end_of_last_line(folder.events)
     engine = engine_process.start(folder, chosen, nproc=nproc)
     if watching.detach:
         print_out(folder.name)
         return ExitCode.OK
     print_err(f"run {folder.name} in {os.path.relpath(folder.path)}")
-    return watch(folder, watching, engine, summary)
+    return watch(folder, watching, engine, offset)

@@ -21,7 +21,7 @@ def print_log(folder: RunFolder, *, as_json: bool, first: int, follow: bool) -> 
         try:
             for line in lines:
                 event = reader.decode(line)
-                if event is not None:
+                if event is not None and follow:
                     fold(state, event)
                 if first <= 1 or printers.seq_of(line) >= first:
                     view.take(line, event)

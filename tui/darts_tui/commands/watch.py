@@ -10,7 +10,7 @@ from darts_tui.console.console import print_error, print_out
 from darts_tui.launch.supervisor import supervised
 from darts_tui.printing.progress import Progress, chosen, follow, is_terminal, outcome
 from darts_tui.runs.naming import command
-from darts_tui.runs.summary import RunSummary
+from darts_tui.runs.outcome import observed
 
 NOTIFY = ("none", "bell", "desktop")
 
@@ -61,7 +61,7 @@ def watch(
     folder: RunFolder,
     watching: Watching,
     engine: subprocess.Popen[bytes] | None = None,
-    summary: RunSummary | None = None,
+    offset: int = 0,
 ) -> int:
     """Show a run in the dashboard or with a printer. Returns the exit code of the command.
 
@@ -69,16 +69,14 @@ def watch(
         folder: the run.
         watching: the view and its options.
         engine: the process that this launcher started, if it did.
-        summary: of the log before that engine started, where printers begin; the start of the log
-            unless given.
+        offset: where in the event log printers begin, in bytes.
 
     Raises:
         ConfigError: the dashboard was requested without a terminal, or a notification is unknown.
     """
     watching = settled(watching)
-    summary = summary or RunSummary(folder)
     if watching.progress is not Progress.TUI:
-        return follow(folder, watching.progress, engine=engine, offset=summary.offset)
+        return follow(folder, watching.progress, engine=engine, offset=offset)
 
     def show() -> int:
         # In the child process only: the parent stays small, and forks without waiting for Textual.
@@ -101,24 +99,19 @@ def watch(
             remedy=f"come back with {command('attach', folder)}",
         )
         return print_error(error, ending.code)
-    return ending.code or farewell(folder, summary)
+    return ending.code or farewell(folder)
 
 
-def farewell(folder: RunFolder, summary: RunSummary | None = None) -> int:
+def farewell(folder: RunFolder) -> int:
     """Print, after the dashboard, the run's state and the command that returns to it.
-
-    Args:
-        folder: the run.
-        summary: of the log as far as it was read already.
 
     Returns:
         0, or the exit code of a run that has failed.
     """
-    summary = summary or RunSummary(folder)
-    live = summary.observe()
+    state, live = observed(folder)
     match live:
         case "failed" | "dead":
-            return outcome(folder, summary.state)
+            return outcome(folder, state)
         case "finished":
             print_out(
                 f"{folder.name} is finished; look at it again with {command('attach', folder)}"

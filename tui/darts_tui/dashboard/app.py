@@ -27,7 +27,7 @@ from darts_tui.dashboard.driver import SafeDriver
 from darts_tui.dashboard.notifications import CALLS, toast_of
 from darts_tui.dashboard.panels.runs import RunsPanel
 from darts_tui.dashboard.panels.view import View
-from darts_tui.dashboard.reader import EngineStatus, EventsRead, Reader, StatusChanged
+from darts_tui.dashboard.reader import EngineStatus, EventsRead, Reader, StateRead, StatusChanged
 from darts_tui.dashboard.run_list import RunEntry, list_entries
 from darts_tui.dashboard.screens.dashboard import Dashboard
 from darts_tui.dashboard.screens.help import HelpScreen
@@ -36,6 +36,7 @@ from darts_tui.dashboard.screens.stop import StopDialog
 from darts_tui.dashboard.steering import Steering
 from darts_tui.dashboard.widgets.lines import LinesView
 from darts_tui.dashboard.widgets.theme_styles import ThemeStyles, textual_theme
+from darts_tui.runs.bounded import bound
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +119,16 @@ class DashboardApp(App[int]):
         self.set_interval(self._interval_s, self._tick)
         self.set_interval(RUNS_EVERY_S, self._list_runs)
 
+    def exit(
+        self,
+        result: int | None = None,
+        return_code: int = 0,
+        message: RenderableType | None = None,
+    ) -> None:
+        """Leave, at once even while a long log is read."""
+        self._reader.stop()
+        super().exit(result, return_code, message)
+
     def on_unmount(self) -> None:
         """End the reader."""
         self._reader.stop()
@@ -156,6 +167,7 @@ class DashboardApp(App[int]):
             pending=self._steering.pending,
             engine_tail=status.tail,
             loading=status.behind,
+            read=status.read,
             damaged=status.damaged,
             problem=status.problem,
         )
@@ -213,9 +225,15 @@ class DashboardApp(App[int]):
                 self._steering.take_event(event)
                 if self._is_current:
                     self._notify_of(event)
+            bound(self.state)
             self._dirty = True
         finally:
             message.folded.set()
+
+    def on_state_read(self, message: StateRead) -> None:
+        """Show another state: of the ends of a long log, or at last of all of it."""
+        if message.reader is self._reader:
+            self.state, self._dirty = message.state, True
 
     def on_status_changed(self, message: StatusChanged) -> None:
         """Keep the engine's new status."""

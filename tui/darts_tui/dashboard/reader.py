@@ -1,12 +1,13 @@
 """Reading a run folder in a thread beside the dashboard.
 
-A network disk may hang, so nothing here runs in the event loop. The thread posts one bounded batch
-of events at a time and waits until the app has folded it: a log of a million events is read at full
-speed, and the app still takes keys.
+A network disk may hang, so nothing here runs in the event loop. Of a long log, the thread first
+posts what its two ends say, then reads the whole of it, and posts the state that it ends in. From
+then on it posts one bounded batch of events at a time and waits until the app has folded it.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,11 +20,19 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.liveness import ENDED, observe
 from darts_engine.run.log import MAX_LINE_BYTES, LogReader
 from darts_engine.run.state import RunState
+from darts_tui.dashboard.history import read_history
+from darts_tui.runs.bounded import bound
+from darts_tui.runs.outcome import outcome
 
 log = logging.getLogger(__name__)
 
 # Above the longest line, so that every read can finish one.
 BATCH_BYTES = 2 * MAX_LINE_BYTES
+# While a longer log is read, the state at its end is shown, and again every few seconds.
+LONG_BYTES = 2 * MAX_LINE_BYTES
+ENDS_EVERY_S = 2.0
+RECENT_BYTES = 512 << 10
+SEARCHED_BYTES = 64 << 20
 TAIL_BYTES = 8192
 TAIL_LINES = 12
 FOLD_DEADLINE_S = 30.0
@@ -42,6 +51,7 @@ class EngineStatus(NamedTuple):
         tail: the last lines of engine.log; empty in states in which they explain nothing.
         damaged: lines of the log that were no events.
         behind: whether the log has more than was read.
+        read: share of the log that was read, from 0 to 1.
         problem: why a file of the run must not be opened, in at most three lines.
     """
 
@@ -50,7 +60,21 @@ class EngineStatus(NamedTuple):
     tail: tuple[str, ...]
     damaged: int
     behind: bool
+    read: float = 1.0
     problem: tuple[str, ...] = ()
+
+
+@dataclass
+class StateRead(Message):
+    """The state to show instead of the present one; the app folds what comes after it.
+
+    Attributes:
+        reader: which read it.
+        state: what the two ends of a long log say, or at last all of it.
+    """
+
+    reader: "Reader"
+    state: RunState
 
 
 @dataclass
@@ -90,6 +114,9 @@ class Reader:
         self._folder, self._state, self._post = folder, state, post
         self._interval_s = interval_s
         self._stopped = threading.Event()
+        self._folded = threading.Event()
+        # Of a long log, all that is read before the app folds what comes after it.
+        self._past, self._is_following = RunState(), False
         self._thread = threading.Thread(target=self._follow, name="run-reader", daemon=True)
 
     def start(self) -> None:
@@ -99,6 +126,12 @@ class Reader:
     def stop(self) -> None:
         """End soon; does not wait, because a disk may hang."""
         self._stopped.set()
+        self._folded.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread to end after `stop`. Returns: whether it has."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _follow(self) -> None:
         source = LogReader(self._folder.events)
@@ -118,16 +151,24 @@ class Reader:
             log.exception("reading %s ended", self._folder.path)
 
     def _loop(self, source: LogReader) -> None:
+        if not self._is_following:
+            if source.offset or source.is_behind(by=LONG_BYTES):
+                self._read_long(source)
+            self._is_following = not self._stopped.is_set()
         last: EngineStatus | None = None
         is_suspect = False
         while not self._stopped.is_set():
             history = source.read(BATCH_BYTES)
             if history:
-                folded = threading.Event()
+                self._folded = folded = threading.Event()
+                if self._stopped.is_set():
+                    return
                 self._post(EventsRead(self, history, folded))
                 folded.wait(FOLD_DEADLINE_S)
+                if self._stopped.is_set():
+                    return
             behind = source.is_behind() and bool(history)
-            status = self._status(source, behind)
+            status = self._status(source, self._state, behind)
             if status.live == "dead" and not is_suspect:
                 # The run may have ended after its log was read and before its lock was tested.
                 # Its last event is in the log then: read once more.
@@ -140,8 +181,29 @@ class Reader:
             if not behind:
                 self._stopped.wait(self._interval_s)
 
-    def _status(self, source: LogReader, behind: bool) -> EngineStatus:
-        live = observe(self._folder, self._state)
+    def _read_long(self, source: LogReader) -> None:
+        """Read a log that is long already; show its ends until that is done."""
+        shown = -ENDS_EVERY_S
+
+        def show_ends() -> None:
+            nonlocal shown
+            if time.monotonic() - shown < ENDS_EVERY_S:
+                return
+            now = outcome(self._folder, tail_bytes=RECENT_BYTES, max_bytes=SEARCHED_BYTES)
+            bound(now)
+            self._post(StateRead(self, now))
+            status = self._status(source, now, behind=True)
+            self._post(StatusChanged(self, status._replace(read=source.share())))
+            shown = time.monotonic()
+
+        show_ends()
+        read_history(source, self._past, self._stopped.is_set, show_ends)
+        if not self._stopped.is_set():
+            self._state = self._past
+            self._post(StateRead(self, self._past))
+
+    def _status(self, source: LogReader, state: RunState, behind: bool) -> EngineStatus:
+        live = observe(self._folder, state)
         age = self._folder.heartbeat_age_s()
         is_late = age is not None and age > FRESH_HEARTBEAT_S and live not in (*ENDED, "dead")
         has_tail = live in ("starting", "dead", "failed", "stalled")

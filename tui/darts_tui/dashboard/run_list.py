@@ -1,15 +1,12 @@
-"""The runs in a folder of runs, each read from the two ends of its log."""
+"""The runs in a folder of runs, each as its log says where it is."""
 
 from dataclasses import dataclass
 
 from darts_engine.run.errors import ConfigError, RunError
 from darts_engine.run.folder import RunFolder, list_runs
-from darts_engine.run.liveness import observe
-from darts_engine.run.log import LogReader
 from darts_engine.run.settings.config import to_plain
-from darts_engine.run.state import fold_all
+from darts_tui.runs.outcome import observed
 
-READ_BYTES = 256 * 1024
 UNREADABLE = "unreadable"
 
 
@@ -47,7 +44,7 @@ def list_entries(folder: RunFolder) -> list[RunEntry]:
 
 
 def read_entry(folder: RunFolder) -> RunEntry:
-    """Read one run. Of a huge log, only the first event and the last `READ_BYTES` are read."""
+    """Read one run: the two ends of its log, and between them what is needed for the best."""
     try:
         return _read(folder)
     except RunError as error:
@@ -56,12 +53,7 @@ def read_entry(folder: RunFolder) -> RunEntry:
 
 def _read(folder: RunFolder) -> RunEntry:
     folder.refuse_unsafe()
-    size = folder.size_of(folder.events)
-    # The first event describes the run, the last ones its present state.
-    start = max(0, size - READ_BYTES)
-    state = fold_all(LogReader(folder.events).read(READ_BYTES)[: 1 if start else None])
-    if start:
-        fold_all(LogReader(folder.events, offset=start).read(), state)
+    state, live = observed(folder)
     kind, epochs = state.kind, state.total_epochs
     if state.started is None:
         try:
@@ -73,5 +65,4 @@ def _read(folder: RunFolder) -> RunEntry:
     best = state.result.best_top1 if state.result else None
     if best is None and state.best is not None:
         best = state.best.valid_top1
-    live = observe(folder, state)
     return RunEntry(folder, kind, live, state.epoch, epochs, best, state.elapsed_s, state.last_t)

@@ -19,6 +19,7 @@ from darts_tui.console.console import print_err, print_error
 from darts_tui.launch.child_error import exit_code
 from darts_tui.launch.engine_process import last_lines
 from darts_tui.printing import printers
+from darts_tui.runs.bounded import bound
 from darts_tui.runs.naming import command
 
 POLL_S = 0.1
@@ -153,6 +154,7 @@ def live_lines(
         over = has_ended(folder, state, engine)
         before = reader.offset
         yield from reader.read_lines()
+        bound(state)
         if over and reader.offset == before:
             return
         while len(signals) > answered:

@@ -23,7 +23,7 @@ from darts_engine.run.errors import (
 )
 from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, find, is_run, list_runs
 from darts_engine.run.settings import config
-from darts_tui.runs.summary import summary
+from darts_tui.runs.outcome import outcome
 
 RUN_PREFIX = "run:"
 MAX_ALPHAS_BYTES = 10_000_000
@@ -75,7 +75,7 @@ def of_run(reference: str, runs: Path) -> Named:
     """
     if reference != LATEST:
         folder = find(runs, reference)
-        genotype = summary(folder).final_genotype()
+        genotype = outcome(folder).final_genotype()
         if genotype is None and not _is_search(folder):
             raise NotFoundError(
                 f"the network of {folder.name} has no genotype",
@@ -92,7 +92,7 @@ def of_run(reference: str, runs: Path) -> Named:
     refused: UnsafeFileError | None = None
     for folder in list_runs(runs):
         try:
-            if _is_search(folder) and (genotype := summary(folder).final_genotype()):
+            if _is_search(folder) and (genotype := outcome(folder).final_genotype()):
                 return Named(folder.name, genotype)
         except UnsafeFileError as error:
             # Someone else's run must not end the search for one's own.

@@ -8,7 +8,7 @@ from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import LogReader
 from darts_tui.runs.naming import command
-from darts_tui.runs.summary import summarise
+from darts_tui.runs.outcome import observed
 
 PATIENCE_S = 5.0
 POLL_S = 0.03
@@ -40,7 +40,7 @@ def send(folder: RunFolder, command: Command, *, patience_s: float = PATIENCE_S)
     """
     word = type(command).__name__.lower()
     if not folder.is_locked():
-        _, state = summarise(folder)
+        _, state = observed(folder)
         raise NoEngineError(
             f"{folder.name} is {state}: there is no engine to {word}",
             where=str(folder.path),

@@ -70,13 +70,6 @@ def summary(folder: RunFolder) -> RunState:
     return RunSummary(folder).update()
 
 
-def summarise(folder: RunFolder) -> tuple[RunState, str]:
-    """The run's summary, and what `liveness.observe` makes of it."""
-    found = RunSummary(folder)
-    live = found.observe()
-    return found.state, live
-
-
 def all_lines(folder: RunFolder) -> Iterator[bytes]:
     """Every whole line of the event log, as it is on the disk."""
     return _lines(LogReader(folder.events))

@@ -3,11 +3,17 @@
 Images are uint8, (N, H, W) or (N, H, W, C) with 1 or 3 channels. Nothing in the file is unpickled.
 """
 
+import lzma
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.lib import format as npy
 
 from darts_engine.data.dataset import Dataset, Part, Request, existing, nearest, split_off_test
 from darts_engine.run.errors import DataError
@@ -23,14 +29,15 @@ def load(request: Request) -> Dataset:
     """
     path = existing(request.rest, "npz")
     try:
+        _check_sizes(path)
         with np.load(path, allow_pickle=False) as arrays:
             if not hasattr(arrays, "files"):
                 raise DataError("the file holds one bare array", where=str(path), remedy=_REMEDY)
             found = {name: arrays[name] for name in arrays.files if name in _NAMES}
             names = list(arrays.files)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         raise DataError(
-            f"the npz cannot be read: {error}", where=str(path), remedy=_REMEDY
+            f"the npz cannot be read: {_in_a_line(error)}", where=str(path), remedy=_REMEDY
         ) from None
     for needed in ("images", "labels"):
         if needed not in found:
@@ -59,6 +66,51 @@ def load(request: Request) -> Dataset:
 
 _NAMES = ("images", "labels", "test_images", "test_labels", "classes")
 _REMEDY = "np.savez(FILE, images=uint8 N x H x W [x C], labels=integers)"
+
+
+# What numpy and zipfile raise for a damaged file: a header of an array is text that is parsed, a
+# dimension may exceed a C integer, and a compression may be unknown.
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, ArithmeticError, LookupError, TypeError, AttributeError),
+    *(SyntaxError, RecursionError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
+    tokenize.TokenError,
+)
+
+
+def _check_sizes(path: Path) -> None:
+    """Raise DataError if an array claims more than the file has of it, before that is allocated."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.filename.removesuffix(".npy") not in _NAMES:
+                continue
+            with archive.open(info) as file:
+                read_header = _HEADERS.get(npy.read_magic(file))
+                if read_header is None:
+                    continue
+                shape, _, kind = read_header(file)
+            if math.prod(shape) * kind.itemsize > info.file_size or min(shape, default=0) < 0:
+                raise DataError(
+                    f"{info.filename} claims the shape {_short(shape)} of {kind}, "
+                    f"and holds {info.file_size:,} bytes",
+                    where=str(path),
+                    remedy="the file is damaged: make it anew",
+                )
+
+
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+def _short(shape: tuple[int, ...]) -> str:
+    words = str(shape)
+    return words if len(words) <= 80 else f"{words[:80]}..."
+
+
+def _in_a_line(error: BaseException) -> str:
+    words = str(error).split("\n", 1)[0]
+    return f"{type(error).__name__}: {words}"[:200]
 
 
 def _part(arrays: dict[str, np.ndarray], prefix: str, where: str) -> Part:

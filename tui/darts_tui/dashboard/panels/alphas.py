@@ -14,6 +14,8 @@ from darts_tui.dashboard.widgets.heatmap import Heat, Row, draw, entropy, legend
 from darts_tui.dashboard.widgets.lines import Line, Span
 
 SKIP = "skip_connect"
+# Samples of whose rows the strongest columns are remembered.
+MAX_WINNERS = 8000
 
 
 class AlphaPanel(Panel):
@@ -106,6 +108,9 @@ class AlphaPanel(Panel):
         key = (layout.name, epoch, state.genotype is None)
         found = self._winners.get(key)
         if found is None or found[0] is not sample:
+            if len(self._winners) > MAX_WINNERS:
+                # Of epochs that a long run no longer keeps.
+                self._winners.clear()
             found = self._winners[key] = (sample, winners(state, layout, sample))
         return found[1]
 

@@ -115,7 +115,7 @@ def _pieces(view: View) -> list[Piece]:
 def _reading_or_quiet(view: View) -> Line:
     """That the log is still being read, or that the heartbeat is late; else empty."""
     if view.loading:
-        return (Span(f" reading seq {view.state.last_seq:,} ", f"primary {BACK}"),)
+        return (Span(f" log read {view.read:4.0%} ", f"primary {BACK}"),)
     age = view.heartbeat_s
     if age is not None and age > QUIET_HEARTBEAT_S and not view.is_over:
         return (Span(f" quiet for {human_seconds(age)} ", f"warning {BACK}"),)

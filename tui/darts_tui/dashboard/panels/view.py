@@ -25,6 +25,7 @@ class View:
         pending: the word for a command that the engine has not acknowledged, as in "pausing".
         engine_tail: the last lines of engine.log.
         loading: whether older events are still being read.
+        read: share of the log that was read, from 0 to 1.
         damaged: lines of the log that were no events.
         problem: why the run is unreadable, in at most three lines.
     """
@@ -42,6 +43,7 @@ class View:
     pending: str = ""
     engine_tail: tuple[str, ...] = ()
     loading: bool = False
+    read: float = 1.0
     damaged: int = 0
     problem: tuple[str, ...] = ()
 
