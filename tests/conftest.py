@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +20,15 @@ from darts_engine.run.folder import RunFolder
 
 # Before anything imports torch: tests run side by side, and one thread each is enough.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Hundreds of processes would compile the same sources where the environment forbids bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over torch, textual and all tests: they stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
