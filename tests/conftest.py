@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +20,21 @@ from darts_engine.run.folder import RunFolder
 
 # Before anything imports torch: tests run side by side, and one thread each is enough.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Hundreds of processes would compile the same sources where the environment forbids bytecode.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Keep torch, textual and all tests out of the garbage collector's sight: they stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.set_threshold(10_000)
+        gc.enable()
 
 
 @pytest.fixture

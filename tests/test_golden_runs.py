@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 from dashboard_kit import screen_text, until
 from engine_kit import Engine, events_in, state_of
+from forked_programs import fork_programs
 
 from darts_engine.run import events
 from darts_engine.run.folder import RunFolder
@@ -84,6 +85,7 @@ def darts(
     monkeypatch.setenv("DARTS_TUI_RUNS", str(golden))
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.chdir(golden.parent)
+    fork_programs(monkeypatch)
 
     def run(*arguments: str) -> Printed:
         capsys.readouterr()

@@ -9,11 +9,13 @@ fault goes to engine.log.
 import contextlib
 import errno
 import faulthandler
+import gc
 import os
 import platform
 import socket
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +109,8 @@ def _follow(folder: RunFolder, place: Place) -> int:
     try:
         config = folder.read_config()
         _set_environment(config)
-        from darts_engine.runner.follower import Follower
+        with _imports_that_stay():
+            from darts_engine.runner.follower import Follower
 
         return _work(config, Follower(folder), Heartbeat(folder), place)
     except RunError as error:
@@ -126,6 +129,17 @@ def _set_environment(config: Config) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
+@contextlib.contextmanager
+def _imports_that_stay() -> Iterator[None]:
+    """Inside, torch is imported without the garbage collector, which passes over it later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _run(hold: Hold, run: str, log: EventLog, signals: Signals, inbox: Inbox, place: Place) -> int:
     config = hold.folder.read_config()
     _set_environment(config)
@@ -133,7 +147,8 @@ def _run(hold: Hold, run: str, log: EventLog, signals: Signals, inbox: Inbox, pl
     heartbeat = Heartbeat(hold.folder)
     heartbeat.start()
     try:
-        from darts_engine.runner.session import Session
+        with _imports_that_stay():
+            from darts_engine.runner.session import Session
 
         kept = config.checkpoint
         session = Session(
@@ -311,13 +326,15 @@ def _explain(error: Exception, folder: RunFolder) -> str:
 
 
 def _leave(code: int) -> None:
-    distributed = sys.modules.get("torch.distributed")
-    if distributed and distributed.is_available() and distributed.is_initialized():
-        # Destroying the process group can wait for a rank that is gone.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    """End at once: `main` has closed everything.
+
+    Taking torch apart takes half a second, and destroying a process group can wait for a rank that
+    is gone.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Fixtures of the end-to-end tests."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import fake_run
 import pytest
 from engine_kit import Engine, make_run, state_of, step_slowly, until
-from house_kit import House, new_house
+from house_kit import House, goes_on, new_house
 
 from darts_engine.run.folder import RunFolder
 
@@ -28,11 +29,22 @@ def paused(house: House) -> Iterator[RunFolder]:
 
 
 @pytest.fixture(scope="session")
-def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A house where an endless search, "long", runs for all tests that watch one."""
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Engine]]:
+    """A house with an endless search, "long", and its engine, stopped by SIGSTOP."""
     house = new_house(tmp_path_factory.mktemp("lived-in"))
     engine = Engine(make_run(house.runs, "long", search__epochs=5000), step_slowly)
     until(lambda: state_of(house.run("long")).global_step > 2)
-    yield house
+    engine.send_signal(signal.SIGSTOP)
+    yield house, engine
     house.close()
     engine.kill()
+
+
+@pytest.fixture
+def lived_in(endless: tuple[House, Engine]) -> Iterator[House]:
+    """A house where "long" runs, for all tests that watch it; between them it takes no time."""
+    house, engine = endless
+    engine.send_signal(signal.SIGCONT)
+    goes_on(house.run("long"))
+    yield house
+    engine.send_signal(signal.SIGSTOP)

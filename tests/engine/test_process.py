@@ -15,6 +15,7 @@ from engine_kit import (
     hang_in_the_second_step,
     make_run,
     of_type,
+    refuse_the_compiler,
     state_of,
     until,
 )
@@ -109,6 +110,13 @@ def test_the_second_sigterm_ends_an_engine_that_does_not_come_to_a_boundary(
     until(insist, 20)
     assert engine.wait() == ExitCode.TERMINATED
     assert not of_type(events_in(run), events.RunStopped)
+
+
+@pytest.mark.parametrize("kind", ["search", "train"])
+def test_a_run_does_without_torchs_compiler(runs: Path, start: Start, kind: str) -> None:
+    """Its import takes as long as the whole import of torch."""
+    run = make_run(runs, "plain", kind, images=64, **{f"{kind}__epochs": 1})
+    assert start(run, refuse_the_compiler).wait() == 0
 
 
 def python_engine(*arguments: object, timeout: float = 60) -> subprocess.CompletedProcess[str]:

@@ -26,11 +26,9 @@ from darts_engine.run.settings.config import KINDS
 from darts_engine.run.state import RunState, fold_all
 
 CONTEXT = multiprocessing.get_context("forkserver")
-# The first optimiser of a process makes torch import its compiler, which takes as long as torch.
 IMPORTED = [
     "darts_engine.search.task",
     "darts_engine.training.task",
-    "torch._inductor",
     "numpy",
     "psutil",
     # What draws curves and heatmaps, see forked_programs.py.
@@ -121,6 +119,12 @@ def hang_in_the_second_step() -> None:
         return images
 
     Search.step = hang  # type: ignore[method-assign]
+
+
+def refuse_the_compiler() -> None:
+    """For `prepare`: the run fails if anything imports torch's compiler."""
+    for name in ("torch._dynamo", "torch._inductor", "sympy"):
+        sys.modules[name] = None  # type: ignore[assignment]
 
 
 def compile_for_the_eager_backend() -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from darts_engine.optim import eager
 from darts_engine.supernet.plain import PlainSupernet
 
 
@@ -27,10 +28,10 @@ class PlainSearch:
     def __init__(self, network: PlainSupernet, alphas: list[Tensor]) -> None:
         self.network = network
         self.alphas = [nn.Parameter(alpha.detach().clone()) for alpha in alphas]
-        self.sgd = torch.optim.SGD(
+        self.sgd = eager.SGD(
             network.parameters(), self.lr, self.momentum, weight_decay=self.weight_decay
         )
-        self.adam = torch.optim.Adam(self.alphas, 3e-4, (0.5, 0.999), weight_decay=1e-3)
+        self.adam = eager.Adam(self.alphas, 3e-4, (0.5, 0.999), weight_decay=1e-3)
 
     def loss(self, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The cross entropy of images x (B, C, H, W) and labels y (B,) at softmax(alpha)."""

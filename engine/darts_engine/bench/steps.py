@@ -13,6 +13,7 @@ from darts_engine.layers.operations import PRIMITIVES
 from darts_engine.methods.architects.first_order import Batch
 from darts_engine.methods.axes import architect
 from darts_engine.networks.derived import Network
+from darts_engine.optim import eager
 from darts_engine.optim.loss import cross_entropy
 from darts_engine.run.architecture.text import published
 from darts_engine.run.settings import config as configs
@@ -39,7 +40,7 @@ class OurSearch:
         assert isinstance(config, SearchConfig)
         section = config.weights
         self.weights = list(supernet.weights())
-        self.sgd = torch.optim.SGD(
+        self.sgd = eager.SGD(
             self.weights, section.lr, section.momentum, weight_decay=section.weight_decay
         )
         self.clip = section.grad_clip

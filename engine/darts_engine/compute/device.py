@@ -39,7 +39,9 @@ def choose(engine: EngineSection, place: Place = ALONE) -> torch.device:
             f"the device {name!r} is not here", remedy="use --device auto, or see darts-tui doctor"
         )
     torch.set_num_threads(num_threads(engine.threads, place.local_size))
-    torch.use_deterministic_algorithms(engine.deterministic)
+    # The call imports torch's compiler, which takes as long as the import of torch.
+    if engine.deterministic != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(engine.deterministic)
     torch.backends.cudnn.benchmark = not engine.deterministic
     torch.backends.cuda.matmul.allow_tf32 = not engine.deterministic
     torch.backends.cudnn.allow_tf32 = not engine.deterministic

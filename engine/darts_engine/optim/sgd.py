@@ -2,20 +2,20 @@
 
 from collections.abc import Iterable
 
-import torch
 from torch import nn
 
+from darts_engine.optim import eager
 from darts_engine.run.settings.config import TrainWeightsSection, WeightsSection
 
 
-def sgd(weights: Iterable[nn.Parameter], section: WeightsSection) -> torch.optim.SGD:
+def sgd(weights: Iterable[nn.Parameter], section: WeightsSection) -> eager.SGD:
     """The optimizer of a section: learning rate, momentum, L2 weight decay, Nesterov's form.
 
     Args:
         weights: one group of parameters.
         section: of the config; only a training's has Nesterov's form.
     """
-    return torch.optim.SGD(
+    return eager.SGD(
         weights,
         lr=section.lr,
         momentum=section.momentum,

@@ -83,7 +83,8 @@ def wide_weighted_sum(weights_EO: Tensor, summands: Sequence[WideSummand]) -> Te
         weights_EO: the weights of each edge.
         summands: at least one has norms.
     """
-    ordered = sorted(summands, key=lambda summand: not summand.norms)
+    # `len`, because torch.compile breaks its graph at `not` of a tuple.
+    ordered = sorted(summands, key=lambda summand: len(summand.norms) == 0)
     norms = [norm for summand in ordered for norm in summand.norms]
     if not norms[0].training:
         return _by_running_statistics(weights_EO, ordered)

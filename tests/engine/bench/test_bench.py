@@ -60,4 +60,4 @@ def test_a_comparison_alternates_and_takes_pairwise_ratios():
 @pytest.mark.slow
 def test_a_weight_step_of_ours_needs_less_memory(monkeypatch):
     fork_programs(monkeypatch)
-    assert memory.measure(4).ratio < 0.9
+    assert memory.measure(2).ratio < 0.9

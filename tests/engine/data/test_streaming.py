@@ -7,7 +7,6 @@ import pytest
 import torch
 from data_kit import jpeg_tree, pictures
 from PIL import Image
-from torchvision.transforms import functional as reference
 
 from darts_engine.data import dataset as datasets
 from darts_engine.data.batches import Batches, augmentation, plain_batches
@@ -18,6 +17,14 @@ from darts_engine.run.settings.config import DataSection
 
 CPU = torch.device("cpu")
 SIZE = 24
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """torchvision's transforms. Not imported above, where every test worker would wait for it."""
+    from torchvision.transforms import functional
+
+    return functional
 
 
 def section(tmp_path, **settings):
@@ -76,7 +83,7 @@ def test_only_the_next_batches_are_decoded_ahead(tree):
     assert not batches._ahead
 
 
-def test_validation_sees_the_middle_as_the_official_code_does(tree):
+def test_validation_sees_the_middle_as_the_official_code_does(tree, reference):
     found, _ = batches_of(tree)
     data = section(tree)
     seen = torch.cat([i for i, _ in plain_batches(found.test, augmentation(data, found, CPU), 3)])
@@ -116,19 +123,19 @@ def test_a_box_for_an_extreme_image_is_its_middle():
 @pytest.mark.parametrize(
     ("which", "change"),
     [
-        (0, lambda image, f: reference.adjust_brightness(image, 1 + f)),
-        (1, lambda image, f: reference.adjust_contrast(image, 1 + f)),
-        (2, lambda image, f: reference.adjust_saturation(image, 1 + f)),
-        (3, lambda image, f: reference.adjust_hue(image, f / 2)),
+        (0, lambda reference, image, f: reference.adjust_brightness(image, 1 + f)),
+        (1, lambda reference, image, f: reference.adjust_contrast(image, 1 + f)),
+        (2, lambda reference, image, f: reference.adjust_saturation(image, 1 + f)),
+        (3, lambda reference, image, f: reference.adjust_hue(image, f / 2)),
     ],
 )
 @pytest.mark.parametrize("factor", [-0.4, 0.0, 0.3])
-def test_each_change_of_colour_is_torchvisions(which, change, factor):
+def test_each_change_of_colour_is_torchvisions(reference, which, change, factor):
     images = torch.from_numpy(pictures(2, side=16))
     factors = torch.zeros(2, 4)
     factors[:, which] = factor
     ours = jittered(images.permute(0, 2, 3, 1), factors, torch.arange(4).expand(2, 4))
-    theirs = change(images.float() / 255, factor).permute(0, 2, 3, 1) * 255
+    theirs = change(reference, images.float() / 255, factor).permute(0, 2, 3, 1) * 255
     assert (ours - theirs).abs().max() < 0.5
 
 

@@ -34,7 +34,7 @@ from darts_engine.runner.position import Position
 from darts_engine.search.task import Search
 
 PLAIN = published()["DARTS_V2"].genotype
-ADA = {"search__method": "r-darts-ada", "search__epochs": 6}
+ADA = {"search__method": "r-darts-ada", "search__epochs": 6, "images": 100, "data__batch_size": 32}
 
 
 def adaptation(
@@ -233,7 +233,7 @@ def test_a_run_goes_back_twice_and_on_to_its_last_epoch(whole: RunFolder):
     decays = [3e-4] * 5 + [3e-3] + [0.03] * 4
     assert [decay for _, decay in started] == pytest.approx(decays)
     back = of_type(history, events.Rewound)
-    assert [(r.to_epoch, r.to_step) for r in back] == [(3, 15), (2, 10)]
+    assert [(r.to_epoch, r.to_step) for r in back] == [(3, 6), (2, 4)]
     assert all("rose from 1 to 1.33" in r.reason for r in back)
     first, second = [a for a in of_type(history, events.AlertRaised) if a.code == "weight_decay"]
     assert "end of epoch 3 with weight decay 0.003" in first.message
@@ -299,7 +299,7 @@ def test_ranks_go_back_together_and_stay_one_anothers_copies(tmp_path: Path):
 
 @pytest.mark.slow
 def test_with_the_papers_constants_a_run_goes_back_to_the_golden_epoch(runs: Path):
-    one_step = {"images": 64, "data__batch_size": 32}
+    one_step = {"images": 100, "data__batch_size": 32}
     run = make_run(runs, "golden", search__method="r-darts-ada", search__epochs=24, **one_step)
     assert Engine(run, jump_at_epoch_21).wait(120) == 0
     (back,) = of_type(events_in(run), events.Rewound)

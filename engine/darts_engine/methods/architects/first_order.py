@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from darts_engine.compute.parallel import WHOLE, Shard
+from darts_engine.optim import eager
 from darts_engine.optim.loss import cross_entropy
 from darts_engine.run.settings.config import AlphaSection
 from darts_engine.supernet.relaxed import RelaxedNetwork
@@ -63,7 +64,7 @@ class FirstOrder:
         self._precision = precision
         self._alphas = list(supernet.alphas.parameters())
         self._weights = list(supernet.weights())
-        self._optimizer = torch.optim.Adam(
+        self._optimizer = eager.Adam(
             self._alphas,
             lr=alpha.lr,
             betas=(alpha.beta1, alpha.beta2),
