@@ -13,7 +13,7 @@ from engine_kit import FAKE_ENGINE
 from fake_run import engine_alive, make_run
 from terminal_kit import Terminal, ended
 
-from darts_engine.run.commands import Stop, stamped
+from darts_engine.run.commands import Pause, Stop, stamped
 from darts_engine.run.folder import RunFolder
 from darts_tui.commands.watch import farewell
 from darts_tui.launch.supervisor import Ending
@@ -127,6 +127,20 @@ def test_the_launchers_death_leaves_the_engine_alone(runs, until, number, code):
     assert shell.returncode == code
     folder = RunFolder(runs / "one")
     assert folder.is_locked()
+    assert "stop done" in send(folder, stamped(Stop))
+    until(lambda: not folder.is_locked())
+
+
+def test_an_output_that_nobody_reads_leaves_the_engine_alone(runs, until):
+    with start_in_a_shell(runs, "obey", "json") as shell:
+        shell.stdout.readline()
+        shell.stdout.close()
+        folder = RunFolder(runs / "one")
+        until(lambda: folder.read_engine() is not None)
+        folder.send(stamped(Pause))
+        err = shell.stderr.read()
+        assert shell.wait(20) == 141
+    assert "the engine goes on, come back with" in err
     assert "stop done" in send(folder, stamped(Stop))
     until(lambda: not folder.is_locked())
 

@@ -3,8 +3,6 @@
 A command imports what it needs when it runs, so that help and completion are fast.
 """
 
-import io
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,10 +24,12 @@ from darts_tui.cli.options import (
     split_list,
 )
 from darts_tui.commands.watch import Watching
+from darts_tui.console import streams
 from darts_tui.console.console import (
     print_err,
     print_error,
     print_json,
+    print_lost,
     print_out,
     print_usage_error,
     report_crash,
@@ -325,6 +325,8 @@ def run(arguments: list[str]) -> int:
     rest = [argument for argument in arguments if argument != DEBUG]
     try:
         code = app(rest, prog_name="darts-tui", standalone_mode=False)
+    except streams.OutputError as error:
+        return print_lost(error)
     except RunError as error:
         if debug:
             raise
@@ -343,17 +345,10 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """The entry point of `darts-tui`."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal without UTF-8 shows question marks instead of failing the command.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    streams.prepare()
     code = run(sys.argv[1:])
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            # The terminal is gone. Without this, Python would exit with code 120.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if (lost := streams.finish()) and not code:
+        code = print_lost(lost)
     sys.exit(code)
 
 

@@ -16,6 +16,7 @@ import typer
 
 from darts_engine.run.errors import ExitCode, RunError
 from darts_tui.console.safe_text import clean
+from darts_tui.console.streams import OutputError
 
 LONGEST_LINE = 500
 
@@ -44,6 +45,14 @@ def print_error(error: RunError, code: int | None = None) -> int:
         if line:
             print_err(line)
     return int(error.exit_code if code is None else code)
+
+
+def print_lost(error: OutputError) -> int:
+    """Say that the output is not complete, if anybody is there to be told. Returns its exit code.
+
+    A terminal that is gone is told of by its hang-up signal.
+    """
+    return int(error.exit_code) if error.is_silent else print_error(error)
 
 
 def print_usage_error(error: typer.TyperException) -> int:

@@ -16,6 +16,7 @@ from darts_engine.run.liveness import ENDED, observe
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
 from darts_tui.console.console import print_err, print_error
+from darts_tui.console.streams import OutputError
 from darts_tui.launch.child_error import exit_code
 from darts_tui.launch.engine_process import last_lines
 from darts_tui.printing import printers
@@ -116,14 +117,15 @@ def follow(
             finally:
                 view.close()
     except Detached as left:
-        with contextlib.suppress(OSError):
-            print_err(f"left; the engine goes on, come back with {command('attach', folder)}")
+        print_err(f"left; the engine goes on, come back with {command('attach', folder)}")
         return left.code
-    except OSError:
-        # The terminal is gone, and its hang-up signal tells it sooner or later than a failed write.
-        if signal.SIGHUP not in signals:
-            raise
-        return 128 + signal.SIGHUP
+    except OutputError:
+        # A terminal that is gone tells it by a signal, sooner or later than by a failed write.
+        if signal.SIGHUP in signals:
+            return 128 + signal.SIGHUP
+        if not has_ended(folder, state, engine):
+            print_err(f"the engine goes on, come back with {command('attach', folder)}")
+        raise
     if reader.damaged:
         print_err(f"{reader.damaged} damaged lines of the event log were left out")
     return outcome(folder, state, engine)
