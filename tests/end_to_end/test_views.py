@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 from engine_kit import events_in, state_of, until
-from house_kit import TINY, House, seqs_have_no_gap
+from house_kit import DARTS, TINY, House, seqs_have_no_gap
+from terminal_kit import Terminal, ended
 
 SHORT = ("--epochs", "1", "--batch-size", "256", *TINY)
 HOSTILE = "\x1b]0;PWNED\x07[bold red]a[/]\u202eb\x9b31m"
@@ -92,6 +93,19 @@ def test_the_dashboard_starts_in_a_poor_terminal(lived_in: House, changes: dict[
     assert screen.wait() == 0
     assert "come back with" in screen.text()
     assert screen.modes == screen.modes_before
+
+
+@pytest.mark.parametrize("redirected", ["2>errors", pytest.param("2>&-", marks=pytest.mark.slow)])
+def test_the_dashboard_draws_on_the_terminal_though_stderr_goes_elsewhere(
+    lived_in: House, redirected: str
+):
+    shell = ["sh", "-c", f'"$@" {redirected}', "sh", *DARTS, "attach", "long"]
+    with ended(Terminal(shell, lived_in.environment, directory=lived_in.home)) as screen:
+        screen.shows("RUNNING", "Normal cell")
+        screen.press("q")
+        assert screen.wait() == 0
+        assert "come back with" in screen.text()
+        assert screen.modes == screen.modes_before
 
 
 @pytest.mark.slow

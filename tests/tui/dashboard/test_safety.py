@@ -17,6 +17,9 @@ from darts_tui.console.safe_text import clean, clean_block
 from darts_tui.dashboard.app import DashboardApp
 from darts_tui.dashboard.panels.alphas import AlphaPanel
 from darts_tui.dashboard.panels.bar import Bar
+from darts_tui.dashboard.panels.panel import Content, Panel
+from darts_tui.dashboard.panels.view import View
+from darts_tui.dashboard.widgets.lines import Span
 
 EVIL = "\x1b]0;PWNED\x07\x1b[2J\x9b31m[bold red]x[/] \u202egnp\u202c \u200b[/nope] \x00\x7f"
 
@@ -107,6 +110,71 @@ async def test_a_panel_that_raises_says_so_and_the_others_live(
             assert "Accuracy" in text
             assert is_harmless(text)
     assert "panel AlphaPanel failed" in caplog.text
+
+
+class Added(Panel):
+    """As a package adds it; shows `lines`."""
+
+    lines = (Span("fine"),)
+
+    def content(self, view: View, width: int, height: int) -> Content:
+        return Content([self.lines])
+
+
+class FailsOnce(Added):
+    times = 0
+
+    def content(self, view: View, width: int, height: int) -> Content:
+        self.times += 1
+        if self.times == 3:
+            raise RuntimeError(EVIL)
+        return Content([(Span(f"time {self.times}"),)])
+
+
+class Colourful(Added):
+    lines = (Span("x", "no-such-role"),)
+
+
+class Steering(Added):
+    lines = (Span(EVIL),)
+
+
+class Ending(Added):
+    def content(self, view: View, width: int, height: int) -> Content:
+        raise SystemExit(3)
+
+
+class FailsToBegin(Added):
+    def on_mount(self) -> None:
+        raise ZeroDivisionError
+
+
+async def test_added_panels_cannot_end_or_steer_the_dashboard(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    kinds = (FailsOnce, Colourful, Steering, Ending, FailsToBegin, Added)
+    panels = [kind(id=f"added-{kind.__name__}") for kind in kinds]
+    monkeypatch.setattr("darts_tui.dashboard.added.panels", lambda: (panels, []))
+    shown: dict[str, list[str]] = {kind.__name__: [] for kind in kinds}
+    with a_run(runs) as run, caplog.at_level(logging.ERROR, "darts_tui"):
+        async with watching(run, story()) as (app, pilot):
+            await pilot.press("a")
+            for _ in range(6):
+                app.redraw()
+                await pilot.pause()
+                for panel in panels:
+                    shown[type(panel).__name__].append(panel.lines_shown[1].strip("│ "))
+                assert is_harmless(screen_text(app))
+            await pilot.press("1")
+            await until(pilot, lambda: "Accuracy" in screen_text(app))
+    assert any("this panel failed: RuntimeError: ␛]0;PWNED" in line for line in shown["FailsOnce"])
+    assert shown["FailsOnce"][-1].startswith("time ")
+    assert shown["Colourful"][-1] == "this panel failed: KeyError: 'no-such-role'"
+    assert shown["Ending"][-1] == "this panel failed: SystemExit: 3"
+    assert shown["Steering"][-1].startswith("␛]0;PWNED␇␛[2J")
+    assert shown["FailsToBegin"][-1] == shown["Added"][-1] == "fine"
+    for kind in (FailsOnce, Colourful, Ending, FailsToBegin):
+        assert caplog.text.count(f"panel {kind.__name__} failed\nTraceback") == 1
 
 
 @pytest.mark.parametrize(

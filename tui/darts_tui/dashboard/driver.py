@@ -17,12 +17,14 @@ import os
 import re
 import select
 import signal
+import sys
+from typing import Any
 
 from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
 
 from darts_tui.console.safe_text import clean
-from darts_tui.console.terminal_modes import is_in_foreground
+from darts_tui.console.terminal_modes import STDERR, is_in_foreground
 from darts_tui.dashboard.job_control import JobControlDriver
 
 log = logging.getLogger(__name__)
@@ -58,7 +60,16 @@ class InputFilter:
 
 
 class SafeDriver(JobControlDriver):
-    """The Linux and macOS driver with `InputFilter` in front of its parser."""
+    """The Linux and macOS driver with `InputFilter` in front of its parser.
+
+    It draws on stdout where stderr is redirected, as in `darts-tui search 2>errors.txt`. Textual
+    draws on stderr only.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if not os.isatty(STDERR):
+            self._file = sys.__stdout__
 
     def notify_desktop(self, text: str) -> None:
         """Send a desktop notification (OSC 9); terminals without them ignore it."""

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.events import MouseScrollDown, MouseScrollUp, Resize
+from textual.events import Event, MouseScrollDown, MouseScrollUp, Resize
 
 from darts_tui.console.safe_text import clean
 from darts_tui.dashboard.panels.view import View
-from darts_tui.dashboard.widgets.lines import EMPTY, Line, LinesView, Span, fit, width_of
+from darts_tui.dashboard.widgets.lines import EMPTY, Line, LinesView, Span, fit, harmless, width_of
 
 log = logging.getLogger(__name__)
+
+# A frame of fewer columns or rows has nothing inside.
+NARROWEST, LOWEST = 6, 3
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,9 @@ class Content:
 class Panel(LinesView, can_focus=True):
     """A frame with lines about one aspect of a run.
 
-    A subclass defines `TITLE` and `content`. If `content` raises, the panel shows the error in one
-    line, the traceback goes to the log file, and other panels are not affected.
+    A subclass defines `TITLE` and `content`. If `content` raises, returns what cannot be drawn, or
+    a handler of the panel raises, the panel shows the error in one line, the traceback goes to the
+    log file, and other panels are not affected.
     """
 
     TITLE: ClassVar[str] = ""
@@ -90,21 +94,38 @@ class Panel(LinesView, can_focus=True):
 
     def _rebuild(self) -> None:
         width, height = self.size
-        if self._view is None or width < 6 or height < 3:
+        if self._view is None or width < NARROWEST or height < LOWEST:
             return
         try:
             content = self.content(self._view, width - 4, height - 2)
             lines = self._framed(content, width, height)
+            self.check(lines)
             self._failed = False
-        except Exception as error:
-            if not self._failed:
-                log.exception("panel %s failed", type(self).__name__)
-            self._failed = True
-            what = f"{type(error).__name__}: {clean(error, 200)}"
-            lines = self._framed(
-                Content([(Span("this panel failed: ", "error"), Span(what))]), width, height
-            )
-        self.show_lines(lines)
+        # A panel that wants to end the program may not.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            self._fail(error)
+        else:
+            self.show_lines(lines)
+
+    async def on_event(self, event: Event) -> None:
+        """Handle an event; Textual would end the app if a handler raises."""
+        try:
+            await super().on_event(event)
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failed:
+            log.error("panel %s failed", type(self).__name__, exc_info=error)
+        self._failed = True
+        try:
+            why = clean(error, 200)
+        except Exception:  # noqa: BLE001  of an error that cannot even be printed
+            why = ""
+        line = (Span("this panel failed: ", "error"), Span(f"{type(error).__name__}: {why}"))
+        width, height = self.size
+        if width >= NARROWEST and height >= LOWEST:
+            self.show_lines(self._framed(Content([line]), width, height))
 
     def _framed(self, content: Content, width: int, height: int) -> list[Line]:
         edge = "accent" if self.has_focus else "line"
@@ -131,6 +152,7 @@ class Panel(LinesView, can_focus=True):
 
 def _top_edge(title: str, details: Line, status: Line, width: int, edge: str) -> Line:
     """`╭─ Title  details ───── status ─╮`; if too narrow, without status, then with cut details."""
+    details, status = harmless(details), harmless(status)
     left: Line = (Span("╭─ ", edge),)
     if title:
         left = (*left, Span(title + ("  " if details else ""), "bold"))

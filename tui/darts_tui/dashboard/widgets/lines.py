@@ -14,6 +14,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from darts_tui.console.safe_text import clean
 from darts_tui.dashboard.widgets.theme_styles import ThemeStyles
 
 # Changes closer together than this are one stretch, because moving the cursor costs as much.
@@ -44,11 +45,18 @@ def width_of(line: Iterable[Span]) -> int:
     return sum(cell_len(span.text) for span in line)
 
 
+def harmless(line: Sequence[Span]) -> Line:
+    """The line without characters that a terminal obeys, should a panel have left them in."""
+    return tuple(
+        span if span.text.isprintable() else span._replace(text=clean(span.text)) for span in line
+    )
+
+
 def fit(line: Sequence[Span], width: int, role: str = "") -> Line:
-    """Cut or pad a line to exactly `width` cells; a cut text ends in an ellipsis."""
+    """Cut or pad a `harmless` line to exactly `width` cells; a cut text ends in an ellipsis."""
     out: list[Span] = []
     left = width
-    for span in line:
+    for span in harmless(line):
         size = cell_len(span.text)
         if size > left:
             if left > 0:
@@ -113,6 +121,12 @@ class LinesView(Widget):
     def lines_shown(self) -> list[str]:
         """The text of each line."""
         return ["".join(span.text for span in line) for line in self._lines]
+
+    def check(self, lines: Sequence[Line]) -> None:
+        """Raise what drawing these lines would raise, such as KeyError for an unknown role."""
+        style = cast("Themed", self.app).theme_styles.style
+        for role in {span.role for line in lines for span in line}:
+            style(role)
 
     def show_lines(self, lines: Sequence[Line]) -> None:
         """Show these lines and redraw the stretches that differ."""
