@@ -65,7 +65,7 @@ class Inbox:
         self._folder, self._name = folder, folder.commands.name
         self._emit = emit
         self._offset = folder.size_of(folder.commands)
-        self._has_refused = False
+        self._has_refused = self._is_in_long_line = False
         self._window: list[float] = []
         self._waiting: deque[AnyCommand] = deque()
 
@@ -100,7 +100,7 @@ class Inbox:
                 descriptor = folder.open_to_read(self._name)
             with os.fdopen(descriptor, "rb") as file:
                 if os.fstat(file.fileno()).st_size < self._offset:
-                    self._offset = 0
+                    self._offset, self._is_in_long_line = 0, False
                 file.seek(self._offset)
                 data = file.read(READ_BYTES)
         except OSError:
@@ -111,9 +111,15 @@ class Inbox:
                 self._emit(events.CommandRejected(reason=error.what))
             self._has_refused = True
             return []
+        if self._is_in_long_line:
+            # The rest of a line that was refused already; it is no line of its own.
+            rest = data.find(b"\n") + 1
+            self._is_in_long_line = not rest
+            self._offset += rest or len(data)
+            data = data[rest:] if rest else b""
         end = data.rfind(b"\n") + 1
         if not end and len(data) > commands.MAX_LINE_BYTES:
-            end = len(data)
+            end, self._is_in_long_line = len(data), True
         self._offset += end
         return data[:end].split(b"\n")
 

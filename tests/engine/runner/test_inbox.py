@@ -14,7 +14,7 @@ from darts_engine.run import commands, events
 from darts_engine.run.commands import AnyCommand
 from darts_engine.run.errors import UnsafeFileError
 from darts_engine.run.folder import RunFolder
-from darts_engine.runner.inbox import MAX_PER_SECOND, Inbox
+from darts_engine.runner.inbox import MAX_PER_SECOND, READ_BYTES, Inbox
 
 
 class Desk:
@@ -89,6 +89,17 @@ def test_a_line_that_is_no_command_is_answered_once_and_changes_nothing(
     assert desk.take_all() == []
     assert len(desk.refusals) == 1
     assert 0 < len(desk.refusals[0]) <= 300
+
+
+@pytest.mark.parametrize("length", [commands.MAX_LINE_BYTES + 1, READ_BYTES, READ_BYTES + 9])
+def test_the_end_of_a_line_that_is_too_long_is_no_command(desk: Desk, length: int) -> None:
+    desk.write(b"x" * length)
+    for _ in range(4):
+        assert desk.take_all() == []
+    desk.write(line(commands.Stop, "inside") + line(commands.Pause, "after"))
+    assert [command.id for _ in range(4) for command in desk.take_all()] == ["after"]
+    assert len(desk.refusals) == 1
+    assert desk.inbox.take() is None
 
 
 def test_a_torn_line_waits_for_its_rest(desk: Desk) -> None:
