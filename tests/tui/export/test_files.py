@@ -1,4 +1,7 @@
 import errno
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,3 +45,39 @@ def test_a_failed_write_leaves_the_old_file_and_no_scraps(
     assert type(caught.value) is kind
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["table.csv"]
+
+
+# Killed in the middle of one of the calls that write a file.
+KILLED = """
+import os, pathlib, signal, sys
+from darts_tui.export import files
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+def chunks():
+    yield b"ne"
+    if sys.argv[2] == "chunk":
+        killed()
+    yield b"w"
+if sys.argv[2] == "fsync":
+    os.fsync = killed
+elif sys.argv[2] == "replace":
+    pathlib.Path.replace = killed
+elif sys.argv[2] == "folder":
+    files.sync_folder = killed
+files.write_whole(pathlib.Path(sys.argv[1]), chunks())
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "content"),
+    [("chunk", "old"), ("fsync", "old"), ("replace", "old"), ("folder", "new")],
+)
+def test_a_file_is_the_old_one_or_the_new_one_whenever_the_export_is_killed(
+    tmp_path: Path, moment: str, content: str
+) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(path), moment], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert path.read_text() == content
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name[0] != "."] == ["table.csv"]
