@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import fake_run
+import msgspec
 import pytest
 from dashboard_kit import DashboardApp, a_run, screen_text, story, until, watching
 
@@ -36,6 +37,22 @@ async def test_a_dead_engine_names_the_command_that_goes_on(runs: Path, size):
             assert "DEAD" in text
             assert "darts-tui resume digits-darts-s2" in text
             assert "Killed by the kernel" in text
+            assert "heard at epoch 24, step 5." in text, "no sentence is cut off"
+
+
+async def test_a_long_notice_leaves_room_for_the_run_and_the_list_fits(runs: Path):
+    history = story(phase="failed")
+    message = "\n".join(["a loss of many words " * 20] * 3)
+    history[-1] = msgspec.structs.replace(history[-1], message=message)
+    with a_run(runs, alive=False, phase="failed") as run:
+        fake_run.write(run, history)
+        async with watching(run, history, live="failed", size=(80, 24)) as (app, pilot):
+            assert "Normal cell" in screen_text(app)
+            assert " more ─╮" in screen_text(app).splitlines()[2]
+            await pilot.press("9")
+            await until(pilot, lambda: "▸ digits-dart" in screen_text(app))
+            assert "seen  │" in screen_text(app)
+            assert " ago  │" in screen_text(app)
 
 
 async def test_a_failed_run_shows_its_message_line_by_line(runs: Path):

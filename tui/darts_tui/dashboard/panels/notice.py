@@ -5,7 +5,7 @@ from darts_tui.console.event_text import human_seconds
 from darts_tui.console.safe_text import clean
 from darts_tui.dashboard.panels.panel import Content, Panel
 from darts_tui.dashboard.panels.view import View
-from darts_tui.dashboard.widgets.lines import EMPTY, Line, Span
+from darts_tui.dashboard.widgets.lines import EMPTY, Line, Span, wrapped
 
 TAIL_LINES = 3
 NOTICED = ("dead", "failed", "stalled", "stopped", "unreadable")
@@ -16,14 +16,14 @@ class NoticePanel(Panel):
 
     TITLE = "Engine"
 
-    def wanted_height(self, view: View) -> int:
-        """The rows of the notice with its frame."""
-        return len(_notice(view)) + 2
+    def wanted_height(self, view: View, width: int) -> int:
+        """The rows of the notice with its frame, which is `width` cells wide."""
+        return len(_notice(view, width - 4)) + 2
 
     def content(self, view: View, width: int, height: int) -> Content:
         """What happened, the remedy, and the end of engine.log."""
-        del width, height
-        return Content(_notice(view))
+        del height
+        return Content(_notice(view, width))
 
 
 class StartingPanel(Panel):
@@ -33,9 +33,8 @@ class StartingPanel(Panel):
 
     def content(self, view: View, width: int, height: int) -> Content:
         """The progress of a download, or that the engine starts; then its last output."""
-        del width
         if view.live in NOTICED:
-            rows = _notice(view)
+            rows = _notice(view, width)
         elif view.state.download:
             rows = [_download(view.state.download)]
         else:
@@ -71,27 +70,42 @@ def _resume(view: View) -> Line:
     )
 
 
-def _notice(view: View) -> list[Line]:
+def _notice(view: View, width: int) -> list[Line]:
+    """What happened and what to do, in whole sentences, then the end of engine.log."""
+    rows = [row for line, indent in _said(view) for row in wrapped(line, width, indent)]
+    has_tail = view.live in ("dead", "stalled") or (view.live == "failed" and view.state.failure)
+    return rows + [_tail_line(line) for line in view.engine_tail[-TAIL_LINES:] if has_tail]
+
+
+def _said(view: View) -> list[tuple[Line, int]]:
+    """Lines, each with how far its later rows are indented."""
     state = view.state
     where = f"epoch {state.epoch}, step {state.step}"
-    tail = [_tail_line(line) for line in view.engine_tail[-TAIL_LINES:]]
     if view.live == "failed" and state.failure:
-        first, *more = [clean(line) for line in state.failure.message.splitlines()] or [""]
-        rows: list[Line] = [(Span("Failed: ", "error bold"), Span(first))]
-        rows += [(Span("        " + line, "muted"),) for line in more[:2]]
-        return [*rows, _resume(view), *tail]
+        message = [clean(line) for line in state.failure.message.splitlines()[:3]]
+        return [*_reasons("Failed: ", message), (_resume(view), 0)]
     if view.live == "dead":
         what = "The engine is gone without a word (killed, or the machine went down)"
-        return [(Span(what, "error bold"), Span(f", last heard at {where}.")), _resume(view), *tail]
+        said = (Span(what, "error bold"), Span(f", last heard at {where}."))
+        return [(said, 0), (_resume(view), 0)]
     if view.live == "stalled":
         age = human_seconds(view.heartbeat_s or 0.0)
         what = f"The engine's process is there but has said nothing for {age}"
         hint = "It may be stopped (ctrl+z, SIGSTOP), swapping, or waiting for a disk."
-        return [(Span(what, "warning bold"), Span(f", {where}.")), (Span(hint, "muted"),), *tail]
+        return [
+            ((Span(what, "warning bold"), Span(f", {where}.")), 0),
+            ((Span(hint, "muted"),), 0),
+        ]
     if view.live == "unreadable":
-        what, *rest = [clean(line) for line in view.problem] or [""]
-        why: list[Line] = [(Span("        " + line, "muted"),) for line in rest]
-        return [(Span("Refused: ", "error bold"), Span(what)), *why]
+        return _reasons("Refused: ", [clean(line) for line in view.problem])
     if view.live == "stopped":
-        return [(Span("Stopped", "bold"), Span(f" at {where}.  "), *_resume(view))]
+        return [((Span("Stopped", "bold"), Span(f" at {where}.  "), *_resume(view)), 0)]
     return []
+
+
+def _reasons(word: str, reasons: list[str]) -> list[tuple[Line, int]]:
+    """What happened after the word for it; where, and what to do next, below."""
+    first, *rest = reasons or [""]
+    indent = len(word)
+    said: list[tuple[Line, int]] = [((Span(word, "error bold"), Span(first)), indent)]
+    return said + [((Span(" " * indent), Span(line, "muted")), indent) for line in rest]

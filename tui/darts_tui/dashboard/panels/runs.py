@@ -14,6 +14,8 @@ from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.run_list import RunEntry
 from darts_tui.dashboard.widgets.lines import Line, Span
 
+# In fewer columns, the last ones stand closer together.
+ROOMY = 80
 ROLES = {state: badge.removeprefix("badge-") for state, badge in BADGES.items()}
 
 
@@ -61,36 +63,39 @@ class RunsPanel(Panel):
         if self._entries is None:
             return Content([(Span("looking for runs", "muted"),)])
         longest = max((len(entry.folder.name) for entry in self._entries), default=8)
-        wide = max(12, min(longest + 4, width - 68))
+        time, seen = (11, 17) if width >= ROOMY else (9, 13)
+        wide = max(12, min(longest + 4, width - 40 - time - seen))
         head: Line = (
             Span(
-                f"  {'run':<{wide}}{'kind':<8}{'state':<11}{'epoch':>9}{'best':>9}{'time':>11}"
-                f"   {'seen':>14}",
+                f"  {'run':<{wide}}{'kind':<8}{'state':<11}{'epoch':>9}{'best':>9}"
+                f"{'time':>{time}}{'seen':>{seen}}",
                 "muted",
             ),
         )
         rows = [
-            self._row(view, at, entry, wide, view.now) for at, entry in enumerate(self._entries)
+            self._row(view, at, entry, (wide, time, seen)) for at, entry in enumerate(self._entries)
         ]
         room = max(1, height - 2)
         self._top = max(min(self._top, self._cursor), self._cursor - room + 1)
         status = (Span("enter watches", "muted"),)
         return Content(rows, head=[head], status=status)
 
-    def _row(self, view: View, at: int, entry: RunEntry, wide: int, now: float) -> Line:
+    def _row(self, view: View, at: int, entry: RunEntry, widths: tuple[int, int, int]) -> Line:
+        """A row; `widths` are those of the name, the time and the last event's age."""
+        wide, time, seen = widths
         is_here = entry.folder.name == view.name
         is_cursor = at == self._cursor
         back = " on-panel" if is_cursor else ""
         best = f"{entry.best:.2f} %" if entry.best is not None else "–"
         epoch = f"{entry.epoch}/{entry.epochs or '–'}"
-        seen = f"{human_seconds(max(0.0, now - entry.last_t))} ago" if entry.last_t else "–"
+        age = f"{human_seconds(max(0.0, view.now - entry.last_t))} ago" if entry.last_t else "–"
         name = clean(entry.folder.name, wide - 2)
         if entry.problem:
             figures = [Span(clean(entry.problem), f"muted{back}")]
         else:
             figures = [
                 Span(f"{epoch:>9}{best:>9}", back.strip()),
-                Span(f"{human_seconds(entry.elapsed_s):>11}   {seen:>14}", f"muted{back}"),
+                Span(f"{human_seconds(entry.elapsed_s):>{time}}{age:>{seen}}", f"muted{back}"),
             ]
         return (
             Span("▸ " if is_cursor else "  ", f"accent{back}"),

@@ -154,7 +154,9 @@ class Dashboard(Screen[None]):
         notice = self.query_one(NoticePanel)
         has_notice = started is not None and view.live in NOTICED
         notice.display = has_notice
-        notice_rows = notice.wanted_height(view) if has_notice else 0
+        wanted = notice.wanted_height(view, self.size.width) if has_notice else 0
+        # A longer notice scrolls, and leaves room for the rest.
+        notice_rows = min(wanted, self.size.height // 2 - 1)
         notice.styles.height = notice_rows
         self.set_class(started is None, "-starting")
         cells = started.cells if started else []

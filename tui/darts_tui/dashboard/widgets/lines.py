@@ -4,6 +4,7 @@ A full redraw of a dashboard is tens of kilobytes, which is felt over SSH. `Line
 lines with the shown ones and refreshes only the stretches of each line that differ.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, cast
 
@@ -69,6 +70,23 @@ def fit(line: Sequence[Span], width: int, role: str = "") -> Line:
     return tuple(out)
 
 
+def wrapped(line: Sequence[Span], width: int, indent: int = 0) -> list[Line]:
+    """The line in as many rows as it needs, broken at spaces; later rows begin `indent` cells in.
+
+    A word longer than a row is for `fit` to cut.
+    """
+    rows: list[Line] = []
+    row: list[Span] = []
+    for span in line:
+        for word in _WORDS.findall(span.text):
+            if row and width_of(row) + cell_len(word) > width:
+                rows.append(tuple(row))
+                row = [Span(" " * indent)]
+                word = word.lstrip(" ")  # noqa: PLW2901  no row begins with the space before a word
+            row.append(span._replace(text=word))
+    return [*rows, tuple(row)]
+
+
 def spread(left: Sequence[Span], right: Sequence[Span], width: int, role: str = "") -> Line:
     """`left` and `right` at the two ends of a line; without `right` if both do not fit."""
     space = width - width_of(left) - width_of(right)
@@ -77,6 +95,7 @@ def spread(left: Sequence[Span], right: Sequence[Span], width: int, role: str = 
     return (*left, Span(" " * space, role), *right)
 
 
+_WORDS = re.compile(" *[^ ]+| +")
 _PLAIN = str.maketrans(
     {
         **dict.fromkeys("╭╮╰╯├┤┴┬┼", "+"),
