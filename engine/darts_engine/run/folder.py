@@ -451,8 +451,12 @@ def find(runs: Path, reference: str | None) -> RunFolder:
 
 
 def _find(runs: Path, reference: str | None) -> RunFolder:
-    reference = reference or LATEST
-    if reference == LATEST:
+    if reference == "":
+        # As from a script with an unset variable: no run is meant, least of all to be stopped.
+        raise NotFoundError(
+            "the name of the run is empty", where=str(runs), remedy="'darts-tui runs' lists them"
+        )
+    if reference is None or reference == LATEST:
         newest = list_runs(runs)
         if not newest:
             raise NotFoundError(

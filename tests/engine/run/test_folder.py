@@ -217,3 +217,11 @@ def test_a_damaged_engine_record_is_no_record(runs: Path) -> None:
     record = run.read_engine()
     assert record is not None
     assert record.pid == os.getpid()
+
+
+def test_no_run_is_meant_by_an_empty_name(runs: Path) -> None:
+    """As from a script with an unset variable; `stop` would end another run."""
+    create(runs, "one", CONFIG)
+    with pytest.raises(NotFoundError, match="the name of the run is empty"):
+        find(runs, "")
+    assert find(runs, None).name == "one"

@@ -24,6 +24,7 @@ HOSTILE = "__import__('os').system('touch pwned')"
         (["pause", "latest"], 5),
         (["tail", "nosuch"], 5),
         (["resume", "nosuch"], 5),
+        (["stop", ""], 5),
         (["export", "nosuch"], 5),
         (["show", HOSTILE], 4),
         (["show", "x" * 5000], 5),
