@@ -40,8 +40,12 @@ def main() -> int:
         time.sleep(PATIENCE_S)
         return 1
     if how == "obey":
+        # Before the first line: who reads it may send a signal at once.
+        received: list[int] = []
+        for number in CODES:
+            signal.signal(number, lambda number, _: received.append(number))
         write_story(log, phase="running")
-        return obey(folder, log)
+        return obey(folder, log, received)
     write_story(log, phase="running" if how == "die" else "finished")
     if how == "die":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -53,11 +57,8 @@ def write_story(log: EventLog, phase: str) -> None:
         log.append(event)
 
 
-def obey(folder: RunFolder, log: EventLog) -> int:
+def obey(folder: RunFolder, log: EventLog, received: list[int]) -> int:
     place = {"epoch": 1, "step": 1, "global_step": 1}
-    received: list[int] = []
-    for number in CODES:
-        signal.signal(number, lambda number, _: received.append(number))
     done, deadline = 0, time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         lines = folder.commands.read_bytes().splitlines() if folder.commands.exists() else []
