@@ -13,7 +13,7 @@ from terminal_kit import Sshd, children, is_running, kill, program
 pytestmark = pytest.mark.skipif(
     not all(map(program, ("sshd", "ssh", "ssh-keygen"))), reason="needs sshd, ssh and ssh-keygen"
 )
-GONE_WITHIN_S = 5.0
+GONE_WITHIN_S = 15.0
 
 
 @pytest.fixture

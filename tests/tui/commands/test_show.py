@@ -147,6 +147,16 @@ def test_derive_lists_edges_by_strength(darts, tmp_path):
     assert darts("derive", file).out.strip() == reported["text"]
 
 
+def test_derive_takes_alphas_of_a_search_without_none(darts, tmp_path):
+    rows = [[0.0, 0.1, 0.9, 0.3, 0.4, 0.2, 0.1]] * 14
+    (file := tmp_path / "alphas.json").write_text(json.dumps({"normal": rows, "reduce": rows}))
+    assert "skip_connect" in darts("derive", file).out
+    (padded := tmp_path / "padded.json").write_text(
+        json.dumps({cell: [[-99.0, *row] for row in rows] for cell in ("normal", "reduce")})
+    )
+    assert darts("derive", padded).out == darts("derive", file).out
+
+
 @pytest.mark.parametrize(
     ("content", "part"),
     [

@@ -2,13 +2,17 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from darts_engine.run.folder import RunFolder, list_runs
+from darts_engine.run.settings import config
+from darts_engine.run.settings.config import SearchConfig
 from darts_engine.run.settings.presets import PRESETS
 from darts_tui.export import pictures
 from darts_tui.studies import benchmark_report
+from darts_tui.studies.study import planned
 
 ASKED = ("benchmark", "--name", "b", "--methods", "darts,gdas")
 
@@ -111,3 +115,11 @@ def test_many_methods_get_a_small_plot_each(count, kind):
     assert isinstance(picture, kind)
     assert picture.title == "s2, digits: 1 seed"
     assert benchmark_report._picture(report | {"methods": methods}, "validation") is None
+
+
+def test_a_plan_of_an_earlier_version_has_the_settings_of_its_runs():
+    golden = Path(__file__).parents[2] / "golden" / "earlier_rules" / "gdas-ranking" / "config.toml"
+    made = planned(config.read_as_written(golden), {"engine.seed": 7})
+    assert made == config.read(golden)
+    assert isinstance(made, SearchConfig)
+    assert made.method.gumbel_gradient == "all"

@@ -57,9 +57,7 @@ class Modes:
                 with contextlib.suppress(termios.error):
                     termios.tcsetattr(STDIN, termios.TCSANOW, self._attributes)
                     termios.tcflush(STDIN, termios.TCIFLUSH)
-            writer = threading.Thread(target=write_reset, daemon=True)
-            writer.start()
-            writer.join(PATIENCE_S)
+            reset_patiently()
         finally:
             signal.signal(signal.SIGTTOU, before)
 
@@ -72,6 +70,13 @@ def save_cursor() -> None:
 def write_reset() -> None:
     """Leave all modes of a full-screen program; blocks while the terminal takes no output."""
     _write(RESET)
+
+
+def reset_patiently() -> None:
+    """Leave all modes of a full-screen program, or give up where the terminal takes no output."""
+    writer = threading.Thread(target=write_reset, daemon=True)
+    writer.start()
+    writer.join(PATIENCE_S)
 
 
 def _write(sequences: str) -> None:

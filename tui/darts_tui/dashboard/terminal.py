@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from darts_tui.console.terminal_modes import reset_patiently
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from textual.app import App
@@ -68,14 +70,19 @@ def leave_on_signals(app: "App[int]", is_apart: Callable[[], bool]) -> None:
     Args:
         app: the dashboard.
         is_apart: whether the terminal is not the app's now, because it stopped or is in the
-            background. The process then ends at once and sends nothing.
+            background. The process then ends at once, and sends nothing as long as its parent is
+            there to do so.
     """
+    parent = os.getppid()
     loop = asyncio.get_running_loop()
     received: list[int] = []
 
     def leave(number: int, _frame: FrameType | None) -> None:
         code = 128 + number
         if is_apart():
+            if os.getppid() != parent:
+                # Between its death and this signal, the shell has taken its terminal back.
+                reset_patiently()
             os._exit(code)
         if received:
             return

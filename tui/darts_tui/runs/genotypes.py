@@ -179,7 +179,11 @@ def derive_file(path: Path, space: str = "darts") -> Genotype:
             where=str(path),
             remedy=_SHAPE,
         )
-    raw = {cell: _rows(value[cell], f"{path}, {cell} cell") for cell in CELLS}
+    # A search without `none` has a column less in every row.
+    lists = [value[cell] for cell in CELLS if isinstance(value[cell], list)]
+    widths = {len(row) for rows in lists for row in rows if isinstance(row, list)}
+    columns = _COLUMNS - 1 if widths == {_COLUMNS - 1} else _COLUMNS
+    raw = {cell: _rows(value[cell], columns, f"{path}, {cell} cell") for cell in CELLS}
     if len(raw["normal"]) != len(raw["reduce"]):
         raise GenotypeError("the cells have different numbers of edges", where=str(path))
     weights = {cell: derivation.softmax(rows) for cell, rows in raw.items()}
@@ -189,10 +193,8 @@ def derive_file(path: Path, space: str = "darts") -> Genotype:
             remedy=f"use {' or '.join(LOOSE_ENDS)}; other spaces are known by their alphas",
         )
     candidates = SPECS[space].candidates
-    if {len(row) for rows in raw.values() for row in rows} == {_COLUMNS - 1}:
+    if columns < _COLUMNS:
         candidates = tuple(name for name in candidates if name != derivation.NONE)
-    elif len({len(row) for rows in raw.values() for row in rows}) > 1:
-        raise GenotypeError("the cells have different numbers of columns", where=str(path))
     genotype = derivation.derive(weights, candidates)
     return derivation.with_loose_ends(genotype) if LOOSE_ENDS[space] else genotype
 
@@ -263,15 +265,13 @@ _COLUMNS = len(derivation.DARTS_OPERATIONS)
 _SHAPE = f'expected {{"normal": 14 rows of {_COLUMNS} numbers, "reduce": the same}}'
 
 
-def _rows(value: Any, where: str) -> list[list[float]]:
+def _rows(value: Any, columns: int, where: str) -> list[list[float]]:
     if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
         raise GenotypeError(
             "the alphas of a cell are not a list of rows", where=where, remedy=_SHAPE
         )
     derivation.node_count(len(value))
     remedy = f"the columns are {', '.join(derivation.DARTS_OPERATIONS)}"
-    # A search without `none` has a column less.
-    columns = _COLUMNS - 1 if {len(row) for row in value} == {_COLUMNS - 1} else _COLUMNS
     return [
         _row(row, columns, f"{where}, row {place}", remedy)
         for place, row in enumerate(value, start=1)
