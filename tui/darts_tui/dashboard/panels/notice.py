@@ -72,12 +72,12 @@ def _resume(view: View) -> Line:
 
 def _notice(view: View, width: int) -> list[Line]:
     """What happened and what to do, in whole sentences, then the end of engine.log."""
-    rows = [row for line, indent in _said(view) for row in wrapped(line, width, indent)]
+    rows = [row for line, indent in _sentences(view) for row in wrapped(line, width, indent)]
     has_tail = view.live in ("dead", "stalled") or (view.live == "failed" and view.state.failure)
     return rows + [_tail_line(line) for line in view.engine_tail[-TAIL_LINES:] if has_tail]
 
 
-def _said(view: View) -> list[tuple[Line, int]]:
+def _sentences(view: View) -> list[tuple[Line, int]]:
     """Lines, each with how far its later rows are indented."""
     state = view.state
     where = f"epoch {state.epoch}, step {state.step}"
@@ -86,8 +86,8 @@ def _said(view: View) -> list[tuple[Line, int]]:
         return [*_reasons("Failed: ", message), (_resume(view), 0)]
     if view.live == "dead":
         what = "The engine is gone without a word (killed, or the machine went down)"
-        said = (Span(what, "error bold"), Span(f", last heard at {where}."))
-        return [(said, 0), (_resume(view), 0)]
+        since = Span(f", last heard at {where}.")
+        return [((Span(what, "error bold"), since), 0), (_resume(view), 0)]
     if view.live == "stalled":
         age = human_seconds(view.heartbeat_s or 0.0)
         what = f"The engine's process is there but has said nothing for {age}"
@@ -107,5 +107,5 @@ def _reasons(word: str, reasons: list[str]) -> list[tuple[Line, int]]:
     """What happened after the word for it; where, and what to do next, below."""
     first, *rest = reasons or [""]
     indent = len(word)
-    said: list[tuple[Line, int]] = [((Span(word, "error bold"), Span(first)), indent)]
-    return said + [((Span(" " * indent), Span(line, "muted")), indent) for line in rest]
+    what: Line = (Span(word, "error bold"), Span(first))
+    return [(what, indent)] + [((Span(" " * indent), Span(line, "muted")), indent) for line in rest]
