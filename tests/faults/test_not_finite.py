@@ -68,7 +68,7 @@ def spoil_alpha_gradient(search: Search) -> Undo:
 
 def spoil_alpha(search: Search) -> Undo:
     first_alpha(search).data[0, 0] = INFINITE
-    return lambda: first_alpha(search).data.zero_()
+    return first_alpha(search).data.zero_
 
 
 def first_alpha(search: Search) -> Tensor:
