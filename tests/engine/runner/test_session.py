@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -269,3 +270,17 @@ def test_pauses_and_checkpoints_leak_no_descriptors(
         desk.step(number + 2)
     assert count() == before
     assert desk.names().count("RunContinued") == 50
+
+
+def test_each_difference_of_the_machine_at_resume_is_told_by_name(desk: Desk) -> None:
+    there = {"torch": "2.10.0", "device": "cpu", "threads": "1", "processes": "1"}
+    here = {"torch": "2.11.0", "device": "NVIDIA H100", "threads": "2", "processes": "1"}
+    desk.session.origin = replace(desk.session.origin, environment=there)
+    desk.save(1)
+    desk.session.origin = replace(desk.session.origin, environment=here)
+    desk.session.restore(desk.task)
+    told = [note.message for note in of_type(events_in(desk.run), events.LogWritten)]
+    assert told == [
+        f"{name} was {there[name]} and is {here[name]}: results may differ in the last digits"
+        for name in ("torch", "device", "threads")
+    ]
