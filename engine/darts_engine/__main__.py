@@ -42,6 +42,12 @@ if TYPE_CHECKING:
     from darts_engine.tables.tables import Tables
     from darts_engine.training.task import Train
 
+# What a disk that fails, fills up or goes away says.
+DISK_FAULTS = (
+    errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ESTALE,
+    errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE,
+)  # fmt: skip
+
 
 def main(arguments: list[str]) -> int:
     """Run the engine on the folder that the first argument names. Returns: the exit status."""
@@ -319,6 +325,10 @@ def _explain(error: Exception, folder: RunFolder) -> str:
             "resume it where there is more memory: its checkpoints are whole; or start it anew "
             "with a smaller --batch-size, --channels or --layers"
         )
+    elif isinstance(error, OSError) and error.errno in DISK_FAULTS and error.filename:
+        name = errno.errorcode[error.errno]
+        what = f"a file cannot be read or written: {error.strerror} ({name}), {error.filename}"
+        remedy = "mend the disk or the rights, then resume the run: its checkpoints are whole"
     else:
         what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         remedy = "this is a fault of darts-tui; the traceback is in engine.log"

@@ -4,6 +4,8 @@ Searches and trainings are in double precision here, so that what is mathematica
 to many digits.
 """
 
+import copy
+import functools
 import os
 import tempfile
 import threading
@@ -140,6 +142,34 @@ def train_epoch(changes: dict[str, Any]) -> dict[str, Any]:
     if train._average:
         train._average.network.double()
     return _epoch(train)
+
+
+def save_in_mid_epoch(kind: str) -> list[dict[str, torch.Tensor]]:
+    """The network after an epoch: undisturbed, saved in its middle, and taken up from there."""
+    tiny = TINY | {"data.batch_size": 8}
+    task: Callable[[], Any]
+    if kind == "search":
+        search = configs.override(configs.SearchConfig(), tiny | TINY_SEARCH)
+        task = functools.partial(Search, search, images(41), CPU)
+    else:
+        changes = TINY_TRAIN | {"weights.ema": 0.9}
+        train = configs.override(configs.TrainConfig(), tiny | changes)
+        task = functools.partial(Train, train, images(21), CPU)
+    undisturbed, saved, resumed = task(), task(), task()
+    for one in (undisturbed, saved, resumed):
+        one.begin_epoch(1)
+    undisturbed.step(1, 1)
+    saved.step(1, 1)
+    if kind == "search":
+        saved.measure_gap(Position(epoch=1, step=1, global_step=1, is_epoch_done=False))
+    resumed.load_state(copy.deepcopy(saved.state()))
+    after = []
+    for one in (undisturbed, saved, resumed):
+        one.step(1, 2)
+        state = one.state()
+        average = {f"average {name}": value for name, value in state.get("average", {}).items()}
+        after.append(_copy((state.get("supernet") or state["network"]) | average))
+    return after
 
 
 def _epoch(task: Any) -> dict[str, Any]:

@@ -6,12 +6,12 @@ or alphas is such a sum and therefore the same on every rank, bit for bit. What 
 or on commands, rank 0 decides for all and announces between two steps.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -127,10 +127,49 @@ class World:
 
     def agree_on_statistics_(self, network: nn.Module) -> None:
         """Replace the running statistics of batch norms by their means over all ranks."""
-        statistics = [b for b in network.buffers() if b.is_floating_point()]
+        statistics = _statistics(network)
         self.sum_(statistics)
         if self.size > 1:
             torch._foreach_div_(statistics, self.size)
+
+    @contextmanager
+    def statistics_agreed(self, network: nn.Module) -> Iterator[None]:
+        """As `agree_on_statistics_` inside; afterwards each rank has its own again, to the bit."""
+        own = _statistics(network) if self.size > 1 else []
+        kept = [tensor.clone() for tensor in own]
+        self.agree_on_statistics_(network)
+        try:
+            yield
+        finally:
+            for tensor, before in zip(own, kept, strict=True):
+                tensor.copy_(before)
+
+    def state_of(self, network: nn.Module) -> dict[str, Any]:
+        """A network's state, with the means of the running statistics over all ranks."""
+        with self.statistics_agreed(network):
+            state: dict[str, Any] = network.state_dict()
+            # The means are gone afterwards.
+            return state if self.size == 1 else {k: v.clone() for k, v in state.items()}
+
+    def statistics_of_each_rank(self, network: nn.Module) -> dict[str, Tensor]:
+        """For a checkpoint: each rank's own running statistics, (ranks, N).
+
+        Their means would do but for the last bits, which must not depend on when a run is saved.
+        """
+        own = torch.cat([tensor.reshape(-1) for tensor in _statistics(network)])
+        each = own.new_zeros(self.size, len(own))
+        each[self.rank] = own
+        self.sum_([each])
+        return {"each": each}
+
+    def take_own_statistics_(self, network: nn.Module, saved: Mapping[str, Tensor]) -> None:
+        """Load this rank's own, if they were saved by as many ranks as there are now."""
+        own, each = _statistics(network), saved.get("each")
+        sizes = [tensor.numel() for tensor in own]
+        if self.size == 1 or each is None or each.shape != (self.size, sum(sizes)):
+            return
+        for tensor, part in zip(own, each[self.rank].split(sizes), strict=True):
+            tensor.copy_(part.view(tensor.shape))
 
     def of_rank_0(self, choice: bool) -> bool:
         """Rank 0's choice. Every rank must call this."""
@@ -243,3 +282,7 @@ def _lost_ranks() -> Iterator[None]:
             where=f"engine.log may have its last words; {reason}"[:300],
             remedy="'darts-tui resume' goes on from the last checkpoint, with any --nproc",
         ) from error
+
+
+def _statistics(network: nn.Module) -> list[Tensor]:
+    return [buffer for buffer in network.buffers() if buffer.is_floating_point()]

@@ -2,7 +2,7 @@
 
 The random numbers of a batch are drawn before any file is read, so that they depend on seed,
 purpose, epoch and step only, and not on which thread is faster. Threads decode, because Pillow
-releases the interpreter's lock meanwhile; they end with the engine.
+releases the interpreter's lock meanwhile; `decoders.py` has what happens when one hangs.
 
 Training images are random crops, resized as the official `train_imagenet.py` does (area 0.08 to 1,
 aspect 3/4 to 4/3, ten tries; Szegedy et al., 2015, arXiv 1409.4842). Validation images are the
@@ -12,7 +12,7 @@ centre crop of the image at a shorter side of 256/224 of the size.
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
@@ -24,10 +24,10 @@ from torch import Tensor
 from darts_engine.compute.device import send
 from darts_engine.data.augment import Normalisation, normalisation
 from darts_engine.data.dataset import Dataset
+from darts_engine.data.decoders import Decoders
 from darts_engine.data.decoding import open_image
 from darts_engine.data.jitter import jittered
 from darts_engine.run.settings.config import DataSection
-from darts_engine.run.threads import num_threads
 
 TRIES = 10
 AREA = (0.08, 1.0)
@@ -50,7 +50,7 @@ class StreamedPart:
     paths: Sequence[str]
     labels: Tensor
     size: int
-    pool: ThreadPoolExecutor
+    pool: Decoders
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -75,7 +75,7 @@ class StreamedPart:
 
     def pick_all(self, batches: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:
         """`pick` of one batch after another; decoding of the next ones starts ahead of time."""
-        begun: deque[list[Future[np.ndarray]]] = deque()
+        begun: deque[list[Decoding]] = deque()
         for indices in batches:
             begun.append(self.start(indices, [middle] * len(indices)))
             if len(begun) > AHEAD:
@@ -85,32 +85,44 @@ class StreamedPart:
 
     def start(
         self, indices: Tensor, boxes: "Sequence[Callable[[int, int], Box]]"
-    ) -> "list[Future[np.ndarray]]":
+    ) -> "list[Decoding]":
         """Start to decode images; each function gives the crop box from width and height."""
         return [
-            self.pool.submit(_decode, self.paths[i], box, self.size)
+            Decoding(self.pool, self.paths[i], box, self.size)
             for i, box in zip(indices.tolist(), boxes, strict=True)
         ]
 
 
-def joined(images: "list[Future[np.ndarray]]", device: torch.device) -> Tensor:
+class Decoding:
+    """An image that is being decoded: the box that `box` makes of its width and height, resized."""
+
+    def __init__(
+        self, pool: Decoders, path: str, box: "Callable[[int, int], Box]", size: int
+    ) -> None:
+        self._pool, self._path, self._box, self._size = pool, path, box, size
+        self._future: Future[np.ndarray] = pool.submit(self._decode)
+
+    def result(self) -> np.ndarray:
+        """The image (S, S, 3) uint8, once it is decoded.
+
+        Raises:
+            DataError: it cannot be read; names its file.
+        """
+        return self._pool.wait(self._future, self._decode, self._path)
+
+    def _decode(self) -> np.ndarray:
+        image = open_image(self._path).convert("RGB")
+        size, box = (self._size, self._size), self._box(*image.size)
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
+
+
+def joined(images: "list[Decoding]", device: torch.device) -> Tensor:
     """Wait for decoded images. Returns: one batch (B, S, S, 3) uint8.
 
     Raises:
         DataError: an image cannot be read; names its file.
     """
     return send(torch.from_numpy(np.stack([image.result() for image in images])), device)
-
-
-def decoders(workers: int) -> ThreadPoolExecutor:
-    """A pool of decoding threads; 0 workers means one more than torch's threads."""
-    return ThreadPoolExecutor(workers or num_threads(0) + 1, thread_name_prefix="decode")
-
-
-def _decode(path: str, box: "Callable[[int, int], Box]", size: int) -> np.ndarray:
-    image = open_image(path).convert("RGB")
-    cut = image.resize((size, size), Image.Resampling.BILINEAR, box=box(*image.size))
-    return np.asarray(cut)
 
 
 def middle(width: int, height: int) -> Box:
@@ -160,13 +172,11 @@ class StreamAugmentation(Normalisation):
             order = torch.rand(batch, 4, generator=draws).argsort(1)
         return StreamDraws(crops, mirrored, jitter, order)
 
-    def start(
-        self, part: StreamedPart, indices: Tensor, drawn: StreamDraws
-    ) -> "list[Future[np.ndarray]]":
+    def start(self, part: StreamedPart, indices: Tensor, drawn: StreamDraws) -> "list[Decoding]":
         """Start to decode a batch."""
         return part.start(indices, [RandomBox(rows) for rows in drawn.crops.tolist()])
 
-    def finish(self, images: "list[Future[np.ndarray]]", drawn: StreamDraws) -> Tensor:
+    def finish(self, images: "list[Decoding]", drawn: StreamDraws) -> Tensor:
         """Wait for the decoded batch and augment it. Returns: (B, 3, S, S) float32.
 
         Raises:

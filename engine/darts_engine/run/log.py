@@ -127,13 +127,15 @@ class EventLog:
         """
         try:
             status = self._folder.stat(self._name)
+            mine = os.fstat(self._descriptor)
         except FileNotFoundError:
             return self._tried(self._go_on, "was removed") if self._is_found else ""
         except OSError:
+            # A disk that does not answer now may do so at the next boundary.
             return ""
-        if self._has_number and not self._is_mine(status):
+        if self._has_number and _identity(status) != _identity(mine):
             return self._tried(self._go_on, "was replaced")
-        if self._has_size and os.fstat(self._descriptor).st_size != self._size:
+        if self._has_size and mine.st_size != self._size:
             return self._tried(self._restore, "was cut or rewritten")
         return ""
 

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -41,7 +42,7 @@ class PrivateFolder:
 
     All methods that take a `name` raise UnsafeFileError if that is a path with a slash, or if what
     has the name is not a plain file (or folder) of this user; and OSError for all other reasons,
-    such as FileNotFoundError.
+    such as FileNotFoundError. An OSError has the path in its `filename`.
 
     Args:
         path: where the folder is, for messages.
@@ -69,7 +70,9 @@ class PrivateFolder:
             raise _refusal(error, name, path, within) from None
         folder = cls(path, descriptor)
         try:
-            _refuse_other_owner(os.fstat(descriptor), path)
+            with _naming(path):
+                status = os.fstat(descriptor)
+            _refuse_other_owner(status, path)
         except BaseException:
             folder.close()
             raise
@@ -88,13 +91,16 @@ class PrivateFolder:
 
     def again(self) -> "PrivateFolder":
         """The same folder, opened once more, for someone who closes it."""
-        return PrivateFolder(self.path, os.dup(self.descriptor))
+        with _naming(self.path):
+            return PrivateFolder(self.path, os.dup(self.descriptor))
 
     def close(self) -> None:
         """Close the folder; what was opened in it stays open."""
         if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+            closed, self.descriptor = self.descriptor, -1
+            # It was only looked into: nothing can be lost.
+            with contextlib.suppress(OSError):
+                os.close(closed)
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -111,17 +117,19 @@ class PrivateFolder:
     def inner(self, name: str, *, make: bool = False) -> "PrivateFolder":
         """Open a folder in this one; with `make` it is made, mode 0700, if there is none."""
         if make:
-            with contextlib.suppress(FileExistsError):
+            with contextlib.suppress(FileExistsError), _naming(self.path / name):
                 os.mkdir(self._plain(name), 0o700, dir_fd=self.descriptor)
         return self._checked(self._plain(name), self.path / name, self.descriptor)
 
     def names(self) -> list[str]:
         """What is in the folder, in no order; hidden names and links too."""
-        return os.listdir(self.descriptor)
+        with _naming(self.path):
+            return os.listdir(self.descriptor)
 
     def stat(self, name: str) -> os.stat_result:
         """The status of what has the name, whatever it is; of a link, not of its target."""
-        return os.stat(self._plain(name), dir_fd=self.descriptor, follow_symlinks=False)
+        with _naming(self.path / name):
+            return os.stat(self._plain(name), dir_fd=self.descriptor, follow_symlinks=False)
 
     def plain_stat(self, name: str) -> os.stat_result:
         """As `stat`, of a plain file of this user only."""
@@ -159,7 +167,7 @@ class PrivateFolder:
 
     def read(self, name: str, limit: int) -> bytes:
         """The content of a file of at most `limit` bytes; UnsafeFileError if it has more."""
-        with os.fdopen(self.open_to_read(name), "rb") as file:
+        with _naming(self.path / name), os.fdopen(self.open_to_read(name), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             # One byte more shows that the file has grown meanwhile.
             content = file.read(size + 1) if size <= limit else b""
@@ -174,19 +182,21 @@ class PrivateFolder:
     def tail(self, name: str, limit: int, start: int = 0) -> bytes:
         """The last bytes of a file, at most `limit`, and none before the offset `start`."""
         descriptor = self.open_to_read(name)
-        try:
-            end = os.fstat(descriptor).st_size
-            return os.pread(descriptor, limit, max(start, end - limit))
-        finally:
-            os.close(descriptor)
+        with _naming(self.path / name):
+            try:
+                end = os.fstat(descriptor).st_size
+                return os.pread(descriptor, limit, max(start, end - limit))
+            finally:
+                os.close(descriptor)
 
     def touch(self, name: str) -> None:
         """Set the time of a file's last change to now."""
         descriptor = self.open_to_read(name)
-        try:
-            os.utime(descriptor)
-        finally:
-            os.close(descriptor)
+        with _naming(self.path / name):
+            try:
+                os.utime(descriptor)
+            finally:
+                os.close(descriptor)
 
     def replace(self, name: str, content: bytes) -> None:
         """Make or replace a file durably and atomically; on an error the old one is unchanged."""
@@ -198,16 +208,18 @@ class PrivateFolder:
     def rename(self, name: str, to: str) -> None:
         """Give a file another name, in place of what has that name."""
         place = self.descriptor
-        os.replace(self._plain(name), self._plain(to), src_dir_fd=place, dst_dir_fd=place)
+        with _naming(self.path / to):
+            os.replace(self._plain(name), self._plain(to), src_dir_fd=place, dst_dir_fd=place)
 
     def delete(self, name: str) -> None:
         """Delete a file or a link, never its target; nothing happens if there is none."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), _naming(self.path / name):
             os.unlink(self._plain(name), dir_fd=self.descriptor)
 
     def sync(self) -> None:
         """Make new, deleted and renamed files durable."""
-        os.fsync(self.descriptor)
+        with _naming(self.path):
+            os.fsync(self.descriptor)
 
     def _open(self, name: str, flags: int) -> int:
         path = self.path / name
@@ -218,7 +230,9 @@ class PrivateFolder:
         except OSError as error:
             raise _refusal(error, name, path, self.descriptor) from None
         try:
-            _refuse_unsafe(os.fstat(descriptor), path)
+            with _naming(path):
+                status = os.fstat(descriptor)
+            _refuse_unsafe(status, path)
         except BaseException:
             os.close(descriptor)
             raise
@@ -260,20 +274,21 @@ def write_private(path: Path, content: bytes) -> None:
     The folder is one that the user chose: it may be a link, or another user's.
 
     Raises:
-        OSError: the old file, if any, is still there unchanged.
+        OSError: has the path. The file is the old one, if there was any, or the whole new one.
     """
-    descriptor = os.open(path.parent, _FOLDER)
-    try:
-        write_in(descriptor, path.name, content)
-    finally:
-        os.close(descriptor)
+    with _naming(path):
+        descriptor = os.open(path.parent, _FOLDER)
+        try:
+            write_in(descriptor, path.name, content)
+        finally:
+            os.close(descriptor)
 
 
 def write_in(folder: int, name: str, content: bytes) -> None:
     """Make or replace a file in an open folder, as `write_private` does.
 
     Raises:
-        OSError: the old file, if any, is still there unchanged.
+        OSError: the file is the old one, if there was any, or the whole new one.
     """
     temporary = temporary_name(name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -311,6 +326,16 @@ def temporary_name(name: str) -> str:
 def is_temporary(name: str) -> bool:
     """Whether a killed process may have left the file half-written."""
     return _TEMPORARY.search(name) is not None
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Inside, errors of the disk name the path: a call by descriptor alone does not know it."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

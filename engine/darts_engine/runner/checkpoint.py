@@ -379,6 +379,17 @@ def prune(folder: RunFolder, keep: int, ends: Collection[int] = ()) -> None:
     stay, so that there are always `keep` to go back to. The newest of the end of each epoch in
     `ends` stays too.
     """
+    # What cannot be read or deleted does not end the run; the next save tries again.
+    with contextlib.suppress(OSError):
+        gone = _superfluous(folder, keep, ends)
+        with opened(folder) as inside:
+            for file in gone:
+                # The manifest goes first: without it the checkpoint does not exist.
+                inside.delete(Path(file).with_suffix(".json").name)
+                inside.delete(file)
+
+
+def _superfluous(folder: RunFolder, keep: int, ends: Collection[int]) -> list[str]:
     known, record = [], folder.read_record()
     for path in newest_first(folder):
         # An unreadable one, or one of another run, is kept for a person to look at.
@@ -393,13 +404,7 @@ def prune(folder: RunFolder, keep: int, ends: Collection[int] = ()) -> None:
     last = {m.position.epoch: m for m in reversed(known) if m.position.is_epoch_done}
     needed = [m for epoch, m in last.items() if epoch in ends]
     stay = {m.file for m in automatic[:keep] + best[:1] + either[:keep] + needed}
-    gone = [m.file for m in either if m.file not in stay]
-    # A file that cannot be deleted does not end the run; the next save tries again.
-    with contextlib.suppress(OSError), opened(folder) as inside:
-        for file in gone:
-            # The manifest goes first: without it the checkpoint does not exist.
-            inside.delete(Path(file).with_suffix(".json").name)
-            inside.delete(file)
+    return [m.file for m in either if m.file not in stay]
 
 
 def sweep(folder: RunFolder) -> None:

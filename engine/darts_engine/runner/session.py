@@ -4,6 +4,7 @@ The loop calls `boundary` between steps and `save` at epochs' ends. Everything t
 up (a pause, a full disk) happens in these two, never inside a step.
 """
 
+import errno
 import sys
 import time
 
@@ -312,8 +313,10 @@ class Session:
     def _why_unsaved(self, error: SpaceError | OSError) -> str:
         if isinstance(error, SpaceError):
             free = self.folder.free_bytes() / 1e6
-            return f"disk full: {error.what}, {free:.1f} MB free"
-        return f"the checkpoint cannot be saved: {error.strerror}"
+            return f"disk full: {error.what}, {free:.1f} MB free, {self.folder.checkpoints}"
+        name = errno.errorcode.get(error.errno or 0, "no errno")
+        file = error.filename or self.folder.checkpoints
+        return f"the checkpoint cannot be saved: {error.strerror} ({name}), {file}"
 
     def _wait_for_room(self, why: str) -> None:
         """Wait a second before the next try. A signal or a stop command still ends the run."""

@@ -309,8 +309,9 @@ class Search:
 
     def measure_gap(self, position: Position) -> events.GapMeasured:
         """The discretisation gap now; nothing that a later step depends on changes."""
-        self._settle()
-        return self._report.gap(position)
+        self._finite.settle()
+        with self._world.statistics_agreed(self.supernet):
+            return self._report.gap(position)
 
     def alpha_loss(self, position: Position) -> AbstractContextManager[Callable[[], Tensor]]:
         """The loss of a step's alpha batch as a function of alpha: `Method.alpha_loss`."""
@@ -357,16 +358,19 @@ class Search:
         Raises:
             NotFiniteError: a loss was not finite, so the state is not worth saving.
         """
-        self._settle()
-        return {
+        self._finite.settle()
+        state = {
             "stage": self._stage.number,
             "candidates": self.space.candidates(),
-            "supernet": self.supernet.state_dict(),
+            "supernet": self._world.state_of(self.supernet),
             "weight_optimizer": self._optimizer.state_dict(),
             "method": self.method.state(),
             **self._ending.state(),
             **self._report.state(),
         }
+        if self._world.size > 1:
+            state["statistics"] = self._world.statistics_of_each_rank(self.supernet)
+        return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -378,6 +382,7 @@ class Search:
             self.space.narrow(state["candidates"])
             self._enter(self._plan[state["stage"]])
         self.supernet.load_state_dict(state["supernet"])
+        self._world.take_own_statistics_(self.supernet, state.get("statistics", {}))
         self._optimizer.load_state_dict(state["weight_optimizer"])
         self.method.load_state(state["method"])
         self._report.load_state(state)

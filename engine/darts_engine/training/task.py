@@ -331,9 +331,8 @@ class Train:
             NotFiniteError: a loss was not finite, so the state is not worth saving.
         """
         self._finite.settle()
-        self._agree_on_statistics()
         state = {
-            "network": self.network.state_dict(),
+            "network": self._world.state_of(self.network),
             "weight_optimizer": self._optimizer.state_dict(),
             "auxiliary_meter": self._auxiliary_meter.state(),
             "inputs": Inputs.of(self._dataset, self._augment).state(),
@@ -342,12 +341,18 @@ class Train:
         if self.config.weights.sam_rho:
             state["perturbed_meter"] = self._perturbed_meter.state()
         if self._average:
-            state["average"] = self._average.network.state_dict()
+            state["average"] = self._world.state_of(self._average.network)
+        if self._world.size > 1:
+            each = self._world.statistics_of_each_rank
+            state["statistics"] = each(self.network)
+            if self._average:
+                state["average_statistics"] = each(self._average.network)
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.network.load_state_dict(state["network"])
+        self._world.take_own_statistics_(self.network, state.get("statistics", {}))
         self._optimizer.load_state_dict(state["weight_optimizer"])
         self._auxiliary_meter.load_state(state["auxiliary_meter"])
         self._scores.load_state(state)
@@ -355,4 +360,6 @@ class Train:
         if "perturbed_meter" in state:
             self._perturbed_meter.load_state(state["perturbed_meter"])
         if self._average:
-            self._average.network.load_state_dict(state.get("average", state["network"]))
+            average = self._average.network
+            average.load_state_dict(state.get("average", state["network"]))
+            self._world.take_own_statistics_(average, state.get("average_statistics", {}))

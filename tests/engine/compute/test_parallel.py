@@ -3,7 +3,13 @@
 import pytest
 import torch
 from engine_kit import NOISY
-from parallel_kit import on_ranks, search_epoch, settle_with_a_nan_on_rank_1, train_epoch
+from parallel_kit import (
+    on_ranks,
+    save_in_mid_epoch,
+    search_epoch,
+    settle_with_a_nan_on_rank_1,
+    train_epoch,
+)
 
 from darts_engine.compute.parallel import WHOLE, World
 
@@ -76,6 +82,14 @@ def test_a_training_of_two_equals_that_of_one_in_every_extra():
     assert farthest(first["network"], alone["network"]) < 1e-9
     assert farthest(first["average"], alone["average"]) < 1e-9
     assert first["figures"] == pytest.approx(alone["figures"], abs=2e-6)
+
+
+@pytest.mark.parametrize("kind", ["search", "train"])
+def test_ranks_end_with_the_same_bits_whether_they_were_saved_and_taken_up_or_not(kind):
+    for undisturbed, saved, resumed in on_ranks(save_in_mid_epoch, kind):
+        for name, value in undisturbed.items():
+            assert torch.equal(saved[name], value), name
+            assert torch.equal(resumed[name], value), name
 
 
 def test_a_batch_is_shared_by_images_and_one_too_small_is_everyones():

@@ -5,75 +5,21 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from desk_kit import Desk  # noqa: E402
 from engine_kit import events_in, of_type, until  # noqa: E402
 
 from darts_engine.run import commands, events  # noqa: E402
 from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError  # noqa: E402
-from darts_engine.run.folder import RunFolder  # noqa: E402
-from darts_engine.run.log import EventLog  # noqa: E402
 from darts_engine.run.private_files import PrivateFolder  # noqa: E402
 from darts_engine.runner import checkpoint, session  # noqa: E402
-from darts_engine.runner.hold import Hold  # noqa: E402
-from darts_engine.runner.inbox import Inbox, Signals  # noqa: E402
-from darts_engine.runner.position import Position  # noqa: E402
-from darts_engine.runner.session import Session, Stopped  # noqa: E402
-
-
-class Counter:
-    """The smallest task: one number."""
-
-    def __init__(self) -> None:
-        self.number = torch.zeros(1)
-
-    def state(self) -> dict[str, Any]:
-        return {"number": self.number}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.number.copy_(state["number"])
-
-
-class Desk:
-    """A session of a counting run, without a process around it."""
-
-    def __init__(self, path: Path, *, seconds: float = 0.0) -> None:
-        self.run, self.task, self.signals = RunFolder(path), Counter(), Signals()
-        self.run.checkpoints.mkdir(parents=True, exist_ok=True)
-        self.hold = Hold(path)
-        self.log = EventLog(self.run.events, self.run.torn_events, within=self.hold.opened)
-        inbox = Inbox(self.hold.folder, self.log.append)
-        self.session = Session(
-            self.hold, self.log, self.signals, inbox, keep=2, checkpoint_seconds=seconds
-        )
-        run = self.hold.enter(self.log.last_seq).id
-        self.session.origin = checkpoint.Origin({"kind": "count"}, run=run)
-
-    def leave(self) -> None:
-        self.log.close()
-        self.hold.close()
-
-    def step(self, number: int, *, is_epoch_done: bool = False) -> None:
-        self.task.number += 1
-        position = Position(epoch=1, step=number, global_step=number, is_epoch_done=is_epoch_done)
-        self.session.boundary(self.task, position)
-
-    def save(self, number: int, reason: str = "epoch") -> None:
-        self.task.number.fill_(number)
-        position = Position(epoch=number, step=1, global_step=number)
-        self.session.save(self.task, position, reason=reason)
-
-    def command(self, *commands: commands.Command) -> None:
-        for command in commands:
-            self.run.send(command)
-
-    def names(self) -> list[str]:
-        return [type(event).__name__ for event in events_in(self.run)]
+from darts_engine.runner.session import Stopped  # noqa: E402
 
 
 @pytest.fixture
@@ -324,3 +270,17 @@ def test_pauses_and_checkpoints_leak_no_descriptors(
         desk.step(number + 2)
     assert count() == before
     assert desk.names().count("RunContinued") == 50
+
+
+def test_each_difference_of_the_machine_at_resume_is_told_by_name(desk: Desk) -> None:
+    there = {"torch": "2.10.0", "device": "cpu", "threads": "1", "processes": "1"}
+    here = {"torch": "2.11.0", "device": "NVIDIA H100", "threads": "2", "processes": "1"}
+    desk.session.origin = replace(desk.session.origin, environment=there)
+    desk.save(1)
+    desk.session.origin = replace(desk.session.origin, environment=here)
+    desk.session.restore(desk.task)
+    told = [note.message for note in of_type(events_in(desk.run), events.LogWritten)]
+    assert told == [
+        f"{name} was {there[name]} and is {here[name]}: results may differ in the last digits"
+        for name in ("torch", "device", "threads")
+    ]

@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 from darts_engine.data.dataset import Dataset, Part, Request, existing, split_off_test
+from darts_engine.data.decoders import Decoders
 from darts_engine.data.decoding import open_image
 from darts_engine.data.files import published
-from darts_engine.data.streaming import StreamedPart, decoders
+from darts_engine.data.streaming import StreamedPart
 from darts_engine.run.errors import DataError
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -88,7 +89,7 @@ def _streamed_size(root: Path, classes: list[str], request: Request) -> int:
 def _streamed(
     root: Path, train_root: Path, classes: list[str], size: int, request: Request
 ) -> Dataset:
-    pool = decoders(request.data.workers)
+    pool = Decoders(request.data.workers, request.watch)
 
     def part(folder: Path, *, may_be_empty: bool) -> StreamedPart:
         paths: list[str] = []
