@@ -7,6 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from effort import (  # noqa: F401  pytest finds its hooks here
+    pytest_addoption,
+    pytest_configure,
+    pytest_report_header,
+)
 from engine_kit import Engine
 from peak_memory import (  # noqa: F401  pytest finds its hooks here
     pytest_runtest_logreport,
