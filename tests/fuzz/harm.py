@@ -136,4 +136,3 @@ def _peak_bytes(*, restart: bool = False) -> int:
             _status.with_name("clear_refs").write_text("5")
     line = next(line for line in _status.read_text().splitlines() if line.startswith("VmHWM"))
     return 1024 * int(line.split()[1])
-

@@ -14,6 +14,8 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("torch")
 
 from PIL import Image  # noqa: E402
+from tests.fuzz.damage import damaged  # noqa: E402
+from tests.fuzz.harm import harmless, in_time  # noqa: E402
 
 from darts_engine.data import dataset, decoding  # noqa: E402
 from darts_engine.data.dataset import Request  # noqa: E402
@@ -21,8 +23,6 @@ from darts_engine.data.sources import npz  # noqa: E402
 from darts_engine.data.watch import Unwatched  # noqa: E402
 from darts_engine.run.errors import DataError  # noqa: E402
 from darts_engine.run.settings.config import SearchConfig  # noqa: E402
-from tests.fuzz.damage import damaged  # noqa: E402
-from tests.fuzz.harm import harmless, in_time  # noqa: E402
 
 TRIES = times(150, full=10_000)
 pytestmark = pytest.mark.timeout(times(120, full=1800))

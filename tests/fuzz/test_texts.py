@@ -11,6 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from effort import draws, times
+from tests.fuzz.damage import damaged, damaged_text, mutated
+from tests.fuzz.harm import harmless, in_time
 
 from darts_engine.run import commands, events
 from darts_engine.run.architecture.genotype import Genotype
@@ -20,8 +22,6 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config
 from darts_engine.runner import inbox
 from darts_themes import ThemeError, theme
-from tests.fuzz.damage import damaged, damaged_text, mutated
-from tests.fuzz.harm import harmless, in_time
 
 TRIES = times(300, full=10_000)
 PIECES = (
