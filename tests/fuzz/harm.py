@@ -29,9 +29,9 @@ CHANGES = (
 )
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
-_folder: Path | None = None
+_inside: list[Path] = []
 _harm: list[str] = []
-_is_hooked = False
+_hooks: list[object] = []
 _status = Path("/proc/self/status")
 
 
@@ -41,21 +41,20 @@ def harmless(folder: Path) -> Iterator[None]:
 
     The working folder becomes `folder`, so that names relative to an open folder count as inside.
     """
-    global _folder, _is_hooked
-    if not _is_hooked:
+    if not _hooks:
+        _hooks.append(_watch)
         sys.addaudithook(_watch)
-        _is_hooked = True
     here, began = Path.cwd(), _peak_bytes(restart=True)
     _harm.clear()
     os.chdir(folder)
-    _folder = folder.resolve()
+    _inside.append(folder.resolve())
     try:
         with warnings.catch_warnings():
             # What Pillow says of a large image is no crash.
             warnings.simplefilter("ignore")
             yield
     finally:
-        _folder = None
+        _inside.clear()
         os.chdir(here)
     assert not _harm, _harm[:5]
     grown = _peak_bytes() - began
@@ -78,8 +77,13 @@ def in_time(what: object) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def is_for_people(error: Exception) -> None:
+    """Fail if an error has more than three lines: what happened, where, what to do next."""
+    assert len(str(error).splitlines()) <= 3, error
+
+
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    if _folder is None:
+    if not _inside:
         return
     if event.startswith(NEVER):
         _report(event, arguments)
@@ -121,9 +125,8 @@ def _is_writing(mode: object, flags: object) -> bool:
 def _is_inside(path: object) -> bool:
     if isinstance(path, int) or path is None:
         return True
-    assert _folder is not None
-    where = os.path.realpath(os.fsdecode(path))  # type: ignore[arg-type]
-    return where == str(_folder) or where.startswith(f"{_folder}/") or where == os.devnull
+    where = Path(os.path.realpath(os.fsdecode(path)))  # type: ignore[arg-type]
+    return where.is_relative_to(_inside[0]) or str(where) == os.devnull
 
 
 def _peak_bytes(*, restart: bool = False) -> int:

@@ -1,5 +1,6 @@
 """The witness of the fuzz tests notices what it is there for."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -28,18 +29,15 @@ def test_harm_is_prevented_and_reported(kind: str, tmp_path: Path) -> None:
     inside.mkdir()
     outside.mkdir()
     (outside / "kept").touch()
-    with pytest.raises((PermissionError, AssertionError), match=r"harm|exec|open|os\."):
-        with harmless(inside):
-            HARM[kind](outside)
+    with pytest.raises((PermissionError, AssertionError), match="harm"), harmless(inside):
+        HARM[kind](outside)
     assert [path.name for path in outside.iterdir()] == ["kept"]
 
 
 def test_harm_that_is_caught_by_the_reader_is_reported_all_the_same(tmp_path: Path) -> None:
     def read() -> None:
-        try:
+        with contextlib.suppress(OSError):
             exec("x = 1")
-        except OSError:
-            pass
 
     with pytest.raises(AssertionError, match="exec"), harmless(tmp_path):
         read()
