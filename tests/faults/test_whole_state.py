@@ -1,6 +1,6 @@
 """A resumed search or training needs every part of its state: without any one it ends otherwise.
 
-This is what makes the kills of `tests/faults` a proof: a state that lacked a part would be noticed.
+This is what makes the kills of `test_kills.py` a proof: a state that lacked a part would be noticed.
 """
 
 import copy
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from engine_kit import fingerprint
+from engine_kit import TINY_TRAIN, fingerprint
 from parallel_kit import images
 
 from darts_engine.compute import device as devices
@@ -34,11 +34,14 @@ TRAINING = SMALL | {
     "network.network": "wrn-10-1", "network.dropout": 0.2, "train.epochs": 3,
     "weights.sam_rho": 0.1, "weights.ema": 0.9,
 }  # fmt: skip
+# A network of cells has an auxiliary head.
+CELLS = SMALL | {key: value for key, value in TINY_TRAIN.items() if key != "data.cutout"}
+CELLS |= {"train.epochs": 3, "network.auxiliary": True}
 
 
 def _task(kind: str) -> Search | Train:
-    if kind == "training":
-        trained = configs.override(TrainConfig(), TRAINING)
+    if kind != "search":
+        trained = configs.override(TrainConfig(), TRAINING if kind == "training" else CELLS)
         assert isinstance(trained, TrainConfig)
         return Train(trained, images(16), devices.choose(trained.engine))
     searched = configs.override(SearchConfig(), SEARCH)
@@ -63,7 +66,7 @@ def _walk(task: Search | Train, after: Place, last: Place) -> list[object]:
             position = Position(epoch=epoch, step=step, global_step=0)
             for event in task.finish_epoch(position, Timing()):
                 if isinstance(event, events.EpochFinished):
-                    names = ("train_loss", "train_top1", "valid_loss", "valid_top1")
+                    names = ("train_loss", "train_top1", "auxiliary_loss", "valid_loss", "valid_top1")
                     figures.append([getattr(event, name) for name in names])
                 elif isinstance(event, events.HealthMeasured):
                     figures.append(event.sharpness_gap)
@@ -133,10 +136,11 @@ PARTS: dict[tuple[str, str], Callable[[State, State], None]] = {
     ("training", "the average of the weights"): _part("average"),
     ("training", "the epoch's figures"): _part("epoch_meter"),
     ("training", "the figures of the second pass"): _part("perturbed_meter"),
+    ("training of cells", "the auxiliary head's figures"): _part("auxiliary_meter"),
 }
 
 
-@pytest.mark.parametrize("kind", ["search", "training"])
+@pytest.mark.parametrize("kind", ["search", "training", "training of cells"])
 def test_from_its_whole_state_it_ends_alike(kind: str) -> None:
     _, halfway, outcome = _story(kind)
     task = _task(kind)
