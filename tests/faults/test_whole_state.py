@@ -1,6 +1,6 @@
 """A resumed search or training needs every part of its state: without any one it ends otherwise.
 
-This is what makes the kills of `test_kills.py` a proof: a state that lacked a part would be noticed.
+So the kills of `test_kills.py` are a proof: a checkpoint that lacked a part would be noticed.
 """
 
 import copy
@@ -66,7 +66,13 @@ def _walk(task: Search | Train, after: Place, last: Place) -> list[object]:
             position = Position(epoch=epoch, step=step, global_step=0)
             for event in task.finish_epoch(position, Timing()):
                 if isinstance(event, events.EpochFinished):
-                    names = ("train_loss", "train_top1", "auxiliary_loss", "valid_loss", "valid_top1")
+                    names = (
+                        "train_loss",
+                        "train_top1",
+                        "auxiliary_loss",
+                        "valid_loss",
+                        "valid_top1",
+                    )
                     figures.append([getattr(event, name) for name in names])
                 elif isinstance(event, events.HealthMeasured):
                     figures.append(event.sharpness_gap)
