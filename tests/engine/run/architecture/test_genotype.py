@@ -176,7 +176,7 @@ KEYS = st.sampled_from(
 
 
 @pytest.mark.slow
-@settings(max_examples=times(300, full=10_000), deadline=None)
+@settings(max_examples=times(300, full=2_000), deadline=None)
 @given(st.dictionaries(KEYS, VALUES))
 def test_nor_does_json_of_any_shape(value: dict[str, object]) -> None:
     with contextlib.suppress(GenotypeError):

@@ -151,7 +151,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert str(path) in refusal.value.where
 
 
-@hypothesis_settings(max_examples=times(150, full=10_000), deadline=None)
+@hypothesis_settings(max_examples=times(150, full=2_000), deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["kind", "search", "engine", "weights", "x"]),
