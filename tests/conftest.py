@@ -10,6 +10,7 @@ import pytest
 from effort import (  # noqa: F401  pytest finds its hooks here
     pytest_addoption,
     pytest_configure,
+    pytest_configure_node,
     pytest_report_header,
 )
 from engine_kit import Engine

@@ -5,6 +5,7 @@ Random choices come from one seed. It is drawn anew each time and printed in the
 """
 
 import random
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Set before workers are started, so that they get it with the other options.
-    if config.option.fault_seed is None:
-        config.option.fault_seed = random.SystemRandom().randrange(10**6)
-    _chosen.update(full=config.option.full, seed=config.option.fault_seed)
+    # Of a worker: what the process that started it has drawn.
+    given = getattr(config, "workerinput", {}).get("fault_seed", config.option.fault_seed)
+    seed = random.SystemRandom().randrange(10**6) if given is None else given
+    config.option.fault_seed = seed
+    _chosen.update(full=config.option.full, seed=seed)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give a worker of pytest-xdist the seed."""
+    node.workerinput["fault_seed"] = node.config.option.fault_seed
 
 
 def pytest_report_header(config: pytest.Config) -> str:
