@@ -8,6 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from effort import (  # noqa: F401  pytest finds its hooks here
+    pytest_addoption,
+    pytest_configure,
+    pytest_configure_node,
+    pytest_report_header,
+)
 from engine_kit import Engine
 from peak_memory import (  # noqa: F401  pytest finds its hooks here
     pytest_runtest_logreport,

@@ -72,3 +72,13 @@ def test_every_file_that_the_architecture_page_names_exists() -> None:
     assert len(named) > 50
     missing = [name for name in named if not any((base / name).exists() for base in bases)]
     assert missing == []
+
+
+def test_every_test_that_the_reliability_page_names_exists_and_every_fault_is_there() -> None:
+    root = LIBRARY.parents[1]
+    page = (root / "docs" / "reliability.md").read_text("utf-8")
+    named = set(re.findall(r"`(tests/[a-z_0-9./]+)`", page))
+    assert len(named) > 20
+    assert [name for name in named if not (root / name).exists()] == []
+    kept = {str(path.relative_to(root)) for path in (root / "tests" / "faults").glob("test_*.py")}
+    assert kept - named == set()

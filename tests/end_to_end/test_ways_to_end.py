@@ -1,6 +1,6 @@
 """Every way to end the dashboard leaves the terminal as it was, and the engine alone.
 
-`DARTS_FAULT_ROUNDS=5` tries each way five times.
+`--full` tries each way five times.
 """
 
 import os
@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+from effort import times
 from engine_kit import FAKE_ENGINE, until
 from house_kit import House
 from terminal_kit import LEAVING, Terminal, children, is_running, kill, state_of_process
 
 from darts_engine.run.folder import RunFolder
 
-ROUNDS = range(int(os.environ.get("DARTS_FAULT_ROUNDS", "1")))
+ROUNDS = range(times(1, full=5))
 # `darts-tui` with a stand-in for the engine, and a key that breaks the dashboard if asked for.
 DARTS = f"""
 import sys

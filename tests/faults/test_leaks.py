@@ -1,9 +1,8 @@
 """A hundred watchers that come and go, and as many pauses, leave nothing behind.
 
-`DARTS_TUI_CYCLES` sets how many; the bar is 1,000.
+A hundred in the suite; 1,000 with `--full`.
 """
 
-import os
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import fake_run
 import psutil
 import pytest
+from effort import times
 from textual.message import Message
 
 torch = pytest.importorskip("torch")
@@ -33,7 +33,7 @@ from darts_tui.dashboard import reader as readers  # noqa: E402
 from darts_tui.dashboard.reader import EventsRead, Reader, StatusChanged  # noqa: E402
 from darts_tui.runs.outcome import observed  # noqa: E402
 
-CYCLES = int(os.environ.get("DARTS_TUI_CYCLES", "100"))
+CYCLES = times(100, full=1000)
 DEADLINE_S = 30.0
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts what /proc shows")

@@ -136,20 +136,6 @@ def compile_for_the_eager_backend() -> None:
     )
 
 
-def die_at_rename(number: int) -> None:
-    """For `prepare`: killed just before a file is renamed into its place for the n-th time."""
-    rename, left = os.replace, number
-
-    def replace(source: Any, target: Any, **folders: int) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        rename(source, target, **folders)
-
-    os.replace = replace
-
-
 def rise_until_decayed() -> None:
     """For `prepare`: eigenvalues that rise until the weight decay is 0.03, and a hasty rule.
 

@@ -3,6 +3,7 @@
 import contextlib
 
 import pytest
+from effort import times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,7 +70,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=times(400, full=10_000), deadline=None)
 @given(st.binary() | st.lists(PIECES).map(b"".join))
 def test_any_bytes_are_a_command_or_a_value_error(line: bytes) -> None:
     with contextlib.suppress(ValueError):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from effort import times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -154,13 +155,13 @@ def _parse_or_refuse(text: str) -> None:
         assert parse(parse(text).text()) == parse(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(300, full=10_000), deadline=None)
 @given(st.text() | st.lists(PIECES).map("".join))
 def test_parse_raises_nothing_but_its_own_error(text: str) -> None:
     _parse_or_refuse(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(300, full=10_000), deadline=None)
 @given(st.integers(0, len(VALID)), st.integers(0, 12), st.lists(PIECES, max_size=3).map("".join))
 def test_nor_does_it_on_text_that_is_nearly_right(at: int, drop: int, insert: str) -> None:
     _parse_or_refuse(VALID[:at] + insert + VALID[at + drop :])
@@ -175,7 +176,7 @@ KEYS = st.sampled_from(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(300, full=2_000), deadline=None)
 @given(st.dictionaries(KEYS, VALUES))
 def test_nor_does_json_of_any_shape(value: dict[str, object]) -> None:
     with contextlib.suppress(GenotypeError):

@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
+from effort import times
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -63,7 +64,7 @@ def test_every_setting_has_an_option_and_a_description_of_its_own(kind: str) -> 
     assert all(setting.description.endswith(".") for setting in settings(kind))
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=times(100, full=10_000), deadline=None)
 @given(st.text(), st.integers(0, 2**63 - 1), st.floats(1e-300, 1e300))
 def test_any_text_and_number_survives_toml(dataset: str, seed: int, lr: float) -> None:
     changes = {"data.dataset": dataset, "engine.seed": seed, "weights.lr": lr,
@@ -150,7 +151,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert str(path) in refusal.value.where
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=times(150, full=2_000), deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["kind", "search", "engine", "weights", "x"]),

@@ -1,0 +1,125 @@
+"""Ten thousand fuzzed commands, genotypes, configurations and themes: read, or refused by name.
+
+The suite tries some; `make fuzz` all.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from effort import draws, times
+from tests.fuzz.damage import damaged, damaged_text, mutated
+from tests.fuzz.harm import harmless, in_time, is_for_people
+
+from darts_engine.run import commands, events
+from darts_engine.run.architecture.genotype import Genotype
+from darts_engine.run.architecture.text import from_json, parse, published
+from darts_engine.run.errors import ConfigError, GenotypeError, RunError
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.settings import config
+from darts_engine.runner import inbox
+from darts_themes import ThemeError, theme
+
+TRIES = times(300, full=10_000)
+PIECES = (
+    *("Genotype", "normal=", "(", ")", "[", "]", "{", "}", ",", "'", '"', "=", "\\", "\n", "#"),
+    *("9" * 40, "-1", "1e999", "nan", "true", "null", "range(", "lambda: 0", "None", "__class__"),
+    *("\0", "\x1b[31m", "é", "\U0001f600", "\ud800", "[search]\n", "seed = ", '"""', "|", "~", "+"),
+)
+GENOTYPES = [one.genotype for one in published().values()]
+TEXTS = [made for one in GENOTYPES for made in (one.text(), json.dumps(one.to_json()))]
+CONFIGS = [config.to_toml(kind()) for kind in config.KINDS.values()]
+THEMES = [
+    path.read_text("utf-8") for path in sorted(Path(theme.__file__).parent.glob("themes/*.toml"))
+]
+
+
+def _read_genotype(text: str) -> None:
+    with contextlib.suppress(GenotypeError):
+        found = parse(text)
+        assert isinstance(found, Genotype)
+        assert parse(found.text()) == found
+
+
+def _read_config(text: str) -> None:
+    # A method that does not exist is NotFoundError.
+    try:
+        found = config.from_toml(text)
+    except RunError as error:
+        is_for_people(error)
+    else:
+        assert config.from_toml(config.to_toml(found)) == found
+
+
+def _read_theme(text: str) -> None:
+    with contextlib.suppress(ThemeError):
+        assert theme.parse(text, "mine.toml").heat
+
+
+READERS: dict[str, tuple[Callable[[str], None], list[str]]] = {
+    "genotype": (_read_genotype, TEXTS),
+    "configuration": (_read_config, CONFIGS),
+    "theme": (_read_theme, THEMES),
+}
+
+
+@pytest.mark.timeout(times(120, full=1800))
+@pytest.mark.parametrize("kind", READERS)
+def test_a_damaged_text_is_read_or_refused(kind: str, tmp_path: Path) -> None:
+    read, good = READERS[kind]
+    random = draws(kind)
+    for text in good:
+        read(text)
+    with harmless(tmp_path):
+        for _ in range(TRIES):
+            text = damaged_text(random.choice(good), PIECES, random)
+            with in_time(text):
+                read(text)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.timeout(times(120, full=1800))
+def test_a_genotype_or_configuration_of_odd_values_is_read_or_refused(tmp_path: Path) -> None:
+    random = draws("odd values")
+    plain = [config.to_plain(kind()) for kind in config.KINDS.values()]
+    with harmless(tmp_path):
+        for _ in range(TRIES):
+            value = mutated(random.choice(GENOTYPES).to_json(), random)
+            with in_time(value), contextlib.suppress(GenotypeError):
+                from_json(value)
+            value = mutated(random.choice(plain), random)
+            with in_time(value), contextlib.suppress(ConfigError, RunError):
+                config.from_plain(value if isinstance(value, dict) else {"search": value})
+
+
+@pytest.mark.timeout(times(120, full=1800))
+def test_a_damaged_command_is_obeyed_or_rejected_and_never_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = draws("commands")
+    kinds = (commands.Pause, commands.Stop, commands.Checkpoint, commands.Discretise)
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir(mode=0o700)
+    monkeypatch.setattr(inbox, "MAX_PER_SECOND", 10 * TRIES)
+    rejected: list[events.Event] = []
+    box, obeyed, lines = inbox.Inbox(run, rejected.append), 0, 0
+    with harmless(tmp_path):
+        for number in range(TRIES):
+            good = commands.encode(commands.stamped(random.choice(kinds)))[:-1]
+            if number % 2:
+                line = msgspec.json.encode(mutated(json.loads(good), random))
+            else:
+                line = damaged(good, random)
+            with run.commands.open("ab") as file:
+                file.write(line + b"\n")
+            lines += sum(bool(part.strip()) for part in line.split(b"\n"))
+            with in_time(line):
+                while command := box.take():
+                    obeyed += 1
+                    assert isinstance(command, commands.AnyCommand)
+    assert obeyed + len(rejected) == lines
+    assert {type(event) for event in rejected} == {events.CommandRejected}
+    assert [path.name for path in run.path.iterdir()] == ["commands.jsonl"]
