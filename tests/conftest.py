@@ -30,8 +30,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Hundreds of processes would compile the same sources where the environment forbids bytecode.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-# A shell's background jobs ignore these, and what tests start would inherit it.
-for _number in (signal.SIGINT, signal.SIGQUIT):
+# Background jobs of a shell, and nohup, ignore these; what tests start would inherit that.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.SIG_DFL)
 

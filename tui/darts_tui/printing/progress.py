@@ -105,9 +105,10 @@ def follow(
         offset: where in the event log to begin, in bytes.
     """
     state, reader = RunState(), LogReader(folder.events, offset=offset)
-    view = printer(progress, state)
     try:
         with received(*ENDING) as signals:
+            # A view may hide the cursor, so what ends the command is collected before.
+            view = printer(progress, state)
             try:
                 for line in live_lines(folder, state, reader, engine, signals):
                     event = reader.decode(line)
