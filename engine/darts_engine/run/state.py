@@ -177,6 +177,8 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
         case events.EpochStarted():
             if event.epoch != state.epoch:
                 state.step = 0
+            # No epoch begins while the run is paused or stops, also where it has gone back.
+            state.phase = "running"
             state.epoch, state.steps = event.epoch, event.steps
             state.schedules = event.schedules
         case events.StepFinished():
