@@ -8,6 +8,9 @@ from torch.autograd.functional import hessian as full_hessian
 from darts_engine.runner.position import Position
 from darts_engine.search.curvature import Curvature, hessian, spectrum
 
+# Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
+pytestmark = pytest.mark.slow
+
 AFTER = Position(epoch=1, step=2, global_step=2)
 
 

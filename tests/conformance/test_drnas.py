@@ -19,6 +19,9 @@ from torch.nn import functional
 from darts_engine.methods.regularisers.anchor_kl import anchor_kl
 from darts_engine.methods.relaxations import dirichlet
 
+# Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
+pytestmark = pytest.mark.slow
+
 CLOSE = 1e-12
 # Ours adds 1e-7 to every concentration, so that none is 0. Gradients differ by as much, as parts of
 # the largest; without the offset they do not.

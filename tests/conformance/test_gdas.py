@@ -24,6 +24,9 @@ from torch.nn import functional
 
 from darts_engine.methods.relaxations.gumbel import Gumbel
 
+# Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
+pytestmark = pytest.mark.slow
+
 CLOSE = 1e-12
 GDAS = {"search__method": "gdas"}
 # Running statistics are compared where no operation rests: the official code has those of a pooling

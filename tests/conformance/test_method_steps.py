@@ -7,6 +7,9 @@ from tests.conformance.official_one_cell import Official201, mix_201
 from tests.conformance.steps_kit import CLASSES, Reference, batch, recorded_draws, search, walk
 from torch.nn import functional
 
+# Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
+pytestmark = pytest.mark.slow
+
 CLOSE = 1e-12
 
 

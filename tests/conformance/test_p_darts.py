@@ -27,6 +27,9 @@ from darts_engine.run.architecture.derivation import derive_skip_limited
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
 
+# Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
+pytestmark = pytest.mark.slow
+
 # Below the gradients of the steps here, so that all of them are clipped.
 CLIP = 0.01
 NODES = [(0, 2), (2, 5), (5, 9), (9, 14)]

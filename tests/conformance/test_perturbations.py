@@ -25,6 +25,9 @@ from darts_engine.methods.perturbations.random_and_adversarial import (
     Objective,
 )
 
+# Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
+pytestmark = pytest.mark.slow
+
 CLOSE = 1e-12
 SAMPLES, SHIFTS, BANDWIDTH = 3, 2, 1.0
 

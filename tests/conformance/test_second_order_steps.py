@@ -22,6 +22,9 @@ from tests.conformance.steps_kit import (
 )
 from torch.nn import functional
 
+# Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
+pytestmark = pytest.mark.slow
+
 # Clipped at this norm, every real step is shorter; the virtual one is not clipped.
 CLIP = 0.05
 CLOSE = 1e-12

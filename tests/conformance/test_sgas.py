@@ -15,6 +15,9 @@ from tests.conformance.steps_kit import Reference, batch, differences, search
 
 from darts_engine.methods.schedules.greedy import Greedy, decision_epochs
 
+# Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
+pytestmark = pytest.mark.slow
+
 NAMES = (
     "none", "max_pool_3x3", "avg_pool_3x3", "skip_connect",
     "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5",

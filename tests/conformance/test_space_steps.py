@@ -5,6 +5,9 @@ from tests.conformance.official_one_cell import Official101, Official201, mix_10
 from tests.conformance.steps_kit import CLASSES, Reference, batch, recorded_draws, search, walk
 from torch import nn
 
+# Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
+pytestmark = pytest.mark.slow
+
 CLOSE = 1e-12
 
 # Edge by edge, `|` between nodes: the two candidates of each edge of S1 (R-DARTS' code).

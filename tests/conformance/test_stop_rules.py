@@ -15,6 +15,9 @@ from darts_engine.methods.stopping.rules import EigenvalueRule, EpochEvidence, S
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.architecture.text import published
 
+# Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
+pytestmark = pytest.mark.slow
+
 PLAIN = published()["DARTS_V2"].genotype
 EPOCHS = 50
 # Adam's weight decay on alpha, which the official Hessian carries on its diagonal.

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from tests.fuzz.harm import harmless, in_time
 
+# Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
+pytestmark = pytest.mark.slow
+
 HARM: dict[str, Callable[[Path], object]] = {
     "exec": lambda out: exec("x = 1"),
     "eval": lambda out: eval("1 + 1"),

@@ -23,6 +23,9 @@ from darts_engine.run.settings import config
 from darts_engine.runner import inbox
 from darts_themes import ThemeError, theme
 
+# Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
+pytestmark = pytest.mark.slow
+
 TRIES = times(300, full=10_000)
 PIECES = (
     *("Genotype", "normal=", "(", ")", "[", "]", "{", "}", ",", "'", '"', "=", "\\", "\n", "#"),
