@@ -6,12 +6,12 @@
 # Common guess: SIGCONT to a process that is running changes nothing, and the terminal's settings
 # after the application are those from before it.
 #
-# Behaviour (textual 8.2.8): the driver enters application mode a second time. It takes the raw
+# Behaviour (version: textual 8.2.8): the driver enters application mode a second time. It takes the raw
 # settings of its first time for those to come back to, so the terminal stays raw after the end: no
 # echo, no line editing. The same application without the signal restores them.
 #
-# What it means for darts-tui: its driver compares the terminal's settings before it enters again
-# (tui/darts_tui/dashboard/job_control.py), and a parent restores the terminal in any case.
+# What it means for users: a program should compare the terminal's settings before it enters again, and
+# have a parent that restores the terminal in any case. The dashboard's driver and launcher do.
 set -euo pipefail
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

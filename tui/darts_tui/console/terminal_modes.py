@@ -15,6 +15,18 @@ RESET = (
     "\x1b[?1004l\x1b[?2004l\x1b[?2048l\x1b[<u\x1b[?7h\x1b[?25h\x1b[0m\r"
 )
 SAVE_CURSOR = "\x1b7"
+# What ends a program unless it is handled, and is sent by people, shells and batch systems. SIGABRT
+# and faults (SIGSEGV, SIGBUS) are not here: the interpreter may not run any more.
+ENDING = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGTERM,
+    signal.SIGXCPU,
+)
 STDIN, STDOUT, STDERR = 0, 1, 2
 # A terminal that takes no output, for example after ctrl+s, must not hold up the end.
 PATIENCE_S = 1.0

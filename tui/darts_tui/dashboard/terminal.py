@@ -18,25 +18,13 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from darts_tui.console.terminal_modes import reset_patiently
+from darts_tui.console.terminal_modes import ENDING, reset_patiently
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from textual.app import App
 
 APP_NAME = "darts-tui"
-# SIGABRT and faults (SIGSEGV, SIGBUS) are not here: the interpreter may not run any more. The
-# parent restores the terminal then.
-LEAVING = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGALRM,
-    signal.SIGTERM,
-    signal.SIGXCPU,
-)
 # Longer than the app needs to leave a live terminal, short enough for a logout.
 LAST_RESORT_S = 3.0
 
@@ -60,7 +48,7 @@ def glyphs_here() -> str:
 
 
 def leave_on_signals(app: "App[int]", is_apart: Callable[[], bool]) -> None:
-    """Make the signals of `LEAVING` end the app the ordinary way, which restores the terminal.
+    """Make the signals of `ENDING` end the app the ordinary way, which restores the terminal.
 
     The exit code is 128 + the number of the first one. Without handlers, the alternate screen and
     mouse reports stay on. After a hang-up the terminal may read no more, and the ordinary way may
@@ -94,7 +82,7 @@ def leave_on_signals(app: "App[int]", is_apart: Callable[[], bool]) -> None:
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(partial(app.exit, code, return_code=code))
 
-    for number in LEAVING:
+    for number in ENDING:
         signal.signal(number, leave)
 
 

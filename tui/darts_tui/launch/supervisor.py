@@ -24,20 +24,15 @@ from typing import NamedTuple, NoReturn
 
 from darts_engine.run.errors import ExitCode, RunError
 from darts_tui.console.console import print_error, report_crash
-from darts_tui.console.terminal_modes import Modes, is_in_foreground, save_cursor, write_reset
+from darts_tui.console.terminal_modes import (
+    ENDING,
+    Modes,
+    is_in_foreground,
+    save_cursor,
+    write_reset,
+)
 from darts_tui.launch.child_error import exit_code
 
-# What ends a program unless it is handled, and is sent by people, shells and batch systems.
-ENDING = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGALRM,
-    signal.SIGTERM,
-    signal.SIGXCPU,
-)
 PASSED_ON = (*ENDING, signal.SIGTSTP, signal.SIGCONT)
 # Longer than a dashboard takes that can still end by itself.
 PATIENCE_S = 5.0

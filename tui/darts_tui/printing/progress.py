@@ -17,6 +17,7 @@ from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
 from darts_tui.console.console import print_err, print_error
 from darts_tui.console.streams import OutputError
+from darts_tui.console.terminal_modes import ENDING
 from darts_tui.launch.child_error import exit_code
 from darts_tui.launch.engine_process import last_lines
 from darts_tui.printing import printers
@@ -37,18 +38,8 @@ class Progress(StrEnum):
     QUIET = "quiet"
 
 
-# What ends a program unless it is handled. Two of them are orders of a batch system to the run, and
-# are passed on to the engine if this launcher started it.
+# Orders of a batch system to the run, passed on to the engine if this launcher started it.
 TO_THE_ENGINE = (signal.SIGTERM, signal.SIGUSR1)
-ENDING = (
-    signal.SIGINT,
-    *TO_THE_ENGINE,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR2,
-    signal.SIGALRM,
-    signal.SIGXCPU,
-)
 
 
 class Detached(Exception):  # noqa: N818 -- not an error
