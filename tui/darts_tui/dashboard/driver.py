@@ -90,7 +90,7 @@ class SafeDriver(JobControlDriver):
             elif ready:
                 data = self._read()
                 if not data:
-                    # The terminal is gone; the hang-up signal ends the app.
+                    # The terminal is gone; `_read` has sent the signal that ends the app.
                     self.exit_event.wait(POLL_S)
                 # An empty string would end the parser.
                 if text := source.feed(data):
@@ -106,13 +106,13 @@ class SafeDriver(JobControlDriver):
                 pass
 
     def _read(self) -> bytes:
-        try:
-            return os.read(self.fileno, READ_BYTES)
-        except OSError:
-            if is_in_foreground():
-                # The terminal is gone, and it is not one that sends a hang-up signal.
-                os.kill(os.getpid(), signal.SIGHUP)
-            return b""
+        data = b""
+        with contextlib.suppress(OSError):
+            data = os.read(self.fileno, READ_BYTES)
+        if not data and is_in_foreground():
+            # The terminal is gone. Its own hang-up signal goes to the leader of the session only.
+            os.kill(os.getpid(), signal.SIGHUP)
+        return data
 
     def _take(self, parser: XTermParser, text: str) -> XTermParser:
         """Parse the text and post its events. Returns the parser for the next text.

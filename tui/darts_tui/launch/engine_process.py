@@ -5,6 +5,7 @@ engine never waits for a reader.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -59,7 +60,7 @@ def start(
         ) from None
     log_start = folder.size_of(folder.engine_log)
     process = _spawn(folder, config, nproc, program or ENGINE)
-    threading.Thread(target=process.wait, name="reaper", daemon=True).start()
+    threading.Thread(target=_reap, args=(process,), name="reaper", daemon=True).start()
     deadline = time.monotonic() + START_PATIENCE_S
     try:
         while not _held(folder, process.pid) and time.monotonic() < deadline:
@@ -106,6 +107,12 @@ def _spawn(
             where=str(error.filename or program[0]),
             remedy="'darts-tui doctor' looks for the reason",
         ) from None
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the engine's end; signals go to the main thread, whose wait they interrupt."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    process.wait()
 
 
 def _held(folder: RunFolder, pid: int) -> bool:
