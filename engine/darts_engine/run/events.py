@@ -42,7 +42,9 @@ class RunStarted(Event, kw_only=True, frozen=True):
     """An engine started or resumed the run; in the second case `resumed_at_step` is not null.
 
     `memory_estimate_bytes` is the expected peak of a step, above what the idle engine holds. `run`
-    is the run's id, see `run_id.py`; empty in logs of versions up to 0.2.0.
+    is the run's id, see `run_id.py`; empty in logs of versions up to 0.2.0. `unit` is what `images`
+    counts, "images" or "tokens"; a run on text has no classes, an empty `image_shape`, a
+    `vocabulary`, and a number of steps per epoch that is a mean.
     """
 
     name: str
@@ -69,6 +71,8 @@ class RunStarted(Event, kw_only=True, frozen=True):
     resumed_at_step: int | None = None
     memory_estimate_bytes: int | None = None
     run: str = ""
+    unit: str = "images"
+    vocabulary: int | None = None
 
 
 class Rewound(Event, kw_only=True, frozen=True):
@@ -143,7 +147,8 @@ class AccuracyTabulated(Event, kw_only=True, frozen=True):
 class EpochFinished(Event, kw_only=True, frozen=True):
     """`valid_*` is on the alpha half of the data in a search, on the test part in training.
 
-    `valid_divergence` is of the predicted probabilities from the smoothed targets, in nats.
+    `valid_divergence` is of the predicted probabilities from the smoothed targets, in nats. Runs on
+    text have perplexities per predicted token, and tokens per second in place of images.
     """
 
     epoch: int
@@ -156,16 +161,20 @@ class EpochFinished(Event, kw_only=True, frozen=True):
     valid_top5: float | None = None
     auxiliary_loss: float | None = None
     seconds: float
-    images_per_s: float
+    images_per_s: float | None = None
     is_best: bool = False
     valid_divergence: float | None = None
+    train_perplexity: float | None = None
+    valid_perplexity: float | None = None
+    tokens_per_s: float | None = None
 
 
 class HealthMeasured(Event, kw_only=True, frozen=True):
     """Entropies are means over a cell's edges, in nats; gradient norms are of the last step.
 
     `sharpness_gap` is the mean loss at the weights that sharpness-aware minimisation perturbed
-    minus that at the weights themselves, in nats, over the epoch's steps.
+    minus that at the weights themselves, in nats, over the epoch's steps. `hidden_norm` is the mean
+    L2 norm of the hidden states that the epoch ended with, on text.
     """
 
     epoch: int
@@ -177,6 +186,7 @@ class HealthMeasured(Event, kw_only=True, frozen=True):
     weight_grad_norm: float | None = None
     sharpness_gap: float | None = None
     eigenvalue: float | None = None
+    hidden_norm: float | None = None
 
 
 class HvpChecked(Event, kw_only=True, frozen=True):
@@ -244,6 +254,7 @@ class SystemMeasured(Event, kw_only=True, frozen=True):
 
     global_step: int
     images_per_s: float | None = None
+    tokens_per_s: float | None = None
     step_ms: float | None = None
     alpha_ms: float | None = None
     weight_ms: float | None = None
@@ -335,7 +346,8 @@ class RunStopped(Event, kw_only=True, frozen=True):
 class RunFinished(Event, kw_only=True, frozen=True):
     """All epochs are done. A search ends with a genotype, a training with a test accuracy.
 
-    `valid_divergence` is of the last epoch, `best_divergence` of `best_epoch`.
+    `valid_divergence` is of the last epoch, `best_divergence` of `best_epoch`; so are the
+    perplexities of a run on text, whose best epoch is that of the lowest one.
     """
 
     seconds: float
@@ -347,6 +359,8 @@ class RunFinished(Event, kw_only=True, frozen=True):
     best_epoch: int | None = None
     valid_divergence: float | None = None
     best_divergence: float | None = None
+    valid_perplexity: float | None = None
+    best_perplexity: float | None = None
 
 
 class RunFailed(Event, kw_only=True, frozen=True):

@@ -6,7 +6,9 @@ the cell's inputs, node i is state i + 2. `text.py` reads written genotypes.
 
 Spaces with one cell type and one input (state 0; nodes from 1) have published forms of their own:
 the NAS-Bench-201 string (Dong and Yang, ICLR 2020, arXiv 2001.00326) and the NAS-Bench-101 matrix
-(Ying et al., ICML 2019, arXiv 1902.09635), which NAS-Bench-1Shot1 uses too.
+(Ying et al., ICML 2019, arXiv 1902.09635), which NAS-Bench-1Shot1 uses too. A recurrent cell (DARTS,
+section 2.1, appendix A.1) is a list of `(operation, input)`, one for each node, and the states whose
+mean is its output.
 """
 
 import re
@@ -20,11 +22,14 @@ Part = tuple[str | int, ...]
 
 MAX_STATES = 64
 OPERATION_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,39}\Z")
-# Two cell types; one cell type with operations on edges; one with operations on nodes.
+# Two cell types; one cell type with operations on edges; one with operations on nodes; a recurrent
+# cell, whose nodes have one input each.
 DARTS, NASBENCH201, NASBENCH101 = "darts", "nasbench201", "nasbench101"
+RECURRENT = "recurrent"
 CELLS = ("normal", "reduce")
 ONE_CELL = ("cell",)
-INPUTS = {DARTS: 2, NASBENCH201: 1, NASBENCH101: 1}
+CELLS_OF = {DARTS: CELLS, NASBENCH201: ONE_CELL, NASBENCH101: ONE_CELL, RECURRENT: (RECURRENT,)}
+INPUTS = {DARTS: 2, NASBENCH201: 1, NASBENCH101: 1, RECURRENT: 1}
 OUTPUT = "output"
 NONE = "none"
 
@@ -55,8 +60,10 @@ class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
         normal_concat: states that are its output.
         reduce: the edges of the reduction cell; empty if there is only one cell type.
         reduce_concat: states that are its output.
-        form: DARTS, NASBENCH201 or NASBENCH101. In the last, an edge carries the operation of the
-            node that it leads to; the output is a node whose operation is `OUTPUT`.
+        form: DARTS, NASBENCH201, NASBENCH101 or RECURRENT. In NASBENCH101, an edge carries the
+            operation of the node that it leads to; the output is a node whose operation is
+            `OUTPUT`. In RECURRENT, the edges lead to nodes 1, 2, ... in turn, and the output is the
+            mean of the states in `normal_concat`.
 
     Raises:
         GenotypeError: an edge has a state that does not come before its node, or the cell is
@@ -77,11 +84,13 @@ class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
             _check_cell(cell, parts, concat, self.inputs)
         if self.form == NASBENCH101:
             _check_nodes(self.normal)
+        if self.form == RECURRENT:
+            _check_chain(self.normal, self.normal_concat)
 
     @property
     def cells(self) -> tuple[str, ...]:
         """The names of the cell types."""
-        return CELLS if self.form == DARTS else ONE_CELL
+        return CELLS_OF[self.form]
 
     @property
     def inputs(self) -> int:
@@ -135,6 +144,10 @@ class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
         def concat(states: tuple[int, ...]) -> str:
             return repr(list(states))
 
+        if self.form == RECURRENT:
+            pairs = ", ".join(repr((edge.operation, edge.input)) for edge in self.edges(RECURRENT))
+            return f"Genotype(recurrent=[{pairs}], concat={concat(self.normal_concat)})"
+
         def cell(parts: tuple[Part, ...]) -> str:
             return "[" + ", ".join(repr(tuple(part)) for part in parts) + "]"
 
@@ -156,6 +169,9 @@ class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries, lists and numbers for a JSON encoder."""
+        if self.form == RECURRENT:
+            pairs = [[edge.operation, edge.input] for edge in self.edges(RECURRENT)]
+            return {"form": RECURRENT, "recurrent": pairs, "concat": list(self.normal_concat)}
         if self.form != DARTS:
             parts = [list(part) for part in self.normal]
             return {"form": self.form, "normal": parts, "normal_concat": list(self.normal_concat)}
@@ -243,6 +259,18 @@ def _check_nodes(parts: tuple[Part, ...]) -> None:
             raise GenotypeError("a node has one operation", where=f"node {node}")
     if not found or [n for n, name in found.items() if name == OUTPUT] != [max(found)]:
         raise GenotypeError("the last node, and only that, is the output")
+
+
+def _check_chain(parts: tuple[Part, ...], concat: tuple[int, ...]) -> None:
+    """Every node of a recurrent cell has one input, and only nodes that exist are averaged."""
+    nodes = [int(node) for _, node, _ in parts]
+    if nodes != list(range(1, len(nodes) + 1)) or not nodes:
+        raise GenotypeError("every node of a recurrent cell has one (operation, input)")
+    if max(concat) > len(nodes) or len(set(concat)) != len(concat):
+        raise GenotypeError(
+            "the output of a recurrent cell is the mean of states that it has, each once",
+            where=f"concat {list(concat)!r}"[:80],
+        )
 
 
 def _text_201(edges: list[Edge]) -> str:

@@ -20,6 +20,7 @@ from darts_engine.run.architecture.genotype import (
     NASBENCH201,
     NNI_OPERATIONS,
     OUTPUT,
+    RECURRENT,
     Genotype,
     Part,
 )
@@ -100,13 +101,29 @@ def from_json(value: Any) -> Genotype:
         value = value["genotype"]
     if "matrix" in value and "ops" in value:
         return _from_matrix(value)
+    if "recurrent" in value:
+        return _recurrent(value.get("recurrent"), value.get("concat"))
     if "normal" in value and ("reduce" in value or value.get("form", DARTS) != DARTS):
         return _build({key: value[key] for key in value if key in Genotype.__struct_fields__})
     if any(isinstance(key, str) and re.match(r"^(normal|reduce)_n\d+_", key) for key in value):
         return _from_nni(value)
     raise GenotypeError(
-        "the JSON holds no genotype", remedy="expected the keys normal and reduce, or NNI's"
+        "the JSON holds no genotype",
+        remedy="expected the keys normal and reduce, recurrent and concat, or NNI's",
     )
+
+
+def _recurrent(parts: Any, concat: Any) -> Genotype:
+    """A recurrent cell of pairs (operation, input) and the states of its mean; all by default."""
+    if not isinstance(parts, list | tuple) or not 1 <= len(parts) < MAX_STATES:
+        raise GenotypeError("recurrent must be a list of (operation, input), one for each node")
+    if any(not isinstance(part, list | tuple) or len(part) != 2 for part in parts):
+        raise GenotypeError("recurrent must be a list of (operation, input), one for each node")
+    states = range(1, len(parts) + 1) if concat is None else concat
+    if not isinstance(states, list | tuple | range):
+        raise GenotypeError("concat must be a list of states")
+    chain = tuple((part[0], node, part[1]) for node, part in enumerate(parts, 1))
+    return Genotype(chain, tuple(states), form=RECURRENT)
 
 
 def _build(fields: dict[str, Any]) -> Genotype:
@@ -190,13 +207,17 @@ def parse(text: str) -> Genotype:
     if not isinstance(call.func, ast.Name) or call.func.id != "Genotype":
         raise GenotypeError("only Genotype(...) is understood", where=text[:60])
     names = [name for name in Genotype.__struct_fields__ if name != "form"]
+    if any(keyword.arg in ("recurrent", "concat") for keyword in call.keywords):
+        names = ["recurrent", "concat"]
     if len(call.args) > len(names):
-        raise GenotypeError("Genotype(...) has four parts", where=text[:60])
+        raise GenotypeError(f"Genotype(...) has the parts {', '.join(names)}", where=text[:60])
     fields = {name: _literal(node) for name, node in zip(names, call.args, strict=False)}
     for keyword in call.keywords:
         if keyword.arg not in names or keyword.arg in fields:
             raise GenotypeError(f"Genotype(...) has no part {keyword.arg!r} to set here")
         fields[keyword.arg] = _literal(keyword.value)
+    if "recurrent" in names:
+        return _recurrent(fields.get("recurrent"), fields.get("concat"))
     return _build(fields)
 
 
