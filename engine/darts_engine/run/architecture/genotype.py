@@ -6,9 +6,9 @@ the cell's inputs, node i is state i + 2. `text.py` reads written genotypes.
 
 Spaces with one cell type and one input (state 0; nodes from 1) have published forms of their own:
 the NAS-Bench-201 string (Dong and Yang, ICLR 2020, arXiv 2001.00326) and the NAS-Bench-101 matrix
-(Ying et al., ICML 2019, arXiv 1902.09635), which NAS-Bench-1Shot1 uses too. A recurrent cell (DARTS,
-section 2.1, appendix A.1) is a list of `(operation, input)`, one for each node, and the states whose
-mean is its output.
+(Ying et al., ICML 2019, arXiv 1902.09635), which NAS-Bench-1Shot1 uses too. A recurrent cell
+(DARTS, section 2.1 and appendix A.1) is a list of `(operation, input)`, one for each node, and the
+states whose mean is its output.
 """
 
 import re
