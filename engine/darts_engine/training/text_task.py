@@ -27,6 +27,7 @@ from darts_engine.optim.schedules import learning_rate, spans
 from darts_engine.optim.sgd import sgd
 from darts_engine.optim.text_loss import activation, negative_log_likelihood, slowness
 from darts_engine.run import events
+from darts_engine.run.architecture.text import parse
 from darts_engine.run.errors import NotFiniteError
 from darts_engine.run.settings.config import TrainConfig
 from darts_engine.runner.loop import Timing
@@ -65,7 +66,7 @@ class TrainText:
         text = config.text
         self.steps_per_epoch = mean_steps(len(self._train), text.bptt, jitter=text.length_jitter)
         self.network = networks.build_recurrent(config, len(corpus.tokens)).to(device)
-        self.genotype = self.network.genotype
+        self.genotype = parse(config.network.genotype)
         self._weights = list(self.network.parameters())
         self._optimizer = sgd(self._weights, config.weights)
         self._rule, self._mean = NonMonotone(text.nonmono), WeightMean(self._weights)
