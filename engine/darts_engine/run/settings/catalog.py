@@ -48,6 +48,10 @@ SPACES = {
         "darts_engine.spaces.nasnet:NASNetLike",
         "NASNet's cell: loose ends are its output; any number of --nodes",
     ),
+    "recurrent": Entry(
+        "darts_engine.spaces.recurrent:Recurrent",
+        "DARTS recurrent cells on text: 8 nodes with one parent each, 5 operations",
+    ),
 }
 
 DATASETS = {
