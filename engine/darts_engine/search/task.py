@@ -59,6 +59,7 @@ class Search:
         make_report: makes what counts and reports.
     """
 
+    unit = "images"
     make_halves: ClassVar[Callable[..., Sides]] = Halves
     make_report: ClassVar[type[SearchReport]] = SearchReport
 

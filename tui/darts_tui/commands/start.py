@@ -117,9 +117,11 @@ def _refuse_unknown_names(chosen: Config) -> None:
         NotFoundError: there is no such data set or search space.
         ExtensionError: a package adds something that is built in.
     """
-    kind, table = ("text", catalog.TEXTS) if catalog.is_text(chosen.data.dataset) else (
-        "data set", catalog.DATASETS)
-    catalog.entry(kind, table, chosen.data.dataset.partition(":")[0])
+    data = chosen.data.dataset
+    if catalog.is_text(data):
+        catalog.entry("text", catalog.TEXTS, data.partition(":")[0])
+    else:
+        catalog.entry("data set", catalog.DATASETS, data.partition(":")[0])
     if isinstance(chosen, SearchConfig):
         catalog.entry("search space", catalog.SPACES, chosen.space.space)
         methods.refuse_taken_names(chosen.method)

@@ -101,6 +101,11 @@ TEXTS = {
 }
 
 
+def is_text(dataset: str) -> bool:
+    """Whether a data set's name, as in `text:FOLDER`, is one of `TEXTS`."""
+    return dataset.partition(":")[0] in names(TEXTS)
+
+
 def names(table: dict[str, Entry]) -> list[str]:
     """Every name: the built-in ones, then those that installed packages add."""
     return [*table, *extensions.names(_group(table), table)]
