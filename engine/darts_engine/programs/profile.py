@@ -24,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from darts_engine.compute import device as devices
 from darts_engine.data import dataset as datasets
 from darts_engine.layers.depthwise import DepthwiseConv
-from darts_engine.methods.architects.first_order import Batch
+from darts_engine.supernet.relaxed import Batch
 from darts_engine.programs.trace import (
     AUGMENTATION,
     BETWEEN,

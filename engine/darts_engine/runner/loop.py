@@ -22,10 +22,18 @@ SYSTEM_EVENTS_S = 2.0
 
 
 class Task(Reporting, Protocol):
-    """A search or a training."""
+    """A search or a training.
 
+    Attributes:
+        unit: what a step counts, "images" or "tokens".
+    """
+
+    unit: str
     epochs: int
     steps_per_epoch: int
+
+    def steps_of(self, epoch: int) -> int:
+        """Steps of an epoch; on text they differ, and `steps_per_epoch` is their mean."""
 
     def describe(self) -> dict[str, Any]:
         """The fields of `RunStarted` that only the task knows."""
@@ -37,7 +45,7 @@ class Task(Reporting, Protocol):
         """Set what changes by epoch. Returns: the schedules' values by name."""
 
     def step(self, epoch: int, step: int) -> int:
-        """Run one step asynchronously. Returns: images in the weight batch."""
+        """Run one step asynchronously. Returns: images or tokens in the weight batch."""
 
     def stopwatch(self) -> Stopwatch:
         """Times the parts of steps."""
@@ -57,12 +65,12 @@ class Task(Reporting, Protocol):
 
 
 class Timing:
-    """Working time and number of images of the current epoch; pauses do not count."""
+    """Working time of the current epoch, and its images or tokens; pauses do not count."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._held = 0.0
-        self.images = 0
+        self.count = 0
 
     def hold(self, seconds: float) -> None:
         """Do not count a pause."""
@@ -74,9 +82,9 @@ class Timing:
         return max(1e-9, time.monotonic() - self._began - self._held)
 
     @property
-    def images_per_s(self) -> float:
-        """Throughput of the epoch so far."""
-        return self.images / self.seconds
+    def per_s(self) -> float:
+        """Throughput of the epoch so far: images or tokens."""
+        return self.count / self.seconds
 
 
 class Loop:
@@ -117,18 +125,17 @@ class Loop:
         while epoch <= task.epochs and not task.is_over:
             self._timing = Timing()
             schedules = task.begin_epoch(epoch)
-            session.emit(
-                events.EpochStarted(epoch=epoch, steps=task.steps_per_epoch, schedules=schedules)
-            )
+            steps = task.steps_of(epoch)
+            session.emit(events.EpochStarted(epoch=epoch, steps=steps, schedules=schedules))
             done = position.step if position.epoch == epoch else 0
-            for step in range(done + 1, task.steps_per_epoch + 1):
+            for step in range(done + 1, steps + 1):
                 before = time.monotonic()
-                images = task.step(epoch, step)
-                self._count_step(images, time.monotonic() - before)
+                count = task.step(epoch, step)
+                self._count_step(count, time.monotonic() - before)
                 self.position = position = Position(
                     epoch=epoch,
                     step=step,
-                    global_step=(epoch - 1) * task.steps_per_epoch + step,
+                    global_step=position.global_step + 1,
                     is_epoch_done=False,
                 )
                 self._report(position)
@@ -169,8 +176,8 @@ class Loop:
         self._session.boundary(self._task, position)
         self._timing.hold(time.monotonic() - before)
 
-    def _count_step(self, images: int, seconds: float) -> None:
-        self._timing.images += images
+    def _count_step(self, count: int, seconds: float) -> None:
+        self._timing.count += count
         self._steps_since_measured += 1
         self._seconds_since_measured += seconds
 
@@ -195,7 +202,7 @@ class Loop:
         self._session.emit(
             position.stamp(
                 events.SystemMeasured,
-                images_per_s=round(self._timing.images_per_s, 1),
+                **{f"{self._task.unit}_per_s": round(self._timing.per_s, 1)},
                 step_ms=None if step_ms is None else round(step_ms, 2),
                 cpu_percent=round(figures.cpu_percent, 1),
                 cpu_count=psutil.cpu_count() or 1,

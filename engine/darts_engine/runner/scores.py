@@ -65,6 +65,11 @@ class Scores:
         self._last_divergence: float | None = None
         self._best_divergence: float | None = None
 
+    @property
+    def best_epoch(self) -> int:
+        """The best epoch so far, from 1; 0 before there is one."""
+        return self._best_epoch
+
     def finish_epoch(
         self,
         position: Position,
@@ -100,7 +105,7 @@ class Scores:
             valid_top5=valid_top5,
             auxiliary_loss=auxiliary_loss,
             seconds=round(timing.seconds, 3),
-            images_per_s=round(timing.images_per_s, 1),
+            images_per_s=round(timing.per_s, 1),
             is_best=self.is_best,
             valid_divergence=divergence,
         )

@@ -21,7 +21,7 @@ from darts_engine.runner.scores import Figures, Scores
 from darts_engine.search.architecture_report import ArchitectureReport, shift_events
 from darts_engine.search.curvature import Curvature
 from darts_engine.search.discretisation_gap import GapMeter
-from darts_engine.search.halves import Halves
+from darts_engine.search.sides import Sides
 from darts_engine.spaces.space import Space, plain_rows
 from darts_engine.supernet.relaxed import RelaxedNetwork
 
@@ -41,7 +41,7 @@ class SearchReport:
     """
 
     def __init__(
-        self, config: SearchConfig, space: Space, halves: Halves, device: torch.device
+        self, config: SearchConfig, space: Space, halves: Sides, device: torch.device
     ) -> None:
         self._config, self._space, self._halves = config, space, halves
         self._world = parallel.world()
@@ -53,11 +53,11 @@ class SearchReport:
         """Report on this supernet from now on. A staged search has one in each stage."""
         self._supernet, self._method = supernet, method
         like = next(supernet.weights()).detach()
-        steps = self._halves.weight_batches.steps
+        steps = self._halves.steps_per_epoch
         self._gap = GapMeter(
             supernet,
             lambda genotype: self._space.cut(genotype, like),
-            method.logits,
+            method.predict,
             self._halves.validate,
             lambda epoch, number: self._halves.weight_batch(epoch, number % steps + 1)[0],
             lambda: self._world.agree_on_statistics_(supernet),

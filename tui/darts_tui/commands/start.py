@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from darts_engine.run import commands
+from darts_engine.run.architecture import spaces
 from darts_engine.run.architecture.networks import OF_GENOTYPES
 from darts_engine.run.backwards import end_of_last_line
 from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundError
@@ -112,14 +113,15 @@ def _asked(kind: str, file: Path | None, given: dict[str, Any]) -> dict[str, Any
 
 
 def _set_in(written: dict[str, Any]) -> dict[str, Any]:
-    """What a file of a few settings sets that methods set in one space only, by dotted key.
+    """What a file of a few settings sets that spaces, or methods in one space, set by dotted key.
 
     Another method or space from the command line then leaves it. The config of a whole run has all
     settings, and does not say which of them somebody chose.
     """
     if len(written.get("method", ())) == len(config.known_fields("search")["method"]):
         return {}
-    found = {key: value_of(written, key) for key in presets.IN_SPACES}
+    brought = {key for spec in spaces.SPECS.values() for key in spec.begins_with}
+    found = {key: value_of(written, key) for key in {*presets.IN_SPACES, *brought}}
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -136,7 +138,11 @@ def _refuse_unknown_names(chosen: Config) -> None:
         NotFoundError: there is no such data set or search space.
         ExtensionError: a package adds something that is built in.
     """
-    catalog.entry("data set", catalog.DATASETS, chosen.data.dataset.partition(":")[0])
+    data = chosen.data.dataset
+    if catalog.is_text(data):
+        catalog.entry("text", catalog.TEXTS, data.partition(":")[0])
+    else:
+        catalog.entry("data set", catalog.DATASETS, data.partition(":")[0])
     if isinstance(chosen, SearchConfig):
         catalog.entry("search space", catalog.SPACES, chosen.space.space)
         methods.refuse_taken_names(chosen.method)

@@ -7,7 +7,7 @@ import msgspec
 from darts_engine.run.architecture import networks
 from darts_engine.run.architecture.spaces import SpaceSpec, spec_of
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.settings import methods, training_on_text
+from darts_engine.run.settings import methods, text_rules, training_on_text
 from darts_engine.run.settings.sections import Config, SearchConfig, SearchSection, TrainConfig
 
 HVP = ("finite-difference", "exact")
@@ -34,6 +34,9 @@ def refuse_nonsense(config: Config, where: str) -> None:
             where=where,
             remedy="a stride-2 skip connection halves them into two convolutions",
         )
+    if isinstance(config, TrainConfig):
+        training_on_text.refuse_other_genotypes(config, where)
+    text_rules.refuse_other_kind(config, where)
     if isinstance(config, SearchConfig):
         _refuse_nonsense_order(config.search, where)
         methods.refuse_nonsense(config.method, where)
@@ -154,7 +157,6 @@ def _refuse_nonsense_training(config: TrainConfig, where: str) -> None:
     _refuse_unlisted("smoothing", config.train.smoothing, SMOOTHINGS, where)
     _refuse_unlisted("init", network.init, INITS, where)
     networks.parse(network.network, where)
-    training_on_text.refuse_nonsense(config, where)
     try:
         weights.milestone_list()
     except ValueError as error:

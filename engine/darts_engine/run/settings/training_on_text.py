@@ -13,7 +13,7 @@ from darts_engine.run.architecture import networks
 from darts_engine.run.architecture.genotype import RECURRENT as RECURRENT_FORM
 from darts_engine.run.architecture.text import parse
 from darts_engine.run.errors import ConfigError, GenotypeError
-from darts_engine.run.settings.sections import TrainConfig, TrainTextSection
+from darts_engine.run.settings.sections import TrainConfig
 
 Tables = dict[str, Any]
 
@@ -34,38 +34,24 @@ BROUGHT: dict[str, Any] = {
     "weights.weight_decay": 8e-7,
     "weights.grad_clip": 0.25,
 }
-_OF_IMAGES = "it is of images"
 _OF_CELLS = "a recurrent network is one cell"
-# Why a setting has no meaning on text. Its value there is the one that the network brings, else
-# the default.
-MEANINGLESS = {
-    "data.image_size": _OF_IMAGES,
-    "data.crop_padding": _OF_IMAGES,
-    "data.flip": _OF_IMAGES,
-    "data.cutout": _OF_IMAGES,
-    "data.cutout_prob": _OF_IMAGES,
-    "data.color_jitter": _OF_IMAGES,
-    "data.stream_above": _OF_IMAGES,
-    "data.workers": _OF_IMAGES,
-    "engine.sync_bn": "a trained recurrent network has no batch norm",
-    "engine.channels_last": "it is of convolutions",
-    "engine.compile": "the steps of a recurrent network are too small to gain from it",
-    "engine.checkpoint_activations": f"{_OF_CELLS}, and there is nothing to compute again",
-    "network.channels": f"{_OF_CELLS}: its size is --width",
-    "network.layers": f"{_OF_CELLS}: its size is --width",
+_NO_SECOND_PASS = "a step has one pass, and the next one goes on from its hidden state"
+# Why a setting of trainings has no meaning on text, besides those in `text_rules.py`.
+MEANINGLESS: dict[str, str] = {
+    "network.channels": f"{_OF_CELLS}, whose size is its --width",
+    "network.layers": f"{_OF_CELLS}, whose size is its --width",
     "network.stem": f"{_OF_CELLS} behind an embedding",
     "network.auxiliary": f"{_OF_CELLS} with one output",
     "network.auxiliary_weight": f"{_OF_CELLS} with one output",
-    "network.drop_path": "it drops states instead: --hidden-dropout",
-    "network.dropout": "its dropouts are --output-dropout, --hidden-dropout, --input-dropout, "
-    "--embedding-dropout and --word-dropout",
-    "network.init": "its weights are drawn evenly from -0.04 to 0.04",
-    "train.label_smoothing": "perplexity is of the words as they are",
-    "train.smoothing": "perplexity is of the words as they are",
+    "network.drop_path": "drop path drops images; text has --hidden-dropout and others",
+    "network.dropout": "a recurrent network has --output-dropout, --hidden-dropout and others",
+    "network.init": "a recurrent network is drawn evenly from -0.04 to 0.04",
+    "train.label_smoothing": "a perplexity is of the words as they are",
+    "train.smoothing": "a perplexity is of the words as they are",
     "train.valid_fraction": "a text has a part for the validation",
-    "weights.sam_rho": "a step has one pass, and the next one goes on from its hidden state",
-    "weights.sam_adaptive": "a step has one pass, and the next one goes on from its hidden state",
-    "weights.ema": "its weights are averaged by --nonmono",
+    "weights.sam_rho": _NO_SECOND_PASS,
+    "weights.sam_adaptive": _NO_SECOND_PASS,
+    "weights.ema": "weights are averaged by the rule of --nonmono",
 }
 
 
@@ -115,49 +101,37 @@ def network_with(changes: Tables, before: TrainConfig) -> Tables:
     return brought | {"network.network": new} | changes
 
 
-def refuse_nonsense(config: TrainConfig, where: str) -> None:
-    """Refuse settings without a meaning on text, and on images those of text.
+def refuse_other_genotypes(config: TrainConfig, where: str) -> None:
+    """Refuse a genotype that is not of the network.
 
     Raises:
-        ConfigError: names the setting, and why it has none.
+        ConfigError: a recurrent network takes a recurrent genotype, and no other does.
     """
-    network = config.network
-    given = network.genotype
-    if network.network != networks.RECURRENT:
-        if network.network == networks.GENOTYPE and is_recurrent(given):
-            raise ConfigError(
-                "the genotype is a recurrent cell, which reads text",
-                where=where,
-                remedy=f"leave out --network, or use --network {networks.RECURRENT}",
-            )
-        _refuse_text_settings(config, where)
+    network, takes = config.network, config.network.network == networks.RECURRENT
+    if not network.genotype or takes == is_recurrent(network.genotype):
         return
-    if given and not is_recurrent(given):
+    if takes:
         raise ConfigError(
             f"the network {networks.RECURRENT} takes a recurrent genotype",
             where=where,
             remedy="name one, as in --genotype RNN_DARTS_V2, or leave out --network",
         )
-    plain = msgspec.to_builtins(config)
-    for key, neutral in _defaults_of(MEANINGLESS).items():
-        section, _, field = key.partition(".")
-        if plain[section][field] != BROUGHT.get(key, neutral):
-            raise ConfigError(
-                f"{key} has no meaning on text: {MEANINGLESS[key]}",
-                where=where,
-                remedy="leave it out, or train a cell of images",
-            )
+    if network.network == networks.GENOTYPE:
+        raise ConfigError(
+            "the genotype is a recurrent cell, which reads text",
+            where=where,
+            remedy=f"leave out --network, or use --network {networks.RECURRENT}",
+        )
 
 
-def _refuse_text_settings(config: TrainConfig, where: str) -> None:
-    plain, neutral = msgspec.to_builtins(config.text), msgspec.to_builtins(TrainTextSection())
-    for field, value in plain.items():
-        if value != neutral[field]:
-            raise ConfigError(
-                f"text.{field} has no meaning on images",
-                where=where,
-                remedy="leave it out, or train a recurrent cell, as in --genotype RNN_DARTS_V2",
-            )
+def neutral(config: TrainConfig) -> Tables:
+    """Nested settings of a training in which nothing was chosen but its network."""
+    plain: Tables = msgspec.to_builtins(TrainConfig())
+    if config.network.network == networks.RECURRENT:
+        for key, value in BROUGHT.items():
+            section, _, field = key.partition(".")
+            plain[section][field] = value
+    return plain
 
 
 def _defaults_of(keys: Tables) -> Tables:
