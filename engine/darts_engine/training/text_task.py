@@ -191,8 +191,6 @@ class TrainText:
             "images": {name: len(ids) for name, ids in parts.items()},
             "schedules": self.schedules(),
             "genotype": self.genotype,
-            "unit": self.unit,
-            "vocabulary": len(corpus.tokens),
         }
 
     def schedules(self) -> list[events.ScheduleSpan]:
@@ -255,7 +253,9 @@ class TrainText:
             return []
         self._mean.begin()
         self._averages_from = epoch + 1
-        message = f"the validation loss has stopped falling: weights are averaged after epoch {epoch}"
+        message = (
+            f"the validation loss has stopped falling: weights are averaged after epoch {epoch}"
+        )
         return [events.LogWritten(level="info", message=message)]
 
     def _validate(self) -> float | None:

@@ -101,8 +101,10 @@ def _refuse_other_data(config: Config, on_text: bool, where: str) -> None:
     dataset = config.data.dataset
     if on_text == catalog.is_text(dataset):
         return
-    is_search = isinstance(config, SearchConfig)
-    what = f"the space {config.space.space}" if is_search else f"a {config.network.network} network"
+    if isinstance(config, SearchConfig):
+        what = f"the space {config.space.space}"
+    else:
+        what = f"the network {config.network.network}"
     if on_text:
         raise ConfigError(
             f"{what} reads text, and {dataset[:60]!r} is none",
@@ -123,7 +125,7 @@ def _refuse_text(text: TextSection, where: str) -> None:
             raise ConfigError(
                 f"{option(field)} is of text, and this run is on images",
                 where=where,
-                remedy=f"leave out {option(field)}, or use --space recurrent or a recurrent --genotype",
+                remedy=f"leave it out, or use --space {networks.RECURRENT} or such a --genotype",
             )
 
 

@@ -35,7 +35,7 @@ BROUGHT: dict[str, Any] = {
     "weights.grad_clip": 0.25,
 }
 _OF_CELLS = "a recurrent network is one cell"
-_NO_SECOND_PASS = "a step has one pass, and the next one goes on from its hidden state"
+_ONE_READING = "a step has one pass, and the next one goes on from its hidden state"
 # Why a setting of trainings has no meaning on text, besides those in `text_rules.py`.
 MEANINGLESS: dict[str, str] = {
     "network.channels": f"{_OF_CELLS}, whose size is its --width",
@@ -49,8 +49,8 @@ MEANINGLESS: dict[str, str] = {
     "train.label_smoothing": "a perplexity is of the words as they are",
     "train.smoothing": "a perplexity is of the words as they are",
     "train.valid_fraction": "a text has a part for the validation",
-    "weights.sam_rho": _NO_SECOND_PASS,
-    "weights.sam_adaptive": _NO_SECOND_PASS,
+    "weights.sam_rho": _ONE_READING,
+    "weights.sam_adaptive": _ONE_READING,
     "weights.ema": "weights are averaged by the rule of --nonmono",
 }
 
