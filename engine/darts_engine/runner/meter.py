@@ -60,30 +60,6 @@ class Meter:
             self._sums.zero_()
 
 
-class TokenMeter(Meter):
-    """Mean loss (nats) over the tokens of a text, which have no accuracies."""
-
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:  # noqa: ARG002
-        """Add a batch: its mean loss (scalar), anything, and the tokens (T, B) it predicted."""
-        with torch.no_grad():
-            mean = loss.detach().to(self._sums.device).to(self._sums.dtype)
-            count = self._sums.new_full((), labels.numel())
-            none = torch.zeros_like(count)
-            self._sums += torch.stack([mean * count, none, none, count])
-
-    def read(self) -> tuple[float | None, float | None, float | None]:
-        """The mean loss, None without tokens or where it is not finite; and None twice."""
-        return super().read()[0], None, None
-
-
-def perplexity(loss: float | None) -> float | None:
-    """The perplexity of a mean loss in nats; None where there is none, or none that fits."""
-    try:
-        return None if loss is None else round(math.exp(loss), 4)
-    except OverflowError:
-        return None
-
-
 class Mean:
     """Mean of one figure over images."""
 

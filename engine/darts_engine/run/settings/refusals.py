@@ -7,7 +7,7 @@ import msgspec
 from darts_engine.run.architecture import networks
 from darts_engine.run.architecture.spaces import SpaceSpec, spec_of
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.settings import methods, text_rules
+from darts_engine.run.settings import methods, search_on_text
 from darts_engine.run.settings.sections import Config, SearchConfig, SearchSection, TrainConfig
 
 HVP = ("finite-difference", "exact")
@@ -37,7 +37,7 @@ def refuse_nonsense(config: Config, where: str) -> None:
     if isinstance(config, SearchConfig):
         _refuse_nonsense_order(config.search, where)
         methods.refuse_nonsense(config.method, where)
-        text_rules.refuse_other_kind(config, where)
+        search_on_text.refuse_other_kind(config, where)
         _refuse_nonsense_cells(config, where)
         _refuse_nonsense_space(config, where)
         _refuse_nonsense_decay(config, where)
