@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from darts_engine.run.architecture import spaces
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.settings import earlier, presets
+from darts_engine.run.settings import earlier, presets, training_on_text
 from darts_engine.run.settings.refusals import (
     HVP,
     INITS,
@@ -160,6 +160,8 @@ def from_plain(plain: dict[str, Any], *, where: str = "") -> Config:
     _refuse_unknown(plain, kind, where)
     if kind == "search":
         plain = spaces.with_own_settings(presets.with_preset(plain))
+    else:
+        plain = training_on_text.with_network(plain)
     try:
         config = msgspec.convert(plain, KINDS[kind])
         # A path that is no valid text could not be written into the event log.
@@ -248,7 +250,8 @@ def override(config: Config, changes: dict[str, Any]) -> Config:
     """`config` with dotted keys replaced, checked again.
 
     A new method replaces the settings of the old one by its own; so does a new space, which also
-    brings what the method sets in that space alone; a new regulariser brings its weight.
+    brings what the method sets in that space alone; a new regulariser brings its weight; a
+    recurrent network in place of one of images, or the other way round, brings its settings.
 
     Raises:
         ConfigError: as `from_plain`.
@@ -256,6 +259,8 @@ def override(config: Config, changes: dict[str, Any]) -> Config:
     plain = to_plain(config)
     if isinstance(config, SearchConfig):
         changes = presets.weighted(_brought(changes, config) | changes)
+    else:
+        changes = training_on_text.network_with(changes, config)
     for key, value in changes.items():
         section, _, field = key.partition(".")
         plain.setdefault(section, {})[field] = value

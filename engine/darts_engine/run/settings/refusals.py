@@ -7,7 +7,7 @@ import msgspec
 from darts_engine.run.architecture import networks
 from darts_engine.run.architecture.spaces import SpaceSpec, spec_of
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.settings import methods, search_on_text
+from darts_engine.run.settings import methods, search_on_text, training_on_text
 from darts_engine.run.settings.sections import Config, SearchConfig, SearchSection, TrainConfig
 
 HVP = ("finite-difference", "exact")
@@ -155,6 +155,7 @@ def _refuse_nonsense_training(config: TrainConfig, where: str) -> None:
     _refuse_unlisted("smoothing", config.train.smoothing, SMOOTHINGS, where)
     _refuse_unlisted("init", network.init, INITS, where)
     networks.parse(network.network, where)
+    training_on_text.refuse_nonsense(config, where)
     try:
         weights.milestone_list()
     except ValueError as error:
