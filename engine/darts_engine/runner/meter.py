@@ -60,32 +60,8 @@ class Meter:
             self._sums.zero_()
 
 
-class TokenMeter(Meter):
-    """Mean loss (nats) over the tokens of a text, which have no accuracies."""
-
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:  # noqa: ARG002
-        """Add a batch: its mean loss (scalar), anything, and the tokens (T, B) it predicted."""
-        with torch.no_grad():
-            mean = loss.detach().to(self._sums.device).to(self._sums.dtype)
-            count = self._sums.new_full((), labels.numel())
-            none = torch.zeros_like(count)
-            self._sums += torch.stack([mean * count, none, none, count])
-
-    def read(self) -> tuple[float | None, float | None, float | None]:
-        """The mean loss, None without tokens or where it is not finite; and None twice."""
-        return super().read()[0], None, None
-
-
-def perplexity(loss: float | None) -> float | None:
-    """The perplexity of a mean loss in nats; None where there is none, or none that fits."""
-    try:
-        return None if loss is None else round(math.exp(loss), 4)
-    except OverflowError:
-        return None
-
-
 class Mean:
-    """Mean of one figure over images."""
+    """Mean of one figure over images or tokens."""
 
     def __init__(self, device: torch.device) -> None:
         self._sums = torch.zeros(2, dtype=torch.float64, device=_float64_device(device))
@@ -97,11 +73,25 @@ class Mean:
 
     def read(self) -> float | None:
         """The mean over the images of all ranks; None without images or where it is not finite."""
-        sums = self._sums.cpu().clone()
-        world().sum_([sums])
-        total, count = sums.tolist()
+        total, count = self.state().tolist()
         mean = total / count if count else math.nan
         return round(mean, 6) if math.isfinite(mean) else None
+
+    def reset(self) -> None:
+        """Set the sums to zero."""
+        self._sums.zero_()
+
+    def state(self) -> Tensor:
+        """The sums (2,) of all ranks together: the figure, and the images or tokens."""
+        sums = self._sums.cpu().clone()
+        world().sum_([sums])
+        return sums
+
+    def load_state(self, sums: Tensor) -> None:
+        """Go on from a checkpoint's sums. Rank 0 holds them for all ranks."""
+        self._sums.copy_(sums)
+        if world().rank:
+            self._sums.zero_()
 
 
 def _float64_device(device: torch.device) -> torch.device:

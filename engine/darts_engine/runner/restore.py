@@ -1,7 +1,7 @@
 """Brings a task back to a checkpoint, and writes into the log which work that undoes.
 
-Two occasions: an engine takes a run up again (`Restorer.restore`), and a run goes back to the end of
-an earlier epoch by its own decision (`Restorer.roll_back`).
+Two occasions: an engine takes a run up again (`Restorer.restore`), and a run goes back to the end
+of an earlier epoch by its own decision (`Restorer.roll_back`).
 """
 
 from dataclasses import dataclass

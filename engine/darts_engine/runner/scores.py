@@ -65,11 +65,6 @@ class Scores:
         self._last_divergence: float | None = None
         self._best_divergence: float | None = None
 
-    @property
-    def best_epoch(self) -> int:
-        """The best epoch so far, from 1; 0 before there is one."""
-        return self._best_epoch
-
     def finish_epoch(
         self,
         position: Position,

@@ -31,11 +31,10 @@ from darts_engine.run.architecture.text import parse
 from darts_engine.run.errors import NotFiniteError
 from darts_engine.run.settings.config import TrainConfig
 from darts_engine.runner.loop import Timing
-from darts_engine.runner.meter import FiniteGuard, TokenMeter, number
-from darts_engine.runner.perplexities import PerplexityScores
+from darts_engine.runner.meter import FiniteGuard, Mean, number
 from darts_engine.runner.position import Position
-from darts_engine.runner.reading import mean_loss
 from darts_engine.runner.stopwatch import Stopwatch
+from darts_engine.runner.text_scores import TextScores, mean_loss
 from darts_engine.training.going_back import GoingBack, Rollback
 from darts_engine.training.text_inputs import TextInputs
 
@@ -79,7 +78,7 @@ class TrainText:
         self._hidden = self._first_hidden(self._train)
         self._windows: tuple[int, int, list[Window]] = (0, 0, [])
         self._finite = FiniteGuard(device)
-        self._scores, self._recent = PerplexityScores(device), TokenMeter(device)
+        self._scores, self._recent = TextScores(device), Mean(device)
         self._grad_norm = torch.zeros((), device=device)
         self._stopwatch = Stopwatch()
 
@@ -173,8 +172,8 @@ class TrainText:
         self._optimizer.step()
         self._mean.update()
         self._hidden = reading.hidden.detach()
-        for meter in (self._scores.train, self._recent):
-            meter.add(loss, reading.hidden, targets)
+        for mean in (self._scores.train, self._recent):
+            mean.add(loss, targets.numel())
 
     def _first_hidden(self, columns: Tensor) -> Tensor:
         return self.network.first_hidden(columns.shape[1])
@@ -216,7 +215,7 @@ class TrainText:
     def report(self, position: Position) -> list[events.Event]:
         """The mean loss per token of the steps since the last report."""
         self._finite.settle()
-        loss, _, _ = self._recent.read()
+        loss = self._recent.read()
         self._recent.reset()
         return [position.stamp(events.StepFinished, train_loss=loss)]
 
@@ -242,7 +241,7 @@ class TrainText:
             weight_grad_norm=number(self._grad_norm),
             hidden_norm=number(self._hidden.float().norm(dim=1).mean()),
         )
-        finished = self._scores.finish_epoch(position, timing, (valid_loss, None, None))
+        finished = self._scores.finish_epoch(position, timing, valid_loss)
         if self._scores.is_best:
             self._going_back.tries = 0
         return [health, finished, *self._switch(valid_loss, position.epoch)]

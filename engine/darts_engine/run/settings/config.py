@@ -250,8 +250,8 @@ def override(config: Config, changes: dict[str, Any]) -> Config:
     """`config` with dotted keys replaced, checked again.
 
     A new method replaces the settings of the old one by its own; so does a new space, which also
-    brings what the method sets in that space alone; a new regulariser brings its weight. In a
-    training, a recurrent network brings settings of its own.
+    brings what the method sets in that space alone; a new regulariser brings its weight; a
+    recurrent network in place of one of images, or the other way round, brings its settings.
 
     Raises:
         ConfigError: as `from_plain`.

@@ -13,7 +13,9 @@ from darts_engine.run.architecture import networks
 from darts_engine.run.architecture.genotype import RECURRENT as RECURRENT_FORM
 from darts_engine.run.architecture.text import parse
 from darts_engine.run.errors import ConfigError, GenotypeError
-from darts_engine.run.settings.sections import TrainConfig
+from darts_engine.run.settings import catalog
+from darts_engine.run.settings.search_on_text import OF_IMAGES, TOKENS, option
+from darts_engine.run.settings.sections import NetworkSection, TrainConfig, TrainTextSection
 
 Tables = dict[str, Any]
 
@@ -36,7 +38,7 @@ BROUGHT: dict[str, Any] = {
 }
 _OF_CELLS = "a recurrent network is one cell"
 _ONE_READING = "a step has one pass, and the next one goes on from its hidden state"
-# Why a setting of trainings has no meaning on text, besides those in `text_rules.py`.
+# Why a setting of trainings has no meaning on text, besides those of images.
 MEANINGLESS: dict[str, str] = {
     "network.channels": f"{_OF_CELLS}, whose size is its --width",
     "network.layers": f"{_OF_CELLS}, whose size is its --width",
@@ -101,13 +103,31 @@ def network_with(changes: Tables, before: TrainConfig) -> Tables:
     return brought | {"network.network": new} | changes
 
 
-def refuse_other_genotypes(config: TrainConfig, where: str) -> None:
-    """Refuse a genotype that is not of the network.
+def refuse_nonsense(config: TrainConfig, where: str) -> None:
+    """Refuse settings without a meaning on text, and on images those of text.
 
     Raises:
-        ConfigError: a recurrent network takes a recurrent genotype, and no other does.
+        ConfigError: names the setting, and why it has none.
     """
-    network, takes = config.network, config.network.network == networks.RECURRENT
+    network = config.network
+    on_text = network.network == networks.RECURRENT
+    _refuse_other_genotypes(network, where)
+    if on_text != catalog.is_text(config.data.dataset):
+        what, known = ("text", catalog.TEXTS) if on_text else ("images", catalog.DATASETS)
+        raise ConfigError(
+            f"the network {network.network} reads {what}, and {config.data.dataset[:60]!r} is none",
+            where=where,
+            remedy=f"use another --dataset: {', '.join(known)}",
+        )
+    if on_text:
+        _refuse_of_images(config, where)
+    else:
+        _refuse_of_text(config.text, where)
+
+
+def _refuse_other_genotypes(network: NetworkSection, where: str) -> None:
+    """A recurrent network takes a recurrent genotype, and no other network does."""
+    takes = network.network == networks.RECURRENT
     if not network.genotype or takes == is_recurrent(network.genotype):
         return
     if takes:
@@ -124,14 +144,35 @@ def refuse_other_genotypes(config: TrainConfig, where: str) -> None:
         )
 
 
-def neutral(config: TrainConfig) -> Tables:
-    """Nested settings of a training in which nothing was chosen but its network."""
-    plain: Tables = msgspec.to_builtins(TrainConfig())
-    if config.network.network == networks.RECURRENT:
-        for key, value in BROUGHT.items():
-            section, _, field = key.partition(".")
-            plain[section][field] = value
-    return plain
+def _refuse_of_images(config: TrainConfig, where: str) -> None:
+    now, unchosen = msgspec.to_builtins(config), msgspec.to_builtins(TrainConfig())
+    for key, why in (OF_IMAGES | MEANINGLESS).items():
+        section, _, field = key.partition(".")
+        if section not in now or field not in now[section]:
+            continue
+        if now[section][field] != BROUGHT.get(key, unchosen[section][field]):
+            raise ConfigError(
+                f"{option(field)} has no meaning on text: {why}",
+                where=where,
+                remedy=f"leave out {option(field)}",
+            )
+    if config.text.tokens not in TOKENS:
+        raise ConfigError(
+            f"unknown tokens {config.text.tokens[:60]!r}",
+            where=where,
+            remedy=f"use {' or '.join(TOKENS)}",
+        )
+
+
+def _refuse_of_text(text: TrainTextSection, where: str) -> None:
+    unchosen = TrainTextSection()
+    for field in text.__struct_fields__:
+        if getattr(text, field) != getattr(unchosen, field):
+            raise ConfigError(
+                f"{option(field)} is of text, and this run is on images",
+                where=where,
+                remedy=f"leave out {option(field)}, or train a recurrent --genotype",
+            )
 
 
 def _defaults_of(keys: Tables) -> Tables:

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from darts_engine.run.architecture import networks, spaces
+from darts_engine.run.architecture import spaces
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.settings import catalog, training_on_text
-from darts_engine.run.settings.sections import Config, SearchConfig, TextSection, TrainConfig
+from darts_engine.run.settings import catalog
+from darts_engine.run.settings.sections import Config, SearchConfig, TextSection
 
 TOKENS = ("words", "characters")
 HVP_SCALES = ("limited", "official")
@@ -60,10 +60,10 @@ _AXES: dict[tuple[str, str], str] = {
 
 
 def reads_text(config: Config) -> bool:
-    """Whether the run's network reads text: by a search's space, by a training's network."""
+    """Whether the run's network reads text: by a search's space, by a training's data set."""
     if isinstance(config, SearchConfig):
         return spaces.reads_text(config.space.space)
-    return config.network.network == networks.RECURRENT
+    return catalog.is_text(config.data.dataset)
 
 
 def refuse_other_kind(config: Config, where: str) -> None:
@@ -73,13 +73,12 @@ def refuse_other_kind(config: Config, where: str) -> None:
         ConfigError: with the reason. Leave the setting out.
     """
     on_text = reads_text(config)
-    _refuse_other_data(config, on_text, where)
+    if isinstance(config, SearchConfig):
+        _refuse_other_data(config, on_text, where)
     if not on_text:
         _refuse_text(config.text, where)
         return
     _refuse_changed(config, OF_IMAGES, where)
-    if isinstance(config, TrainConfig):
-        _refuse_changed(config, training_on_text.MEANINGLESS, where)
     _refuse_odd_text(config, where)
 
 
@@ -97,24 +96,21 @@ def refuse_processes(config: Config, count: int) -> None:
         )
 
 
-def _refuse_other_data(config: Config, on_text: bool, where: str) -> None:
-    dataset = config.data.dataset
+def _refuse_other_data(config: SearchConfig, on_text: bool, where: str) -> None:
+    dataset, space = config.data.dataset, config.space.space
     if on_text == catalog.is_text(dataset):
         return
-    if isinstance(config, SearchConfig):
-        what = f"the space {config.space.space}"
-    else:
-        what = f"the network {config.network.network}"
+    texts = ", ".join(catalog.TEXTS)
     if on_text:
         raise ConfigError(
-            f"{what} reads text, and {dataset[:60]!r} is none",
+            f"the space {space} is of text, and {dataset[:60]!r} is none",
             where=where,
-            remedy=f"use --dataset {', '.join(catalog.TEXTS)}",
+            remedy=f"use --dataset {texts}, or another --space",
         )
     raise ConfigError(
-        f"{dataset[:60]!r} is a text, and {what} is of images",
+        f"{dataset[:60]!r} is a text, and the space {space} is of images",
         where=where,
-        remedy="use --space recurrent or a recurrent --genotype, or a --dataset of images",
+        remedy="use --space recurrent, or a --dataset of images",
     )
 
 
@@ -125,14 +121,12 @@ def _refuse_text(text: TextSection, where: str) -> None:
             raise ConfigError(
                 f"{option(field)} is of text, and this run is on images",
                 where=where,
-                remedy=f"leave it out, or use --space {networks.RECURRENT} or such a --genotype",
+                remedy=f"leave out {option(field)}, or use --space recurrent",
             )
 
 
 def _refuse_changed(config: Config, reasons: Mapping[str, str], where: str) -> None:
-    now, default = msgspec.to_builtins(config), msgspec.to_builtins(SearchConfig())
-    if isinstance(config, TrainConfig):
-        default = training_on_text.neutral(config)
+    now, default = msgspec.to_builtins(config), msgspec.to_builtins(type(config)())
     for key, why in reasons.items():
         section, _, field = key.partition(".")
         if field in now.get(section, {}) and now[section][field] != default[section][field]:
