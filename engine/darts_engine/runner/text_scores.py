@@ -79,7 +79,7 @@ class TextScores:
 
         Args:
             position: the epoch's end.
-            timing: how long the epoch took; its images are tokens.
+            timing: how long the epoch took; counting tokens.
             valid_loss: per predicted token, nats.
         """
         train_loss = self.train.read()
@@ -98,7 +98,7 @@ class TextScores:
             is_best=self.is_best,
             train_perplexity=perplexity(train_loss),
             valid_perplexity=perplexity(valid_loss),
-            tokens_per_s=round(timing.images_per_s, 1),
+            tokens_per_s=round(timing.per_s, 1),
         )
 
     def finish(self, seconds: float, genotype: Genotype | None) -> events.RunFinished:
