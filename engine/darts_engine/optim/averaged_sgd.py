@@ -68,6 +68,14 @@ class WeightMean:
         self.steps = 0
         self.means = [weight.detach().clone() for weight in self._weights]
 
+    @torch.no_grad()
+    def load(self, means: Sequence[Tensor], steps: int) -> None:
+        """Go on from the means of so many steps, in the order of the weights."""
+        self.begin()
+        self.steps = steps
+        for mine, value in zip(self.means, means, strict=True):
+            mine.copy_(value)
+
     def end(self) -> None:
         """Forget the mean."""
         self.steps, self.means = 0, []

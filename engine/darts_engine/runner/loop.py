@@ -10,12 +10,13 @@ from typing import Any, Protocol
 import psutil
 
 from darts_engine.run import events
+from darts_engine.run.errors import NotFiniteError
 from darts_engine.runner.follower import Follower
 from darts_engine.runner.heartbeat import Heartbeat
 from darts_engine.runner.position import Position
 from darts_engine.runner.session import Session
 from darts_engine.runner.stopwatch import Stopwatch
-from darts_engine.runner.task import Reporting, RollsBack
+from darts_engine.runner.task import Recovers, Reporting, RollsBack
 
 STEP_EVENTS_S = 0.25
 SYSTEM_EVENTS_S = 2.0
@@ -123,27 +124,37 @@ class Loop:
             session.emit(event)
         epoch = position.epoch + 1 if position.is_epoch_done else position.epoch
         while epoch <= task.epochs and not task.is_over:
-            self._timing = Timing()
-            schedules = task.begin_epoch(epoch)
-            steps = task.steps_of(epoch)
-            session.emit(events.EpochStarted(epoch=epoch, steps=steps, schedules=schedules))
-            done = position.step if position.epoch == epoch else 0
-            for step in range(done + 1, steps + 1):
-                before = time.monotonic()
-                count = task.step(epoch, step)
-                self._count_step(count, time.monotonic() - before)
-                self.position = position = Position(
-                    epoch=epoch,
-                    step=step,
-                    global_step=position.global_step + 1,
-                    is_epoch_done=False,
-                )
-                self._report(position)
-                self._boundary(position)
-            position = self._finish_epoch(position)
+            try:
+                position = self._run_epoch(epoch, position)
+            except NotFiniteError as error:
+                if not isinstance(task, Recovers):
+                    raise
+                task.failed(error)
+                position = self._roll_back(task)
             epoch = position.epoch + 1
         session.close()
         session.emit(task.finish(round(time.monotonic() - began, 3)))
+
+    def _run_epoch(self, epoch: int, position: Position) -> Position:
+        """Begin an epoch, or go on with it, and end it. Returns: where the task stands then."""
+        task = self._task
+        self._timing = Timing()
+        schedules, steps = task.begin_epoch(epoch), task.steps_of(epoch)
+        self._session.emit(events.EpochStarted(epoch=epoch, steps=steps, schedules=schedules))
+        done = position.step if position.epoch == epoch else 0
+        for step in range(done + 1, steps + 1):
+            before = time.monotonic()
+            count = task.step(epoch, step)
+            self._count_step(count, time.monotonic() - before)
+            self.position = position = Position(
+                epoch=epoch,
+                step=step,
+                global_step=position.global_step + 1,
+                is_epoch_done=False,
+            )
+            self._report(position)
+            self._boundary(position)
+        return self._finish_epoch(position)
 
     def _finish_epoch(self, position: Position) -> Position:
         """End an epoch. Returns: its end, or that of an earlier epoch after a rollback."""
@@ -152,9 +163,7 @@ class Loop:
             self._session.emit(event)
         self._measure(position)
         if isinstance(task, RollsBack) and task.rollback is not None:
-            self.position = position = self._session.roll_back(task)
-            self._boundary(position)
-            return position
+            return self._roll_back(task)
         self.position = position = Position(
             epoch=position.epoch, step=position.step, global_step=position.global_step
         )
@@ -165,6 +174,12 @@ class Loop:
             self._session.save(task, position, reason=reason)
         if not is_last:
             self._boundary(position)
+        return position
+
+    def _roll_back(self, task: RollsBack) -> Position:
+        """Go back to the epoch that the task decides on. Returns: its end."""
+        self.position = position = self._session.roll_back(task)
+        self._boundary(position)
         return position
 
     def _may_roll_back_to(self, epoch: int) -> bool:

@@ -15,7 +15,6 @@ from darts_engine.supernet.alphas import Alphas
 from darts_engine.supernet.mixing import Matrices, Mixing
 from darts_engine.supernet.stochastic import StochasticOps
 
-
 # What a network reads. Of images (B, C, H, W) it is they; of text the tokens (T, B) and the hidden
 # state (B, n) before them.
 Inputs = Any

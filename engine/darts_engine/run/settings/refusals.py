@@ -48,6 +48,8 @@ def refuse_nonsense(config: Config, where: str) -> None:
                 where=where,
                 remedy="use --hvp finite-difference without --hvp-check, or leave --compile out",
             )
+    if isinstance(config, TrainConfig):
+        training_on_text.refuse_nonsense(config, where)
     if config.weights.lr_min > config.weights.lr:
         raise ConfigError("lr_min is larger than lr", where=where)
     if isinstance(config, TrainConfig):
@@ -155,7 +157,6 @@ def _refuse_nonsense_training(config: TrainConfig, where: str) -> None:
     _refuse_unlisted("smoothing", config.train.smoothing, SMOOTHINGS, where)
     _refuse_unlisted("init", network.init, INITS, where)
     networks.parse(network.network, where)
-    training_on_text.refuse_nonsense(config, where)
     try:
         weights.milestone_list()
     except ValueError as error:

@@ -13,7 +13,9 @@ from darts_engine.run.architecture import networks
 from darts_engine.run.architecture.genotype import RECURRENT as RECURRENT_FORM
 from darts_engine.run.architecture.text import parse
 from darts_engine.run.errors import ConfigError, GenotypeError
-from darts_engine.run.settings.sections import TrainConfig, TrainTextSection
+from darts_engine.run.settings import catalog
+from darts_engine.run.settings.search_on_text import OF_IMAGES, TOKENS, option
+from darts_engine.run.settings.sections import NetworkSection, TrainConfig, TrainTextSection
 
 Tables = dict[str, Any]
 
@@ -34,38 +36,24 @@ BROUGHT: dict[str, Any] = {
     "weights.weight_decay": 8e-7,
     "weights.grad_clip": 0.25,
 }
-_OF_IMAGES = "it is of images"
 _OF_CELLS = "a recurrent network is one cell"
-# Why a setting has no meaning on text. Its value there is the one that the network brings, else
-# the default.
-MEANINGLESS = {
-    "data.image_size": _OF_IMAGES,
-    "data.crop_padding": _OF_IMAGES,
-    "data.flip": _OF_IMAGES,
-    "data.cutout": _OF_IMAGES,
-    "data.cutout_prob": _OF_IMAGES,
-    "data.color_jitter": _OF_IMAGES,
-    "data.stream_above": _OF_IMAGES,
-    "data.workers": _OF_IMAGES,
-    "engine.sync_bn": "a trained recurrent network has no batch norm",
-    "engine.channels_last": "it is of convolutions",
-    "engine.compile": "the steps of a recurrent network are too small to gain from it",
-    "engine.checkpoint_activations": f"{_OF_CELLS}, and there is nothing to compute again",
-    "network.channels": f"{_OF_CELLS}: its size is --width",
-    "network.layers": f"{_OF_CELLS}: its size is --width",
+_ONE_READING = "a step has one pass, and the next one goes on from its hidden state"
+# Why a setting of trainings has no meaning on text, besides those of images.
+MEANINGLESS: dict[str, str] = {
+    "network.channels": f"{_OF_CELLS}, whose size is its --width",
+    "network.layers": f"{_OF_CELLS}, whose size is its --width",
     "network.stem": f"{_OF_CELLS} behind an embedding",
     "network.auxiliary": f"{_OF_CELLS} with one output",
     "network.auxiliary_weight": f"{_OF_CELLS} with one output",
-    "network.drop_path": "it drops states instead: --hidden-dropout",
-    "network.dropout": "its dropouts are --output-dropout, --hidden-dropout, --input-dropout, "
-    "--embedding-dropout and --word-dropout",
-    "network.init": "its weights are drawn evenly from -0.04 to 0.04",
-    "train.label_smoothing": "perplexity is of the words as they are",
-    "train.smoothing": "perplexity is of the words as they are",
+    "network.drop_path": "drop path drops images; text has --hidden-dropout and others",
+    "network.dropout": "a recurrent network has --output-dropout, --hidden-dropout and others",
+    "network.init": "a recurrent network is drawn evenly from -0.04 to 0.04",
+    "train.label_smoothing": "a perplexity is of the words as they are",
+    "train.smoothing": "a perplexity is of the words as they are",
     "train.valid_fraction": "a text has a part for the validation",
-    "weights.sam_rho": "a step has one pass, and the next one goes on from its hidden state",
-    "weights.sam_adaptive": "a step has one pass, and the next one goes on from its hidden state",
-    "weights.ema": "its weights are averaged by --nonmono",
+    "weights.sam_rho": _ONE_READING,
+    "weights.sam_adaptive": _ONE_READING,
+    "weights.ema": "weights are averaged by the rule of --nonmono",
 }
 
 
@@ -122,41 +110,68 @@ def refuse_nonsense(config: TrainConfig, where: str) -> None:
         ConfigError: names the setting, and why it has none.
     """
     network = config.network
-    given = network.genotype
-    if network.network != networks.RECURRENT:
-        if network.network == networks.GENOTYPE and is_recurrent(given):
-            raise ConfigError(
-                "the genotype is a recurrent cell, which reads text",
-                where=where,
-                remedy=f"leave out --network, or use --network {networks.RECURRENT}",
-            )
-        _refuse_text_settings(config, where)
+    on_text = network.network == networks.RECURRENT
+    _refuse_other_genotypes(network, where)
+    if on_text != catalog.is_text(config.data.dataset):
+        what, known = ("text", catalog.TEXTS) if on_text else ("images", catalog.DATASETS)
+        raise ConfigError(
+            f"the network {network.network} reads {what}, and {config.data.dataset[:60]!r} is none",
+            where=where,
+            remedy=f"use another --dataset: {', '.join(known)}",
+        )
+    if on_text:
+        _refuse_of_images(config, where)
+    else:
+        _refuse_of_text(config.text, where)
+
+
+def _refuse_other_genotypes(network: NetworkSection, where: str) -> None:
+    """A recurrent network takes a recurrent genotype, and no other network does."""
+    takes = network.network == networks.RECURRENT
+    if not network.genotype or takes == is_recurrent(network.genotype):
         return
-    if given and not is_recurrent(given):
+    if takes:
         raise ConfigError(
             f"the network {networks.RECURRENT} takes a recurrent genotype",
             where=where,
             remedy="name one, as in --genotype RNN_DARTS_V2, or leave out --network",
         )
-    plain = msgspec.to_builtins(config)
-    for key, neutral in _defaults_of(MEANINGLESS).items():
+    if network.network == networks.GENOTYPE:
+        raise ConfigError(
+            "the genotype is a recurrent cell, which reads text",
+            where=where,
+            remedy=f"leave out --network, or use --network {networks.RECURRENT}",
+        )
+
+
+def _refuse_of_images(config: TrainConfig, where: str) -> None:
+    now, unchosen = msgspec.to_builtins(config), msgspec.to_builtins(TrainConfig())
+    for key, why in (OF_IMAGES | MEANINGLESS).items():
         section, _, field = key.partition(".")
-        if plain[section][field] != BROUGHT.get(key, neutral):
+        if section not in now or field not in now[section]:
+            continue
+        if now[section][field] != BROUGHT.get(key, unchosen[section][field]):
             raise ConfigError(
-                f"{key} has no meaning on text: {MEANINGLESS[key]}",
+                f"{option(field)} has no meaning on text: {why}",
                 where=where,
-                remedy="leave it out, or train a cell of images",
+                remedy=f"leave out {option(field)}",
             )
+    if config.text.tokens not in TOKENS:
+        raise ConfigError(
+            f"unknown tokens {config.text.tokens[:60]!r}",
+            where=where,
+            remedy=f"use {' or '.join(TOKENS)}",
+        )
 
 
-def _refuse_text_settings(config: TrainConfig, where: str) -> None:
-    plain, neutral = msgspec.to_builtins(config.text), msgspec.to_builtins(TrainTextSection())
-    for field, value in plain.items():
-        if value != neutral[field]:
+def _refuse_of_text(text: TrainTextSection, where: str) -> None:
+    unchosen = TrainTextSection()
+    for field in text.__struct_fields__:
+        if getattr(text, field) != getattr(unchosen, field):
             raise ConfigError(
-                f"text.{field} has no meaning on images",
+                f"{option(field)} is of text, and this run is on images",
                 where=where,
-                remedy="leave it out, or train a recurrent cell, as in --genotype RNN_DARTS_V2",
+                remedy=f"leave out {option(field)}, or train a recurrent --genotype",
             )
 
 
