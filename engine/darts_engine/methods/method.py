@@ -59,6 +59,7 @@ class Method:
         self._world = world()
         self._place = (0, 0)
         self._part = "alpha"
+        self._passes = 0
         supernet.relax = self._relax
         self.architect = axes.architect(supernet, config, optimizer)
         self._greedy = axes.greedy(config, supernet)
@@ -68,8 +69,11 @@ class Method:
         """The mixing of a forward pass that is given none.
 
         All passes of an alpha step draw the same numbers, because second order compares them.
+        With `text.redraw_masks` each draws its own, as the official code on text.
         """
-        self._supernet.stochastic.draws = self._draws(f"chance {self._part}", self._device)
+        self._passes += 1
+        again = f" {self._passes}" if self._config.text.redraw_masks else ""
+        self._supernet.stochastic.draws = self._draws(f"chance {self._part}{again}", self._device)
         mixing = self.relaxation.mix(self._matrices, self._draws(self._part))
         return self._settled(mixing._replace(shares=self._supernet.alphas.shares()))
 
@@ -121,7 +125,7 @@ class Method:
 
     def begin_step(self, epoch: int, step: int) -> None:
         """Name the random streams of the step."""
-        self._place, self._part = (epoch, step), "alpha"
+        self._place, self._part, self._passes = (epoch, step), "alpha", 0
 
     def alpha_gradient(
         self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE
@@ -275,9 +279,16 @@ class Method:
         the expected mixing. The network is in training mode, its weights are constant, and running
         statistics stay as they are. Afterwards it is in evaluation mode.
         """
+
+        def loss() -> Tensor:
+            # The same masks at every call, whose losses are compared.
+            draws = self._draws("chance curvature", self._device)
+            self._supernet.stochastic.draws = draws
+            return self._supernet.loss(batch, self.expected_mixing()).loss
+
         self._supernet.train()
         with statistics_kept(self._supernet), self.architect.weights_frozen():
-            yield lambda: self._supernet.loss(batch, self.expected_mixing()).loss
+            yield loss
         self._supernet.eval()
 
     @property

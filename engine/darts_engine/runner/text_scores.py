@@ -79,7 +79,7 @@ class TextScores:
 
         Args:
             position: the epoch's end.
-            timing: how long the epoch took; its images are tokens.
+            timing: how long the epoch took; counting tokens.
             valid_loss: per predicted token, nats.
         """
         train_loss = self.train.read()

@@ -36,12 +36,13 @@ from darts_engine.layers.language_model import (
     node_matrices,
 )
 from darts_engine.layers.recurrent_operations import OPERATIONS
+from darts_engine.optim.text_loss import negative_log_likelihood
 from darts_engine.run.architecture.derivation_one_cell import edges_of
 from darts_engine.run.architecture.derivation_recurrent import RECURRENT_OPERATIONS
 from darts_engine.run.architecture.genotype import NONE, RECURRENT
 from darts_engine.run.errors import CheckpointError
 from darts_engine.supernet.mixing import Matrices, Mixing
-from darts_engine.supernet.relaxed import RelaxedNetwork
+from darts_engine.supernet.relaxed import Batch, Inputs, Outcome, RelaxedNetwork
 
 
 class SharedNorm(nn.BatchNorm1d):
@@ -118,6 +119,25 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
             weights_EO = weights_EO * mixing.shares[RECURRENT][:, None]
         run_cell = partial(self._run_cell, weights_EO)
         return self.read_with(run_cell, tokens, hidden, self.stochastic)
+
+    def loss(self, batch: Batch, mixing: Mixing | Matrices | None = None) -> Outcome:
+        """The mean loss of a text in nats per token, and the last output (B, n).
+
+        Args:
+            batch: the tokens (T, B) and the hidden state (B, n) before them; the next tokens (T, B).
+            mixing: as in `forward`.
+        """
+        (tokens, hidden), targets = batch
+        reading = self.read(tokens, hidden, mixing)
+        loss = negative_log_likelihood(reading.log_probabilities, targets)
+        return Outcome(loss, reading.hidden)
+
+    def predict(
+        self, inputs: Inputs, mixing: Mixing | Matrices | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward`, of tokens (T, B) and a hidden state (B, n) as one pair."""
+        found: tuple[Tensor, Tensor] = self(*inputs, mixing)
+        return found
 
     def load_reference_state(
         self,

@@ -1,19 +1,17 @@
-"""Which settings are of images, which of text, and what has no meaning in a recurrent cell.
+"""Searches on text: which settings are of images, which of text, and what has no meaning there.
 
 A config has all settings. Those of the other kind keep their defaults, and one that was changed is
-refused with the reason: nothing that somebody asked for is ignored. Shared by searches and
-trainings.
+refused with the reason: nothing that somebody asked for is ignored. `training_on_text.py` has the
+same for trainings.
 """
 
 from collections.abc import Mapping
-from typing import Any
-
 import msgspec
 
-from darts_engine.run.architecture import spaces
+from darts_engine.run.architecture import networks, spaces
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.settings import catalog
-from darts_engine.run.settings.sections import Config, SearchConfig, TextSection
+from darts_engine.run.settings.sections import Config, SearchConfig, SearchTextSection
 
 TOKENS = ("words", "characters")
 HVP_SCALES = ("limited", "official")
@@ -60,21 +58,20 @@ _AXES: dict[tuple[str, str], str] = {
 
 
 def reads_text(config: Config) -> bool:
-    """Whether the run's network reads text: by a search's space, by a training's data set."""
+    """Whether the run's network reads text."""
     if isinstance(config, SearchConfig):
         return spaces.reads_text(config.space.space)
-    return catalog.is_text(config.data.dataset)
+    return config.network.network == networks.RECURRENT
 
 
-def refuse_other_kind(config: Config, where: str) -> None:
-    """Refuse settings that have no meaning for what the run's network reads.
+def refuse_other_kind(config: SearchConfig, where: str) -> None:
+    """Refuse settings that have no meaning for what the space's network reads.
 
     Raises:
         ConfigError: with the reason. Leave the setting out.
     """
     on_text = reads_text(config)
-    if isinstance(config, SearchConfig):
-        _refuse_other_data(config, on_text, where)
+    _refuse_other_data(config, on_text, where)
     if not on_text:
         _refuse_text(config.text, where)
         return
@@ -114,8 +111,8 @@ def _refuse_other_data(config: SearchConfig, on_text: bool, where: str) -> None:
     )
 
 
-def _refuse_text(text: TextSection, where: str) -> None:
-    default = type(text)()
+def _refuse_text(text: SearchTextSection, where: str) -> None:
+    default = SearchTextSection()
     for field in text.__struct_fields__:
         if getattr(text, field) != getattr(default, field):
             raise ConfigError(
@@ -125,11 +122,11 @@ def _refuse_text(text: TextSection, where: str) -> None:
             )
 
 
-def _refuse_changed(config: Config, reasons: Mapping[str, str], where: str) -> None:
-    now, default = msgspec.to_builtins(config), msgspec.to_builtins(type(config)())
+def _refuse_changed(config: SearchConfig, reasons: Mapping[str, str], where: str) -> None:
+    now, default = msgspec.to_builtins(config), msgspec.to_builtins(SearchConfig())
     for key, why in reasons.items():
         section, _, field = key.partition(".")
-        if field in now.get(section, {}) and now[section][field] != default[section][field]:
+        if now[section][field] != default[section][field]:
             raise ConfigError(
                 f"{option(field)} has no meaning on text: {why}",
                 where=where,
@@ -137,18 +134,16 @@ def _refuse_changed(config: Config, reasons: Mapping[str, str], where: str) -> N
             )
 
 
-def _refuse_odd_text(config: Config, where: str) -> None:
-    text: Any = config.text
+def _refuse_odd_text(config: SearchConfig, where: str) -> None:
+    text, default = config.text, SearchTextSection()
     for field, known in (("tokens", TOKENS), ("hvp_scale", HVP_SCALES)):
-        value = getattr(text, field, known[0])
+        value = getattr(text, field)
         if value not in known:
             raise ConfigError(
                 f"unknown {field.replace('_', ' ')} {value[:60]!r}",
                 where=where,
                 remedy=f"use {' or '.join(known)}",
             )
-    if not isinstance(config, SearchConfig):
-        return
     for (axis, value), why in _AXES.items():
         if getattr(config.method, axis) == value:
             raise ConfigError(
@@ -158,7 +153,7 @@ def _refuse_odd_text(config: Config, where: str) -> None:
             )
     if config.search.order == 1:
         for field in ("redraw_masks", "hvp_scale"):
-            if getattr(text, field) != getattr(type(text)(), field):
+            if getattr(text, field) != getattr(default, field):
                 raise ConfigError(
                     f"{option(field)} is of order 2",
                     where=where,
