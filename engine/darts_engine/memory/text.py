@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 from darts_engine.compute import device as devices
+from darts_engine.data.text.lengths import LONGER
 from darts_engine.memory.footprint import COPIES, Footprint, available, frozen, gigabytes, measure
+from darts_engine.networks.recurrent import RecurrentNetwork
+from darts_engine.optim.text_loss import negative_log_likelihood
 from darts_engine.run.architecture.text import parse
 from darts_engine.run.errors import TooLargeError
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
@@ -49,6 +52,32 @@ def of_search(supernet: RecurrentSupernet, config: SearchConfig) -> Footprint:
     passes = [forward_for_alphas, forward_for_weights] if order == 1 else [supernet.loss]
     found = measure(supernet, passes, make, order=order, exact=exact)
     return found._replace(unit=UNIT, sizes=SIZES)
+
+
+def of_training(network: RecurrentNetwork, config: TrainConfig) -> Footprint:
+    """The footprint of a training, of a step of the longest window.
+
+    Args:
+        network: on its device; unchanged.
+        config: of the training.
+    """
+    precision = partial(devices.autocast, next(network.parameters()).device, config.engine)
+    length = config.text.bptt + (LONGER if config.text.length_jitter else 0)
+
+    def forward(batch: TextBatch) -> None:
+        (tokens, hidden), targets = batch
+        with precision():
+            reading = network.read(tokens, hidden)
+        negative_log_likelihood(reading.log_probabilities, targets)
+
+    def make(columns: int, device: torch.device) -> TextBatch:
+        tokens = torch.zeros(length, columns, dtype=torch.int64, device=device)
+        return (tokens, network.first_hidden(columns)), tokens
+
+    found = measure(network, [forward], make)
+    averages = sum(w.numel() * w.element_size() for w in network.parameters())
+    fixed = found.fixed + (averages if config.text.nonmono else 0)
+    return found._replace(fixed=fixed, unit=UNIT, sizes=SIZES)
 
 
 def check_weights_fit(config: Config, vocabulary: int, device: torch.device) -> None:
