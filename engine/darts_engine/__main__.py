@@ -25,7 +25,7 @@ from darts_engine.run import events, extensions
 from darts_engine.run.errors import ExitCode, NotFoundError, RunError, SpaceError
 from darts_engine.run.folder import RunFolder, is_run
 from darts_engine.run.log import EventLog
-from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig, to_plain
+from darts_engine.run.settings.config import Config, TrainConfig, to_plain
 from darts_engine.run.settings.kept import kept_rules
 from darts_engine.run.settings.search_on_text import reads_text, refuse_processes
 from darts_engine.run.threads import num_threads
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from darts_engine.search.task import Search
     from darts_engine.tables.tables import Tables
     from darts_engine.training.task import Train
+    from darts_engine.training.text_task import TrainText
 
 # What a disk that fails, fills up or goes away says.
 DISK_FAULTS = (
@@ -280,14 +281,16 @@ def _refuse_heavy_weights(config: Config, about: dict[str, Any], device: "torch.
 
 def _build(
     config: Config, data: "Dataset | Corpus", device: "torch.device", tables: "Tables | None"
-) -> "Search | Train":
+) -> "Search | Train | TrainText":
     from darts_engine.data.text.corpus import Corpus
     from darts_engine.search.task import Search
     from darts_engine.search.text_task import TextSearch
     from darts_engine.training.task import Train
+    from darts_engine.training.text_task import TrainText
 
     if isinstance(data, Corpus):
-        assert isinstance(config, SearchConfig)
+        if isinstance(config, TrainConfig):
+            return TrainText(config, data, device)
         return TextSearch(config, data, device)
     if isinstance(config, TrainConfig):
         return Train(config, data, device)
@@ -298,7 +301,7 @@ def _build(
 
 
 def _step_memory(
-    task: "Search | Train",
+    task: "Search | Train | TrainText",
     config: Config,
     device: "torch.device",
     session: "Session | Follower",

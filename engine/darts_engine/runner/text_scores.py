@@ -24,7 +24,7 @@ Read = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def perplexity(loss: float | None) -> float | None:
-    """exp of a mean loss in nats; None where there is none, or where it is too large a number."""
+    """Exp of a mean loss in nats; None where there is none, or where it is too large a number."""
     try:
         return None if loss is None else round(math.exp(loss), 4)
     except OverflowError:

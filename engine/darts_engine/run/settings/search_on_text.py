@@ -6,6 +6,7 @@ same for trainings.
 """
 
 from collections.abc import Mapping
+
 import msgspec
 
 from darts_engine.run.architecture import networks, spaces
