@@ -11,6 +11,7 @@ from torch import Tensor
 
 from darts_engine.compute import device as devices
 from darts_engine.memory.footprint import COPIES, Footprint, available, frozen, gigabytes, measure
+from darts_engine.networks.recurrent import RecurrentNetwork
 from darts_engine.run.architecture.text import parse
 from darts_engine.run.errors import TooLargeError
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
@@ -49,6 +50,26 @@ def of_search(supernet: RecurrentSupernet, config: SearchConfig) -> Footprint:
     passes = [forward_for_alphas, forward_for_weights] if order == 1 else [supernet.loss]
     found = measure(supernet, passes, make, order=order, exact=exact)
     return found._replace(unit=UNIT, sizes=SIZES)
+
+
+def of_training(network: RecurrentNetwork, config: TrainConfig) -> Footprint:
+    """The footprint of a training.
+
+    Args:
+        network: on its device; unchanged.
+        config: of the training.
+    """
+    device = next(network.parameters()).device
+
+    def forward(inputs: tuple[Tensor, Tensor]) -> None:
+        with devices.autocast(device, config.engine):
+            network.read(*inputs)
+
+    def make(columns: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        tokens = torch.zeros(config.text.bptt, columns, dtype=torch.int64, device=device)
+        return tokens, network.first_hidden(columns)
+
+    return measure(network, [forward], make)._replace(unit=UNIT, sizes=SIZES)
 
 
 def check_weights_fit(config: Config, vocabulary: int, device: torch.device) -> None:
