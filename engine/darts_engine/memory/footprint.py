@@ -121,6 +121,7 @@ def of_training(network: nn.Module, config: TrainConfig, image_shape: Sequence[i
 
 @contextmanager
 def frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Inside, forward passes record nothing for the gradients of these parameters."""
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:

@@ -85,7 +85,7 @@ class Restorer:
             raise CheckpointError(
                 "no checkpoint of this run can be trusted", where=refused.where, remedy=NEW_RUN
             )
-        if self.log.last_seq:
+        if self._has_work_after(0):
             self.log.append(events.Rewound(to_seq=0, to_step=0, to_epoch=0, checkpoint=""))
         self.world.text_of_rank_0("")
         return Position()

@@ -61,5 +61,5 @@ class Sides(ABC):
         """What the next batches depend on, apart from epoch and step."""
         return {}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:  # noqa: B027  most have no state
         """Go on from a checkpoint."""

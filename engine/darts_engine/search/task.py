@@ -16,6 +16,7 @@ from torch import Tensor
 from darts_engine.compute import device as devices
 from darts_engine.compute import parallel
 from darts_engine.data.dataset import Dataset
+from darts_engine.data.text.corpus import Corpus
 from darts_engine.layers.sync_norm import synchronise
 from darts_engine.memory import footprint
 from darts_engine.methods.method import Method
@@ -63,10 +64,13 @@ class Search:
     make_halves: ClassVar[Callable[..., Sides]] = Halves
     make_report: ClassVar[type[SearchReport]] = SearchReport
 
-    def __init__(self, config: SearchConfig, dataset: Dataset, device: torch.device) -> None:
+    def __init__(
+        self, config: SearchConfig, dataset: Dataset | Corpus, device: torch.device
+    ) -> None:
         self.config, self.device = config, device
         self.epochs = config.search.epochs
-        self._dataset, self._world = dataset, parallel.world()
+        self._dataset: Any = dataset
+        self._world = parallel.world()
         self.halves: Sides = self.make_halves(config, dataset, device)
         self.steps_per_epoch = self.halves.steps_per_epoch
         self.space: Space = catalog.resolve("space", catalog.SPACES, config.space.space)(config)

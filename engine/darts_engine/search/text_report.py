@@ -1,4 +1,4 @@
-"""The events of a search on text: losses and perplexities per token, and the hidden state's norm."""
+"""The events of a search on text: losses, perplexities per token, and hidden states' norms."""
 
 from torch import Tensor
 

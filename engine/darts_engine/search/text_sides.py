@@ -111,7 +111,8 @@ class TextSides(Sides):
 
     def hidden_norm(self) -> Tensor:
         """The mean L2 norm of the hidden states before the next weight batch, a scalar."""
-        return self.weight_hidden.norm(dim=1).mean()
+        norms: Tensor = self.weight_hidden.norm(dim=1)
+        return norms.mean()
 
     def state(self) -> dict[str, Any]:
         """Both hidden states."""

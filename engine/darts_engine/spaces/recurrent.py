@@ -30,7 +30,12 @@ class Recurrent(Space):
         return [name for name in RECURRENT_OPERATIONS if name != NONE or not without]
 
     def supernet(
-        self, in_channels: int, classes: int, *, more_layers: int = 0, stage: int = 0
+        self,
+        in_channels: int,  # noqa: ARG002  text has none
+        classes: int,
+        *,
+        more_layers: int = 0,
+        stage: int = 0,
     ) -> RecurrentSupernet:
         """A new supernet.
 

@@ -124,7 +124,7 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
         """The mean loss of a text in nats per token, and the last output (B, n).
 
         Args:
-            batch: the tokens (T, B) and the hidden state (B, n) before them; the next tokens (T, B).
+            batch: tokens (T, B) and the state (B, n) before them; the tokens that follow, (T, B).
             mixing: as in `forward`.
         """
         (tokens, hidden), targets = batch
