@@ -1,9 +1,14 @@
 """Where texts come from: what is read, what is noted, and what is refused in which words."""
 
 import codecs
+import contextlib
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from darts_engine.data.text import plain_file
 from darts_engine.data.text.corpus import read
@@ -166,6 +171,26 @@ def test_files_are_read_in_pieces_wherever_they_are_cut(tmp_path, monkeypatch, p
     monkeypatch.setattr(plain_file, "PIECE", piece)
     assert "".join(pieces(path)) == "one é\n\n\U0001f600 two\nthree\n"
     assert max(map(len, pieces(path))) <= piece + 1
+
+
+ODD = st.lists(
+    st.sampled_from(
+        [b"a", b" ", b"\n", b"\r", b"\0", b"\xc3", b"\xa9", b"\xef\xbb\xbf", b"\xff\xfe", b"PK"]
+    ),
+    max_size=12,
+)
+
+
+@given(ODD, st.integers(1, 5))
+def test_any_bytes_are_read_as_python_reads_them_or_refused(odd, piece):
+    data = b"".join(odd)
+    with tempfile.NamedTemporaryFile() as file, pytest.MonkeyPatch.context() as patch:
+        file.write(data)
+        file.flush()
+        patch.setattr(plain_file, "PIECE", piece)
+        path = Path(file.name)
+        with contextlib.suppress(DataError):
+            assert "".join(pieces(path)) == path.read_text("utf-8-sig")
 
 
 def test_pipes_devices_folders_and_giants_are_not_read(tmp_path, monkeypatch):
