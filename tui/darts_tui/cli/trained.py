@@ -200,7 +200,7 @@ def export_network(
             "--format",
             help="Any of state-dict, torchscript, torch-export, onnx, with commas. The state "
             "dictionary is in the official code's layout. The others are programs that take "
-            "pixels in 0 .. 1 and normalise them.",
+            "pixels in 0 .. 1 and normalise them, or of text one token after another.",
         ),
     ] = "state-dict,torchscript",
     out: Annotated[
