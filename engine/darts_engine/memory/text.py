@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from darts_engine.compute import device as devices
+from darts_engine.data.text.lengths import LONGER
 from darts_engine.memory.footprint import COPIES, Footprint, available, frozen, gigabytes, measure
 from darts_engine.networks.recurrent import RecurrentNetwork
+from darts_engine.optim.text_loss import negative_log_likelihood
 from darts_engine.run.architecture.text import parse
 from darts_engine.run.errors import TooLargeError
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
@@ -53,23 +55,29 @@ def of_search(supernet: RecurrentSupernet, config: SearchConfig) -> Footprint:
 
 
 def of_training(network: RecurrentNetwork, config: TrainConfig) -> Footprint:
-    """The footprint of a training.
+    """The footprint of a training, of a step of the longest window.
 
     Args:
         network: on its device; unchanged.
         config: of the training.
     """
-    device = next(network.parameters()).device
+    precision = partial(devices.autocast, next(network.parameters()).device, config.engine)
+    length = config.text.bptt + (LONGER if config.text.length_jitter else 0)
 
-    def forward(inputs: tuple[Tensor, Tensor]) -> None:
-        with devices.autocast(device, config.engine):
-            network.read(*inputs)
+    def forward(batch: TextBatch) -> None:
+        (tokens, hidden), targets = batch
+        with precision():
+            reading = network.read(tokens, hidden)
+        negative_log_likelihood(reading.log_probabilities, targets)
 
-    def make(columns: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        tokens = torch.zeros(config.text.bptt, columns, dtype=torch.int64, device=device)
-        return tokens, network.first_hidden(columns)
+    def make(columns: int, device: torch.device) -> TextBatch:
+        tokens = torch.zeros(length, columns, dtype=torch.int64, device=device)
+        return (tokens, network.first_hidden(columns)), tokens
 
-    return measure(network, [forward], make)._replace(unit=UNIT, sizes=SIZES)
+    found = measure(network, [forward], make)
+    averages = sum(w.numel() * w.element_size() for w in network.parameters())
+    fixed = found.fixed + (averages if config.text.nonmono else 0)
+    return found._replace(fixed=fixed, unit=UNIT, sizes=SIZES)
 
 
 def check_weights_fit(config: Config, vocabulary: int, device: torch.device) -> None:

@@ -20,6 +20,8 @@ from darts_engine.compute import streams
 from darts_engine.data.text.columns import window
 from darts_engine.data.text.corpus import Corpus
 from darts_engine.data.text.lengths import Window, mean_steps, windows
+from darts_engine.memory import text as memory
+from darts_engine.memory.footprint import Footprint
 from darts_engine.networks import build as networks
 from darts_engine.networks import official_state
 from darts_engine.optim.averaged_sgd import NonMonotone, WeightMean
@@ -179,6 +181,10 @@ class TrainText:
         return self.network.first_hidden(columns.shape[1])
 
     # Events ---------------------------------------------------------------------------------------
+
+    def footprint(self) -> Footprint:
+        """The memory that a step needs."""
+        return memory.of_training(self.network, self.config)
 
     def describe(self) -> dict[str, Any]:
         """The fields of `RunStarted` that only the training knows."""

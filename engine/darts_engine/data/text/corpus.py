@@ -88,14 +88,22 @@ def read(data: DataSection, text: TextSection, watch: Watch | None = None) -> Co
     watch = watch or Unwatched()
     kind, _, rest = data.dataset.partition(":")
     load = catalog.resolve("text", catalog.TEXTS, kind)
-    found: Text = load(Request(rest, data, text, watch))
-    tokens, parts, lost = numbered(found, text.tokens, text.vocabulary)
+    try:
+        found: Text = load(Request(rest, data, text, watch))
+        tokens, parts, lost = numbered(found, text.tokens, text.vocabulary)
+    except OSError as error:
+        raise DataError(
+            f"the text cannot be read: {error.strerror or error}",
+            where=str(error.filename or data.dataset),
+            remedy="is it yours to read?",
+        ) from None
     corpus = Corpus(found.name, tokens, *parts)
     _tell_unknown(corpus, lost, text, watch)
     if found.published is not None and text.tokens == WORDS:
         _tell_counts(corpus, found.published, text.vocabulary, watch)
     corpus.columns("train", data.batch_size)
     corpus.columns("valid", text.eval_batch)
+    corpus.columns("test", 1)
     return corpus
 
 

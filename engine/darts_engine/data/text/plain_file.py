@@ -24,15 +24,11 @@ def pieces(path: Path) -> Iterator[str]:
     """The text of a file in pieces, with line feeds as ends of lines and no byte order mark.
 
     Raises:
-        DataError: it is missing, no plain file, larger than 128 MiB, or not text in UTF-8.
+        DataError: it is no plain file, larger than 128 MiB, or not text in UTF-8.
+        OSError: it cannot be opened or read.
     """
-    try:
-        with _opened(path) as file:
-            yield from _decoded(file, path)
-    except OSError as error:
-        raise DataError(
-            f"the text cannot be read: {error.strerror or error}", where=str(path)
-        ) from None
+    with _opened(path) as file:
+        yield from _decoded(file, path)
 
 
 def _opened(path: Path) -> io.BufferedReader:

@@ -137,13 +137,8 @@ def numbered(text: Text, kind: str, limit: int) -> tuple[Vocabulary, list[Tensor
     """
     numbers: defaultdict[str, int] = defaultdict(itertools.count().__next__)
     parts, in_train = [], 0
-    for name, pieces in zip(PARTS, (text.train, text.valid, text.test), strict=True):
-        found = _part((pieces,) if isinstance(pieces, str) else pieces, kind, numbers)
-        if not len(found) or (kind == WORDS and bool((found == numbers.get(EOS, -1)).all())):
-            raise DataError(
-                f"the {name} part has no {kind}", where=text.name, remedy="give it some text"
-            )
-        parts.append(found)
+    for name, part in zip(PARTS, (text.train, text.valid, text.test), strict=True):
+        parts.append(_part(part, kind, numbers, f"{text.name}, {name}"))
         in_train = in_train or len(numbers)
     tokens = list(numbers)
     counts = np.bincount(parts[0], minlength=len(tokens))
@@ -186,37 +181,39 @@ def _limit(kept: np.ndarray, counts: np.ndarray, always: list[int], limit: int) 
     kept[always] = True
 
 
-def _part(pieces: Iterable[str], kind: str, numbers: defaultdict[str, int]) -> np.ndarray:
-    """(N,) int32 of one part; a last line without its end gets one."""
-    number = numbers.__getitem__
-    found = [np.empty(0, dtype=np.int32)]
-    ends = "\n"
-    for piece in pieces if kind == CHARACTERS else _whole_words(pieces):
+def _part(part: Iterable[str], kind: str, numbers: defaultdict[str, int], where: str) -> np.ndarray:
+    """(N,) int32 of one part, of which new tokens get new numbers; its last line gets an end."""
+    pieces = (part,) if isinstance(part, str) else part
+    number, end = numbers.__getitem__, "\n" if kind == CHARACTERS else EOS
+    found, last = [], "\n"
+    for piece in pieces if kind == CHARACTERS else _whole_words(pieces, where):
         if piece:
             tokens = piece if kind == CHARACTERS else _words(piece)
             found.append(np.fromiter(map(number, tokens), dtype=np.int32, count=len(tokens)))
-            ends = piece
-    if not ends.endswith("\n"):
-        found.append(np.array([number("\n" if kind == CHARACTERS else EOS)], dtype=np.int32))
+            last = piece[-1]
+    if last != "\n":
+        found.append(np.array([number(end)], dtype=np.int32))
+    if all((tokens == numbers.get(end, -1)).all() for tokens in found):
+        raise DataError(f"this part of the text has no {kind}", where=where, remedy="write some")
     return np.concatenate(found)
 
 
-def _whole_words(pieces: Iterable[str]) -> Iterator[str]:
+def _whole_words(pieces: Iterable[str], where: str) -> Iterator[str]:
     """The same text in pieces that end behind a word."""
     rest = ""
     for piece in pieces:
-        cut = max(piece.rfind(" "), piece.rfind("\n")) + 1
-        if not cut:
-            rest += piece
-            if len(rest) > LONGEST_WORD:
-                raise DataError(
-                    f"a word has more than {LONGEST_WORD:,} characters",
-                    where=_short(rest),
-                    remedy="is it text with blanks? --tokens characters needs none",
-                )
-            continue
-        yield rest + piece[:cut]
-        rest = piece[cut:]
+        last = piece.rsplit(maxsplit=1)[-1:] if piece and not piece[-1].isspace() else [""]
+        cut = len(piece) - len("".join(last))
+        if cut:
+            yield rest + piece[:cut]
+            rest = ""
+        rest += piece[cut:]
+        if len(rest) > LONGEST_WORD:
+            raise DataError(
+                f"a word has more than {LONGEST_WORD:,} characters",
+                where=f"{where}: {_short(rest)}",
+                remedy="is it text with blanks? --tokens characters needs none",
+            )
     yield rest
 
 

@@ -29,7 +29,7 @@ def load(request: Request) -> Text:
 
 
 def _split(path: Path) -> tuple[str, str, str]:
-    lines = "".join(pieces(path)).splitlines(keepends=True)
+    lines = "".join(pieces(path)).removesuffix("\n").split("\n")
     if len(lines) < len(PARTS):
         raise DataError(
             f"{len(lines)} lines cannot be split into train, valid and test",
@@ -39,4 +39,4 @@ def _split(path: Path) -> tuple[str, str, str]:
     # Every part has a line at least.
     first = min(max(1, int(TRAIN * len(lines))), len(lines) - 2)
     second = min(max(first + 1, int(VALID * len(lines))), len(lines) - 1)
-    return "".join(lines[:first]), "".join(lines[first:second]), "".join(lines[second:])
+    return "\n".join(lines[:first]), "\n".join(lines[first:second]), "\n".join(lines[second:])
