@@ -29,6 +29,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 IMPORTED = [
     "darts_engine.search.task",
     "darts_engine.training.task",
+    "darts_engine.training.text_task",
     "numpy",
     "psutil",
     # What draws curves and heatmaps, see forked_programs.py.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine_kit import Engine, events_in, make_run, of_type, outcome, until
+from text_kit import make_text_run
 
 from darts_engine.run import events
 from darts_engine.run.folder import RunFolder
@@ -25,7 +26,9 @@ SAM = {
     "weights__ema": 0.9,
     "train__label_smoothing": 0.1,
 }
-TRAININGS: dict[str, dict[str, Any]] = {"train": {}, "sam": SAM}
+# A training on text, of which the last epochs have averaged weights.
+TEXT = {"lines": 400, "text__word_dropout": 0.1}
+TRAININGS: dict[str, dict[str, Any]] = {"train": {}, "sam": SAM, "text": TEXT}
 # What a method needs in a supernet of two channels and a run of few epochs.
 OWN_SETTINGS: dict[str, dict[str, Any]] = {
     "pc-darts": {"space__channels": 8},
@@ -44,6 +47,8 @@ def new_run(runs: Path, subject: str, epochs: int) -> RunFolder:
     saving = {"checkpoint__checkpoint_seconds": 0.2}
     if subject in TRAININGS:
         settings = TRAININGS[subject] | saving | {"train__epochs": epochs}
+        if subject == "text":
+            return make_text_run(runs, subject, **settings)
         return make_run(runs, subject, "train", **settings)
     settings = OWN_SETTINGS.get(subject, {}) | saving | {"search__epochs": epochs}
     return make_run(runs, subject, "search", search__method=subject, **settings)

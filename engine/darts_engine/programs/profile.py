@@ -24,7 +24,6 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from darts_engine.compute import device as devices
 from darts_engine.data import dataset as datasets
 from darts_engine.layers.depthwise import DepthwiseConv
-from darts_engine.methods.architects.first_order import Batch
 from darts_engine.programs.trace import (
     AUGMENTATION,
     BETWEEN,
@@ -44,6 +43,7 @@ from darts_engine.search.halves import Halves
 from darts_engine.search.task import Search
 from darts_engine.supernet import wide_edges
 from darts_engine.supernet.cell import SearchCell
+from darts_engine.supernet.relaxed import Batch
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Brings a task back to a checkpoint, and writes into the log which work that undoes.
 
-Two occasions: an engine takes a run up again (`Restorer.restore`), and a search goes back to the
-end of an earlier epoch by its own decision (`Restorer.roll_back`).
+Two occasions: an engine takes a run up again (`Restorer.restore`), and a run goes back to the end
+of an earlier epoch by its own decision (`Restorer.roll_back`).
 """
 
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ class Restorer:
             raise CheckpointError(
                 "no checkpoint of this run can be trusted", where=refused.where, remedy=NEW_RUN
             )
-        if self.log.last_seq:
+        if self._has_work_after(0):
             self.log.append(events.Rewound(to_seq=0, to_step=0, to_epoch=0, checkpoint=""))
         self.world.text_of_rank_0("")
         return Position()
@@ -124,7 +124,7 @@ class Restorer:
                 refused = str(error).replace("\n", "; ")
                 self._note(refused, "error")
         raise CheckpointError(
-            f"the search has to go back to the end of epoch {epoch}, and its checkpoint is "
+            f"the run has to go back to the end of epoch {epoch}, and its checkpoint is "
             f"{'refused' if refused else 'missing'}",
             where=str(self.folder.checkpoints),
             remedy=NEW_RUN,

@@ -262,7 +262,11 @@ class NetworkSection(Section, frozen=True, kw_only=True):
     """The network that is trained: of a genotype, or a wide ResNet."""
 
     network: Annotated[
-        str, Meta(description="genotype, or a wide ResNet by depth and width: wrn-28-10.")
+        str,
+        Meta(
+            description="genotype; recurrent for a recurrent one, which it goes without saying; or "
+            "a wide ResNet by depth and width: wrn-28-10."
+        ),
     ] = networks.GENOTYPE
     genotype: Annotated[
         str, Meta(description="run:NAME, a published name, a file or genotype text.")
