@@ -127,7 +127,7 @@ def test_a_plan_of_an_earlier_version_has_the_settings_of_its_runs():
 
 def test_a_report_of_text_has_perplexities():
     spread = {name: {"mean": 97.5, "deviation": None} for name in benchmark_report.FIGURES}
-    spread |= dict.fromkeys(("supernet_top1", "test_top1"), {"mean": None, "deviation": None})
+    spread |= {name: {"mean": None, "deviation": None} for name in ("supernet_top1", "test_top1")}
     run = {
         "run": "b-darts-0", "seed": 0, "epochs": 2, "skips": 0, "test_top1": None,
         "test_perplexity": 88.25, "passes": {"forward": 4, "backward": 4},

@@ -41,8 +41,8 @@ def gather(
 
     Accuracies are in percent, of each run's last epoch. `gap` is the supernet's accuracy less that
     of the same weights cut to the genotype. On text, perplexities take their place, and `gap` is of
-    the losses, the cut supernet's less the whole one's. `skips` counts all cell types. `seconds` is the time of
-    the search's epochs. Deviations are of a sample (n - 1), and None for one seed.
+    the losses, the cut supernet's less the whole one's. `skips` counts all cell types. `seconds` is
+    the time of the search's epochs. Deviations are of a sample (n - 1), and None for one seed.
     """
     first = next(iter(searches.values()))[0].config
     assert isinstance(first, SearchConfig)
@@ -243,7 +243,7 @@ def markdown(report: dict[str, Any], drawn: Sequence[str]) -> str:
     score = "perplexity" if is_text else "top-1"
     field = f"test_{score.replace('-', '')}"
     gap = (
-        "the loss of the supernet cut to the derived cell less that\nof the whole one"
+        "the loss of the supernet cut to the derived cell less that of\nthe whole one"
         if is_text
         else "the supernet's accuracy less\nthat of the same weights cut to the derived cells"
     )
@@ -259,8 +259,8 @@ def markdown(report: dict[str, Any], drawn: Sequence[str]) -> str:
 
 Space {clean(report["space"])}, data set {clean(report["dataset"])}, {_seeds(report)},
 searches of {report["search_epochs"]} epochs; {trained}.
-Mean ± sample deviation over the seeds, of the last epochs. The gap is {gap}; the eigenvalue is the dominant one of the Hessian
-of the validation loss in alpha; skips are counted in both cells; passes are those through the
+Mean ± sample deviation over the seeds, of the last epochs. The gap is {gap};
+the eigenvalue is the dominant one of the Hessian of the validation loss in alpha; skips are counted in both cells; passes are those through the
 supernet in a step in which alpha moves, and do not all cost the same.
 
 {table(report)}
