@@ -260,8 +260,9 @@ def markdown(report: dict[str, Any], drawn: Sequence[str]) -> str:
 Space {clean(report["space"])}, data set {clean(report["dataset"])}, {_seeds(report)},
 searches of {report["search_epochs"]} epochs; {trained}.
 Mean ± sample deviation over the seeds, of the last epochs. The gap is {gap};
-the eigenvalue is the dominant one of the Hessian of the validation loss in alpha; skips are counted in both cells; passes are those through the
-supernet in a step in which alpha moves, and do not all cost the same.
+the eigenvalue is the dominant one of the Hessian of the validation loss in alpha; skips are counted
+in both cells; passes are those through the supernet in a step in which alpha moves, and do not all
+cost the same.
 
 {table(report)}
 
