@@ -98,8 +98,8 @@ def _cells(found: dict[str, Any]) -> str:
         )
     if found["reads"] == TEXT:
         return (
-            f"one type, of a token and a state; {found['nodes']} nodes and {found['edges']} edges, "
-            "a node keeps one; the mean of the nodes is the output"
+            f"one type on a chain; {found['nodes']} nodes and {found['edges']} edges, each node "
+            "keeps one, the mean of the nodes is the output"
         )
     if found["inputs"] == 1:
         return (

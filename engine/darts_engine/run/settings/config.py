@@ -287,16 +287,15 @@ def _brought(changes: dict[str, Any], config: SearchConfig) -> dict[str, Any]:
         found = {"weights.lr_min": changes["weights.lr"]} if is_constant else {}
     basis |= spec.begins_with if spec else {}
     old_settings, new_settings = old.settings_in(space), new.settings_in(its_space)
-    if new is old:
-        # What the method sets in every space may have been changed since, and stays.
-        always = old.settings
-        old_settings, new_settings, found = (
-            {key: value for key, value in brought.items() if key not in always}
-            for brought in (old_settings, new_settings, found)
-        )
-        if its_space == space:
-            return found
-    return found | {key: basis[key] for key in old_settings} | new_settings
+    if new is not old:
+        return found | {key: basis[key] for key in old_settings} | new_settings
+    # What the method sets in every space may have been changed since, and stays.
+    found = {key: value for key, value in found.items() if key not in old.settings}
+    if its_space == space:
+        return found
+    here = old.in_space.get(space, {}).keys()
+    there = new.in_space.get(str(its_space), {}).keys()
+    return found | {key: new_settings.get(key, basis[key]) for key in [*here, *there]}
 
 
 def _refuse_unknown(plain: dict[str, Any], kind: str, where: str) -> None:

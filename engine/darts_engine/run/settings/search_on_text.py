@@ -163,5 +163,5 @@ def _refuse_odd_text(config: SearchConfig, where: str) -> None:
 
 
 def option(field: str) -> str:
-    """The command-line option of a field."""
+    """The command-line option of a field outside of the table `alpha`."""
     return f"--{field.replace('_', '-')}"
