@@ -11,7 +11,7 @@ from darts_engine.run import events
 
 SMALL = ("--threads", 1, "--device", "cpu", "--progress", "plain")
 TINY = (*SMALL, "--width", 8, "--batch-size", 4, "--eval-batch", 2)
-SHORT = ("--search-epochs", 1, "--train-epochs", 1, "--train", "text.width=8", "--width", 8)
+SHORT = ("--search-epochs", 1, "--train-epochs", 1, "--width", 8)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_protocol_on_text_ends_with_a_test_perplexity(house, file):
     said = house.cli(
         *("protocol", "--name", "p", "--space", "recurrent", "--dataset", f"text:{file}"),
         *("--seeds", 1, "--final-seeds", 1, "--short-epochs", 1, "--batch-size", 8, "--nodes", 2),
-        *(*SHORT, "--threads", 1, "--device", "cpu", "--json"),
+        *(*SHORT, "--train", "text.width=8", "--threads", 1, "--device", "cpu", "--json"),
     )
     assert said.returncode == 0, said.stderr
     report = json.loads(said.stdout)
