@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from darts_engine.run import folder
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config as configs
-from darts_engine.run.settings.config import TrainConfig
+from darts_engine.run.settings.config import SearchConfig, TrainConfig
 
 if TYPE_CHECKING:
     from darts_engine.data.text.corpus import Corpus
+    from darts_engine.search.text_task import TextSearch
     from darts_engine.training.text_task import TrainText
 
 # Three nodes of different operations, and an output that leaves one out.
@@ -20,6 +21,12 @@ TINY = {
     "engine.threads": 1, "engine.device": "cpu", "engine.seed": 7, "network.genotype": CELL,
     "data.batch_size": 4, "train.epochs": 4, "text.width": 6, "text.bptt": 8, "text.eval_batch": 2,
     "weights.lr": 5.0,
+}  # fmt: skip
+
+TINY_SEARCH = {
+    "space.space": "recurrent", "space.nodes": 3, "alpha.lr": 0.1,
+    "engine.threads": 1, "engine.device": "cpu", "engine.seed": 7, "data.batch_size": 4,
+    "search.epochs": 4, "text.width": 6, "text.bptt": 8, "text.eval_batch": 2, "weights.lr": 5.0,
 }  # fmt: skip
 
 
@@ -75,3 +82,15 @@ def text_training(**changes: Any) -> "TrainText":
     config = configs.override(TrainConfig(), asked)
     assert isinstance(config, TrainConfig)
     return TrainText(config, corpus(), torch.device("cpu"))
+
+
+def text_search(**changes: Any) -> "TextSearch":
+    """A search in this process; `changes` are settings with `__` for the dot."""
+    import torch
+
+    from darts_engine.search.text_task import TextSearch
+
+    asked = TINY_SEARCH | {key.replace("__", "."): value for key, value in changes.items()}
+    config = configs.override(SearchConfig(), asked)
+    assert isinstance(config, SearchConfig)
+    return TextSearch(config, corpus(), torch.device("cpu"))

@@ -35,13 +35,13 @@ from darts_engine.layers.language_model import (
     first_weights,
     node_matrices,
 )
-from darts_engine.layers.recurrent_operations import OPERATIONS
 from darts_engine.optim.text_loss import negative_log_likelihood
 from darts_engine.run.architecture.derivation_one_cell import edges_of
 from darts_engine.run.architecture.derivation_recurrent import RECURRENT_OPERATIONS
 from darts_engine.run.architecture.genotype import NONE, RECURRENT
 from darts_engine.run.errors import CheckpointError
 from darts_engine.supernet.mixing import Matrices, Mixing
+from darts_engine.supernet.recurrent_edges import MixedEdges, mixed_edges
 from darts_engine.supernet.relaxed import Batch, Inputs, Outcome, RelaxedNetwork
 
 
@@ -90,7 +90,7 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
         super().__init__({RECURRENT: shape}, alpha_scale, seed)
         self.build(vocabulary, width, dropouts, seed)
         self.names = tuple(names)
-        self.functions = {o: OPERATIONS[name] for o, name in enumerate(names) if name != NONE}
+        self._computed = tuple(name for name in names if name != NONE)
         self.has_auxiliary_skip = auxiliary_skip
         self.first = first_weights(seed, "first matrix", 2 * width, 2 * width)
         self.nodes = node_matrices(seed, nodes, width)
@@ -178,40 +178,37 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
         # The inputs of all time steps are there at once, so their part of W_0 is one product.
         first = (inputs @ self.first[:width]).unbind()
         of_hidden = self.first[width:]
-        products = self._products(weights_EO)
+        edges = self._edges(weights_EO)
         outputs = []
         for gates in first:
             masked = hidden if hidden_mask is None else hidden * hidden_mask
             gate, candidate = (gates + masked @ of_hidden).chunk(2, -1)
             state = self.norm(hidden + gate.sigmoid() * (candidate.tanh() - hidden))
-            hidden = self._step(state, products, hidden_mask)
+            hidden = self._step(state, edges, hidden_mask)
             outputs.append(hidden)
         return torch.stack(outputs)
 
     def _step(
-        self, state: Tensor, products: list[tuple[Tensor, Tensor]], mask: Tensor | None
+        self, state: Tensor, edges: Sequence[tuple[Tensor, Tensor]], mask: Tensor | None
     ) -> Tensor:
-        sums = None
+        """The output of a time step, (B, n), from s_0; `edges` is of `_edges`."""
+        compute = mixed_edges if torch.is_autocast_enabled(state.device.type) else MixedEdges.apply
+        sums: Tensor | None = None
         states = []
-        for matrix, weights_RO in products:
+        for matrix, weights_RK in edges:
             masked = state if mask is None else state * mask
-            out = (masked @ matrix).view(len(state), len(weights_RO), 2, self.width)
-            mixed = self._mix(out, state[:, None], weights_RO)
-            sums = mixed if sums is None else sums[:, 1:] + mixed
-            state = self.norm(sums[:, 0])
+            sums = compute(self._computed, matrix, weights_RK, state, masked, sums)
+            now, sums = sums.split((1, len(weights_RK) - 1), 1)
+            state = self.norm(now.squeeze(1))
             states.append(state)
         return torch.stack(states).mean(0)
 
-    def _mix(self, products: Tensor, state: Tensor, weights_RO: Tensor) -> Tensor:
-        gate, candidate = products.unbind(2)
-        inner = sum(weights_RO[:, o, None] * f(candidate) for o, f in self.functions.items())
-        carried = sum(weights_RO[:, o, None] for o in self.functions) * state
-        return carried + gate.sigmoid() * (inner - carried)
-
-    def _products(self, weights_EO: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def _edges(self, weights_EO: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Of each state's edges, the matrices side by side (n, R * 2n) and weights (R, K)."""
+        kept = [o for o, name in enumerate(self.names) if name != NONE]
         rows = edges_of(self.nodes.shape[1])
         found = []
         for source in range(self.nodes.shape[1]):
-            of_edges = [e for e, (s, _) in enumerate(rows) if s == source]
-            found.append((self.nodes[:, source:].flatten(1), weights_EO[of_edges]))
+            leaving = [edge for edge, (s, _) in enumerate(rows) if s == source]
+            found.append((self.nodes[:, source:].flatten(1), weights_EO[leaving][:, kept]))
         return found
