@@ -114,7 +114,14 @@ class MixedEdges(torch.autograd.Function):
             grad_weights += of_carried[:, None]
         grad_state = (passed * weights_RK.sum(1)[:, None]).sum(1)
         grad_masked = of_product @ matrix.t()
-        return None, grad_matrix, grad_weights, grad_state, grad_masked, grad if ctx.has_sums else None
+        return (
+            None,
+            grad_matrix,
+            grad_weights,
+            grad_state,
+            grad_masked,
+            grad if ctx.has_sums else None,
+        )
 
 
 def _again(ctx: Any, inputs: Sequence[Tensor | None], grad: Tensor) -> list[Tensor | None]:

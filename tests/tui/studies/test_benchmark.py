@@ -10,6 +10,7 @@ from darts_engine.run.folder import RunFolder, list_runs
 from darts_engine.run.settings import config
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.run.settings.presets import PRESETS
+from darts_engine.run.settings.search_on_text import reads_text
 from darts_tui.export import pictures
 from darts_tui.studies import benchmark_report
 from darts_tui.studies.study import planned
@@ -149,4 +150,4 @@ def test_a_report_of_text_has_perplexities():
     assert isinstance(picture, pictures.Curves)
     (panel,) = picture.panels
     assert (panel.label, panel.logarithmic) == ("supernet perplexity", True)
-    assert benchmark_report.is_text(SearchConfig()) is False
+    assert reads_text(SearchConfig()) is False

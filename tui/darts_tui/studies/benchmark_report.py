@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from darts_engine.run.architecture.derivation import SKIP
-from darts_engine.run.architecture.spaces import TEXT, spec_of
 from darts_engine.run.events import EpochFinished
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import LogReader
 from darts_engine.run.settings import passes
 from darts_engine.run.settings.config import SearchConfig
+from darts_engine.run.settings.search_on_text import reads_text
 from darts_engine.run.state import RunState, fold
 from darts_tui.console.safe_text import clean
 from darts_tui.export import pictures
 from darts_tui.export.files import write_whole
 from darts_tui.export.render import RenderError
 from darts_tui.runs.summary import all_lines
+from darts_tui.studies import text_test
 from darts_tui.studies.run_all import Job
 from darts_tui.studies.study import StudyFolder
 
@@ -59,18 +60,12 @@ def gather(
         "name": folder.name,
         "space": first.space.space,
         "dataset": first.data.dataset,
-        "is_text": is_text(first),
+        "is_text": reads_text(first),
         "seeds": [job.config.engine.seed for job in next(iter(searches.values()))],
         "search_epochs": first.epochs,
         "train_epochs": trained.config.epochs if trained else None,
         "methods": methods,
     }
-
-
-def is_text(config: SearchConfig) -> bool:
-    """Whether a search reads text, and has perplexities in place of accuracies."""
-    spec = spec_of(config.space.space)
-    return spec is not None and spec.reads == TEXT
 
 
 def _run(folder: StudyFolder, job: Job, training: Job | None) -> dict[str, Any]:
@@ -96,7 +91,7 @@ def _run(folder: StudyFolder, job: Job, training: Job | None) -> dict[str, Any]:
         "passes": passes.of_search(job.config, steps, len(computed))._asdict(),
         "training": training.name if training else None,
         "test_top1": _last(folder, training, "valid_top1") if training else None,
-        "test_perplexity": _last(folder, training, "valid_perplexity") if training else None,
+        "test_perplexity": _test_perplexity(folder, training) if training else None,
         "eigenvalues": measured,
         "validation": [(e.epoch, v) for e in state.epochs if (v := _score(e)) is not None],
     }
@@ -130,6 +125,12 @@ def _last(folder: StudyFolder, training: Job, figure: str) -> float | None:
     epochs = folder.state(training).epochs
     value: float | None = getattr(epochs[-1], figure) if epochs else None
     return value
+
+
+def _test_perplexity(folder: StudyFolder, training: Job) -> float | None:
+    """Of a training on text; None of images."""
+    found = text_test.tested(folder.runs / training.name) if reads_text(training.config) else None
+    return found.perplexity if found else None
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, float | None]:
