@@ -1,7 +1,7 @@
-"""Labels images with a trained network, or continues a text with it.
+"""Labels images with a trained network.
 
 `python -m darts_engine.programs.predict CONFIG.toml IMAGE...` writes a `Prediction` per image, in
-their order, as JSON, for `darts-tui predict`; with `--prompt` a `Continuation`.
+their order, as JSON, for `darts-tui predict`.
 """
 
 import argparse
@@ -17,11 +17,10 @@ from torch import Tensor
 from darts_engine.data.decoding import open_image
 from darts_engine.data.streaming import middle
 from darts_engine.programs.answer import answer
-from darts_engine.programs.predict_text import continued
-from darts_engine.run.answers import Continuation, Prediction
+from darts_engine.run.answers import Prediction
 from darts_engine.run.errors import ConfigError, DataError
 from darts_engine.run.folder import RunFolder
-from darts_engine.training import text_trained, trained
+from darts_engine.training import trained
 from darts_engine.training.inputs import Inputs
 from darts_engine.training.trained import Trained
 
@@ -95,24 +94,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--checkpoint", choices=trained.CHECKPOINTS, default="best")
     parser.add_argument("--top", type=int, default=5)
-    parser.add_argument("--prompt")
-    parser.add_argument("--length", type=int, default=40)
-    parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--draws", type=int, default=0)
-    parser.add_argument("images", type=Path, nargs="*")
+    parser.add_argument("images", type=Path, nargs="+")
     options = parser.parse_args(arguments)
 
-    def work() -> list[Prediction] | Continuation:
-        config, folder = trained.config_of(options.config), RunFolder(options.run)
-        if options.prompt is not None:
-            return continued(
-                text_trained.of_run(folder, options.checkpoint, config),
-                options.prompt,
-                length=options.length,
-                temperature=options.temperature,
-                seed=options.draws,
-            )
-        network = trained.of_run(folder, options.checkpoint, config)
+    def work() -> list[Prediction]:
+        network = trained.of_run(
+            RunFolder(options.run), options.checkpoint, trained.config_of(options.config)
+        )
         return predict(network, options.images, options.top)
 
     return answer(work)

@@ -1,4 +1,12 @@
-"""Continues a text with a trained recurrent network, for `predict.py`."""
+"""Continues a text with a trained recurrent network.
+
+`python -m darts_engine.programs.predict_text CONFIG.toml` writes a `Continuation` as JSON, for
+`darts-tui predict --prompt`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -6,8 +14,11 @@ from torch import Tensor
 from darts_engine.compute import streams
 from darts_engine.data.text.source import CHARACTERS
 from darts_engine.data.text.vocabulary import EOS, Vocabulary
+from darts_engine.programs.answer import answer
 from darts_engine.run.answers import Continuation
 from darts_engine.run.errors import DataError
+from darts_engine.run.folder import RunFolder
+from darts_engine.training import text_trained, trained
 from darts_engine.training.text_trained import TrainedText
 
 
@@ -62,3 +73,33 @@ def _new_line(vocabulary: Vocabulary) -> Tensor:
             remedy=f"name a few {vocabulary.kind}",
         )
     return vocabulary.ids("\n")
+
+
+def main(arguments: list[str]) -> int:
+    """Continue a text and write the answer. Returns: the exit status."""
+    parser = argparse.ArgumentParser(prog="darts-tui predict")
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--checkpoint", choices=trained.CHECKPOINTS, default="best")
+    parser.add_argument("--prompt", required=True)
+    parser.add_argument("--length", type=int, default=40)
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--draws", type=int, default=0)
+    options = parser.parse_args(arguments)
+
+    def work() -> Continuation:
+        config = trained.config_of(options.config)
+        network = text_trained.of_run(RunFolder(options.run), options.checkpoint, config)
+        return continued(
+            network,
+            options.prompt,
+            length=options.length,
+            temperature=options.temperature,
+            seed=options.draws,
+        )
+
+    return answer(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

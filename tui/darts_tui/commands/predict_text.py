@@ -68,7 +68,8 @@ def continued(
     # One argument each: a prompt may begin like an option.
     options = [f"--{names[name]}={value}" for name, value in asked.given().items()]
     arguments = ["--run", str(folder.path), "--checkpoint", checkpoint, *options]
-    return msgspec.json.decode(run_with_config("predict", config, arguments), type=Continuation)
+    answer = run_with_config("predict_text", config, arguments)
+    return msgspec.json.decode(answer, type=Continuation)
 
 
 def report(found: Continuation, *, as_json: bool) -> int:
