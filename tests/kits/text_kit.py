@@ -61,6 +61,13 @@ def make_text_run(runs: Path, name: str, *, lines: int = 60, **changes: Any) -> 
     return folder.create(runs, name, configs.override(TrainConfig(), tiny))
 
 
+def make_text_search(runs: Path, name: str, *, lines: int = 60, **changes: Any) -> RunFolder:
+    """A search; `changes` are settings with `__` for the dot."""
+    tiny = TINY_SEARCH | {"data.dataset": f"text:{write_texts(runs / f'texts-{lines}', lines)}"}
+    tiny |= {key.replace("__", "."): value for key, value in changes.items()}
+    return folder.create(runs, name, configs.override(SearchConfig(), tiny))
+
+
 def corpus() -> "Corpus":
     """A short text, without files."""
     import torch

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from engine_kit import Engine, newest_state, state_of
-from text_kit import CELL, WORDS, make_text_run, text
+from text_kit import CELL, WORDS, make_text_run, make_text_search, text
 
 from darts_engine.data.text import corpus as corpora
 from darts_engine.programs import evaluate, evaluate_text, export_network, predict_text
@@ -84,6 +84,16 @@ def test_another_text_is_read_in_the_networks_words(run, tmp_path):
     config = in_columns(run, 1, data__dataset=f"text:{tmp_path / 'strange.txt'}")
     with pytest.raises(DataError, match="does not know 'zebra'"):
         evaluate_text.training(config, run, None, "last", part="test", official=False)
+
+
+def test_a_searchs_supernet_is_evaluated_as_its_last_epoch_validated(tmp_path, darts):
+    folder = make_text_search(tmp_path, "searched", search__epochs=1)
+    assert Engine(folder).wait() == 0
+    asked = ("evaluate", folder.path, "--part", "valid", "--eval-batch", 2, "--json")
+    found = json.loads(darts(*asked).out)
+    assert found["loss"] == state_of(folder).epochs[-1].valid_loss
+    refused = darts("predict", folder.path, "--prompt", "the cat")
+    assert (refused.code, refused.error_lines[0][:20]) == (2, "this run is a search")
 
 
 def test_weights_in_the_official_layout_are_evaluated_alike(run, darts, tmp_path):
