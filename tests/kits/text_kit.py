@@ -20,7 +20,7 @@ WORDS = ["the", "cat", "sat", "on", "a", "mat", "<eos>"]
 TINY = {
     "engine.threads": 1, "engine.device": "cpu", "engine.seed": 7, "network.genotype": CELL,
     "data.batch_size": 4, "train.epochs": 4, "text.width": 6, "text.bptt": 8, "text.eval_batch": 2,
-    "weights.lr": 5.0,
+    "weights.lr": 5.0, "text.nonmono": 5,
 }  # fmt: skip
 
 TINY_SEARCH = {

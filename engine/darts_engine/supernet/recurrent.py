@@ -20,12 +20,13 @@ Shapes: T time steps, B columns of text, n the width, V words, N nodes, E = N (N
 operations, R the nodes after a state.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from darts_engine.compute import device as devices
 from darts_engine.layers import official_recurrent
 from darts_engine.layers.language_model import (
     NO_DROPOUT,
@@ -35,6 +36,7 @@ from darts_engine.layers.language_model import (
     first_weights,
     node_matrices,
 )
+from darts_engine.layers.recurrent_operations import OPERATIONS
 from darts_engine.optim.text_loss import negative_log_likelihood
 from darts_engine.run.architecture.derivation_one_cell import edges_of
 from darts_engine.run.architecture.derivation_recurrent import RECURRENT_OPERATIONS
@@ -44,12 +46,9 @@ from darts_engine.supernet.mixing import Matrices, Mixing
 from darts_engine.supernet.recurrent_edges import MixedEdges, mixed_edges
 from darts_engine.supernet.relaxed import Batch, Inputs, Outcome, RelaxedNetwork
 
-
-class SharedNorm(nn.BatchNorm1d):
-    """The one batch norm of the cell: no scale, no shift, one pair of running statistics."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__(width, affine=False)
+# A bundle of edges: their operations, their nodes' matrices side by side (n, R * 2n), and their
+# weights (R, K).
+Bundle = tuple[Sequence[str], Tensor, Tensor]
 
 
 class RecurrentSupernet(RelaxedNetwork, LanguageModel):
@@ -90,13 +89,15 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
         super().__init__({RECURRENT: shape}, alpha_scale, seed)
         self.build(vocabulary, width, dropouts, seed)
         self.names = tuple(names)
-        self._computed = tuple(name for name in names if name != NONE)
+        for name in set(names) - {NONE}:
+            OPERATIONS[name]
         self.has_auxiliary_skip = auxiliary_skip
         self.first = first_weights(seed, "first matrix", 2 * width, 2 * width)
         self.nodes = node_matrices(seed, nodes, width)
-        self.norm = SharedNorm(width)
+        self.norm = nn.BatchNorm1d(width, affine=False)
 
-    def forward(  # type: ignore[override]  this one reads text
+    # Of text, not of images.
+    def forward(  # type: ignore[override]
         self, tokens: Tensor, hidden: Tensor, mixing: Mixing | Matrices | None = None
     ) -> tuple[Tensor, Tensor]:
         """Log-probabilities (T, B, V) of the next words, and the last output (B, n).
@@ -117,7 +118,8 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
         weights_EO = mixing.weights[RECURRENT]
         if mixing.shares is not None:
             weights_EO = weights_EO * mixing.shares[RECURRENT][:, None]
-        run_cell = partial(self._run_cell, weights_EO)
+        active = None if mixing.active is None else mixing.active[RECURRENT]
+        run_cell = partial(self._run_cell, weights_EO, active)
         return self.read_with(run_cell, tokens, hidden, self.stochastic)
 
     def loss(self, batch: Batch, mixing: Mixing | Matrices | None = None) -> Outcome:
@@ -138,6 +140,15 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
         """As `forward`, of tokens (T, B) and a hidden state (B, n) as one pair."""
         found: tuple[Tensor, Tensor] = self(*inputs, mixing)
         return found
+
+    def held_ahead(self) -> Sequence[nn.Parameter]:
+        """The embedding.
+
+        The official code builds the network after the virtual step from a state dictionary. The
+        embedding stands in it twice, moved as the encoder's matrix and unmoved as the decoder's,
+        which are one: the second is copied last.
+        """
+        return (self.embedding,)
 
     def load_reference_state(
         self,
@@ -171,44 +182,138 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
                 own.copy_(matrix)
 
     def _run_cell(
-        self, weights_EO: Tensor, inputs: Tensor, hidden: Tensor, hidden_mask: Tensor | None
+        self,
+        weights_EO: Tensor,
+        active: Sequence[Sequence[int]] | None,
+        inputs: Tensor,
+        hidden: Tensor,
+        mask: Tensor | None,
     ) -> Tensor:
         """The cell's outputs (T, B, n); `language_model.RunCell` says of what."""
-        width = self.width
+        if active is None:
+            step = partial(self._step, self._bundles(weights_EO))
+        else:
+            numbers = self._numbers(weights_EO, active)
+            step = partial(self._step_of_drawn, self._drawn(weights_EO, active), numbers)
         # The inputs of all time steps are there at once, so their part of W_0 is one product.
-        first = (inputs @ self.first[:width]).unbind()
-        of_hidden = self.first[width:]
-        edges = self._edges(weights_EO)
+        of_inputs = (inputs @ self.first[: self.width]).unbind()
+        of_hidden = self.first[self.width :]
         outputs = []
-        for gates in first:
-            masked = hidden if hidden_mask is None else hidden * hidden_mask
-            gate, candidate = (gates + masked @ of_hidden).chunk(2, -1)
+        for product in of_inputs:
+            gate, candidate = (product + masked(hidden, mask) @ of_hidden).chunk(2, -1)
             state = self.norm(hidden + gate.sigmoid() * (candidate.tanh() - hidden))
-            hidden = self._step(state, edges, hidden_mask)
+            hidden = torch.stack(step(state, mask)).mean(0)
             outputs.append(hidden)
         return torch.stack(outputs)
 
-    def _step(
-        self, state: Tensor, edges: Sequence[tuple[Tensor, Tensor]], mask: Tensor | None
-    ) -> Tensor:
-        """The output of a time step, (B, n), from s_0; `edges` is of `_edges`."""
-        compute = mixed_edges if torch.is_autocast_enabled(state.device.type) else MixedEdges.apply
-        sums: Tensor | None = None
+    def _step(self, bundles: Sequence[Bundle], state: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """s_1 ... s_N from s_0, each (B, n). The bundle of a state has all edges that leave it."""
+        compute = self._compute(state)
+        sums = carried = None
         states = []
-        for matrix, weights_RK in edges:
-            masked = state if mask is None else state * mask
-            sums = compute(self._computed, matrix, weights_RK, state, masked, sums)
-            now, sums = sums.split((1, len(weights_RK) - 1), 1)
-            state = self.norm(now.squeeze(1))
+        for names, matrix, weights_RK in bundles:
+            sums = compute(names, matrix, weights_RK, state, masked(state, mask), sums)
+            # The next node has now received all it gets; the others wait for the states between.
+            received, sums = sums.split((1, len(weights_RK) - 1), 1)
+            carried = self._carried(carried, state)
+            state = self._node(received.squeeze(1), carried)
             states.append(state)
-        return torch.stack(states).mean(0)
+        return states
 
-    def _edges(self, weights_EO: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Of each state's edges, the matrices side by side (n, R * 2n) and weights (R, K)."""
+    def _step_of_drawn(
+        self,
+        drawn: Sequence[Sequence[tuple[int, Bundle]]],
+        numbers: Sequence[Tensor] | None,
+        state: Tensor,
+        mask: Tensor | None,
+    ) -> list[Tensor]:
+        """The same where a relaxation has chosen the operations that are computed (GDAS).
+
+        Args:
+            drawn: for each state, the edges that leave it and compute something: (node, bundle).
+            numbers: what each node receives for the gradients of the others; None is nothing.
+            state: s_0.
+            mask: of the hidden dropout.
+        """
+        compute = self._compute(state)
+        zero = torch.zeros_like(state)[:, None]
+        sums = [zero] * len(drawn) if numbers is None else [zero + number for number in numbers]
+        carried = None
+        states = []
+        for node, leaving in enumerate(drawn):
+            for later, (names, matrix, weights_RK) in leaving:
+                sums[later] = compute(
+                    names, matrix, weights_RK, state, masked(state, mask), sums[later]
+                )
+            carried = self._carried(carried, state)
+            state = self._node(sums[node].squeeze(1), carried)
+            states.append(state)
+        return states
+
+    def _carried(self, carried: Tensor | None, state: Tensor) -> Tensor | None:
+        """The sum of all states up to this one; None where no edge has an auxiliary skip."""
+        if not self.has_auxiliary_skip:
+            return None
+        return state if carried is None else carried + state
+
+    def _node(self, received: Tensor, carried: Tensor | None) -> Tensor:
+        """A node's state, (B, n), of what its edges and their auxiliary skips bring."""
+        if carried is not None:
+            received = received + self.stochastic.auxiliary * carried
+        state: Tensor = self.norm(received)
+        return state
+
+    def _compute(self, state: Tensor) -> Callable[..., Tensor]:
+        """Under autocast torch chooses the types of each operation, so it must see them."""
+        return mixed_edges if torch.is_autocast_enabled(state.device.type) else MixedEdges.apply
+
+    def _bundles(self, weights_EO: Tensor) -> list[Bundle]:
+        """For each state, all edges that leave it."""
         kept = [o for o, name in enumerate(self.names) if name != NONE]
+        names = [self.names[o] for o in kept]
         rows = edges_of(self.nodes.shape[1])
-        found = []
-        for source in range(self.nodes.shape[1]):
-            leaving = [edge for edge, (s, _) in enumerate(rows) if s == source]
-            found.append((self.nodes[:, source:].flatten(1), weights_EO[leaving][:, kept]))
+        found: list[Bundle] = []
+        for state in range(self.nodes.shape[1]):
+            leaving = [edge for edge, (source, _) in enumerate(rows) if source == state]
+            weights_RK = weights_EO[leaving][:, kept]
+            found.append((names, self._matrices(slice(state, None)), weights_RK))
         return found
+
+    def _drawn(
+        self, weights_EO: Tensor, active: Sequence[Sequence[int]]
+    ) -> list[list[tuple[int, Bundle]]]:
+        """For each state, (node, bundle) of the edges that leave it and compute something."""
+        found: list[list[tuple[int, Bundle]]] = [[] for _ in range(self.nodes.shape[1])]
+        for edge, (source, target) in enumerate(edges_of(self.nodes.shape[1])):
+            kept = [o for o in active[edge] if self.names[o] != NONE]
+            if kept:
+                node = target - 1
+                names = [self.names[o] for o in kept]
+                matrix = self._matrices(slice(node, target))
+                found[source].append((node, (names, matrix, weights_EO[edge : edge + 1, kept])))
+        return found
+
+    def _numbers(self, weights_EO: Tensor, active: Sequence[Sequence[int]]) -> list[Tensor] | None:
+        """For each node, the sum of the weights that are not computed, kept for its gradient."""
+        if not weights_EO.requires_grad:
+            return None
+        left_out = torch.ones(weights_EO.shape, dtype=torch.bool)
+        for row, columns in zip(left_out, active, strict=True):
+            row[list(columns)] = False
+        of_edges = (weights_EO * devices.send(left_out, weights_EO.device)).sum(1)
+        nodes = range(1, self.nodes.shape[1] + 1)
+        return [part.sum() for part in of_edges.split(list(nodes))]
+
+    def _matrices(self, nodes: slice) -> Tensor:
+        """Matrices of nodes side by side, (n, R * 2n)."""
+        matrix = self.nodes[:, nodes].flatten(1)
+        kind = matrix.device.type
+        # Autocast would cast it again at every time step.
+        return (
+            matrix.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else matrix
+        )
+
+
+def masked(state: Tensor, mask: Tensor | None) -> Tensor:
+    """A state as a matrix takes it, (B, n)."""
+    return state if mask is None else state * mask

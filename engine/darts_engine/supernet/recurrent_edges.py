@@ -8,7 +8,7 @@ Shapes: B columns of text, n the width, R the edges, one to each later node, K t
 `none`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from darts_engine.layers.recurrent_operations import OPERATIONS
 
-# The derivative of each operation by its input x, given its output y.
-SLOPES = {
+# The derivative of each operation by its input x, given its output y too.
+SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor | int]] = {
     "tanh": lambda _, y: 1 - y * y,
     "relu": lambda x, _: x > 0,
     "sigmoid": lambda _, y: y * (1 - y),
@@ -73,6 +73,7 @@ class MixedEdges(torch.autograd.Function):
         masked: Tensor,
         sums: Tensor | None,
     ) -> Tensor:
+        """As `mixed_edges`."""
         product = (masked @ matrix).view(len(state), len(weights_RK), 2, -1)
         gate, candidate = product.unbind(2)
         gate.sigmoid_()
@@ -90,6 +91,7 @@ class MixedEdges(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of `forward`'s arguments."""
         matrix, weights_RK, state, masked, sums, product, distance, *outputs = ctx.saved_tensors
         if torch.is_grad_enabled():
             return None, *_again(ctx, (matrix, weights_RK, state, masked, sums), grads[0])
@@ -114,23 +116,27 @@ class MixedEdges(torch.autograd.Function):
             grad_weights += of_carried[:, None]
         grad_state = (passed * weights_RK.sum(1)[:, None]).sum(1)
         grad_masked = of_product @ matrix.t()
-        return (
-            None,
-            grad_matrix,
-            grad_weights,
-            grad_state,
-            grad_masked,
-            grad if ctx.has_sums else None,
-        )
+        grad_sums = grad if ctx.has_sums else None
+        return None, grad_matrix, grad_weights, grad_state, grad_masked, grad_sums
 
 
 def _again(ctx: Any, inputs: Sequence[Tensor | None], grad: Tensor) -> list[Tensor | None]:
     """The gradients by the definition, to be differentiated again."""
-    wanted = [i for i, t in enumerate(inputs) if t is not None and ctx.needs_input_grad[i + 1]]
-    found: list[Tensor | None] = [None] * len(inputs)
-    with torch.enable_grad():
-        out = mixed_edges(ctx.names, *inputs)  # type: ignore[arg-type]  sums alone may be None
-        of = torch.autograd.grad(out, [inputs[i] for i in wanted], grad, create_graph=True)  # type: ignore[arg-type]
+    # Views, since one input may have been computed from another: gradients end here.
+    views = [None if t is None else t.view_as(t) for t in inputs]
+    matrix, weights_RK, state, masked, sums = views
+    assert matrix is not None
+    assert weights_RK is not None
+    assert state is not None
+    assert masked is not None
+    out = mixed_edges(ctx.names, matrix, weights_RK, state, masked, sums)
+    wanted = {
+        place: view
+        for place, view in enumerate(views)
+        if view is not None and ctx.needs_input_grad[place + 1]
+    }
+    of = torch.autograd.grad(out, list(wanted.values()), grad, create_graph=True)
+    found: list[Tensor | None] = [None] * len(views)
     for place, gradient in zip(wanted, of, strict=True):
         found[place] = gradient
     return found

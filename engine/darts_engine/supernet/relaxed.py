@@ -5,7 +5,7 @@ of spaces with one cell type.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -96,3 +96,7 @@ class RelaxedNetwork(nn.Module, ABC):
         for name, parameter in self.named_parameters():
             if not name.startswith("alphas."):
                 yield parameter
+
+    def held_ahead(self) -> Sequence[nn.Parameter]:
+        """Weights that the virtual step of second order leaves where they are."""
+        return ()

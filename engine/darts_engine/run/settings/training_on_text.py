@@ -33,7 +33,7 @@ BROUGHT: dict[str, Any] = {
     "text.output_dropout": 0.4,
     "text.input_dropout": 0.4,
     "text.embedding_dropout": 0.2,
-    "text.nonmono": 3,
+    "text.nonmono": 2,
     "weights.lr": 20.0,
     "weights.lr_min": 0.0,
     "weights.schedule": "constant",
