@@ -16,10 +16,11 @@ weights are moved in place and put back from saved tensors bit for bit. Shapes: 
 
 On text the virtual step is that of a clipped optimizer, as in the official code of the recurrent
 search (quark0/darts f276dd3, rnn/architect.py): g and v are clipped to the weights' limit, and h is
-multiplied by the factor that clipped v.
+multiplied by the factor that clipped g, because w' moves by so much of g.
 
-DEVIATION: that factor is the limit over the norm. In the official code it may exceed 1, where v is
-not clipped, and then makes h longer; here it is at most 1 unless `text.hvp_scale` is official.
+DEVIATION: the official code takes the limit over the norm of g for that factor, even where it
+exceeds 1 and g is not clipped, and then makes h longer. Here it is at most 1, unless
+`text.hvp_scale` is official.
 
 DEVIATION: the official code lets the batch norms' running statistics of the real network take in
 the training batch three more times a step. Here the whole alpha step leaves them as they are.
@@ -59,6 +60,7 @@ class VirtualStep:
         weight_decay: lambda.
         buffers: each weight's momentum buffer, None where it has none yet.
         clip: largest L2 norm of g, and of v.
+        held: weights that w' has as they are in w (`RelaxedNetwork.held_ahead`).
     """
 
     lr: float
@@ -66,13 +68,19 @@ class VirtualStep:
     weight_decay: float
     buffers: Sequence[Tensor | None]
     clip: float = math.inf
+    held: Sequence[Tensor] = ()
 
     @classmethod
-    def of(cls, optimizer: torch.optim.Optimizer, clip: float = math.inf) -> "VirtualStep":
+    def of(
+        cls,
+        optimizer: torch.optim.Optimizer,
+        clip: float = math.inf,
+        held: Sequence[Tensor] = (),
+    ) -> "VirtualStep":
         """The next step of an SGD optimizer with one group of parameters."""
         (group,) = optimizer.param_groups
         buffers = [optimizer.state[w].get("momentum_buffer") for w in group["params"]]
-        return cls(group["lr"], group["momentum"], group["weight_decay"], buffers, clip)
+        return cls(group["lr"], group["momentum"], group["weight_decay"], buffers, clip, held)
 
     def displacement(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
         """The step w - w' = xi (mu b + g + lambda w) of each weight.
@@ -86,6 +94,10 @@ class VirtualStep:
             if buffer is not None:
                 step.add_(buffer, alpha=self.momentum)
         torch._foreach_mul_(steps, self.lr)
+        held = {id(weight) for weight in self.held}
+        for step, weight in zip(steps, weights, strict=True):
+            if id(weight) in held:
+                step.zero_()
         return list(steps)
 
 
@@ -148,7 +160,7 @@ class Unrolled(NamedTuple):
     Attributes:
         direct: grad_alpha L_valid(w', alpha), (E, O) for each alpha.
         vector: v, in the shapes of the weights.
-        coefficient: the limit of v's norm over the norm that it had; 1 without a limit.
+        coefficient: the limit of g's norm over the norm that it had; 1 without a limit.
     """
 
     direct: list[Tensor]
@@ -177,14 +189,15 @@ def unroll(
     """
     gradients = _gradients(train_loss(), weights)
     world().sum_(gradients)
-    clip_(gradients, step.clip)
+    coefficient = clip_(gradients, step.clip)
     with torch.no_grad():
         by = torch._foreach_neg(step.displacement(weights, gradients))
     with moved(weights, by):
         both = _gradients(valid_loss(), [*alphas, *weights])
     vector = both[len(alphas) :]
     world().sum_(vector)
-    return Unrolled(both[: len(alphas)], vector, clip_(vector, step.clip))
+    clip_(vector, step.clip)
+    return Unrolled(both[: len(alphas)], vector, coefficient)
 
 
 def clip_(gradients: list[Tensor], limit: float) -> Tensor | float:
@@ -302,7 +315,7 @@ class SecondOrder(FirstOrder):
         return Distance(off / _length(true), rate * off / _length(gradient))
 
     def _rate(self, step: VirtualStep, ahead: Unrolled) -> float | Tensor:
-        """The factor of h in alpha's gradient: xi, and the factor that clipped v."""
+        """The factor of h in alpha's gradient: xi, and the factor that clipped g."""
         coefficient = ahead.coefficient
         if isinstance(coefficient, Tensor) and not self._scales_up:
             coefficient = coefficient.clamp(max=1)
@@ -311,7 +324,7 @@ class SecondOrder(FirstOrder):
     def _unroll(
         self, valid_loss: Loss, weight_batch: Batch, shard: Shard
     ) -> tuple[VirtualStep, Unrolled]:
-        step = VirtualStep.of(self._sgd, self._clip)
+        step = VirtualStep.of(self._sgd, self._clip, self._supernet.held_ahead())
 
         def train_loss() -> Tensor:
             with self._precision():
