@@ -3,7 +3,9 @@
 import copy
 import itertools
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from engine_kit import fingerprint
@@ -11,7 +13,8 @@ from text_kit import CELL, TINY, corpus, text_training
 from torch.nn import functional
 
 from darts_engine.run import events
-from darts_engine.run.errors import ConfigError, NotFiniteError
+from darts_engine.run.architecture.text import published
+from darts_engine.run.errors import CheckpointError, ConfigError, NotFiniteError
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import TrainConfig
 from darts_engine.runner.loop import Timing
@@ -19,6 +22,7 @@ from darts_engine.runner.position import Position
 from darts_engine.runner.text_scores import mean_loss
 from darts_engine.training import going_back
 
+GOLDEN = Path(__file__).parents[2] / "golden" / "recurrent.npz"
 # Never the same twice: all five dropouts, lengths, both additions to the loss.
 EVERYTHING = {
     "text__word_dropout": 0.1, "text__hidden_dropout": 0.3, "text__activation_reg": 0.01,
@@ -157,6 +161,31 @@ def test_the_loss_of_a_text_is_per_predicted_token_however_it_is_cut():
         found, _ = network(columns[:-1], first)
     expected = -found.gather(2, columns[1:, :, None]).mean().item()
     assert losses == [pytest.approx(expected, abs=1e-6)] * 3
+
+
+def test_it_starts_from_weights_in_the_official_layout(tmp_path):
+    numbers = np.load(GOLDEN, allow_pickle=False)
+    mine = {
+        name: torch.from_numpy(numbers[name]) for name in numbers if name.startswith("DARTS_V2")
+    }
+    weights = {
+        name.partition("/w/")[2]: value.float() for name, value in mine.items() if "/w/" in name
+    }
+    torch.save({"state_dict": weights}, tmp_path / "official.pt")
+    text = corpus([str(number) for number in range(13)])
+    cell = published()["RNN_DARTS_V2"].genotype.text()
+    changes = {"network__genotype": cell, "network__weights": str(tmp_path / "official.pt")}
+    task = text_training(text, **PLAIN, **changes)
+    (told,) = task.opening(Position())
+    assert "official.pt" in told.message
+    # A run that goes on has its own.
+    assert not task.opening(Position(epoch=1, step=1, global_step=1))
+    hidden = torch.from_numpy(numbers["hidden"])[0].float()
+    found, _ = task.network(torch.from_numpy(numbers["x"]), hidden)
+    torch.testing.assert_close(found.double(), mine["DARTS_V2/log_prob"], rtol=1e-5, atol=1e-6)
+    other = text_training(text, **PLAIN, **changes | {"network__genotype": CELL})
+    with pytest.raises(CheckpointError, match="a key too many"):
+        other.opening(Position())
 
 
 # Going back ---------------------------------------------------------------------------------------
