@@ -20,7 +20,7 @@ WORDS = ["the", "cat", "sat", "on", "a", "mat", "<eos>"]
 TINY = {
     "engine.threads": 1, "engine.device": "cpu", "engine.seed": 7, "network.genotype": CELL,
     "data.batch_size": 4, "train.epochs": 4, "text.width": 6, "text.bptt": 8, "text.eval_batch": 2,
-    "weights.lr": 5.0,
+    "weights.lr": 5.0, "text.nonmono": 5,
 }  # fmt: skip
 
 TINY_SEARCH = {
@@ -59,6 +59,13 @@ def make_text_run(runs: Path, name: str, *, lines: int = 60, **changes: Any) -> 
     tiny = TINY | {"data.dataset": f"text:{where}", "text.nonmono": 1}
     tiny |= {key.replace("__", "."): value for key, value in changes.items()}
     return folder.create(runs, name, configs.override(TrainConfig(), tiny))
+
+
+def make_text_search(runs: Path, name: str, *, lines: int = 60, **changes: Any) -> RunFolder:
+    """A search; `changes` are settings with `__` for the dot."""
+    tiny = TINY_SEARCH | {"data.dataset": f"text:{write_texts(runs / f'texts-{lines}', lines)}"}
+    tiny |= {key.replace("__", "."): value for key, value in changes.items()}
+    return folder.create(runs, name, configs.override(SearchConfig(), tiny))
 
 
 def corpus() -> "Corpus":

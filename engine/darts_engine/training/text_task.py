@@ -322,12 +322,14 @@ class TrainText:
     def identity(self) -> dict[str, str]:
         """What a checkpoint and a run must have in common."""
         corpus, data = self._corpus, self.config.data
-        words = hashlib.blake2b("\n".join(corpus.tokens.words).encode(), digest_size=8)
+        content = hashlib.blake2b("\n".join(corpus.tokens.words).encode(), digest_size=8)
+        content.update(corpus.train.numpy().tobytes())
         return {
             "kind": "train",
             "network": f"recurrent n={self.config.text.width}",
             "genotype": self.genotype.text(),
-            "data": f"{corpus.name} {len(corpus.train)} {corpus.tokens.kind} {words.hexdigest()}",
+            # Where it lies may change.
+            "data": f"{len(corpus.train)} {corpus.tokens.kind} {content.hexdigest()}",
             # A position in an epoch means nothing in other columns or windows.
             "data order": f"batch {data.batch_size} seed {self.config.engine.seed}",
         }

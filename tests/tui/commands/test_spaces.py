@@ -26,6 +26,9 @@ def test_each_kind_of_cell_is_described(darts):
     assert "26 alphas" in output
     assert "(each node)" in output
     assert "30 alphas" in darts("spaces", "nasbench201").out
+    output = darts("spaces", "recurrent").out
+    assert "8 nodes and 36 edges, each node keeps one" in output
+    assert "300 wide, 10,000 tokens: 4,810,000 parameters, 180 alphas" in output
     output = darts("spaces", "nasnet-like").out
     assert "5 nodes and 20 edges in each" in output
     assert "--nodes" in output

@@ -51,10 +51,13 @@ _CHOICES: dict[str, list[str]] = {
     **{f"method.{field}": list(words) for field, words in methods.CHOICES.items()},
     "search.hvp": list(HVP),
     "space.space": list(catalog.SPACES),
-    "data.dataset": [f"{n}:" if n in ("npz", "folder") else n for n in catalog.DATASETS],
+    "data.dataset": [
+        f"{name}:" if name in ("npz", "folder", "text") else name
+        for name in (*catalog.DATASETS, *catalog.TEXTS)
+    ],
     "network.stem": list(STEMS),
     "network.init": list(INITS),
-    "network.network": ["genotype", "wrn-16-8", "wrn-28-10", "wrn-34-10"],
+    "network.network": ["genotype", "recurrent", "wrn-16-8", "wrn-28-10", "wrn-34-10"],
     "weights.schedule": list(SCHEDULES),
     "train.smoothing": list(SMOOTHINGS),
     "engine.device": ["auto", "cpu", "cuda", "mps"],

@@ -70,26 +70,20 @@ def text(found: dict[str, Any]) -> str:
         which += f" has {count} of its own among these"
     # Some sizes are not published.
     weights = f"{found['parameters']:,} parameters, " if found["parameters"] else ""
-    if found["reads"] == TEXT:
-        return (
-            f"{found['name']}: {found['about']}\n{found['paper']}\n\n"
-            f"cells       {_cells(found)}\n"
-            f"candidates  {', '.join(found['candidates'])} ({which})\n"
-            f"supernet    width {found['channels']}, 10,000 words: {weights}"
-            f"{found['alphas']} alphas\n\n"
-            "--width and --nodes set another size."
-        )
+    network = f"C={found['channels']}, {found['layers']} cells, 10 classes"
     sizes = (
         "--channels, --layers and --nodes set"
         if found["has_free_nodes"]
         else ("--channels and --layers set")
     )
+    if found["reads"] == TEXT:
+        network = f"{found['channels']} wide, 10,000 tokens"
+        sizes = "--width, --vocabulary and --nodes set"
     return (
         f"{found['name']}: {found['about']}\n{found['paper']}\n\n"
         f"cells       {_cells(found)}\n"
         f"candidates  {', '.join(found['candidates'])} ({which})\n"
-        f"supernet    C={found['channels']}, {found['layers']} cells, 10 classes: "
-        f"{weights}{found['alphas']} alphas\n\n"
+        f"supernet    {network}: {weights}{found['alphas']} alphas\n\n"
         f"{sizes} another size."
     )
 
@@ -105,7 +99,7 @@ def _cells(found: dict[str, Any]) -> str:
     if found["reads"] == TEXT:
         return (
             f"one type on a chain; {found['nodes']} nodes and {found['edges']} edges, each node "
-            "takes one of the states before it, the mean of the nodes is the output"
+            "keeps one, the mean of the nodes is the output"
         )
     if found["inputs"] == 1:
         return (

@@ -80,7 +80,8 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
         if key in given
     }
     below = recipes.merged(asked, {"network": network}) if network else asked
-    chosen = config.from_plain(below, where=str(file or ""))
+    where = str(file) if file else "command line"
+    chosen = config.from_plain(below, where=where)
     chosen = config.override(chosen, _set_in(config.read_plain(file) if file else {}) | given)
     # Checked before there is a run folder, which the user would have to remove.
     _refuse_unknown_names(chosen)

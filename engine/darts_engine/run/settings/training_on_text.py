@@ -11,7 +11,7 @@ import msgspec
 
 from darts_engine.run.architecture import networks
 from darts_engine.run.architecture.genotype import RECURRENT as RECURRENT_FORM
-from darts_engine.run.architecture.text import parse
+from darts_engine.run.architecture.text import parse, published
 from darts_engine.run.errors import ConfigError, GenotypeError
 from darts_engine.run.settings import catalog
 from darts_engine.run.settings.search_on_text import OF_IMAGES, TOKENS, option
@@ -28,7 +28,12 @@ BROUGHT: dict[str, Any] = {
     "data.batch_size": 16,
     "data.crop_padding": 0,
     "data.cutout": 0,
-    "train.epochs": 30,
+    "train.epochs": 20,
+    "text.width": 128,
+    "text.output_dropout": 0.4,
+    "text.input_dropout": 0.4,
+    "text.embedding_dropout": 0.2,
+    "text.nonmono": 2,
     "weights.lr": 20.0,
     "weights.lr_min": 0.0,
     "weights.schedule": "constant",
@@ -57,14 +62,23 @@ MEANINGLESS: dict[str, str] = {
 }
 
 
-def is_recurrent(genotype: object) -> bool:
-    """Whether this is the text of a recurrent genotype."""
+def form_of(genotype: object) -> str:
+    """The form of a genotype, given as its text or published name; empty where that is not known.
+
+    It is not known of a file or a run, before their name is replaced by the text of a genotype.
+    """
     if not isinstance(genotype, str) or not genotype:
-        return False
+        return ""
     try:
-        return parse(genotype).form == RECURRENT_FORM
+        return parse(genotype).form
     except GenotypeError:
-        return False
+        found = published().get(genotype.strip())
+        return found.genotype.form if found else ""
+
+
+def is_recurrent(genotype: object) -> bool:
+    """Whether this is a recurrent genotype: its text, or its published name."""
+    return form_of(genotype) == RECURRENT_FORM
 
 
 def with_network(plain: Tables) -> Tables:
@@ -95,8 +109,9 @@ def network_with(changes: Tables, before: TrainConfig) -> Tables:
     old = before.network.network
     new = changes.get("network.network")
     if new is None and old in networks.OF_GENOTYPES and changes.get("network.genotype"):
-        is_so = is_recurrent(changes["network.genotype"])
-        new = networks.RECURRENT if is_so else networks.GENOTYPE
+        form = form_of(changes["network.genotype"])
+        other = networks.RECURRENT if form == RECURRENT_FORM else networks.GENOTYPE
+        new = other if form else old
     if new is None or new == old or networks.RECURRENT not in (new, old):
         return changes
     brought = BROUGHT if new == networks.RECURRENT else _defaults_of(BROUGHT)
@@ -127,8 +142,8 @@ def refuse_nonsense(config: TrainConfig, where: str) -> None:
 
 def _refuse_other_genotypes(network: NetworkSection, where: str) -> None:
     """A recurrent network takes a recurrent genotype, and no other network does."""
-    takes = network.network == networks.RECURRENT
-    if not network.genotype or takes == is_recurrent(network.genotype):
+    takes, form = network.network == networks.RECURRENT, form_of(network.genotype)
+    if not form or takes == (form == RECURRENT_FORM):
         return
     if takes:
         raise ConfigError(
