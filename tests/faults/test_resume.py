@@ -31,7 +31,7 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int],
         pytest.param("train", 3, marks=pytest.mark.slow),
         pytest.param("sam", 6, marks=pytest.mark.slow),
         # The last two have averaged weights.
-        ("text", 5),
+        pytest.param("text", 5, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_ends_bit_identical_to_an_undisturbed_one(
