@@ -32,6 +32,8 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int],
         pytest.param("sam", 6, marks=pytest.mark.slow),
         # The last two have averaged weights.
         pytest.param("text", 5, marks=pytest.mark.slow),
+        ("search-on-text", 3),
+        pytest.param("search-on-text-2nd", 3, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_ends_bit_identical_to_an_undisturbed_one(

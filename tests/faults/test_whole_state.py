@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from engine_kit import TINY_TRAIN, fingerprint
 from parallel_kit import images
-from text_kit import text_training
+from text_kit import text_search, text_training
 
 from darts_engine.compute import device as devices
 from darts_engine.run import events
@@ -43,6 +43,8 @@ CELLS |= {"train.epochs": 3, "network.auxiliary": True}
 
 
 def _task(kind: str) -> AnyTask:
+    if kind == "search on text":
+        return text_search(search__order=2, text__output_dropout=0.3)
     if kind == "training on text":
         on_text = text_training(train__epochs=3, text__hidden_dropout=0.2)
         # The rule would need more epochs than these.
@@ -151,6 +153,14 @@ PARTS: dict[tuple[str, str], Callable[[State, State], None]] = {
     ("training", "the epoch's figures"): _part("epoch_meter"),
     ("training", "the figures of the second pass"): _part("perturbed_meter"),
     ("training of cells", "the auxiliary head's figures"): _part("auxiliary_meter"),
+    ("search on text", "weights"): _tensors("supernet", lambda name: name == "nodes"),
+    ("search on text", "alphas"): _tensors("supernet", lambda name: name.startswith("alphas")),
+    # Its running statistics move many times a token, and are new after a few steps.
+    ("search on text", "alpha's Adam"): _part("method", "architect", "state"),
+    ("search on text", "the hidden state of the weights' text"): _part("hidden", "weights"),
+    ("search on text", "the hidden state of alpha's text"): _part("hidden", "alpha"),
+    ("search on text", "the epoch's figures"): _part("epoch_meter"),
+    ("search on text", "the best epoch"): _part("best"),
     ("training on text", "weights"): _tensors("network", lambda name: name == "nodes"),
     ("training on text", "the averages of the weights"): _part("average"),
     ("training on text", "the steps in the averages"): _part("averaged_steps"),
@@ -160,7 +170,10 @@ PARTS: dict[tuple[str, str], Callable[[State, State], None]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["search", "training", "training of cells", "training on text"])
+KINDS = ["search", "training", "training of cells", "search on text", "training on text"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_from_its_whole_state_it_ends_alike(kind: str) -> None:
     _, halfway, outcome = _story(kind)
     task = _task(kind)
@@ -178,7 +191,7 @@ def test_without_a_part_of_its_state_it_ends_otherwise(kind: str, part: str) -> 
     assert _outcome(task, HALFWAY) != outcome
 
 
-@pytest.mark.parametrize("kind", ["search", "training", "training on text"])
+@pytest.mark.parametrize("kind", ["search", "training", "search on text", "training on text"])
 @pytest.mark.parametrize("place", [(2, 0), (2, 2)])
 def test_from_another_position_it_ends_otherwise(kind: str, place: Place) -> None:
     """A position also says which images and random numbers come next: streams have no state."""

@@ -9,7 +9,7 @@ import typer
 
 from darts_engine.run import extensions
 from darts_engine.run.folder import LATEST, NAME_PATTERN, list_runs
-from darts_engine.run.settings import catalog, methods, presets
+from darts_engine.run.settings import catalog, methods, presets, search_on_text
 from darts_engine.run.settings.config import (
     HVP,
     INITS,
@@ -38,6 +38,7 @@ PANELS = {
     "data": "Data",
     "space": "Search space",
     "search": "Search",
+    "text": "Text",
     "method": "Method (axes)",
     "weights": "Weights (SGD)",
     "alpha": "Alpha (Adam)",
@@ -50,6 +51,8 @@ _CHOICES: dict[str, list[str]] = {
     "search.method": list(presets.PRESETS),
     **{f"method.{field}": list(words) for field, words in methods.CHOICES.items()},
     "search.hvp": list(HVP),
+    "text.tokens": list(search_on_text.TOKENS),
+    "text.hvp_scale": list(search_on_text.HVP_SCALES),
     "space.space": list(catalog.SPACES),
     "data.dataset": [
         f"{name}:" if name in ("npz", "folder", "text") else name

@@ -14,6 +14,7 @@ from darts_engine.run.settings import catalog, config, methods, presets, recipes
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
 from darts_engine.run.settings.earlier import value_of
 from darts_engine.run.settings.kept import kept_rules
+from darts_engine.run.settings.search_on_text import refuse_processes
 from darts_tui.commands.watch import Watching, settled, watch
 from darts_tui.console.console import print_err, print_out
 from darts_tui.launch import engine_process
@@ -186,6 +187,7 @@ def launch(runs: Path, name: str | None, chosen: Config, watching: Watching, npr
         ConfigError: the dashboard was requested without a terminal.
         RunError: the folder cannot be made or the engine ended at once.
     """
+    refuse_processes(chosen, nproc)
     watching = settled(watching)
     folder = create(runs, name, chosen)
     return _start(folder, chosen, watching, nproc)
@@ -212,6 +214,7 @@ def resume(folder: RunFolder, watching: Watching, nproc: int = 1) -> int:
         case _:
             chosen = folder.read_config()
             _refuse_unknown_names(chosen)
+            refuse_processes(chosen, nproc)
             return _start(folder, chosen, watching, nproc)
     return ExitCode.OK
 
