@@ -138,6 +138,17 @@ def test_the_loss_has_both_additions_and_the_rate_is_scaled_by_the_length():
     assert told.train_loss == pytest.approx(likelihood.item(), abs=1e-6)
 
 
+def test_under_averages_a_step_has_the_rate_of_its_own_length_too():
+    task = text_training()
+    task._mean.begin()
+    drawn = [window.drawn for window in task._windows_of(1)]
+    assert len(set(drawn)) > 1
+    for step, length in enumerate(drawn, 1):
+        task.step(1, step)
+        (group,) = task._optimizer.param_groups
+        assert group["lr"] == 5.0 * length / 8
+
+
 def test_the_hidden_state_goes_on_from_step_to_step_and_is_zero_before_the_first():
     task = text_training(**PLAIN, weights__lr=1e-12, weights__lr_min=0.0)
     task.begin_epoch(1)
@@ -233,6 +244,19 @@ def test_it_goes_back_to_its_best_epoch_and_draws_other_numbers_there(monkeypatc
     monkeypatch.setattr(task, "_validate", lambda: 0.5)
     walk(task, first=(2, 1))
     assert task.state()["tries"] == 0
+
+
+def test_the_weights_go_on_from_there_and_not_their_averages():
+    task = text_training()
+    task._mean.begin()
+    walk(task, last=(2, 1))
+    state = copy.deepcopy(task.state())
+    task.failed(spoil(task))
+    task.roll_back(state, Position(epoch=1, step=5, global_step=5))
+    now = task.state()
+    for part in ("network", "average", "averaged_steps"):
+        assert fingerprint(now[part]) == fingerprint(state[part])
+    assert fingerprint(now["network"]) != fingerprint(now["average"])
 
 
 def test_it_gives_up_after_three_returns_to_one_epoch():
