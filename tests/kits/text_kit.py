@@ -68,14 +68,6 @@ def make_text_search(runs: Path, name: str, *, lines: int = 60, **changes: Any) 
     return folder.create(runs, name, configs.override(SearchConfig(), tiny))
 
 
-def make_text_search(runs: Path, name: str, *, lines: int = 60, **changes: Any) -> RunFolder:
-    """A search on text; `changes` are settings with `__` for the dot."""
-    where = write_texts(runs / f"texts-{lines}", lines)
-    tiny = TINY_SEARCH | {"data.dataset": f"text:{where}"}
-    tiny |= {key.replace("__", "."): value for key, value in changes.items()}
-    return folder.create(runs, name, configs.override(SearchConfig(), tiny))
-
-
 def corpus() -> "Corpus":
     """A short text, without files."""
     import torch
