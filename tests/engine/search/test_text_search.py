@@ -92,7 +92,7 @@ def test_the_weights_step_is_that_of_the_official_code() -> None:
     rate = search.config.weights.lr * 3 / 7
     with torch.no_grad():
         for w in weights:
-            w -= rate * (w.grad * 0.1 / (norm + 1e-6) + 1e-3 * w)
+            w.sub_(rate * (w.grad * 0.1 / (norm + 1e-6) + 1e-3 * w))
     for name, found in search.supernet.named_parameters():
         wanted = before[name] if name.startswith("alphas") else dict(net.named_parameters())[name]
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
