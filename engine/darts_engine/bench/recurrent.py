@@ -27,7 +27,7 @@ from darts_engine.supernet.plain_recurrent import PlainRecurrent
 from darts_engine.supernet.recurrent import RecurrentSupernet
 
 WIDTH, COLUMNS, LENGTH = 300, 64, 35
-# Words of the bundled text, and of Penn Treebank.
+# About the words of the bundled text, and those of Penn Treebank.
 VOCABULARY, VOCABULARY_OF_PENN = 2500, 10_000
 DROPOUTS = Dropouts(embedding=0.2, input=0.75, hidden=0.25, output=0.75)
 LR, CLIP, WEIGHT_DECAY, RADIUS = 20.0, 0.25, 5e-7, 0.01
