@@ -1,4 +1,4 @@
-"""`darts-tui train` with a recurrent genotype: the genotype decides, files and options come on top."""
+"""`darts-tui train` with a recurrent genotype, which decides; files and options come on top."""
 
 import pytest
 
