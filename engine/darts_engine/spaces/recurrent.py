@@ -47,7 +47,7 @@ class Recurrent(Space):
         """
         assert not more_layers
         assert not stage
-        return RecurrentSupernet(
+        supernet = RecurrentSupernet(
             classes,
             self.config.text.width,
             nodes=self.config.space.nodes,
@@ -57,6 +57,8 @@ class Recurrent(Space):
             auxiliary_skip=self.config.method.auxiliary_skip,
             names=self.names(),
         )
+        supernet.predicts_by_batch = self.config.text.statistics == "batch"
+        return supernet
 
     def layout(self) -> list[CellLayout]:
         """One heatmap: a row for each edge."""

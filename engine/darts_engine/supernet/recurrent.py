@@ -22,6 +22,7 @@ operations, R the nodes after a state.
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,7 @@ from darts_engine.layers.language_model import (
     first_weights,
     node_matrices,
 )
+from darts_engine.layers.norm import statistics_kept
 from darts_engine.layers.recurrent_operations import OPERATIONS
 from darts_engine.optim.text_loss import negative_log_likelihood
 from darts_engine.run.architecture.derivation_one_cell import edges_of
@@ -68,10 +70,16 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
         first: W_0, (2n, 2n); the rows of x come before those of h.
         nodes: W_1 ... W_N side by side, (n, N, 2n).
         norm: the one batch norm.
+        predicts_by_batch: whether `predict` normalises by statistics of its batch in evaluation
+            mode. The paper does (appendix A.1). The states that share the norm differ up to 40
+            times in variance after one epoch, so that running statistics, a blend of all of them,
+            fit none: the official code, which evaluates with them, reports a higher loss.
 
     Raises:
         KeyError: a candidate is unknown.
     """
+
+    predicts_by_batch = False
 
     def __init__(
         self,
@@ -137,9 +145,19 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
     def predict(
         self, inputs: Inputs, mixing: Mixing | Matrices | None = None
     ) -> tuple[Tensor, Tensor]:
-        """As `forward`, of tokens (T, B) and a hidden state (B, n) as one pair."""
-        found: tuple[Tensor, Tensor] = self(*inputs, mixing)
-        return found
+        """As `forward`, of tokens (T, B) and a hidden state (B, n) as one pair.
+
+        In evaluation mode batch norm takes running statistics, or with `predicts_by_batch` those of
+        the batch.
+        """
+        if self.training or not self.predicts_by_batch:
+            return cast("tuple[Tensor, Tensor]", self(*inputs, mixing))
+        with statistics_kept(self):
+            self.norm.train()
+            try:
+                return cast("tuple[Tensor, Tensor]", self(*inputs, mixing))
+            finally:
+                self.norm.eval()
 
     def held_ahead(self) -> Sequence[nn.Parameter]:
         """The embedding.

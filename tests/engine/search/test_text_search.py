@@ -150,16 +150,22 @@ def test_windows_of_an_epoch_are_those_of_its_stream() -> None:
         assert search.steps_of(epoch) == len(found)
 
 
-def test_the_validation_reads_the_whole_part_with_running_statistics() -> None:
-    search = text_search(**PLAIN)
+@pytest.mark.parametrize("statistics", ["batch", "running"])
+def test_the_validation_reads_the_whole_part_with_these_statistics(statistics: str) -> None:
+    search = text_search(text__statistics=statistics)
     step(search, 1)
+    before = {name: tensor.clone() for name, tensor in search.supernet.state_dict().items()}
     loss = search.validate()[0]
+    assert all(torch.equal(before[n], t) for n, t in search.supernet.state_dict().items())
+    assert not any(module.training for module in search.supernet.modules())
     search.supernet.eval()
+    search.supernet.norm.train(statistics == "batch")
     whole = columns(corpus().valid, 2)
     with torch.no_grad():
         log_probabilities, _ = search.supernet(whole[:-1], torch.zeros(2, 6))
     wanted = functional.nll_loss(log_probabilities.flatten(0, 1), whole[1:].flatten())
     assert loss == pytest.approx(float(wanted), abs=1e-5)
+    search.supernet.eval()
     with torch.no_grad():
         search.supernet.decoder_bias.fill_(0.0)[0] = 1e4
     finished = end_epoch(search, 1)[events.EpochFinished]
@@ -273,13 +279,16 @@ def test_what_it_reports_and_keeps() -> None:
     assert "n=6 N=3" in search.identity()["space"]
 
 
-def test_the_discretisation_gap_is_measured_and_nothing_changes() -> None:
-    search = text_search(search__gap_every=1)
+@pytest.mark.parametrize("statistics", ["batch", "running"])
+def test_the_discretisation_gap_is_measured_and_nothing_changes(statistics: str) -> None:
+    search = text_search(search__gap_every=1, text__statistics=statistics)
     step(search, 1)
     state = copy.deepcopy(search.state())
     gap = search.measure_gap(Position(epoch=2, step=1, global_step=1))
     assert None not in (gap.supernet_loss, gap.derived_loss, gap.renewed_loss)
-    assert gap.supernet_loss != gap.derived_loss != gap.renewed_loss
+    assert gap.supernet_loss != gap.derived_loss
+    # Statistics of the batch are as they are; running ones are renewed.
+    assert (gap.derived_loss == gap.renewed_loss) == (statistics == "batch")
     assert gap.supernet_top1 is None
     assert equal(search.state(), state)
 

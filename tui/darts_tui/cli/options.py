@@ -53,6 +53,7 @@ _CHOICES: dict[str, list[str]] = {
     "search.hvp": list(HVP),
     "text.tokens": list(search_on_text.TOKENS),
     "text.hvp_scale": list(search_on_text.HVP_SCALES),
+    "text.statistics": list(search_on_text.STATISTICS),
     "space.space": list(catalog.SPACES),
     "data.dataset": [
         f"{name}:" if name in ("npz", "folder", "text") else name

@@ -16,6 +16,7 @@ from darts_engine.run.settings.sections import Config, SearchConfig, SearchTextS
 
 TOKENS = ("words", "characters")
 HVP_SCALES = ("limited", "official")
+STATISTICS = ("batch", "running")
 
 _NO_IMAGES = "a text has no images"
 _NO_CONVOLUTIONS = "a recurrent cell has no convolutions"
@@ -137,7 +138,11 @@ def _refuse_changed(config: SearchConfig, reasons: Mapping[str, str], where: str
 
 def _refuse_odd_text(config: SearchConfig, where: str) -> None:
     text, default = config.text, SearchTextSection()
-    for field, known in (("tokens", TOKENS), ("hvp_scale", HVP_SCALES)):
+    for field, known in (
+        ("tokens", TOKENS),
+        ("hvp_scale", HVP_SCALES),
+        ("statistics", STATISTICS),
+    ):
         value = getattr(text, field)
         if value not in known:
             raise ConfigError(
@@ -152,6 +157,12 @@ def _refuse_odd_text(config: SearchConfig, where: str) -> None:
                 where=where,
                 remedy="use another method, or a space of images",
             )
+    if text.statistics == "batch" and text.eval_batch < 2:
+        raise ConfigError(
+            "one column has no statistics of a batch",
+            where=where,
+            remedy="use --eval-batch 2 or more, or --statistics running",
+        )
     if config.search.order == 1:
         for field in ("redraw_masks", "hvp_scale"):
             if getattr(text, field) != getattr(default, field):

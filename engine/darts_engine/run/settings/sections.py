@@ -368,6 +368,13 @@ class TextSection(Section, frozen=True, kw_only=True):
 class SearchTextSection(TextSection, frozen=True, kw_only=True):
     """Text in a search."""
 
+    statistics: Annotated[
+        str,
+        Meta(
+            description="Text: batch norm in the validation takes statistics of the batch, as in "
+            "the paper, or running ones, as the official code."
+        ),
+    ] = "batch"
     redraw_masks: Annotated[
         bool,
         Meta(description="Text, order 2: new dropout masks for every pass, as the official code."),

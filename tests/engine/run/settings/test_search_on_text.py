@@ -125,6 +125,8 @@ def test_every_setting_of_images_is_refused_on_text_unless_it_is_as_ever() -> No
         ("method.gumbel_gradient", "all"),
         ("text.tokens", "syllables"),
         ("text.hvp_scale", "none"),
+        ("text.statistics", "mean"),
+        ("text.eval_batch", 1),
         ("text.hvp_scale", "official"),
         ("text.redraw_masks", True),
         ("data.dataset", "digits"),
@@ -148,7 +150,7 @@ def test_settings_of_second_order_need_it() -> None:
 
 def test_every_setting_of_text_is_refused_on_images() -> None:
     for field, there in to_plain(on_text())["text"].items():
-        changed = not there if isinstance(there, bool) else "x" if there == "words" else 3
+        changed = not there if isinstance(there, bool) else "x" if isinstance(there, str) else 3
         with pytest.raises(ConfigError):
             override(SearchConfig(), {f"text.{field}": changed})
     with pytest.raises(ConfigError, match="is a text"):
@@ -169,5 +171,6 @@ def test_every_setting_of_a_search_on_text_survives_toml() -> None:
             changed = override(changed, {setting.key: setting.default / 2 + 0.0001})
         elif setting.section == "text" and setting.type is int:
             changed = override(changed, {setting.key: setting.default + 2})
-    changed = override(changed, {"text.tokens": "characters", "text.hvp_scale": "official"})
+    words = {"tokens": "characters", "hvp_scale": "official", "statistics": "running"}
+    changed = override(changed, {f"text.{field}": word for field, word in words.items()})
     assert from_toml(to_toml(changed)) == changed
