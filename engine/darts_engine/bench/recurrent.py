@@ -27,7 +27,7 @@ from darts_engine.supernet.plain_recurrent import PlainRecurrent
 from darts_engine.supernet.recurrent import RecurrentSupernet
 
 WIDTH, COLUMNS, LENGTH = 300, 64, 35
-# Words of the bundled text, and of Penn Treebank.
+# About the words of the bundled text, and those of Penn Treebank.
 VOCABULARY, VOCABULARY_OF_PENN = 2500, 10_000
 DROPOUTS = Dropouts(embedding=0.2, input=0.75, hidden=0.25, output=0.75)
 LR, CLIP, WEIGHT_DECAY, RADIUS = 20.0, 0.25, 5e-7, 0.01
@@ -178,14 +178,14 @@ def random_text(vocabulary: int, length: int = LENGTH, columns: int = COLUMNS) -
 
 
 def measure(
-    vocabulary: int, rounds: int, tell: Callable[[str, Comparison], None]
+    vocabulary: int, rounds: int, report: Callable[[str, Comparison], None]
 ) -> dict[str, Comparison]:
     """Compare the three steps.
 
     Args:
         vocabulary: V.
         rounds: timed steps of each side.
-        tell: is called with each comparison as it is made.
+        report: is called with each comparison as it is made.
     """
     supernet = RecurrentSupernet(vocabulary, WIDTH, dropouts=DROPOUTS)
     ours, plain = OurSearch(supernet), PlainSearch(supernet)
@@ -198,7 +198,7 @@ def measure(
     found = {}
     for name, (mine, theirs) in works.items():
         found[name] = compare({"ours": mine, "reference": theirs}, rounds, clock())
-        tell(name, found[name])
+        report(name, found[name])
     return found
 
 
@@ -232,7 +232,7 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     rounds = 3 if options.quick else 5
 
-    def tell(name: str, found: Comparison) -> None:
+    def report(name: str, found: Comparison) -> None:
         if not options.json:
             low, high = found.ours_range_s
             print(
@@ -249,10 +249,12 @@ def main(arguments: list[str]) -> int:
             )
 
     heading(VOCABULARY)
-    results: dict[str, object] = dict(measure(VOCABULARY, rounds, tell))
+    results: dict[str, object] = dict(measure(VOCABULARY, rounds, report))
     if not options.quick:
         heading(VOCABULARY_OF_PENN)
-        results["more"] = {f"{VOCABULARY_OF_PENN} words": measure(VOCABULARY_OF_PENN, rounds, tell)}
+        results["more"] = {
+            f"{VOCABULARY_OF_PENN} words": measure(VOCABULARY_OF_PENN, rounds, report)
+        }
     results["float64_max_difference"] = float64_difference()
     results["machine"] = {
         "torch": str(torch.__version__),

@@ -20,7 +20,7 @@ Shapes: T time steps, B columns of text, n the width, V words, N nodes, E = N (N
 operations, R the nodes after a state.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import cast
 
@@ -45,7 +45,7 @@ from darts_engine.run.architecture.derivation_recurrent import RECURRENT_OPERATI
 from darts_engine.run.architecture.genotype import NONE, RECURRENT
 from darts_engine.run.errors import CheckpointError
 from darts_engine.supernet.mixing import Matrices, Mixing
-from darts_engine.supernet.recurrent_edges import MixedEdges, mixed_edges
+from darts_engine.supernet.recurrent_edges import mixed_edges
 from darts_engine.supernet.relaxed import Batch, Inputs, Outcome, RelaxedNetwork
 
 # A bundle of edges: their operations, their nodes' matrices side by side (n, R * 2n), and their
@@ -226,11 +226,10 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
 
     def _step(self, bundles: Sequence[Bundle], state: Tensor, mask: Tensor | None) -> list[Tensor]:
         """s_1 ... s_N from s_0, each (B, n). The bundle of a state has all edges that leave it."""
-        compute = self._compute(state)
         sums = carried = None
         states = []
         for names, matrix, weights_RK in bundles:
-            sums = compute(names, matrix, weights_RK, state, masked(state, mask), sums)
+            sums = mixed_edges(names, matrix, weights_RK, state, masked(state, mask), sums)
             # The next node has now received all it gets; the others wait for the states between.
             received, sums = sums.split((1, len(weights_RK) - 1), 1)
             carried = self._carried(carried, state)
@@ -253,14 +252,13 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
             state: s_0.
             mask: of the hidden dropout.
         """
-        compute = self._compute(state)
         zero = torch.zeros_like(state)[:, None]
         sums = [zero] * len(drawn) if numbers is None else [zero + number for number in numbers]
         carried = None
         states = []
         for node, leaving in enumerate(drawn):
             for later, (names, matrix, weights_RK) in leaving:
-                sums[later] = compute(
+                sums[later] = mixed_edges(
                     names, matrix, weights_RK, state, masked(state, mask), sums[later]
                 )
             carried = self._carried(carried, state)
@@ -280,10 +278,6 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
             received = received + self.stochastic.auxiliary * carried
         state: Tensor = self.norm(received)
         return state
-
-    def _compute(self, state: Tensor) -> Callable[..., Tensor]:
-        """Under autocast torch chooses the types of each operation, so it must see them."""
-        return mixed_edges if torch.is_autocast_enabled(state.device.type) else MixedEdges.apply
 
     def _bundles(self, weights_EO: Tensor) -> list[Bundle]:
         """For each state, all edges that leave it."""

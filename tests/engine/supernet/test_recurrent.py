@@ -20,7 +20,6 @@ from darts_engine.run.errors import CheckpointError
 from darts_engine.supernet.mixing import Mixing
 from darts_engine.supernet.plain_recurrent import PlainRecurrent
 from darts_engine.supernet.recurrent import RecurrentSupernet
-from darts_engine.supernet.recurrent_edges import MixedEdges, mixed_edges
 
 ALL_DROPOUTS = Dropouts(0.3, 0.2, 0.4, 0.25, 0.5)
 WORDS, WIDTH, NODES = 11, 5, 3
@@ -161,22 +160,6 @@ def test_an_auxiliary_skip_adds_the_faded_state_itself():
     # Matrices of zeros halve every state: s + 1/2 (0 - s). The skip adds the other half.
     doubled = without(tokens, hidden, {RECURRENT: 2 * shares})[0]
     torch.testing.assert_close(skipped, doubled, rtol=0, atol=1e-12)
-
-
-def test_edges_have_the_gradients_of_their_definition_of_both_orders():
-    draws = torch.Generator().manual_seed(0)
-    shapes = ((WIDTH, 2 * 2 * WIDTH), (2, 4), (3, WIDTH), (3, WIDTH), (3, 2, WIDTH))
-    inputs = [
-        torch.randn(shape, generator=draws, dtype=torch.float64, requires_grad=True)
-        for shape in shapes
-    ]
-    names = RECURRENT_OPERATIONS[1:]
-    results = [of(names, *inputs) for of in (MixedEdges.apply, mixed_edges)]
-    torch.testing.assert_close(*results, rtol=0, atol=1e-12)
-    grads = [torch.autograd.grad(out.square().sum(), inputs) for out in results]
-    for mine, theirs in zip(*grads, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
-    assert torch.autograd.gradgradcheck(lambda *x: MixedEdges.apply(names, *x), inputs)
 
 
 def test_parameters_to_the_unit():
