@@ -31,7 +31,7 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int],
         pytest.param("train", 3, marks=pytest.mark.slow),
         pytest.param("sam", 6, marks=pytest.mark.slow),
         # The last two have averaged weights.
-        ("text", 5),
+        pytest.param("text", 5, marks=pytest.mark.slow),
         ("search-on-text", 3),
         pytest.param("search-on-text-2nd", 3, marks=pytest.mark.slow),
     ],

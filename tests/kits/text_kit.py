@@ -68,7 +68,7 @@ def make_text_search(runs: Path, name: str, *, lines: int = 60, **changes: Any) 
     return folder.create(runs, name, configs.override(SearchConfig(), tiny))
 
 
-def corpus() -> "Corpus":
+def corpus(words: list[str] = WORDS) -> "Corpus":
     """A short text, without files."""
     import torch
 
@@ -76,10 +76,10 @@ def corpus() -> "Corpus":
     from darts_engine.data.text.vocabulary import Vocabulary
 
     parts = [torch.tensor(numbers(n, seed)) for n, seed in ((160, 1), (60, 2), (50, 3))]
-    return Corpus("made up", Vocabulary(WORDS), *parts)
+    return Corpus("made up", Vocabulary(words), *parts)
 
 
-def text_training(**changes: Any) -> "TrainText":
+def text_training(of: "Corpus | None" = None, **changes: Any) -> "TrainText":
     """A training in this process; `changes` are settings with `__` for the dot."""
     import torch
 
@@ -88,7 +88,7 @@ def text_training(**changes: Any) -> "TrainText":
     asked = TINY | {key.replace("__", "."): value for key, value in changes.items()}
     config = configs.override(TrainConfig(), asked)
     assert isinstance(config, TrainConfig)
-    return TrainText(config, corpus(), torch.device("cpu"))
+    return TrainText(config, of or corpus(), torch.device("cpu"))
 
 
 def text_search(**changes: Any) -> "TextSearch":

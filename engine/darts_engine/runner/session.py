@@ -235,6 +235,8 @@ class Session:
         began = time.monotonic()
         if self._stop_after_epoch is not command:
             self.emit(events.RunStopping(reason="command"))
+        # If the state cannot be saved because of a number in it, the run goes back and stops there.
+        self._stop_after_epoch = command
         self.save(task, position, reason="stop")
         self._done(command, began)
         raise Stopped(ExitCode.OK, "command")

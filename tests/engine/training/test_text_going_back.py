@@ -12,9 +12,11 @@ import pytest
 from engine_kit import Engine, events_in, of_type, outcome, state_of
 from text_kit import make_text_run
 
-from darts_engine.run import events
+from darts_engine.run import commands, events
 from darts_engine.run.errors import ExitCode
+from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import EventLog
+from darts_engine.runner.meter import FiniteGuard
 from darts_engine.training.text_task import TrainText
 
 Start = Callable[..., Engine]
@@ -100,3 +102,35 @@ def test_it_gives_up_with_three_lines(runs: Path, start: Start) -> None:
     assert what.endswith("also after 3 returns to the end of epoch 1")
     assert where == "the training loss, at or before epoch 2, step 3"
     assert "--lr" in remedy
+
+
+def notice_late_and_stop(run: RunFolder) -> None:
+    """For `prepare`: as on a GPU, where a number is looked at when a state is saved.
+
+    The command to stop comes in the step whose numbers are not finite.
+    """
+    spoil(2, 1)
+    make_guard, take_step = FiniteGuard.__init__, TrainText._weight_step
+
+    def make_late_guard(self: FiniteGuard, device: Any) -> None:
+        make_guard(self, device)
+        self._immediately = False
+
+    def step_and_send(self: TrainText, inputs: Any, targets: Any, here: Any, *at: int) -> None:
+        take_step(self, inputs, targets, here, *at)
+        if at == (2, 3):
+            run.send(commands.Stop(id="s"))
+
+    FiniteGuard.__init__ = make_late_guard  # type: ignore[method-assign]
+    TrainText._weight_step = step_and_send  # type: ignore[method-assign]
+
+
+def test_a_command_to_stop_is_not_forgotten_while_it_goes_back(runs: Path, start: Start) -> None:
+    run = make_text_run(runs, "late")
+    assert start(run, functools.partial(notice_late_and_stop, run)).wait() == 0
+    assert len(of_type(events_in(run), events.Rewound)) == 1
+    stopped = events_in(run)[-1]
+    assert isinstance(stopped, events.RunStopped)
+    assert stopped.epoch == 1
+    assert start(run).wait() == 0
+    assert [epoch.epoch for epoch in state_of(run).epochs] == [1, 2, 3, 4]

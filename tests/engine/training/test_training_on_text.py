@@ -3,7 +3,9 @@
 import copy
 import itertools
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from engine_kit import fingerprint
@@ -11,7 +13,8 @@ from text_kit import CELL, TINY, corpus, text_training
 from torch.nn import functional
 
 from darts_engine.run import events
-from darts_engine.run.errors import ConfigError, NotFiniteError
+from darts_engine.run.architecture.text import published
+from darts_engine.run.errors import CheckpointError, ConfigError, NotFiniteError
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import TrainConfig
 from darts_engine.runner.loop import Timing
@@ -19,6 +22,7 @@ from darts_engine.runner.position import Position
 from darts_engine.runner.text_scores import mean_loss
 from darts_engine.training import going_back
 
+GOLDEN = Path(__file__).parents[2] / "golden" / "recurrent.npz"
 # Never the same twice: all five dropouts, lengths, both additions to the loss.
 EVERYTHING = {
     "text__word_dropout": 0.1, "text__hidden_dropout": 0.3, "text__activation_reg": 0.01,
@@ -134,6 +138,17 @@ def test_the_loss_has_both_additions_and_the_rate_is_scaled_by_the_length():
     assert told.train_loss == pytest.approx(likelihood.item(), abs=1e-6)
 
 
+def test_under_averages_a_step_has_the_rate_of_its_own_length_too():
+    task = text_training()
+    task._mean.begin()
+    drawn = [window.drawn for window in task._windows_of(1)]
+    assert len(set(drawn)) > 1
+    for step, length in enumerate(drawn, 1):
+        task.step(1, step)
+        (group,) = task._optimizer.param_groups
+        assert group["lr"] == 5.0 * length / 8
+
+
 def test_the_hidden_state_goes_on_from_step_to_step_and_is_zero_before_the_first():
     task = text_training(**PLAIN, weights__lr=1e-12, weights__lr_min=0.0)
     task.begin_epoch(1)
@@ -157,6 +172,31 @@ def test_the_loss_of_a_text_is_per_predicted_token_however_it_is_cut():
         found, _ = network(columns[:-1], first)
     expected = -found.gather(2, columns[1:, :, None]).mean().item()
     assert losses == [pytest.approx(expected, abs=1e-6)] * 3
+
+
+def test_it_starts_from_weights_in_the_official_layout(tmp_path):
+    numbers = np.load(GOLDEN, allow_pickle=False)
+    mine = {
+        name: torch.from_numpy(numbers[name]) for name in numbers if name.startswith("DARTS_V2")
+    }
+    weights = {
+        name.partition("/w/")[2]: value.float() for name, value in mine.items() if "/w/" in name
+    }
+    torch.save({"state_dict": weights}, tmp_path / "official.pt")
+    text = corpus([str(number) for number in range(13)])
+    cell = published()["RNN_DARTS_V2"].genotype.text()
+    changes = {"network__genotype": cell, "network__weights": str(tmp_path / "official.pt")}
+    task = text_training(text, **PLAIN, **changes)
+    (told,) = task.opening(Position())
+    assert "official.pt" in told.message
+    # A run that goes on has its own.
+    assert not task.opening(Position(epoch=1, step=1, global_step=1))
+    hidden = torch.from_numpy(numbers["hidden"])[0].float()
+    found, _ = task.network(torch.from_numpy(numbers["x"]), hidden)
+    torch.testing.assert_close(found.double(), mine["DARTS_V2/log_prob"], rtol=1e-5, atol=1e-6)
+    other = text_training(text, **PLAIN, **changes | {"network__genotype": CELL})
+    with pytest.raises(CheckpointError, match="a key too many"):
+        other.opening(Position())
 
 
 # Going back ---------------------------------------------------------------------------------------
@@ -204,6 +244,19 @@ def test_it_goes_back_to_its_best_epoch_and_draws_other_numbers_there(monkeypatc
     monkeypatch.setattr(task, "_validate", lambda: 0.5)
     walk(task, first=(2, 1))
     assert task.state()["tries"] == 0
+
+
+def test_the_weights_go_on_from_there_and_not_their_averages():
+    task = text_training()
+    task._mean.begin()
+    walk(task, last=(2, 1))
+    state = copy.deepcopy(task.state())
+    task.failed(spoil(task))
+    task.roll_back(state, Position(epoch=1, step=5, global_step=5))
+    now = task.state()
+    for part in ("network", "average", "averaged_steps"):
+        assert fingerprint(now[part]) == fingerprint(state[part])
+    assert fingerprint(now["network"]) != fingerprint(now["average"])
 
 
 def test_it_gives_up_after_three_returns_to_one_epoch():

@@ -130,7 +130,7 @@ def markdown(report: dict[str, Any]) -> str:
         ranked = "by the last epoch's perplexity on the validation part"
         seen, tested = (
             "validation",
-            "on the training part; of the best one by validation, the test part",
+            "on the training part; the best epoch by validation, on the test part",
         )
         figure = "best epoch by validation"
     else:

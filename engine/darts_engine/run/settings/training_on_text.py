@@ -28,7 +28,7 @@ BROUGHT: dict[str, Any] = {
     "data.batch_size": 16,
     "data.crop_padding": 0,
     "data.cutout": 0,
-    "train.epochs": 20,
+    "train.epochs": 24,
     "text.width": 128,
     "text.output_dropout": 0.4,
     "text.input_dropout": 0.4,
