@@ -31,7 +31,7 @@ TEXT = {"lines": 400, "text__word_dropout": 0.1}
 TRAININGS: dict[str, dict[str, Any]] = {"train": {}, "sam": SAM, "text": TEXT}
 # Searches on text: of both orders, with masks.
 ON_TEXT: dict[str, dict[str, Any]] = {
-    "search-on-text": {"lines": 120},
+    "search-on-text": {"lines": 60},
     "search-on-text-2nd": {"lines": 60, "search__order": 2, "text__redraw_masks": True},
 }
 # What a method needs in a supernet of two channels and a run of few epochs.

@@ -306,3 +306,36 @@ def test_it_works_without_none_and_at_the_smallest_sizes() -> None:
     step(long, 1)
     assert long.steps_of(2) == 1
     assert override(long.config, {"space.nodes": 12}).space.nodes == 12
+
+
+def test_it_learns_in_half_precision() -> None:
+    search = text_search(engine__amp=True)
+    for number in (1, 2):
+        step(search, number)
+    assert search.halves.weight_hidden.dtype == torch.float32
+    finished = end_epoch(search, 2)[events.EpochFinished]
+    plain = text_search()
+    for number in (1, 2):
+        step(plain, number)
+    wanted = end_epoch(plain, 2)[events.EpochFinished]
+    assert finished.valid_loss == pytest.approx(wanted.valid_loss, rel=0.02)
+    assert finished.valid_loss != wanted.valid_loss
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_its_memory_is_estimated_and_it_stays_as_it_was(order: int) -> None:
+    search = text_search(search__order=order)
+    before = copy.deepcopy(search.state())
+    found = search.footprint()
+    assert equal(search.state(), before)
+    assert found.unit == "columns"
+    assert 0 < found.per_image < found.fixed
+    wider = text_search(search__order=order, text__width=12).footprint()
+    assert wider.per_image > found.per_image
+
+
+def test_the_error_of_the_finite_difference_is_measured() -> None:
+    search = text_search(search__order=2, search__hvp_check=True)
+    step(search, 1)
+    told = search._report._hvp_check(Position(epoch=2, step=1, global_step=1))
+    assert 0 < told.relative_distance < 1
