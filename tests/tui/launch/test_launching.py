@@ -122,6 +122,19 @@ def test_resume_restarts_what_ended_and_prints_only_news(darts, engine, runs):
     assert (again.code, "is finished" in again.out) == (0, True)
 
 
+@pytest.mark.parametrize("asked", [[], ["--strict"], ["--nproc", "2", "--strict"]])
+def test_a_resume_asks_its_engine_to_be_strict_and_ends_with_its_code(
+    darts, runs, monkeypatch, asked
+):
+    script = "import sys; print(*sys.argv[2:], file=sys.stderr); sys.exit(4)"
+    monkeypatch.setattr(engine_process, "ENGINE", (sys.executable, "-c", script))
+    make_run(runs, "one", epochs_done=1, epochs=3, phase="stopped")
+    result = darts("resume", "one", *asked)
+    said = " ".join(asked) or "it said nothing"
+    assert (result.code, len(result.error_lines)) == (4, 3)
+    assert result.error_lines[0] == f"the engine ended at once (exit code 4): {said}"
+
+
 def test_a_run_whose_lock_is_a_link_is_refused_in_three_lines(darts, runs, tmp_path):
     folder = make_run(runs, "one", epochs_done=1, epochs=3, phase="stopped")
     folder.lock.unlink(missing_ok=True)

@@ -135,6 +135,7 @@ def resume(
     run: Run,
     runs: Runs = DEFAULT_RUNS,
     nproc: Nproc = 1,
+    strict: options.Strict = False,
     watching: Watching,
 ) -> int:
     """Continue a paused run, or a stopped or killed one from its newest checkpoint.
@@ -143,7 +144,7 @@ def resume(
     """
     from darts_tui.commands import start
 
-    return start.resume(find(runs, run), watching, nproc)
+    return start.resume(find(runs, run), watching, nproc, is_strict=strict)
 
 
 @app.command(rich_help_panel=LOOK)

@@ -163,8 +163,16 @@ def launch(runs: Path, name: str | None, chosen: Config, watching: Watching, npr
     return _start(folder, chosen, watching, nproc)
 
 
-def resume(folder: RunFolder, watching: Watching, nproc: int = 1) -> int:
+def resume(
+    folder: RunFolder, watching: Watching, nproc: int = 1, *, is_strict: bool = False
+) -> int:
     """Continue a run: send Resume to a paused engine, or start one; a live engine is left alone.
+
+    Args:
+        folder: the run.
+        watching: how to watch it.
+        nproc: processes that share the run.
+        is_strict: refuse to go on from a checkpoint of other versions, threads or devices.
 
     Raises:
         BusyError: its engine lives but can take no command now.
@@ -184,7 +192,7 @@ def resume(folder: RunFolder, watching: Watching, nproc: int = 1) -> int:
         case _:
             chosen = folder.read_config()
             _refuse_unknown_names(chosen)
-            return _start(folder, chosen, watching, nproc)
+            return _start(folder, chosen, watching, nproc, is_strict=is_strict)
     return ExitCode.OK
 
 
@@ -199,10 +207,12 @@ def _busy(folder: RunFolder, live: str) -> BusyError:
     )
 
 
-def _start(folder: RunFolder, chosen: Config, watching: Watching, nproc: int) -> int:
+def _start(
+    folder: RunFolder, chosen: Config, watching: Watching, nproc: int, *, is_strict: bool = False
+) -> int:
     # The new engine writes from here on.
     offset = end_of_last_line(folder.events)
-    engine = engine_process.start(folder, chosen, nproc=nproc)
+    engine = engine_process.start(folder, chosen, nproc=nproc, is_strict=is_strict)
     if watching.detach:
         print_out(folder.name)
         return ExitCode.OK

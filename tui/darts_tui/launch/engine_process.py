@@ -28,7 +28,12 @@ MAX_TAIL_BYTES = 64_000
 
 
 def start(
-    folder: RunFolder, config: Config, *, nproc: int = 1, program: Sequence[str] | None = None
+    folder: RunFolder,
+    config: Config,
+    *,
+    nproc: int = 1,
+    is_strict: bool = False,
+    program: Sequence[str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start an engine for the run and wait until it holds the run's lock.
 
@@ -38,6 +43,7 @@ def start(
         folder: the run, with its config written.
         config: decides the number of threads.
         nproc: processes that share the run; the engine starts and ends the others.
+        is_strict: whether the engine refuses a checkpoint of other versions, threads or devices.
         program: the command that the run folder's path is appended to; the engine unless given.
 
     Raises:
@@ -59,7 +65,8 @@ def start(
             remedy="mend the folder's rights; 'darts-tui doctor' looks whether locks work there",
         ) from None
     log_start = folder.size_of(folder.engine_log)
-    process = _spawn(folder, config, nproc, program or ENGINE)
+    options = [*(("--nproc", str(nproc)) if nproc > 1 else ()), *(("--strict",) * is_strict)]
+    process = _spawn(folder, config, nproc, program or ENGINE, options)
     threading.Thread(target=_reap, args=(process,), name="reaper", daemon=True).start()
     deadline = time.monotonic() + START_PATIENCE_S
     try:
@@ -76,7 +83,11 @@ def start(
 
 
 def _spawn(
-    folder: RunFolder, config: Config, nproc: int, program: Sequence[str]
+    folder: RunFolder,
+    config: Config,
+    nproc: int,
+    program: Sequence[str],
+    options: Sequence[str],
 ) -> subprocess.Popen[bytes]:
     # Spinning OpenMP workers make a busy machine slower by an order of magnitude.
     environment = os.environ | {
@@ -85,13 +96,12 @@ def _spawn(
     }
     for name in PLACE_IN_A_JOB:
         environment.pop(name, None)
-    shared = ("--nproc", str(nproc)) if nproc > 1 else ()
     try:
         with folder.open() as inside:
             log = inside.open_to_append(folder.engine_log.name)
         try:
             return subprocess.Popen(
-                [*program, str(folder.path.resolve()), *shared],
+                [*program, str(folder.path.resolve()), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
