@@ -8,13 +8,13 @@ later, a damaged line is counted and skipped, an event of a newer version is cou
 import contextlib
 import errno
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from darts_engine.run import events, log_repair
+from darts_engine.run.clock import steady
 from darts_engine.run.errors import UnsafeFileError
 from darts_engine.run.essentials import Essentials
 from darts_engine.run.events import AnyEvent, Event
@@ -37,7 +37,7 @@ class EventLog:
     Args:
         path: the log; made if it is missing, its torn last line moved aside.
         torn: takes that line.
-        clock: gives Unix seconds.
+        clock: gives Unix seconds; unless given, they go on evenly while the machine's clock is set.
         within: the log's folder, if it is held open; else it is opened here.
 
     Raises:
@@ -57,10 +57,10 @@ class EventLog:
         path: Path,
         torn: Path,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         within: PrivateFolder | None = None,
     ) -> None:
-        self._name, self._torn, self._clock = path.name, torn.name, clock
+        self._name, self._torn, self._clock = path.name, torn.name, clock or steady()
         self._folder = within.again() if within else PrivateFolder.open(path.parent)
         self._essentials = Essentials()
         self.dropped, self.is_adrift = 0, False
