@@ -15,7 +15,8 @@ pytest.importorskip("torch")
 
 from PIL import Image  # noqa: E402
 from tests.fuzz.damage import damaged  # noqa: E402
-from tests.fuzz.harm import harmless, in_time, is_for_people  # noqa: E402
+from tests.fuzz.harm import harmless, is_for_people  # noqa: E402
+from time_limit import in_time  # noqa: E402
 
 from darts_engine.data import dataset, decoding  # noqa: E402
 from darts_engine.data.dataset import Request  # noqa: E402

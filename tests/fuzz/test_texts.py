@@ -12,7 +12,8 @@ import msgspec
 import pytest
 from effort import draws, times
 from tests.fuzz.damage import damaged, damaged_text, mutated
-from tests.fuzz.harm import harmless, in_time, is_for_people
+from tests.fuzz.harm import harmless, is_for_people
+from time_limit import in_time
 
 from darts_engine.run import commands, events
 from darts_engine.run.architecture.genotype import Genotype

@@ -22,6 +22,8 @@ from darts_engine.run.folder import RunFolder
 
 MAX_PER_SECOND = 20
 READ_BYTES = 64 * commands.MAX_LINE_BYTES
+# Who writes more between two steps floods too; it may be a hole of any size.
+MAX_BEHIND_BYTES = 16 * READ_BYTES
 
 SIGNAL_EXIT = {
     signal.SIGTERM: ExitCode.TERMINATED,
@@ -119,10 +121,9 @@ class Inbox:
         # Once a second: a flood of commands must not become a flood of events.
         now = time.monotonic()
         if now - self._told_of_flood >= 1.0:
-            what = (
-                f"{self._left_out} bytes in a flood of more than {MAX_PER_SECOND} commands a second"
-            )
-            self._emit(events.CommandRejected(reason=what))
+            most = f"{MAX_PER_SECOND} commands a second, or {MAX_BEHIND_BYTES >> 20} MB a step"
+            why = f"{self._left_out} bytes in a flood of more than {most}"
+            self._emit(events.CommandRejected(reason=why))
             self._told_of_flood, self._left_out = now, 0
 
     def _news(self) -> bytes:
@@ -133,8 +134,12 @@ class Inbox:
                     return b""
                 descriptor = folder.open_to_read(self._name)
             with os.fdopen(descriptor, "rb") as file:
-                if os.fstat(file.fileno()).st_size < self._offset:
+                size = os.fstat(file.fileno()).st_size
+                if size < self._offset:
                     self._offset, self._is_in_long_line = 0, False
+                if size - self._offset > MAX_BEHIND_BYTES:
+                    self._skip()
+                    return b""
                 file.seek(self._offset)
                 data = file.read(READ_BYTES)
         except OSError:

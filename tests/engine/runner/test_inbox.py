@@ -180,6 +180,17 @@ def test_a_flood_is_not_looked_at_and_what_comes_after_it_is_obeyed(
     assert [command.id for command in desk.take_all()][-1:] == ["after"]
 
 
+def test_a_hole_of_any_size_holds_no_command_up(desk: Desk) -> None:
+    desk.write(b"")
+    os.truncate(desk.run.commands, 40 << 30)
+    desk.write(line(commands.Pause, "behind the hole"))
+    assert desk.take_all() == []
+    desk.write(line(commands.Pause, "a"))
+    assert [command.id for command in desk.take_all()] == ["a"]
+    (refused,) = desk.refusals
+    assert "flood" in refused
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to make a file of another user")
 def test_commands_in_a_file_of_another_user_are_not_read(desk: Desk) -> None:
     desk.write(line(commands.Stop, "foreign"))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darts_engine.run.errors import ExitCode, RunError
+from darts_engine.run.errors import ExitCode, NotFoundError, RunError
 from darts_engine.run.folder import LATEST, find
 from darts_tui.cli import analysis, care, methods, options, protocol, steering, trained
 from darts_tui.cli.options import (
@@ -339,9 +339,24 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, FileNotFoundError) and not _has_working_folder():
+            return print_error(
+                NotFoundError(
+                    "the folder that you are in was deleted",
+                    remedy="cd to another one, and run the command again",
+                )
+            )
         report_crash(error)
         return ExitCode.FAILED
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _has_working_folder() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def main() -> None:

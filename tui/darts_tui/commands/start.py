@@ -196,6 +196,14 @@ def resume(
     return ExitCode.OK
 
 
+def _shown(path: Path) -> str:
+    """The path from the working folder, which may have been deleted."""
+    try:
+        return os.path.relpath(path)
+    except OSError:
+        return str(path)
+
+
 def _busy(folder: RunFolder, live: str) -> BusyError:
     record = folder.read_engine()
     who = f" (pid {record.pid} on {record.host})" if record else ""
@@ -216,5 +224,5 @@ def _start(
     if watching.detach:
         print_out(folder.name)
         return ExitCode.OK
-    print_err(f"run {folder.name} in {os.path.relpath(folder.path)}")
+    print_err(f"run {folder.name} in {_shown(folder.path)}")
     return watch(folder, watching, engine, offset)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import RunFolder
@@ -106,6 +107,7 @@ def _spawn(
                 stdout=log,
                 stderr=log,
                 env=environment,
+                cwd=_working_folder(),
                 close_fds=True,
                 start_new_session=True,
             )
@@ -117,6 +119,18 @@ def _spawn(
             where=str(error.filename or program[0]),
             remedy="'darts-tui doctor' looks for the reason",
         ) from None
+
+
+def _working_folder() -> str | None:
+    """Where the engine works: where its launcher does, unless that folder was deleted.
+
+    The library that multiplies matrices does not load in a folder that is gone.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "/"
+    return None
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
@@ -140,6 +154,9 @@ def _ended_at_once(folder: RunFolder, process: subprocess.Popen[bytes], log_star
     what = shown[0] if shown else "it said nothing"
     where = shown[1] if len(shown) > 1 else str(folder.engine_log)
     remedy = shown[2] if len(shown) > 2 else "the log above has the whole story"
+    if not shown and code == ExitCode.NO_SPACE:
+        # There was no room for its words either.
+        what, remedy = "the disk is full", "free some space, then resume the run"
     return ChildError(
         f"the engine ended at once (exit code {code}): {what}", code, where=where, remedy=remedy
     )
