@@ -65,6 +65,7 @@ def test_the_page_has_one_file_and_one_line_for_each(tmp_path: Path) -> None:
         "darts_extras/sharp.py",
         "darts_extras/trio.py",
         "darts_extras/corners.py",
+        "darts_extras/bells.py",
         "darts_extras/pace.py",
         "darts_extras/dusk.toml",
     }
@@ -141,6 +142,15 @@ def test_added_names_are_listed_explained_and_completed(
         complete = _completion(key)
         assert complete is not None
         assert complete(name[:2]) == [name]
+
+
+def test_the_text_is_read(installed: Path) -> None:
+    from darts_engine.data.text.corpus import read
+    from darts_engine.run.settings.sections import DataSection, TextSection
+
+    bells = read(DataSection(dataset="bells"), TextSection())
+    assert bells.tokens.words[:3] == ["tenor", "five", "four"]
+    assert (len(bells.tokens), len(bells.train), len(bells.valid)) == (7, 11_200, 1_400)
 
 
 async def test_the_panel_stands_in_a_tab_of_its_own(installed: Path, runs: Path) -> None:

@@ -49,8 +49,13 @@ class RunError(Exception):
     exit_code = ExitCode.FAILED
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
-        self.what, self.where, self.remedy = what, where, remedy
-        super().__init__("\n".join(line for line in (what, where, remedy) if line))
+        self.what, self.where, self.remedy = map(_one_line, (what, where, remedy))
+        super().__init__("\n".join(filter(None, (self.what, self.where, self.remedy))))
+
+
+def _one_line(part: str) -> str:
+    """A part of a message; foreign text in it may have line breaks of every kind."""
+    return " ".join(part.splitlines())
 
 
 class NotFoundError(RunError):

@@ -26,10 +26,11 @@ GROUPS = {
     "darts_tui.perturbations": "perturbation",
     "darts_tui.spaces": "search space",
     "darts_tui.data": "data set",
+    "darts_tui.texts": "text",
     "darts_tui.panels": "panel",
     "darts_tui.themes": "theme",
 }
-RELAXATIONS, REGULARISERS, PERTURBATIONS, SPACES, DATA, PANELS, THEMES = GROUPS
+RELAXATIONS, REGULARISERS, PERTURBATIONS, SPACES, DATA, TEXTS, PANELS, THEMES = GROUPS
 # They load no torch and no numpy into the process of the dashboard.
 LIGHT = (SPACES, PANELS, THEMES)
 HEAVY = ("torch", "torchvision", "numpy")

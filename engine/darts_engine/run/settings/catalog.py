@@ -1,8 +1,8 @@
 """What there is to choose from: name -> where its code is, and one line about it.
 
 Greppable, and listed without importing torch: the engine resolves an entry only when it is chosen.
-Adding a space or data set is its file and a line here, or in the metadata of a package of one's own
-(`docs/extending.md`). Methods are in `methods.py`.
+Adding a space, data set or text is its file and a line here, or in the metadata of a package of
+one's own (`docs/extending.md`). Methods are in `methods.py`.
 """
 
 import difflib
@@ -77,6 +77,25 @@ DATASETS = {
     ),
 }
 
+TEXTS = {
+    "verses": Entry(
+        "darts_engine.data.text.sources.verses:load",
+        "the four Gospels, a verse a line: 102,285 tokens, bundled",
+    ),
+    "text": Entry(
+        "darts_engine.data.text.sources.files:load",
+        "text:FOLDER with train.txt, valid.txt, test.txt, or text:FILE, split by lines",
+    ),
+    "penn": Entry(
+        "darts_engine.data.text.sources.published:penn",
+        "penn[:DIR], Penn Treebank's ptb.train.txt, ...; not downloaded",
+    ),
+    "wikitext2": Entry(
+        "darts_engine.data.text.sources.published:wikitext2",
+        "wikitext2[:DIR], WikiText-2's wiki.train.tokens, ...; not downloaded",
+    ),
+}
+
 
 def names(table: dict[str, Entry]) -> list[str]:
     """Every name: the built-in ones, then those that installed packages add."""
@@ -88,7 +107,7 @@ def entry(kind: str, table: dict[str, Entry], name: str) -> Entry:
 
     Args:
         kind: the word for it in messages.
-        table: `SPACES` or `DATASETS`.
+        table: `SPACES`, `DATASETS` or `TEXTS`.
         name: in the table, or added to its group of entry points by a package.
 
     Raises:
@@ -127,4 +146,6 @@ def resolve(kind: str, table: dict[str, Entry], name: str) -> Any:
 
 
 def _group(table: dict[str, Entry]) -> str:
+    if table is TEXTS:
+        return extensions.TEXTS
     return extensions.DATA if table is DATASETS else extensions.SPACES
