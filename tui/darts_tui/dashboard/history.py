@@ -4,12 +4,11 @@ All of it happens in the reader's thread, so that the app draws and takes keys m
 alphas sampled within an epoch only the last is decoded: no panel shows the others.
 """
 
-import contextlib
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
+from darts_tui.dashboard.collector import uncollected
 from darts_tui.runs.bounded import bound
 
 PIECE_BYTES = 1 << 20
@@ -31,27 +30,13 @@ def read_history(
         show_progress: called after each piece.
     """
     before = -1
-    with _uncollected():
+    # The app draws and takes keys meanwhile.
+    with uncollected():
         while source.offset > before and not is_over():
             before = source.offset
             fold_lines(source, source.read_lines(PIECE_BYTES), state)
             bound(state)
             show_progress()
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Inside, nothing is searched for cycles, and what is there at the end never is.
-
-    A long run has a hundred thousand lists, and no cycles. To walk through them takes a fifth of a
-    second, in which the app can neither draw nor take keys.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def fold_lines(source: LogReader, lines: list[bytes], state: RunState) -> None:
