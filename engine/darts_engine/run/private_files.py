@@ -367,7 +367,7 @@ def _refuse_shared(status: os.stat_result, path: Path) -> None:
         raise UnsafeFileError(
             f"{path.name} has {status.st_nlink} names: to write into it would change another file",
             where=str(path),
-            remedy="put a copy in its place, with cp and mv, or copy the run without hard links",
+            remedy="copy the run with cp -r, and go on with the copy, whose files are its own",
         )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darts_engine.run.errors import ExitCode, NotFoundError, RunError
+from darts_engine.run.errors import ExitCode, NotFoundError, RunError, TooLargeError
 from darts_engine.run.folder import LATEST, find
 from darts_tui.cli import analysis, care, methods, options, protocol, steering, trained
 from darts_tui.cli.options import (
@@ -336,6 +336,15 @@ def run(arguments: list[str]) -> int:
         return print_usage_error(error)
     except typer.Abort:
         return ExitCode.INTERRUPTED
+    except MemoryError:
+        if debug:
+            raise
+        return print_error(
+            TooLargeError(
+                "there is not enough memory for this command",
+                remedy="end other programs, or raise the limit that 'ulimit -v' shows",
+            )
+        )
     except Exception as error:
         if debug:
             raise
