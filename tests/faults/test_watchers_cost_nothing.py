@@ -119,7 +119,7 @@ def test_neither_frozen_nor_flooding_watchers_cost_the_engine_anything(
         for condition in (nobody, frozen, flooding):
             with condition(run):
                 first = steps() + 1
-                until(lambda first=first: steps() > first + STEPS)
+                until(lambda first=first: steps() > first + STEPS, timeout=600.0)
             spans[condition.__name__].append(range(first, first + STEPS))
     engine.send_signal(signal.SIGTERM)
     assert engine.wait() == ExitCode.TERMINATED
