@@ -14,8 +14,7 @@ import fake_run
 import msgspec
 import pytest
 from dashboard_kit import DashboardApp, screen_text, until
-from odd_files import make_socket
-from time_limit import in_time
+from odd_files import in_time, make_socket
 
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder

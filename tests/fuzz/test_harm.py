@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from odd_files import in_time
 from tests.fuzz.harm import harmless
-from time_limit import in_time
 
 # Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
 pytestmark = pytest.mark.slow

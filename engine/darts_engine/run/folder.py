@@ -31,8 +31,8 @@ from darts_engine.run import lock as locks
 from darts_engine.run import run_id
 from darts_engine.run.commands import Command
 from darts_engine.run.commands import encode as encode_command
-from darts_engine.run.engine_record import EngineRecord, of_this_process
 from darts_engine.run.errors import BusyError, ConfigError, NotFoundError, RunError
+from darts_engine.run.lock import EngineRecord, of_this_process
 from darts_engine.run.new_folder import make_new
 from darts_engine.run.private_files import PrivateFolder
 from darts_engine.run.run_id import RunRecord

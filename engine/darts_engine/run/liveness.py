@@ -9,8 +9,8 @@ import socket
 import time
 from collections.abc import Callable
 
-from darts_engine.run.engine_record import boot_id
 from darts_engine.run.folder import STALLED_AFTER_S, RunFolder
+from darts_engine.run.lock import boot_id
 from darts_engine.run.state import RunState
 
 ENDED = ("finished", "stopped", "failed")

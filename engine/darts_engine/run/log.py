@@ -8,13 +8,13 @@ later, a damaged line is counted and skipped, an event of a newer version is cou
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from darts_engine.run import events, log_repair
-from darts_engine.run.clock import steady
 from darts_engine.run.errors import UnsafeFileError
 from darts_engine.run.essentials import Essentials
 from darts_engine.run.events import AnyEvent, Event
@@ -26,6 +26,18 @@ MAX_LINE_BYTES = log_repair.MAX_LINE_BYTES
 STARTED = b'{"type":"run_started"'
 # So many lines before a place are looked at, to know what was read before it.
 RECENT_LINES, RECENT_BYTES = 8, 1 << 16
+
+# It also counts the time in which the machine slept, where there is such a clock.
+_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def steady() -> Callable[[], float]:
+    """Unix seconds as the machine has them now, and from here on the time that has passed since.
+
+    So the times of two readings differ by what was between them, and never go back.
+    """
+    began, passed = time.time(), time.clock_gettime(_ELAPSED)
+    return lambda: began + time.clock_gettime(_ELAPSED) - passed
 
 
 class EventLog:

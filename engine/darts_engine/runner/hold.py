@@ -12,9 +12,9 @@ import re
 from pathlib import Path
 
 from darts_engine.run import run_id
-from darts_engine.run.engine_record import EngineRecord
 from darts_engine.run.errors import BusyError, LockError, NotFoundError, UnsafeFileError
 from darts_engine.run.folder import RunFolder
+from darts_engine.run.lock import EngineRecord
 from darts_engine.run.private_files import PrivateFolder
 from darts_engine.run.run_id import RunRecord
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from darts_engine.run import events
 from darts_engine.run.backwards import blocks_from_the_end
-from darts_engine.run.engine_record import EngineRecord
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.folder import RunFolder
+from darts_engine.run.lock import EngineRecord
 from darts_engine.run.log import MAX_LINE_BYTES
 from darts_engine.run.state import RunState, fold_all
 from darts_tui.runs import outcome as outcomes

@@ -16,8 +16,8 @@ from textual.message import Message
 from textual.screen import Screen
 
 from darts_engine.run import events
-from darts_engine.run.clock import steady
 from darts_engine.run.folder import RunFolder
+from darts_engine.run.log import steady
 from darts_engine.run.state import RunState, fold
 from darts_themes import builtin, load_folder
 from darts_tui.console.safe_text import clean

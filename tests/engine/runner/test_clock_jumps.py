@@ -14,10 +14,12 @@ from fake_run import engine_alive, make_run  # noqa: E402
 from fake_story import made_up_events  # noqa: E402
 
 from darts_engine.run import events  # noqa: E402
-from darts_engine.run.clock import steady  # noqa: E402
 from darts_engine.run.folder import RunFolder  # noqa: E402
 from darts_engine.run.liveness import Pulse, observe  # noqa: E402
-from darts_engine.run.log import EventLog  # noqa: E402
+from darts_engine.run.log import (  # noqa: E402
+    EventLog,
+    steady,
+)
 from darts_engine.run.state import RunState, fold_all  # noqa: E402
 
 HOUR_S, DAY_S = 3600.0, 86400.0
