@@ -12,7 +12,8 @@ import msgspec
 from darts_engine.run.architecture import networks, spaces
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.settings import catalog, presets
-from darts_engine.run.settings.sections import Config, SearchConfig, SearchTextSection
+from darts_engine.run.settings.sections import Config, SearchConfig
+from darts_engine.run.settings.text_sections import SearchTextSection
 
 TOKENS = ("words", "characters")
 HVP_SCALES = ("limited", "official")
