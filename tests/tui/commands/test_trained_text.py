@@ -89,8 +89,8 @@ def test_another_text_is_read_in_the_networks_words(run, tmp_path):
 def test_a_searchs_supernet_is_evaluated_as_its_last_epoch_validated(tmp_path, darts):
     folder = make_text_search(tmp_path, "searched", search__epochs=1)
     assert Engine(folder).wait() == 0
-    asked = ("evaluate", folder.path, "--part", "valid", "--eval-batch", 2, "--json")
-    found = json.loads(darts(*asked).out)
+    # In the columns of its own validation.
+    found = json.loads(darts("evaluate", folder.path, "--part", "valid", "--json").out)
     assert found["loss"] == state_of(folder).epochs[-1].valid_loss
     refused = darts("predict", folder.path, "--prompt", "the cat")
     assert (refused.code, refused.error_lines[0][:20]) == (2, "this run is a search")

@@ -90,9 +90,11 @@ def subject(
 def _in_one_column(config: Config, given: dict[str, Any]) -> Config:
     """Of text, the config that reads it from its beginning to its end, as the official test does.
 
-    More columns are faster, and each begins without knowing what comes before.
+    More columns are faster, and each begins without knowing what comes before. A supernet keeps the
+    columns of its own validation, whose statistics its batch norm takes.
     """
-    if not reads_text(config) or "text.eval_batch" in given:
+    is_supernet = isinstance(config, SearchConfig)
+    if not reads_text(config) or is_supernet or "text.eval_batch" in given:
         return config
     return override(config, {"text.eval_batch": 1})
 
