@@ -1,4 +1,4 @@
-"""`python -m darts_engine RUN_DIR [--nproc N]`: the engine process of a run, or N of them.
+"""`python -m darts_engine RUN_DIR [--nproc N] [--strict]`: the engine of a run, or N processes.
 
 The run's lock is taken before anything slow, so that a second engine is refused at once and
 watchers see the engine start; torch is imported after that. Every fault that a user can cause ends
@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from darts_engine.compute import out_of_memory
 from darts_engine.compute.ranks import Place, end_with_rank_0, spawn_ranks
@@ -56,11 +56,12 @@ def main(arguments: list[str]) -> int:
     """Run the engine on the folder that the first argument names. Returns: the exit status."""
     faulthandler.enable()
     try:
-        folder, nproc = _parse(arguments)
+        asked = _parse(arguments)
         place = Place.of_environment()
     except ValueError:
-        print("usage: python -m darts_engine RUN_DIR [--nproc N]", file=sys.stderr)
+        print("usage: python -m darts_engine RUN_DIR [--nproc N] [--strict]", file=sys.stderr)
         return ExitCode.USAGE
+    folder = asked.folder
     if place.rank:
         return _follow(folder, place)
     try:
@@ -81,8 +82,8 @@ def main(arguments: list[str]) -> int:
         _print(str(error))
         return error.exit_code
     try:
-        with spawn_ranks(folder.path, nproc) as place:
-            return _run(hold, run.id, log, signals, inbox, place)
+        with spawn_ranks(folder.path, asked.nproc) as place:
+            return _run(hold, run.id, log, signals, inbox, place, is_strict=asked.is_strict)
     except RunError as error:
         if not hold.is_lost:
             log.append(events.RunFailed(message=str(error), exit_code=error.exit_code))
@@ -100,16 +101,27 @@ def main(arguments: list[str]) -> int:
         hold.close()
 
 
-def _parse(arguments: list[str]) -> tuple[RunFolder, int]:
-    """The run, and how many processes share it; ValueError for a wrong usage."""
+class _Asked(NamedTuple):
+    """The run, how many processes share it, and whether it must repeat the bits of before."""
+
+    folder: RunFolder
+    nproc: int
+    is_strict: bool
+
+
+def _parse(arguments: list[str]) -> _Asked:
+    """What the command line asks for; ValueError for a wrong usage."""
     path, *rest = arguments
+    is_strict = "--strict" in rest
+    if is_strict:
+        rest.remove("--strict")
     nproc = 1
     if rest:
         option, number = rest
         nproc = int(number)
         if option != "--nproc" or nproc < 1:
             raise ValueError(option)
-    return RunFolder(Path(path).resolve()), nproc
+    return _Asked(RunFolder(Path(path).resolve()), nproc, is_strict)
 
 
 def _follow(folder: RunFolder, place: Place) -> int:
@@ -149,7 +161,16 @@ def _imports_that_stay() -> Iterator[None]:
         gc.enable()
 
 
-def _run(hold: Hold, run: str, log: EventLog, signals: Signals, inbox: Inbox, place: Place) -> int:
+def _run(
+    hold: Hold,
+    run: str,
+    log: EventLog,
+    signals: Signals,
+    inbox: Inbox,
+    place: Place,
+    *,
+    is_strict: bool,
+) -> int:
     config = hold.folder.read_config()
     _set_environment(config)
     # Before torch, whose import from a cold disk would otherwise look like a stalled engine.
@@ -167,6 +188,7 @@ def _run(hold: Hold, run: str, log: EventLog, signals: Signals, inbox: Inbox, pl
             inbox,
             keep=kept.keep,
             checkpoint_seconds=kept.checkpoint_seconds,
+            is_strict=is_strict,
         )
         return _work(config, session, heartbeat, place, run)
     finally:

@@ -13,7 +13,8 @@ from stories.recurrent import text_events
 from darts_engine.run import events
 from darts_engine.run.backwards import blocks_from_the_end
 from darts_engine.run.events import AnyEvent
-from darts_engine.run.folder import EngineRecord, RunFolder
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.lock import EngineRecord
 from darts_engine.run.log import MAX_LINE_BYTES
 from darts_engine.run.state import RunState, fold_all
 from darts_tui.runs import outcome as outcomes

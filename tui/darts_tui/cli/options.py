@@ -147,6 +147,15 @@ Nproc = Annotated[
         rich_help_panel=PANELS["engine"],
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Refuse to go on with other versions, threads or another device than the checkpoint "
+        "was made with, exit code 4. Without it the log names what differs.",
+        rich_help_panel=RUN_PANEL,
+    ),
+]
 Target = Annotated[
     str,
     typer.Argument(

@@ -193,8 +193,16 @@ def launch(runs: Path, name: str | None, chosen: Config, watching: Watching, npr
     return _start(folder, chosen, watching, nproc)
 
 
-def resume(folder: RunFolder, watching: Watching, nproc: int = 1) -> int:
+def resume(
+    folder: RunFolder, watching: Watching, nproc: int = 1, *, is_strict: bool = False
+) -> int:
     """Continue a run: send Resume to a paused engine, or start one; a live engine is left alone.
+
+    Args:
+        folder: the run.
+        watching: how to watch it.
+        nproc: processes that share the run.
+        is_strict: refuse to go on from a checkpoint of other versions, threads or devices.
 
     Raises:
         BusyError: its engine lives but can take no command now.
@@ -215,8 +223,16 @@ def resume(folder: RunFolder, watching: Watching, nproc: int = 1) -> int:
             chosen = folder.read_config()
             _refuse_unknown_names(chosen)
             refuse_processes(chosen, nproc)
-            return _start(folder, chosen, watching, nproc)
+            return _start(folder, chosen, watching, nproc, is_strict=is_strict)
     return ExitCode.OK
+
+
+def _shown(path: Path) -> str:
+    """The path from the working folder, which may have been deleted."""
+    try:
+        return os.path.relpath(path)
+    except OSError:
+        return str(path)
 
 
 def _busy(folder: RunFolder, live: str) -> BusyError:
@@ -230,12 +246,14 @@ def _busy(folder: RunFolder, live: str) -> BusyError:
     )
 
 
-def _start(folder: RunFolder, chosen: Config, watching: Watching, nproc: int) -> int:
+def _start(
+    folder: RunFolder, chosen: Config, watching: Watching, nproc: int, *, is_strict: bool = False
+) -> int:
     # The new engine writes from here on.
     offset = end_of_last_line(folder.events)
-    engine = engine_process.start(folder, chosen, nproc=nproc)
+    engine = engine_process.start(folder, chosen, nproc=nproc, is_strict=is_strict)
     if watching.detach:
         print_out(folder.name)
         return ExitCode.OK
-    print_err(f"run {folder.name} in {os.path.relpath(folder.path)}")
+    print_err(f"run {folder.name} in {_shown(folder.path)}")
     return watch(folder, watching, engine, offset)

@@ -10,7 +10,6 @@ The plan decides every run of a study, and finished runs are not repeated. So a 
 interrupted continues when its command is run again with the same name.
 """
 
-import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from darts_engine.run import lock
 from darts_engine.run.architecture.networks import RECURRENT
 from darts_engine.run.errors import BusyError, ConfigError, RunError
 from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, is_run
@@ -181,17 +181,25 @@ class StudyFolder:
 
         Raises:
             BusyError: another process holds it.
+            LockError: the file system has no locks, or they fail.
+            RunError: the lock cannot be opened.
         """
-        descriptor = open_lock(self.path / "protocol.lock")
+        path = self.path / "protocol.lock"
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            descriptor = open_lock(path)
+        except OSError as error:
+            raise RunError(
+                f"the study's folder cannot be written: {error.strerror}",
+                where=str(error.filename or path),
+                remedy="choose a writable folder with --runs DIR",
+            ) from None
+        try:
+            if not lock.take(descriptor, path, patience_s=0.0):
                 raise BusyError(
                     f"another 'darts-tui protocol' works on {self.name}",
                     where=str(self.path),
                     remedy="its runs are in the Runs tab of 'darts-tui attach'",
-                ) from None
+                )
             yield
         finally:
             os.close(descriptor)
