@@ -246,18 +246,26 @@ def show(
     channels: options.Channels = None,
     layers: options.Layers = None,
     classes: options.Classes = None,
+    width: options.Width = None,
+    vocabulary: options.Vocabulary = None,
     as_json: AsJson = False,
 ) -> int:
     """Show a genotype, or a wide ResNet, and how large the network is.
 
-    Examples: darts-tui show DARTS_V2 --network imagenet; darts-tui show wrn-34-10 --classes 100
+    Examples: darts-tui show DARTS_V2 --network imagenet; darts-tui show wrn-34-10 --classes 100;
+    darts-tui show RNN_DARTS_V2 --width 700 --vocabulary 33278
     """
+    from darts_engine.run.architecture.genotype import RECURRENT
     from darts_engine.run.architecture.networks import is_wide
     from darts_engine.run.architecture.size import network_size
     from darts_tui.commands.show import (
         cells_text,
         describe,
+        describe_recurrent,
         describe_wide,
+        recurrent_size_text,
+        refuse_text,
+        size_of_recurrent,
         size_text,
         wide_shape,
         wide_text,
@@ -265,6 +273,7 @@ def show(
     from darts_tui.runs.genotypes import resolve
 
     if is_wide(genotype):
+        refuse_text(width, vocabulary)
         shape = wide_shape(genotype, network, channels, layers)
         if as_json:
             print_json(describe_wide(shape, classes))
@@ -272,6 +281,16 @@ def show(
             print(wide_text(shape, classes))
         return ExitCode.OK
     value = resolve(genotype, runs)
+    if value.form == RECURRENT:
+        for_images = network != "cifar" or any(v is not None for v in (channels, layers, classes))
+        size = size_of_recurrent(value, width, vocabulary, for_images=for_images)
+        if as_json:
+            print_json(describe_recurrent(value, size, width, vocabulary))
+            return ExitCode.OK
+        print(cells_text(value), value.text(), sep="\n\n", end="\n\n")
+        print(recurrent_size_text(size, width, vocabulary))
+        return ExitCode.OK
+    refuse_text(width, vocabulary)
     size = network_size(value, network, channels, layers, classes)
     if as_json:
         print_json(describe(value, size))
@@ -288,7 +307,7 @@ def derive(
         typer.Argument(
             metavar="ALPHAS.json",
             help='{"normal": 14 rows of 8 raw alphas, "reduce": the same}, {"cell": 6 rows of 5}, '
-            'or {"operations": rows, "parents": rows}',
+            '{"operations": rows, "parents": rows}, or {"recurrent": 36 rows of 5}',
         ),
     ],
     space: Annotated[

@@ -180,6 +180,12 @@ NetworkKind = Annotated[str, typer.Option(help="Family of the network: cifar or 
 Channels = Annotated[int | None, typer.Option(min=1, help="Channels C. Default: 36 or 48.")]
 Layers = Annotated[int | None, typer.Option(min=1, help="Cells. Default: 20 or 14.")]
 Classes = Annotated[int | None, typer.Option(min=1, help="Classes. Default: 10 or 1000.")]
+Width = Annotated[
+    int | None, typer.Option(min=1, help="Of a recurrent network: its width. Default: 850.")
+]
+Vocabulary = Annotated[
+    int | None, typer.Option(min=1, help="Of a recurrent network: its tokens. Default: 10000.")
+]
 
 
 def watching(

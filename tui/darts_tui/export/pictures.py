@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from darts_engine.run.architecture.genotype import ONE_CELL, Genotype
+from darts_engine.run.architecture.genotype import ONLY_CELLS, Genotype
 from darts_engine.run.architecture.kept import kept_columns, row_labels
 from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.errors import RunError
@@ -232,7 +232,7 @@ def _edge_names(layout: CellLayout) -> list[str]:
     """Edges as "cₖ₋₂ → 0", in Unicode: matplotlib's own markup takes seconds to draw."""
     if layout.shows != "edges":
         return [clean(label) for label in row_labels(layout)]
-    if layout.name in ONE_CELL:
+    if layout.name in ONLY_CELLS:
         return [f"{source} → {target}" for source, target in layout.edges]
     names = [state_name(state).translate(SUBSCRIPT) for state in (0, 1)]
     return [f"{names[s] if s < 2 else state_name(s)} → {state_name(t)}" for s, t in layout.edges]
