@@ -2,7 +2,8 @@
 
 A genotype has the published form: per cell a list of `(operation, input)`, two for each node, or of
 `(operation, node, input)` if nodes may have any number of inputs (FairDARTS). States 0 and 1 are
-the cell's inputs, node i is state i + 2. `text.py` reads written genotypes.
+the cell's inputs, node i is state i + 2. `text.py` reads written
+genotypes, and `forms/` holds the forms that they are written in.
 
 Spaces with one cell type and one input (state 0; nodes from 1) have published forms of their own:
 the NAS-Bench-201 string (Dong and Yang, ICLR 2020, arXiv 2001.00326) and the NAS-Bench-101 matrix
@@ -183,35 +184,6 @@ class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
             "reduce": [list(part) for part in self.reduce],
             "reduce_concat": list(self.reduce_concat),
         }
-
-    def to_nni(self) -> dict[str, Any]:
-        """NNI's legacy form: `normal_n2_p0: "sepconv3x3"`, `normal_n2_switch: [...]`.
-
-        Raises:
-            GenotypeError: NNI has no name for an operation, or an edge has two operations.
-        """
-        if self.form != DARTS:
-            raise GenotypeError(f"NNI has no form for a cell of {self.form}")
-        names = {ours: theirs for theirs, ours in NNI_OPERATIONS.items()}
-        out: dict[str, Any] = {}
-        for cell in CELLS:
-            chosen: dict[int, dict[int, str]] = {}
-            for edge in self.edges(cell):
-                if edge.operation not in names:
-                    raise GenotypeError(f"NNI has no name for the operation {edge.operation}")
-                inputs = chosen.setdefault(edge.node, {})
-                if edge.input in inputs:
-                    raise GenotypeError(
-                        "NNI allows one operation per edge",
-                        where=f"{cell} cell, node {edge.node}, input {edge.input}",
-                    )
-                inputs[edge.input] = names[edge.operation]
-            for node in range(2, self.nodes(cell) + 2):
-                inputs = chosen.get(node, {})
-                for source in range(node):
-                    out[f"{cell}_n{node}_p{source}"] = inputs.get(source, [])
-                out[f"{cell}_n{node}_switch"] = [f"{cell}_n{node}_p{source}" for source in inputs]
-        return out
 
 
 def _edge(part: Part, place: int) -> Edge:
