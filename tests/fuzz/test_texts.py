@@ -15,6 +15,7 @@ from tests.fuzz.damage import damaged, damaged_text, mutated
 from tests.fuzz.harm import harmless, in_time, is_for_people
 
 from darts_engine.run import commands, events
+from darts_engine.run.architecture.forms.table import FORMS, write
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.architecture.text import from_json, parse, published
 from darts_engine.run.errors import ConfigError, GenotypeError, RunError
@@ -30,10 +31,25 @@ TRIES = times(300, full=10_000)
 PIECES = (
     *("Genotype", "normal=", "(", ")", "[", "]", "{", "}", ",", "'", '"', "=", "\\", "\n", "#"),
     *("9" * 40, "-1", "1e999", "nan", "true", "null", "range(", "lambda: 0", "None", "__class__"),
+    *("OrderedDict([", "np.int64(", "Structure(", "naslib:", "normal_n2:\n", "  chosen:\n", "!!"),
     *("\0", "\x1b[31m", "é", "\U0001f600", "\ud800", "[search]\n", "seed = ", '"""', "|", "~", "+"),
 )
 GENOTYPES = [one.genotype for one in published().values()]
-TEXTS = [made for one in GENOTYPES for made in (one.text(), json.dumps(one.to_json()))]
+CELL_201 = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_3x3~1|skip_connect~2|"
+
+
+def _written() -> list[str]:
+    """The catalogue in every form, and a log of three of its cells."""
+    made = []
+    for one in (*GENOTYPES, parse(CELL_201)):
+        for form in FORMS:
+            with contextlib.suppress(GenotypeError):
+                made.append(write(one, form))
+    log = [f"07/08 05:56:53 AM genotype = {one.text()}" for one in GENOTYPES[:3]]
+    return [*made, "\n".join(log), "\n".join(f"V{k} = {line[30:]}" for k, line in enumerate(log))]
+
+
+TEXTS = _written()
 CONFIGS = [config.to_toml(kind()) for kind in config.KINDS.values()]
 THEMES = [
     path.read_text("utf-8") for path in sorted(Path(theme.__file__).parent.glob("themes/*.toml"))

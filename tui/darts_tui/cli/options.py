@@ -173,7 +173,16 @@ GenotypeText = Annotated[
     typer.Argument(
         metavar="GENOTYPE",
         autocompletion=complete_genotype,
-        help="run:NAME, a published name, a file, or genotype text; or wrn-DEPTH-WIDTH.",
+        help="run:NAME, a published name, a file or FILE:NAME, - for standard input, or genotype "
+        "text in any form; or wrn-DEPTH-WIDTH.",
+    ),
+]
+Operations = Annotated[
+    Path | None,
+    typer.Option(
+        "--operations",
+        metavar="FILE.toml",
+        help='Your own names of operations, by lines such as dil_conv_3 = "dil_conv_3x3".',
     ),
 ]
 NetworkKind = Annotated[str, typer.Option(help="Family of the network: cifar or imagenet.")]

@@ -58,6 +58,7 @@ def evaluate(
         str,
         typer.Option("--format", help="Formats of the picture: any of svg, png, pdf, with commas."),
     ] = "svg,png",
+    operations: options.Operations = None,
     as_json: AsJson = False,
     given: dict[str, Any],
 ) -> int:
@@ -69,9 +70,12 @@ def evaluate(
     Example: darts-tui evaluate train-first --json
     """
     from darts_tui.commands import evaluate
+    from darts_tui.runs.operations import read_operations
 
     picture_formats = evaluate.known_formats(split_list(formats))
-    chosen = evaluate.subject(run, runs, weights, _which(checkpoint), given)
+    chosen = evaluate.subject(
+        run, runs, weights, _which(checkpoint), given, read_operations(operations)
+    )
     if sys.stderr.isatty():
         print_err(f"evaluating {chosen.name} on {chosen.config.data.dataset}")
     found = evaluate.evaluate(chosen)

@@ -1,6 +1,6 @@
 """`darts-tui evaluate`: a network's accuracy on test images as text, tables and pictures."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,12 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 def subject(
-    run: str | None, runs: Path, weights: Path | None, checkpoint: str, given: dict[str, Any]
+    run: str | None,
+    runs: Path,
+    weights: Path | None,
+    checkpoint: str,
+    given: dict[str, Any],
+    operations: Mapping[str, str] | None = None,
 ) -> Subject:
     """The network that the command line names.
 
@@ -54,6 +59,7 @@ def subject(
         weights: a file in the official layout.
         checkpoint: "best" or "last".
         given: settings, by dotted key, on top of the run's.
+        operations: known names of operations by those that a genotype's text has.
 
     Raises:
         ConfigError: the options name no network, or contradict the run's.
@@ -66,7 +72,7 @@ def subject(
                 where=str(weights),
                 remedy="name it with --genotype (and --channels, --layers), or name a RUN",
             )
-        return Subject(None, start.train_config(None, given, runs), weights)
+        return Subject(None, start.train_config(None, given, runs, operations), weights)
     folder = find(runs, run)
     of_network = [key for key in given if key.startswith("network.")]
     if of_network:

@@ -1,11 +1,13 @@
 """Starts new runs, and continues runs that have ended."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from darts_engine.run import commands
 from darts_engine.run.architecture.networks import GENOTYPE
+from darts_engine.run.architecture.operations import refuse_unknown
 from darts_engine.run.backwards import end_of_last_line
 from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundError
 from darts_engine.run.folder import RunFolder, create
@@ -16,7 +18,7 @@ from darts_engine.run.settings.kept import kept_rules
 from darts_tui.commands.watch import Watching, settled, watch
 from darts_tui.console.console import print_err, print_out
 from darts_tui.launch import engine_process
-from darts_tui.runs.genotypes import RUN_PREFIX, resolve
+from darts_tui.runs.genotypes import RUN_PREFIX, named
 from darts_tui.runs.naming import command
 from darts_tui.runs.outcome import observed
 from darts_tui.runs.send import send
@@ -36,8 +38,19 @@ def search_config(file: Path | None, given: dict[str, Any]) -> SearchConfig:
     return chosen
 
 
-def train_config(file: Path | None, given: dict[str, Any], runs: Path) -> TrainConfig:
+def train_config(
+    file: Path | None,
+    given: dict[str, Any],
+    runs: Path,
+    operations: Mapping[str, str] | None = None,
+) -> TrainConfig:
     """The config of a training, with its genotype written out in full.
+
+    Args:
+        file: of settings.
+        given: settings, by dotted key, on top of the file's.
+        runs: the folder of runs.
+        operations: known names of operations by those that the genotype's text has.
 
     Raises:
         ConfigError: a setting is not allowed, or the file is of a search.
@@ -48,7 +61,11 @@ def train_config(file: Path | None, given: dict[str, Any], runs: Path) -> TrainC
     assert isinstance(chosen, TrainConfig)
     network = chosen.network
     if network.network == GENOTYPE:
-        text = resolve(network.genotype or NEWEST, runs).text()
+        _, genotype, note = named(network.genotype or NEWEST, runs, operations)
+        refuse_unknown(genotype)
+        if note:
+            print_err(note)
+        text = genotype.text()
     elif "network.genotype" in given:
         raise ConfigError(
             f"{network.network} has no genotype", remedy="leave out --genotype or --network"

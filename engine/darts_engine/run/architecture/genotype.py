@@ -87,6 +87,12 @@ class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
             _check_cell(cell, parts, concat, self.inputs)
         if self.form == NASBENCH101:
             _check_nodes(self.normal)
+        if self.form == NASBENCH201:
+            _check_complete(self.normal)
+        if self.form in (NASBENCH101, NASBENCH201):
+            last = max((int(part[1]) for part in self.normal), default=0)
+            if self.normal_concat != (last,):
+                raise GenotypeError("the last node is the output", where=f"node {last}")
         if self.form == RECURRENT:
             _check_chain(self.normal, self.normal_concat)
 
@@ -233,6 +239,14 @@ def _check_nodes(parts: tuple[Part, ...]) -> None:
             raise GenotypeError("a node has one operation", where=f"node {node}")
     if not found or [n for n, name in found.items() if name == OUTPUT] != [max(found)]:
         raise GenotypeError("the last node, and only that, is the output")
+
+
+def _check_complete(parts: tuple[Part, ...]) -> None:
+    """A cell of NAS-Bench-201 has one operation, maybe `none`, on the edge of any two states."""
+    pairs = sorted((int(node), int(source)) for _, node, source in parts)
+    last = pairs[-1][0] if pairs else 0
+    if pairs != [(node, source) for node in range(1, last + 1) for source in range(node)]:
+        raise GenotypeError("a cell of NAS-Bench-201 has one operation for each two states")
 
 
 def _check_chain(parts: tuple[Part, ...], concat: tuple[int, ...]) -> None:

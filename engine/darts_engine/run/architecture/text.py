@@ -78,10 +78,10 @@ def read(text: str, operations: Mapping[str, str] | None = None, name: str = "")
 def _is_alone(text: str) -> bool:
     """Whether a text is a genotype and nothing else, by its first characters."""
     if text.startswith(("{", "[", "(")):
-        return found.end_of(text) in (len(text), None) or not found.starts(text)
+        return literal.end_of(text) in (len(text), None) or not found.starts(text)
     if text.startswith("|"):
         return "\n" not in text
-    is_ordered = text.startswith(("OrderedDict(", "collections.OrderedDict(")) 
+    is_ordered = text.startswith(("OrderedDict(", "collections.OrderedDict("))
     is_yaml = mmrazor.START.search(text) and not found.starts(text)
     return bool(is_ordered or is_yaml or nasbench201.NAMED.match(text))
 
@@ -145,7 +145,7 @@ def _searched(text: str, names: Mapping[str, str]) -> Reading:
             continue
         try:
             genotype = _of_passage(passage.text, names)
-        except _NotWrittenOut as error:
+        except _UnwrittenError as error:
             if len(starts) == 1:
                 raise GenotypeError(error.what, where=error.where, remedy=error.remedy) from None
             continue
@@ -155,7 +155,7 @@ def _searched(text: str, names: Mapping[str, str]) -> Reading:
             raise GenotypeError(
                 error.what, where=f"line {passage.line}, {error.where}"[:200], remedy=error.remedy
             ) from None
-        return Reading(genotype, _note(text, starts, passage, cut))
+        return Reading(genotype, _note(starts, passage, cut))
     if cut is None:
         raise GenotypeError("the text holds no genotype that is written out")
     raise GenotypeError(
@@ -164,9 +164,7 @@ def _searched(text: str, names: Mapping[str, str]) -> Reading:
     )
 
 
-def _note(
-    text: str, starts: list[int], passage: found.Passage, cut: found.Passage | None
-) -> str:
+def _note(starts: list[int], passage: found.Passage, cut: found.Passage | None) -> str:
     if len(starts) == 1:
         return ""
     note = f"the genotype of line {passage.line}"
@@ -176,7 +174,7 @@ def _note(
     return f"{note} is read, {which} of {len(starts)}"
 
 
-class _NotWrittenOut(GenotypeError):
+class _UnwrittenError(GenotypeError):
     """A piece of code that makes a genotype of variables, as in a search's own source."""
 
 
@@ -203,7 +201,7 @@ def _of_passage(text: str, names: Mapping[str, str]) -> Genotype:
         written.append((keyword.arg, keyword.value))
     if written and all(isinstance(n, ast.Name | ast.Attribute | ast.Call) for _, n in written):
         error = literal.refused(written[0][1])
-        raise _NotWrittenOut(error.what, where=error.where)
+        raise _UnwrittenError(error.what, where=error.where)
     fields = {key: literal.literal(node) for key, node in written}
     return cells.from_fields(_renamed(fields, names))
 
@@ -284,7 +282,9 @@ def _renamed(value: Any, names: Mapping[str, str], depth: int = 0) -> Any:
         return names.get(value, value)
     if isinstance(value, dict):
         return {key: _renamed(item, names, depth + 1) for key, item in value.items()}
-    return [_renamed(item, names, depth + 1) for item in value] if isinstance(value, list) else value
+    return (
+        [_renamed(item, names, depth + 1) for item in value] if isinstance(value, list) else value
+    )
 
 
 def _renamed_201(text: str, names: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
 """Every published genotype through every pair of forms and back; what a form cannot hold."""
 
 import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ def sets(genotype: Genotype) -> Any:
     for cell in genotype.cells:
         edges = genotype.edges(cell)
         _, concat = genotype.cell(cell)
-        nodes = {node: sorted(e for e in edges if e.node == node) for node in {e.node for e in edges}}
+        nodes = {
+            node: sorted(e for e in edges if e.node == node) for node in {e.node for e in edges}
+        }
         cells[cell] = nodes, sorted(concat)
     return genotype.form, cells
 
@@ -103,17 +106,20 @@ TEXT_E = f"Genotype(normal={E}, normal_concat=range(2, 6), reduce={E}, reduce_co
 
 
 def test_the_forms_are_as_their_own_programs_write_them() -> None:
-    import json
-
     cell = parse(TEXT_E)
     prefix = "NetworkSelectorDatasetInfo:darts:"
     space = json.loads(write(cell, "nasbench301"))
     assert {key.removeprefix(prefix): value for key, value in space.items() if "normal" in key} == {
-        **{"edge_normal_0": "sep_conv_3x3", "edge_normal_1": "sep_conv_3x3"},
-        **{"edge_normal_2": "skip_connect", "edge_normal_4": "dil_conv_5x5"},
-        **{"edge_normal_5": "sep_conv_3x3", "edge_normal_6": "sep_conv_3x3"},
-        **{"edge_normal_9": "avg_pool_3x3", "edge_normal_13": "max_pool_3x3"},
-        **{"inputs_node_normal_3": "0_2", "inputs_node_normal_4": "0_1"},
+        "edge_normal_0": "sep_conv_3x3",
+        "edge_normal_1": "sep_conv_3x3",
+        "edge_normal_2": "skip_connect",
+        "edge_normal_4": "dil_conv_5x5",
+        "edge_normal_5": "sep_conv_3x3",
+        "edge_normal_6": "sep_conv_3x3",
+        "edge_normal_9": "avg_pool_3x3",
+        "edge_normal_13": "max_pool_3x3",
+        "inputs_node_normal_3": "0_2",
+        "inputs_node_normal_4": "0_1",
         "inputs_node_normal_5": "0_4",
     }
     pairs = "((0, 3), (1, 3), (0, 2), (2, 6), (0, 3), (1, 3), (0, 1), (4, 0))"

@@ -46,7 +46,7 @@ def from_fields(fields: Mapping[str, Any]) -> Genotype:
         raise GenotypeError("form must be a name")
     allowed = {*FIELDS, *IGNORED, "form"}
     for key in fields:
-        # Not of the cell as we know it: a bottleneck, a third cell. To leave it out is to change it.
+        # A bottleneck, a third cell: to leave it out would be another architecture.
         if key not in allowed and key.startswith(CELLS):
             raise GenotypeError(
                 f"a genotype has no part {key[:40]!r}", remedy=f"it has {', '.join(FIELDS)}"
@@ -101,9 +101,7 @@ def from_nodes(nodes: list[list[tuple[Any, ...]]]) -> tuple[Part, ...]:
     """Published edges of the (operation, input) of each node, from state 2 on."""
     if all(len(node) == 2 for node in nodes):
         return tuple(edge for node in nodes for edge in node)
-    return tuple(
-        (edge[0], place, edge[1]) for place, node in enumerate(nodes, 2) for edge in node
-    )
+    return tuple((edge[0], place, edge[1]) for place, node in enumerate(nodes, 2) for edge in node)
 
 
 def from_four(values: list[Any]) -> Genotype:
@@ -186,12 +184,13 @@ def held(
     refuse_other_spaces(form, genotype)
     known = None if operations is None else set(operations)
     out = {cell: nodes_of(genotype, cell) for cell in CELLS}
-    for cell, edge in ((cell, edge) for cell in CELLS for edge in genotype.edges(cell)):
-        if known is not None and edge.operation not in known:
-            raise GenotypeError(
-                f"the form {form} has no name for the operation {edge.operation}",
-                where=f"{cell} cell, node {edge.node}, input {edge.input}",
-            )
+    for cell in CELLS:
+        for edge in genotype.edges(cell):
+            if known is not None and edge.operation not in known:
+                raise GenotypeError(
+                    f"the form {form} has no name for the operation {edge.operation}",
+                    where=f"{cell} cell, node {edge.node}, input {edge.input}",
+                )
     for cell, found in out.items():
         if nodes is not None and len(found) != nodes:
             raise GenotypeError(

@@ -15,7 +15,9 @@ from darts_engine.run.errors import GenotypeError, NotFoundError
 MAX_TRIES = 200
 MAX_NAMES = 1000
 _CALL = re.compile(r"Genotype[ \t]*\(")
-_TABLE = re.compile(r"\{\s{0,20}['\"](?:normal|reduce|recurrent)['\"]\s{0,20}:")
+_TABLE = re.compile(
+    r"\{(?:\s{1,200}+|#[^\n]{0,200}\n){0,9}+['\"](?:normal|reduce|recurrent)['\"]\s{0,20}:"
+)
 _ORDERED = re.compile(r"OrderedDict\(\[\(['\"](?:normal|reduce|recurrent)['\"],")
 _BEFORE = re.compile(r"(?:(?<![\w.])|^)(?:[A-Za-z_]\w{0,39}\.){0,4}(?:DARTS|Darts)?\Z")
 _DEFINITION = re.compile(r"\b(?:class|def)\s+\Z")
@@ -45,14 +47,16 @@ class Passage(NamedTuple):
 
 
 def starts(text: str) -> list[int]:
-    """Where pieces of a text begin that may be genotypes."""
+    """Where pieces of a text begin that may be genotypes; only the last thousand are looked at."""
     forms = (_TABLE, _ORDERED, TEXT_201)
     found = {match.start() for form in forms for match in form.finditer(text)}
-    for match in _CALL.finditer(text):
-        before = text[max(0, match.start() - 200) : match.start()]
+    calls = [match.start() for match in _CALL.finditer(text)]
+    found.update(calls[:-MAX_NAMES])
+    for start in calls[-MAX_NAMES:]:
+        before = text[max(0, start - 200) : start]
         called = _BEFORE.search(before)
         if called and not _DEFINITION.search(before[: called.start()]):
-            found.add(match.start())
+            found.add(start)
     return sorted(found)
 
 

@@ -15,9 +15,7 @@ from darts_engine.run.errors import GenotypeError
 MAX_TEXT = 100_000
 MAX_DEPTH = 12
 # A string (perhaps without its end), a comment, or a bracket: each character is looked at once.
-_TOKEN = re.compile(
-    r"'(?:[^'\\\n]|\\.)*+'?|\"(?:[^\"\\\n]|\\.)*+\"?|#[^\n]*|[()\[\]{}]", re.DOTALL
-)
+_TOKEN = re.compile(r"'(?:[^'\\\n]|\\.)*+'?|\"(?:[^\"\\\n]|\\.)*+\"?|#[^\n]*|[()\[\]{}]", re.DOTALL)
 # What other programs print around a plain value.
 _NUMBERS = {
     *("int", "float", "int8", "int16", "int32", "int64", "intp", "uint8", "uint16", "uint32"),
@@ -136,7 +134,10 @@ def _wrapped(name: str, values: list[Any], node: ast.expr) -> Any:
         case [dict() as table] if name in ("OrderedDict", "dict"):
             return table
         case [*numbers] if name == "range" and 1 <= len(numbers) <= 3:
-            if all(type(n) is int and 0 <= n <= MAX_STATES for n in numbers) and 0 not in values[2:]:
+            if (
+                all(type(n) is int and 0 <= n <= MAX_STATES for n in numbers)
+                and 0 not in values[2:]
+            ):
                 return list(range(*numbers))
     raise refused(node)
 

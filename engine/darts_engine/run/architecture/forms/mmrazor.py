@@ -30,7 +30,7 @@ def parse(text: str) -> dict[str, Any]:
         GenotypeError: a line is none of this shape.
     """
     entries: dict[str, Any] = {}
-    key, part, is_open = "", "", False
+    key, part, depth, is_open = "", "", 0, False
     lines = text.splitlines()
     if len(lines) > MAX_LINES:
         raise GenotypeError(f"the file of mmrazor has more than {MAX_LINES} lines")
@@ -39,26 +39,25 @@ def parse(text: str) -> dict[str, Any]:
         if not plain or plain in ("---", "..."):
             continue
         entry, item = _ENTRY.match(plain), _ITEM.match(plain)
-        if item and part and is_open:
-            if part == CHOSEN:
-                entries[key][CHOSEN].append(_scalar(item[2], number))
-        elif entry and not entry[1]:
-            key, part, is_open = entry[2], "", False
+        if re.search(r"[!&*]", plain) or not (entry or item):
+            raise _refused(number, line)
+        if entry and not entry[1]:
+            key, part, depth, is_open = entry[2], "", 0, False
             if key in entries or entry[3]:
                 raise _refused(number, line)
             entries[key] = {}
-        elif entry and key and (entry[2] == CHOSEN or part != CHOSEN or not is_open):
-            # Lines under other names, such as `meta`, are passed over, lists and all.
-            part, is_open = entry[2], True
+        elif entry and key and (not depth or len(entry[1]) == depth):
+            part, depth = entry[2], len(entry[1])
+            is_open = part == CHOSEN and entry[3] is None
             if part == CHOSEN:
                 if CHOSEN in entries[key]:
                     raise _refused(number, line)
-                entries[key][CHOSEN] = [] if entry[3] is None else _flow(entry[3], number)
-                is_open = entry[3] is None
-            elif re.search(r"[!&*]", plain):
-                raise _refused(number, line)
-        else:
+                entries[key][CHOSEN] = [] if is_open else _flow(entry[3], number)
+        elif item and is_open:
+            entries[key][CHOSEN].append(_scalar(item[2], number))
+        elif not part or part == CHOSEN:
             raise _refused(number, line)
+        # What stands below another name, such as `meta`, is passed over.
     return entries
 
 
