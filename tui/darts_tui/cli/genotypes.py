@@ -87,9 +87,11 @@ def derive(
     alphas: Annotated[
         Path,
         typer.Argument(
-            metavar="ALPHAS.json",
-            help='{"normal": 14 rows of 8 raw alphas, "reduce": the same}, {"cell": 6 rows of 5}, '
-            '{"operations": rows, "parents": rows}, or {"recurrent": 36 rows of 5}',
+            metavar="ALPHAS",
+            help='JSON: {"normal": 14 rows of 8 raw alphas, "reduce": the same}, {"cell": 6 rows '
+            'of 5}, {"operations": rows, "parents": rows}, or {"recurrent": 36 rows of 5}; an npz '
+            "of such arrays; or a log with printed alphas, of which the last are taken; - for "
+            "standard input.",
         ),
     ],
     space: Annotated[
@@ -104,7 +106,9 @@ def derive(
     from darts_tui.commands.show import describe_derived
     from darts_tui.runs.alphas import derive_file
 
-    value = derive_file(alphas, space)
+    value, notes = derive_file(alphas, space)
+    for note in notes:
+        print_err(note)
     if as_json:
         print_json(describe_derived(value))
         return ExitCode.OK

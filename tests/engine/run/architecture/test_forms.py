@@ -100,8 +100,8 @@ def test_every_form_is_told_apart_from_the_others_by_its_text_alone() -> None:
 
 
 # The made-up cell of the field's description, edge by edge.
-E = [("sep_conv_3x3", 0), ("sep_conv_3x3", 1), ("skip_connect", 0), ("dil_conv_5x5", 2),
-     ("sep_conv_3x3", 0), ("sep_conv_3x3", 1), ("avg_pool_3x3", 0), ("max_pool_3x3", 4)]  # fmt: skip
+E = [("sep_conv_3x3", 0), ("sep_conv_3x3", 1), ("skip_connect", 0), ("dil_conv_5x5", 2)]
+E += [("sep_conv_3x3", 0), ("sep_conv_3x3", 1), ("avg_pool_3x3", 0), ("max_pool_3x3", 4)]
 R = "range(2, 6)"
 TEXT_E = f"Genotype(normal={E}, normal_concat={R}, reduce={E}, reduce_concat={R})"
 
