@@ -13,7 +13,7 @@ from darts_engine.run.architecture.derivation import node_count, softmax
 from darts_engine.run.architecture.genotype import CELLS, RECURRENT
 
 # A matrix of the largest cell that there is, printed with every digit.
-MAX_CHARACTERS = 100_000
+MIN_CHARACTERS, MAX_CHARACTERS = 25, 100_000
 LABEL_CHARACTERS = 200
 # A longer line before a matrix is no title of it.
 TITLE_CHARACTERS = 60
@@ -57,7 +57,8 @@ def matrices(text: str) -> list[Matrix]:
             opened, is_vector = token.end() - 1, True
         elif opened >= 0 and (sign == "]]" or is_vector):
             end = token.start() + 1 if is_vector else token.end()
-            if end - opened <= MAX_CHARACTERS and (rows := _rows(text[opened:end])):
+            is_sized = MIN_CHARACTERS <= end - opened <= MAX_CHARACTERS
+            if is_sized and (rows := _rows(text[opened:end])):
                 label = _title(text[max(last, opened - LABEL_CHARACTERS) : opened])
                 found.append(Matrix(rows, opened, end, label, is_vector))
                 last = end
@@ -92,10 +93,10 @@ def groups(text: str) -> list[Group]:
     betas: dict[str, Matrix] = {}
     for matrix in matrices(text):
         shape = (len(matrix.rows), len(matrix.rows[0]))
-        said = next((cell for cell in CELLS if cell[:5] in matrix.label), "")
+        title = next((cell for cell in CELLS if cell[:5] in matrix.label), "")
         if matrix.is_vector:
             if "beta" in matrix.label and found and found[-1].tables.keys() == set(CELLS):
-                betas[said or ("reduce" if betas else "normal")] = matrix
+                betas[title or ("reduce" if betas else "normal")] = matrix
                 if set(betas) == set(CELLS):
                     found[-1] = _with_betas(found[-1], betas)
         elif shape in _ALONE:
@@ -103,7 +104,7 @@ def groups(text: str) -> list[Group]:
             found.append(Group(tables, _is_mixed([matrix]), matrix.start))
         elif shape[1] in _COLUMNS:
             betas = {}
-            _add(cells, said or _next(cells), matrix)
+            _add(cells, title or _next(cells), matrix)
             if set(cells) == set(CELLS) and all(map(_is_whole, cells.values())):
                 every = [one for cell in CELLS for one in cells[cell]]
                 tables = {cell: [row for m in cells[cell] for row in m.rows] for cell in CELLS}
