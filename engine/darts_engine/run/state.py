@@ -20,6 +20,8 @@ from darts_engine.run.series import Series
 MAX_NOTES = 1000
 # The schedule that turns to 1 when a training begins to average its weights.
 AVERAGING = "averaging"
+# The `device` of a run that no engine of ours made.
+IMPORTED = "imported"
 
 
 @dataclass
@@ -87,6 +89,11 @@ class RunState:
         """The epoch with the best validation by its `score`; the first of several."""
         scored = [(found, -e.epoch, e) for e in self.epochs if (found := score(e)) is not None]
         return max(scored, key=lambda one: one[:2])[2] if scored else None
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether the run was made of another program's log, so that nothing goes on with it."""
+        return self.started is not None and self.started.device == IMPORTED
 
     @property
     def is_text(self) -> bool:

@@ -7,7 +7,7 @@ import typer
 
 from darts_engine.run.errors import ExitCode
 from darts_tui.cli import options
-from darts_tui.cli.options import LOOK, AsJson, Runs
+from darts_tui.cli.options import LOOK, AsJson, Name, Runs
 from darts_tui.console.console import print_err, print_json, print_out
 from darts_tui.runs.naming import DEFAULT_RUNS
 
@@ -160,4 +160,26 @@ def convert(
     else:
         save(text, out)
         print_out(out)
+    return ExitCode.OK
+
+
+@app.command(name="import", rich_help_panel=LOOK)
+def import_log(
+    log: Annotated[
+        Path,
+        typer.Argument(metavar="LOG", help="log.txt of an official code, or - for standard input."),
+    ],
+    name: Name = None,
+    runs: Runs = DEFAULT_RUNS,
+) -> int:
+    """Make a run of the log of an official code, to watch, scrub, export and compare.
+
+    Example: darts-tui import search-EXP-20190508/log.txt --name old
+    """
+    from darts_tui.commands import import_log as importing
+
+    folder, notes = importing.import_log(log, name, runs)
+    for note in notes:
+        print_err(note)
+    print_out(folder.name)
     return ExitCode.OK

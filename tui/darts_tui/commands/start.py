@@ -188,7 +188,13 @@ def resume(folder: RunFolder, watching: Watching, nproc: int = 1) -> int:
         RunError: it cannot be started.
     """
     watching = settled(watching)
-    _, live = observed(folder)
+    state, live = observed(folder)
+    if state.is_imported:
+        raise ConfigError(
+            f"{folder.name} was imported from a log: there is nothing that goes on",
+            where=str(folder.path),
+            remedy="'darts-tui search' starts a new run",
+        )
     match live:
         case "paused":
             print_out(send(folder, commands.stamped(commands.Resume)))
