@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import official_logs
 import pytest
 from effort import draws, times
 from tests.fuzz.damage import damaged, damaged_text, mutated
@@ -18,11 +19,14 @@ from darts_engine.run import commands, events
 from darts_engine.run.architecture.forms.table import FORMS, write
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.architecture.text import from_json, parse, published
-from darts_engine.run.errors import ConfigError, GenotypeError, RunError
+from darts_engine.run.errors import ConfigError, DataError, GenotypeError, RunError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config
 from darts_engine.runner import inbox
 from darts_themes import ThemeError, theme
+from darts_tui.runs import official_log, printed
+from darts_tui.runs.alpha_files import Brought
+from darts_tui.runs.alphas import derive_tables
 
 # Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
 pytestmark = pytest.mark.slow
@@ -78,8 +82,25 @@ def _read_theme(text: str) -> None:
         assert theme.parse(text, "mine.toml").heat
 
 
+def _read_alphas(text: str) -> None:
+    for group in printed.groups(text):
+        with contextlib.suppress(GenotypeError):
+            brought = Brought(group.tables, group.is_mixed)
+            assert isinstance(derive_tables(brought, "text"), Genotype)
+
+
+def _read_log(text: str) -> None:
+    with contextlib.suppress(DataError):
+        story = official_log.read(text, 2020)
+        assert story.steps >= 1
+        assert story.planned >= story.epochs[-1].number
+
+
+LOGS = [official_logs.darts(), official_logs.pc_darts(), official_logs.pt_darts()]
 READERS: dict[str, tuple[Callable[[str], None], list[str]]] = {
     "genotype": (_read_genotype, TEXTS),
+    "printed alphas": (_read_alphas, LOGS[::2]),
+    "official log": (_read_log, LOGS),
     "configuration": (_read_config, CONFIGS),
     "theme": (_read_theme, THEMES),
 }

@@ -1,8 +1,10 @@
 """Genotypes in every form of the field, wherever one is taken, and in every form given back."""
 
+import contextlib
 import io
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -161,6 +163,15 @@ def test_a_python_file_gives_what_a_name_stands_for_and_is_never_run(darts, tmp_
     assert not (tmp_path / "PROOF").exists()
 
 
+def test_what_is_commented_out_is_not_taken_for_what_is_left(tmp_path) -> None:
+    file = tmp_path / "genotypes.py"
+    file.write_text(f"BEST = genotype = {PLAIN}\n# OLD = genotype = {OTHER}\n#  {OTHER}\n")
+    assert named(str(file), tmp_path) == ("genotypes", THE_CELL, "")
+    assert resolve(f"{file}:BEST", tmp_path) == THE_CELL
+    file.write_text(f"# genotype = {PLAIN}\n")
+    assert resolve(str(file), tmp_path) == THE_CELL
+
+
 def test_standard_input_is_read(darts, tmp_path, monkeypatch) -> None:
     def give(content: bytes) -> None:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
@@ -208,6 +219,7 @@ def test_a_checkpoint_where_a_genotype_is_wanted_is_called_that(darts, tmp_path,
             '{"normal": [], "reduce": [], "normal_bottleneck": 1}',
             "no part 'normal_bottleneck'",
         ),
+        ("!!python/object:archai.X\nnormal_cell: !!python/object:archai.Y {}", "never made"),
         ("normal_n2: !!python/object:os.system\n  chosen: []", "line 1"),
         ("normal_n2:\n  meta:\n    x: !!python/object/apply:os.system [ls]", "line 3"),
         ("normal_n2: &a\n  chosen: [normal_n2_p0]\nb: *a", "line 1"),
@@ -225,6 +237,28 @@ def test_code_that_makes_a_genotype_is_passed_over_for_one_that_is_written_out()
         THE_CELL,
         "the genotype of line 4 is read, the last that is written out of 3",
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Genotype(" * 100_000,
+        "Genotype(x)\n" * 100_000,
+        "Genotype('" + "\\'" * 45_000,
+        "{#" * 500_000,
+        "{'normal':" * 100_000,
+        "|none~0|" * 100_000,
+        "a = b\n" * 200_000,
+        "normal_n2:\n  chosen:\n" + "  - a\n" * 10_000,
+        " " * 1_000_000 + "Genotype(1)" + " " * 1_000_000 + ".x",
+    ],
+    ids=lambda text: text.strip()[:12],
+)
+def test_a_hostile_megabyte_takes_no_more_than_seconds(text):
+    began = time.process_time()
+    with contextlib.suppress(GenotypeError):
+        read(text)
+    assert time.process_time() - began < 5
 
 
 def test_mmrazors_yaml_has_other_shapes_that_say_the_same(tmp_path):

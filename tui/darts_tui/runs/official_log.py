@@ -17,7 +17,7 @@ from darts_engine.run.architecture.text import MAX_TEXT, parse
 from darts_engine.run.errors import DataError, GenotypeError
 from darts_tui.runs import printed
 
-MAX_EPOCHS = 10_000
+MAX_EPOCHS, MAX_GENOTYPES = 10_000, 50_000
 _NUMBER = r"([-+]?(?:[0-9.]{1,30}(?:e[-+]?[0-9]{1,3})?|nan|inf))"
 _TIME = re.compile(
     r"\W{0,3}(?:([0-9]{4})[-/])?([0-9]{2})[-/]([0-9]{2})[ T]+([0-9]{2}):([0-9]{2}):([0-9]{2})"
@@ -114,7 +114,7 @@ class _Reader:
         self.groups, self.next_group = groups, 0
         # What stands before the epoch that it is of.
         self.early: list[Genotype | printed.Group] = []
-        self.shift, self.last_count = 0, 0
+        self.shift, self.last_count, self.genotypes = 0, 0, 0
         self.is_from_zero: bool | None = None
 
     @property
@@ -215,6 +215,9 @@ class _Reader:
             self.epoch.figures[name] = value
 
     def _take_genotype(self, line: str) -> None:
+        self.genotypes += 1
+        if self.genotypes > MAX_GENOTYPES:
+            raise DataError(f"the log has more than {MAX_GENOTYPES} genotypes")
         try:
             genotype = parse(line)
         except GenotypeError:

@@ -123,6 +123,11 @@ def _table(text: str) -> Any:
 def _searched(text: str, names: Mapping[str, str]) -> Reading:
     """The last complete genotype in a text."""
     starts = found.starts(text)
+    if not starts and "!!python/" in text:
+        raise GenotypeError(
+            "the YAML has objects of Python, which are never made",
+            remedy="write the genotype as text or JSON; docs/bring.md lists the forms",
+        )
     if not starts:
         raise GenotypeError(
             "the text is not a genotype",

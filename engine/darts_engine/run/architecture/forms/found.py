@@ -28,7 +28,7 @@ _GOES_ON = re.compile(
 )
 _ASSIGNED = re.compile(
     r"^[ \t]{0,20}([A-Za-z_]\w{0,79})[ \t]{0,20}(?::[^=\n]{0,80})?=(?!=)[ \t]{0,20}"
-    r"(?:\\\n[ \t]{0,20})?",
+    r"(?:[A-Za-z_]\w{0,79}[ \t]{0,20}=(?!=)[ \t]{0,20}){0,3}(?:\\\n[ \t]{0,20})?",
     re.MULTILINE,
 )
 _CELL = re.compile(r"(?:[A-Za-z_]\w{0,39}\.){0,4}(?:DARTS|Darts)?Genotype[ \t]*\(")
@@ -57,7 +57,14 @@ def starts(text: str) -> list[int]:
         called = _BEFORE.search(before)
         if called and not _DEFINITION.search(before[: called.start()]):
             found.add(start)
-    return sorted(found)
+    # What is commented out was given up, unless there is nothing else.
+    places = sorted(found)
+    return [start for start in places if not _is_comment(text, start)] or places
+
+
+def _is_comment(text: str, start: int) -> bool:
+    begin = max(text.rfind("\n", max(0, start - 400), start) + 1, start - 400)
+    return text[begin:start].lstrip().startswith("#")
 
 
 def passage(text: str, start: int) -> Passage:
