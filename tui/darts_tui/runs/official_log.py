@@ -137,23 +137,26 @@ class _Reader:
         """What one line tells."""
         if time := _TIME.match(line):
             self._take_time(time)
-        if match := _EPOCH.search(line):
+        # Looking for a word first is much faster, and most lines have none.
+        small = line.lower()
+        is_khan = "ain: [" in line or "lid: [" in line
+        if "epoch" in small and (match := _EPOCH.search(line)):
             self._begin(int(match[1]), _number(match[2]), is_counted_from_one=False)
-        elif match := _KHAN_STEP.search(line):
+        elif is_khan and (match := _KHAN_STEP.search(line)):
             self._begin(int(match[2]), None, is_counted_from_one=True)
             self.story.planned = int(match[3])
             self.story.steps = max(
                 self.story.steps, int(match[5]) + 1 if match[1] == "Train" else 0
             )
             self._step(match[1], int(match[4]), match[6], match[7], match[8])
-        elif match := _KHAN_END.search(line):
+        elif is_khan and (match := _KHAN_END.search(line)):
             self._begin(int(match[2]), None, is_counted_from_one=True)
             self._figure(f"{match[1].lower()}_acc", match[4])
-        elif match := _STEP.search(line):
+        elif ("train" in small or "valid" in small) and (match := _STEP.search(line)):
             self._step(match[1], int(match[2]), match[3], match[4], match[5])
         elif "enotype(" in line or "'normal'" in line:
             self._take_genotype(line)
-        else:
+        elif "_" in line:
             for kind, what, written in _FIGURE.findall(line):
                 self._figure(
                     f"{kind.lower()}_{'acc' if what.lower() == 'acc' else 'loss'}", written
@@ -163,7 +166,7 @@ class _Reader:
         elif "=" in line:
             for name, value in _SETTING.findall(line):
                 self.story.settings.setdefault(name.lower(), value)
-        if match := _PARAMETERS.search(line):
+        if "size" in small and (match := _PARAMETERS.search(line)):
             self.story.parameters = round((_number(match[1]) or 0.0) * 1e6)
 
     def _take_time(self, match: re.Match[str]) -> None:
