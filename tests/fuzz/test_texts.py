@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import official_logs
 import pytest
 from effort import draws, times
+from odd_files import in_time
+from stories import official_logs
 from tests.fuzz.damage import damaged, damaged_text, mutated
-from tests.fuzz.harm import harmless, in_time, is_for_people
+from tests.fuzz.harm import harmless, is_for_people
 
 from darts_engine.run import commands, events
 from darts_engine.run.architecture.forms.table import FORMS, write

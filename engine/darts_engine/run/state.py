@@ -43,6 +43,7 @@ class RunState:
     last_t: float = 0.0
     started: events.RunStarted | None = None
     first_t: float | None = None
+    ended_seq: int = 0
     epoch: int = 0
     step: int = 0
     steps: int = 0
@@ -281,11 +282,11 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.phase = "stopping"
         case events.RunStopped():
             _move_to(state, event)
-            state.phase = "stopped"
+            state.phase, state.ended_seq = "stopped", event.seq
         case events.RunFinished():
-            state.phase, state.result = "finished", event
+            state.phase, state.result, state.ended_seq = "finished", event, event.seq
         case events.RunFailed():
-            state.phase, state.failure = "failed", event
+            state.phase, state.failure, state.ended_seq = "failed", event, event.seq
         case events.AlertRaised():
             state.alerts.append(event)
         case _:

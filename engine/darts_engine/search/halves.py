@@ -11,12 +11,14 @@ from torch import Tensor
 from darts_engine.compute import parallel
 from darts_engine.data.batches import Batches, augmentation
 from darts_engine.data.dataset import Dataset, halves
-from darts_engine.methods.architects.first_order import Batch, Shards
+from darts_engine.methods.architects.first_order import Shards
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.runner.scores import Figures, evaluate
+from darts_engine.search.sides import Sides
+from darts_engine.supernet.relaxed import Batch
 
 
-class Halves:
+class Halves(Sides):
     """The batches of both halves, and the figures of the alpha half.
 
     Args:
@@ -45,11 +47,16 @@ class Halves:
         self.alpha_batches = Batches(
             self.alpha_part, self._augment, batch, seed, "alpha", least=least
         )
+        self.steps_per_epoch = self.weight_batches.steps
         self.sizes = {
             "weights": len(weight_part),
             "alpha": len(self.alpha_part),
             "test": len(dataset.test),
         }
+
+    def count(self, epoch: int, step: int) -> int:
+        """Images of the weight batch of a step, over all processes."""
+        return self.weight_batches.images(epoch, step)
 
     def weight_batch(self, epoch: int, step: int) -> Batch:
         """Images (B, C, H, W) and labels (B,) that the weights learn from in a step, from 1."""

@@ -72,6 +72,8 @@ class Train:
         GenotypeError: the genotype cannot be read or built; correct `network.genotype`.
     """
 
+    unit = "images"
+
     def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device) -> None:
         self.config, self.device = config, device
         self.epochs = config.train.epochs
@@ -125,6 +127,10 @@ class Train:
         if self._average:
             self._average.restart(self.network)
         return [events.LogWritten(level="info", message=f"starts from the weights in {file}")]
+
+    def steps_of(self, epoch: int) -> int:  # noqa: ARG002  all epochs have as many
+        """Steps of an epoch, from 1."""
+        return self.steps_per_epoch
 
     def begin_epoch(self, epoch: int) -> dict[str, float]:
         """Set learning rate and drop path of an epoch (from 1). Returns: the schedules' values."""

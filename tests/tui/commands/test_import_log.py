@@ -9,9 +9,9 @@ import random
 from pathlib import Path
 from typing import Any
 
-import official_logs
 import pytest
 from dashboard_kit import at_rest, screen_text, watching
+from stories import official_logs
 
 from darts_engine.run import events
 from darts_engine.run.architecture.text import parse

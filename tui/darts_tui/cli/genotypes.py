@@ -118,7 +118,7 @@ def derive(
 
 def _complete_form(incomplete: str) -> list[str]:
     """Names of forms for the shell's completion."""
-    from darts_tui.commands.convert import FORMS
+    from darts_tui.commands.exchange.convert import FORMS
 
     return [name for name in FORMS if name.startswith(incomplete)]
 
@@ -147,7 +147,7 @@ def convert(
 
     Examples: darts-tui convert run:latest --to nni-hub; darts-tui convert old.log --to nasbench301
     """
-    from darts_tui.commands.convert import converted, save
+    from darts_tui.commands.exchange.convert import converted, save
     from darts_tui.runs.genotypes import named
     from darts_tui.runs.operations import read_operations
 
@@ -176,7 +176,7 @@ def import_log(
 
     Example: darts-tui import search-EXP-20190508/log.txt --name old
     """
-    from darts_tui.commands import import_log as importing
+    from darts_tui.commands.exchange import import_log as importing
 
     folder, notes = importing.import_log(log, name, runs)
     for note in notes:

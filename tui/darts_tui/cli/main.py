@@ -4,11 +4,12 @@ A command imports what it needs when it runs, so that help and completion are fa
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from darts_engine.run.errors import ExitCode, RunError
+from darts_engine.run.errors import ExitCode, NotFoundError, RunError, TooLargeError
 from darts_engine.run.folder import LATEST, find
 from darts_tui.cli import (
     analysis,
@@ -145,6 +146,7 @@ def resume(
     run: Run,
     runs: Runs = DEFAULT_RUNS,
     nproc: Nproc = 1,
+    strict: options.Strict = False,
     watching: Watching,
 ) -> int:
     """Continue a paused run, or a stopped or killed one from its newest checkpoint.
@@ -153,7 +155,7 @@ def resume(
     """
     from darts_tui.commands import start
 
-    return start.resume(find(runs, run), watching, nproc)
+    return start.resume(find(runs, run), watching, nproc, is_strict=strict)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -276,12 +278,36 @@ def run(arguments: list[str]) -> int:
         return print_usage_error(error)
     except typer.Abort:
         return ExitCode.INTERRUPTED
+    except MemoryError:
+        if debug:
+            raise
+        return print_error(
+            TooLargeError(
+                "there is not enough memory for this command",
+                remedy="end other programs, or raise the limit that 'ulimit -v' shows",
+            )
+        )
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, FileNotFoundError) and not _has_working_folder():
+            return print_error(
+                NotFoundError(
+                    "the folder that you are in was deleted",
+                    remedy="cd to another one, and run the command again",
+                )
+            )
         report_crash(error)
         return ExitCode.FAILED
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _has_working_folder() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def main() -> None:

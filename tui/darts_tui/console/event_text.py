@@ -115,7 +115,7 @@ def score_text(top1: float | None, perplexity: float | None, digits: int = 2) ->
 
 
 def perplexity_text(value: float) -> str:
-    """A perplexity in about five characters, as in "58.10", "124.4", "6022", "4.9e+08"."""
+    """A perplexity in about five characters, as in "58.10", "124.4", "6022", "4.8e+08"."""
     for end, form in ((99.995, ".2f"), (999.95, ".1f"), (99_999.5, ".0f")):
         if value < end:
             return format(value, form)

@@ -262,7 +262,11 @@ class NetworkSection(Section, frozen=True, kw_only=True):
     """The network that is trained: of a genotype, or a wide ResNet."""
 
     network: Annotated[
-        str, Meta(description="genotype, or a wide ResNet by depth and width: wrn-28-10.")
+        str,
+        Meta(
+            description="genotype; recurrent for a recurrent one, which it goes without saying; or "
+            "a wide ResNet by depth and width: wrn-28-10."
+        ),
     ] = networks.GENOTYPE
     genotype: Annotated[
         str, Meta(description="run:NAME, a published name, a file or genotype text.")
@@ -364,6 +368,13 @@ class TextSection(Section, frozen=True, kw_only=True):
 class SearchTextSection(TextSection, frozen=True, kw_only=True):
     """Text in a search."""
 
+    statistics: Annotated[
+        str,
+        Meta(
+            description="Text: batch norm in the validation takes statistics of the batch, as in "
+            "the paper, or running ones, as the official code."
+        ),
+    ] = "batch"
     redraw_masks: Annotated[
         bool,
         Meta(description="Text, order 2: new dropout masks for every pass, as the official code."),

@@ -222,7 +222,7 @@ class PerplexityPanel(Panel):
 def averaging(view: View) -> float | None:
     """Where a training began to average its weights, on the axis of epochs; None before."""
     first = view.state.averaging_from
-    return None if first is None or first > view.at_epoch else float(first - 1)
+    return None if first is None else float(first - 1)
 
 
 def _perplexity_text(value: float | None) -> str:

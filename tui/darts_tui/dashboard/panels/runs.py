@@ -6,7 +6,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from darts_engine.run.folder import RunFolder
-from darts_tui.console.event_text import human_seconds, score_text
+from darts_tui.console.event_text import human_seconds
 from darts_tui.console.safe_text import clean
 from darts_tui.dashboard.panels.header import BADGES
 from darts_tui.dashboard.panels.panel import Content, Panel
@@ -64,10 +64,10 @@ class RunsPanel(Panel):
             return Content([(Span("looking for runs", "muted"),)])
         longest = max((len(entry.folder.name) for entry in self._entries), default=8)
         time, seen = (11, 17) if width >= ROOMY else (9, 13)
-        wide = max(12, min(longest + 4, width - 41 - time - seen))
+        wide = max(12, min(longest + 4, width - 40 - time - seen))
         head: Line = (
             Span(
-                f"  {'run':<{wide}}{'kind':<8}{'state':<11}{'epoch':>9}{'best':>10}"
+                f"  {'run':<{wide}}{'kind':<8}{'state':<11}{'epoch':>9}{'best':>9}"
                 f"{'time':>{time}}{'seen':>{seen}}",
                 "muted",
             ),
@@ -86,7 +86,7 @@ class RunsPanel(Panel):
         is_here = entry.folder.name == view.name
         is_cursor = at == self._cursor
         back = " on-panel" if is_cursor else ""
-        best = score_text(entry.best, entry.perplexity) or "–"
+        best = _best(entry) or "–"
         epoch = f"{entry.epoch}/{entry.epochs or '–'}"
         age = f"{human_seconds(max(0.0, view.now - entry.last_t))} ago" if entry.last_t else "–"
         name = clean(entry.folder.name, wide - 2)
@@ -94,7 +94,7 @@ class RunsPanel(Panel):
             figures = [Span(clean(entry.problem), f"muted{back}")]
         else:
             figures = [
-                Span(f"{epoch:>9}{best:>10}", back.strip()),
+                Span(f"{epoch:>9}{best:>9}", back.strip()),
                 Span(f"{human_seconds(entry.elapsed_s):>{time}}{age:>{seen}}", f"muted{back}"),
             ]
         return (
@@ -104,3 +104,11 @@ class RunsPanel(Panel):
             Span(f"{entry.state:<11}", f"{ROLES.get(entry.state, '')}{back}"),
             *figures,
         )
+
+
+def _best(entry: RunEntry) -> str:
+    """The best accuracy or perplexity, in eight characters."""
+    if entry.best is not None:
+        return f"{entry.best:.2f} %"
+    found = entry.perplexity
+    return "" if found is None else f"{found:.1f} ppl" if found < 99.95 else f"{found:.0f} ppl"

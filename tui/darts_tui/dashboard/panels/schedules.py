@@ -63,7 +63,9 @@ class SchedulesPanel(Panel):
 
 
 def _planned(view: View) -> list[ScheduleSpan]:
-    return view.state.started.schedules if view.state.started else []
+    """The run's schedules; no path is dropped in a network that reads text."""
+    spans = view.state.started.schedules if view.state.started else []
+    return [span for span in spans if not (view.is_text and span.name == "drop_path")]
 
 
 def _as_it_went(view: View, span: ScheduleSpan) -> ScheduleSpan:
@@ -78,9 +80,10 @@ def _as_it_went(view: View, span: ScheduleSpan) -> ScheduleSpan:
 def _unplanned(view: View) -> list[str]:
     """What an epoch of text has beside the planned schedules."""
     now, known = view.state.schedules, {span.name for span in _planned(view)}
+    config = view.state.started.config if view.state.started else {}
     out = []
-    if "length" in now and "length" not in known:
-        out.append(f"length {now['length']:g} tokens")
+    if view.is_text and "length" not in known:
+        out.append(f"length {now.get('length') or _number(config, 'text', 'bptt'):g} tokens")
     if AVERAGING in now and AVERAGING not in known:
         first = view.state.averaging_from
         out.append("not averaged yet" if first is None else f"averaged from epoch {first}")
