@@ -14,7 +14,7 @@ import fake_run
 import msgspec
 import pytest
 from dashboard_kit import DashboardApp, screen_text, until
-from odd_files import in_time, make_socket
+from faulty.odd_files import in_time, make_socket
 
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder

@@ -13,7 +13,7 @@ from effort import draws, times
 np = pytest.importorskip("numpy")
 pytest.importorskip("torch")
 
-from odd_files import in_time  # noqa: E402
+from faulty.odd_files import in_time  # noqa: E402
 from PIL import Image  # noqa: E402
 from tests.fuzz.damage import damaged  # noqa: E402
 from tests.fuzz.harm import harmless, is_for_people  # noqa: E402

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from effort import draws, times
-from odd_files import in_time
+from faulty.odd_files import in_time
 from stories import official_logs
 from tests.fuzz.damage import damaged, damaged_text, mutated
 from tests.fuzz.harm import harmless, is_for_people

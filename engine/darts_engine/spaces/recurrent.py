@@ -15,7 +15,7 @@ from darts_engine.run.architecture.derivation_one_cell import edges_of
 from darts_engine.run.architecture.derivation_recurrent import RECURRENT_OPERATIONS, derive_chain
 from darts_engine.run.architecture.genotype import NONE, RECURRENT, Genotype
 from darts_engine.run.architecture.layout import CellLayout, Matrix
-from darts_engine.run.settings.sections import TextSection
+from darts_engine.run.settings.text_sections import TextSection
 from darts_engine.spaces.space import RowsByName, Space, plain_rows
 from darts_engine.supernet.mixing import Matrices, Mixing
 from darts_engine.supernet.recurrent import RecurrentSupernet

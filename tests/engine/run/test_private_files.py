@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from odd_files import make_socket
+from faulty.odd_files import make_socket
 
 from darts_engine.run import private_files
 from darts_engine.run.errors import ExitCode, UnsafeFileError

@@ -58,7 +58,7 @@ RECURRENT_SETTINGS: dict[str, Any] = {
     "weights.momentum": 0.0,
     "weights.weight_decay": 5e-7,
     "weights.grad_clip": 0.25,
-    "alpha.lr": 0.01,
+    "alpha.lr": 0.005,
     "alpha.beta1": 0.9,
 }
 

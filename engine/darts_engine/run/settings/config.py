@@ -33,15 +33,17 @@ from darts_engine.run.settings.sections import (
     NetworkSection,
     SearchConfig,
     SearchSection,
-    SearchTextSection,
-    Section,
     SpaceSection,
-    TextSection,
     TrainConfig,
     TrainSection,
-    TrainTextSection,
     TrainWeightsSection,
     WeightsSection,
+)
+from darts_engine.run.settings.text_sections import (
+    SearchTextSection,
+    Section,
+    TextSection,
+    TrainTextSection,
 )
 
 __all__ = [

@@ -11,8 +11,9 @@ import msgspec
 
 from darts_engine.run.architecture import networks, spaces
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.settings import catalog
-from darts_engine.run.settings.sections import Config, SearchConfig, SearchTextSection
+from darts_engine.run.settings import catalog, presets
+from darts_engine.run.settings.sections import Config, SearchConfig
+from darts_engine.run.settings.text_sections import SearchTextSection
 
 TOKENS = ("words", "characters")
 HVP_SCALES = ("limited", "official")
@@ -126,13 +127,16 @@ def _refuse_text(text: SearchTextSection, where: str) -> None:
 
 def _refuse_changed(config: SearchConfig, reasons: Mapping[str, str], where: str) -> None:
     now, default = msgspec.to_builtins(config), msgspec.to_builtins(SearchConfig())
+    method = config.search.method
+    of_method = presets.preset(method).settings_in(config.space.space)
     for key, why in reasons.items():
         section, _, field = key.partition(".")
         if now[section][field] != default[section][field]:
+            remedy = f"leave out {option(field)}"
+            if key in of_method:
+                remedy = f"use another --method than {method}, which sets it"
             raise ConfigError(
-                f"{option(field)} has no meaning on text: {why}",
-                where=where,
-                remedy=f"leave out {option(field)}",
+                f"{option(field)} has no meaning on text: {why}", where=where, remedy=remedy
             )
 
 

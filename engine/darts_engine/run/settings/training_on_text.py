@@ -15,7 +15,8 @@ from darts_engine.run.architecture.text import parse, published
 from darts_engine.run.errors import ConfigError, GenotypeError
 from darts_engine.run.settings import catalog
 from darts_engine.run.settings.search_on_text import OF_IMAGES, TOKENS, option
-from darts_engine.run.settings.sections import NetworkSection, TrainConfig, TrainTextSection
+from darts_engine.run.settings.sections import NetworkSection, TrainConfig
+from darts_engine.run.settings.text_sections import TrainTextSection
 
 Tables = dict[str, Any]
 
