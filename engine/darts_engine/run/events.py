@@ -238,6 +238,21 @@ class GapMeasured(Event, kw_only=True, frozen=True):
     renewed_top1: float | None
 
 
+class TestMeasured(Event, kw_only=True, frozen=True):
+    """The test images, looked at once, at the end of a training that has others to validate on.
+
+    `epoch` is the best one by validation, whose weights were used; null for the last weights.
+    """
+
+    __test__ = False
+
+    epoch: int | None
+    images: int
+    test_loss: float | None
+    test_top1: float | None
+    test_top5: float | None
+
+
 class GpuFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU. Percent, bytes, watts, degrees Celsius."""
 
@@ -415,6 +430,7 @@ AnyEvent = (
     | RunContinued
     | RunStopping
     | RunStopped
+    | TestMeasured
     | RunFinished
     | RunFailed
     | LogWritten

@@ -4,6 +4,7 @@ Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.1: alpha's half is called t
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,8 +13,10 @@ from darts_engine.compute import parallel
 from darts_engine.data.batches import Batches, augmentation
 from darts_engine.data.dataset import Dataset, halves
 from darts_engine.methods.architects.first_order import Batch, Shards
+from darts_engine.run import events
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.runner.scores import Figures, evaluate
+from darts_engine.runner.position import Position
+from darts_engine.runner.scores import Figures, about, evaluate
 
 
 class Halves:
@@ -21,17 +24,18 @@ class Halves:
 
     Args:
         config: its sections data and engine.
-        dataset: its training part is halved; the images of the test part are never used.
+        dataset: its training part is halved; no image of another part is ever used.
         device: where batches are made.
 
     Attributes:
         alpha_part: the images of the alpha half.
         weight_batches: augmented batches of the weight half.
         alpha_batches: augmented batches of the alpha half.
-        sizes: how many images each half has, and the test part.
+        sizes: how many images each half has, and the parts that are not used.
     """
 
     def __init__(self, config: SearchConfig, dataset: Dataset, device: torch.device) -> None:
+        self._dataset = dataset
         weight_half, alpha_half = halves(dataset.train)
         weight_part, self.alpha_part = weight_half.to(device), alpha_half.to(device)
         self._augment = augmentation(config.data, dataset, device)
@@ -48,8 +52,13 @@ class Halves:
         self.sizes = {
             "weights": len(weight_part),
             "alpha": len(self.alpha_part),
-            "test": len(dataset.test),
+            **{name: len(part) for name, part in dataset.parts.items() if name != "train"},
         }
+
+    def about(self, position: Position) -> list[events.Event]:
+        """Events about what the data set has, and classes that alpha's half lacks."""
+        found = f"{self._dataset.found()}; a search halves the training images and sees no others"
+        return about(found, replace(self._dataset, valid=self.alpha_part).thin_classes(), position)
 
     def weight_batch(self, epoch: int, step: int) -> Batch:
         """Images (B, C, H, W) and labels (B,) that the weights learn from in a step, from 1."""

@@ -299,8 +299,9 @@ class Search:
         self._report.architecture.tables = tables
 
     def opening(self, position: Position) -> list[events.Event]:
-        """The alphas that the first step starts from."""
-        return self._report.alphas(position)
+        """What the data set has, and the alphas that the first step starts from."""
+        told = self.halves.about(position) if isinstance(self.halves, Halves) else []
+        return [*told, *self._report.alphas(position)]
 
     def report(self, position: Position) -> list[events.Event]:
         """The mean losses of the steps since the last report, and at times the alphas."""

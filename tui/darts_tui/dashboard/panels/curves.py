@@ -23,9 +23,10 @@ TOP = 5
 
 
 def valid_name(view: View) -> str:
-    """The name of the second curve: "test" in a training with a test set, else "valid"."""
+    """The name of the second curve: "test" in a training without a validation part."""
     started = view.state.started
-    return "test" if view.is_training and started and "test" in started.images else "valid"
+    images = started.images if started and view.is_training else {}
+    return "test" if "test" in images and "valid" not in images else "valid"
 
 
 def has_top5(view: View) -> bool:
