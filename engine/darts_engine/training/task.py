@@ -119,15 +119,15 @@ class Train:
         Raises:
             CheckpointError: they are of another network; name another file.
         """
-        told = about(self._dataset.found(), self._dataset.thin_classes(), position)
+        data = about(self._dataset.found(), self._dataset.thin_classes(), position)
         file = self.config.network.weights
         if not file or position.global_step:
-            return told
-        official_state.load_file(self.network, Path(file))
+            return data
+        how = official_state.load_file(self.network, Path(file))
         if self._average:
             self._average.restart(self.network)
-        message = f"starts from the weights in {file}"
-        return [*told, events.LogWritten(level="info", message=message)]
+        message = f"starts from the weights in {file}{f' ({how})' if how else ''}"
+        return [*data, events.LogWritten(level="info", message=message)]
 
     def begin_epoch(self, epoch: int) -> dict[str, float]:
         """Set learning rate and drop path of an epoch (from 1). Returns: the schedules' values."""

@@ -60,7 +60,7 @@ def listed(root: Path, table: Path, watch: Watch) -> Found:
         listing = parts.setdefault(part, Listing())
         listing.files.append(path)
         listing.labels.append(places[label])
-    _tell_of_others(root, files, watch)
+    _report_others(root, files, watch)
     origins = {part: f"by {table.name}" for part in parts if part != "train"}
     if set(parts) == {"train"}:
         origins = {"test": SPLIT_OFF}
@@ -147,7 +147,7 @@ def _path(root: Path, name: str) -> str:
     return ""
 
 
-def _tell_of_others(root: Path, known: dict[str, tuple[str, str]], watch: Watch) -> None:
+def _report_others(root: Path, known: dict[str, tuple[str, str]], watch: Watch) -> None:
     others = [
         entry.name
         for entry in os.scandir(root)

@@ -76,8 +76,8 @@ class _Left:
         self.images += 1
         self.first = self.first or path
 
-    def tell(self, root: Path, watch: Watch) -> None:
-        """Say what is left out."""
+    def report(self, root: Path, watch: Watch) -> None:
+        """Report what is left out."""
         if self.first:
             counts = {"hidden image": self.images, "hidden folder": self.folders}
             what = " and ".join(
@@ -132,7 +132,7 @@ def listed(root: Path, watch: Watch) -> Found:
             raise DataError("the folder has no images", where=str(folders.get(part, root)))
     if len(found.parts) == 1:
         found.origins["test"] = SPLIT_OFF
-    left.tell(root, watch)
+    left.report(root, watch)
     return found
 
 
