@@ -73,6 +73,7 @@ def test_listing_names_imports_nothing(site: Path, capsys: pytest.CaptureFixture
     assert "bad_listed" not in sys.modules
 
 
+@pytest.mark.slow
 def test_a_space_brings_no_torch_into_the_terminals_process(site: Path) -> None:
     files = {"heavy_space.py": "import torch\n" + SPEC, "light_space.py": SPEC}
     points = {SPACES: {"heavy": "heavy_space:SPEC", "light": "light_space:SPEC"}}

@@ -158,6 +158,7 @@ Darts = Callable[..., tuple[int, str, str]]
 
 @pytest.mark.parametrize("become", KINDS)
 @pytest.mark.parametrize("name", FILES)
+@pytest.mark.slow
 def test_no_command_opens_what_is_no_plain_file(
     zoo: Zoo, darts: Darts, become: Become, name: str
 ) -> None:

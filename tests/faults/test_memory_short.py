@@ -77,6 +77,7 @@ def fail(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.slow
 def test_a_run_that_finds_no_memory_says_so_and_keeps_its_checkpoint(
     runs: Path, start: Callable[..., Engine], number: int
 ) -> None:
@@ -103,6 +104,7 @@ def allow_little() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("is_checked", [True, False], ids=["checked before", "in a step"])
+@pytest.mark.slow
 def test_a_limited_address_space_ends_as_out_of_memory(
     runs: Path, start: Callable[..., Engine], is_checked: bool
 ) -> None:

@@ -76,6 +76,15 @@ async def watching(
         yield app, pilot
 
 
+async def at_rest(pilot: Pilot[int], app: DashboardApp) -> None:
+    """Wait until two drawings of the screen are equal."""
+    before = None
+    while (now := screen_text(app)) != before:
+        before = now
+        app.redraw()
+        await pilot.pause()
+
+
 def screen_text(app: DashboardApp) -> str:
     """All characters on the screen."""
     lines = app.screen._compositor.render_strips()

@@ -46,6 +46,7 @@ def test_an_unreadable_image_ends_a_run_by_name(runs: Path) -> None:
     assert str(image) in state_of(run).failure.message
 
 
+@pytest.mark.slow
 def test_a_training_on_cifar100s_own_files(runs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "cifar-100-binary"
     folder.mkdir()

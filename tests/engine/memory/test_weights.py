@@ -54,6 +54,7 @@ def test_what_is_counted_are_the_weights_and_their_copies(fits, monkeypatch):
             look("search", changes)
 
 
+@pytest.mark.slow
 def test_a_run_with_too_many_channels_ends_at_once_in_three_lines(runs: Path) -> None:
     run = make_run(runs, "wide", space__channels=40_000)
     assert Engine(run).wait() == ExitCode.OUT_OF_MEMORY

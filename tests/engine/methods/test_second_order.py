@@ -103,6 +103,7 @@ def test_the_exact_gradient_is_that_of_autograd_through_the_virtual_step():
     assert relative(ours, through_autograd(supernet, sgd, valid, train)) < 1e-8
 
 
+@pytest.mark.slow
 def test_a_small_finite_difference_is_the_exact_product():
     # Of some networks a kink of ReLU or max pooling lies within 1e-6; of this one none does.
     supernet, sgd, valid, train = network(seed=4)

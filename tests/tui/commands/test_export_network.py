@@ -36,6 +36,7 @@ def agrees(network, program, batch: int) -> bool:
     return torch.allclose(torch.as_tensor(program(given)), wanted, atol=1e-5, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_programs_take_raw_pixels_of_any_batch_and_agree_with_the_run(network, tmp_path):
     names = export_network.export(network, ["torchscript", "torch-export"], tmp_path, "t")
     assert names == ["t.torchscript.pt", "t.pt2"]

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from dashboard_kit import SIZES, a_run, app_on, caught_up, story
+from dashboard_kit import SIZES, a_run, app_on, at_rest, caught_up, story
 from textual.pilot import Pilot
 
 from darts_tui.dashboard.app import DashboardApp
@@ -40,8 +40,7 @@ def looks_the_same(snap_compare, runs: Path):
                 for key in keys:
                     await pilot.press(key)
                     await pilot.pause()
-                app.redraw()
-                await pilot.pause()
+                await at_rest(pilot, app)
 
             return snap_compare(app, terminal_size=SIZES[size], run_before=prepare)
 

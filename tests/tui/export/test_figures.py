@@ -44,6 +44,7 @@ def test_history_has_an_axis_per_edge_in_the_line_of_its_node() -> None:
     assert picture.places[-1] == (3, 4)
 
 
+@pytest.mark.slow
 def test_numbers_that_are_not_finite_and_foreign_titles_are_drawn() -> None:
     title = r"$\frac{1}{0}$ <b> \x1b"
     jobs = [
@@ -82,6 +83,7 @@ def test_without_matplotlib_the_message_says_what_to_install(
         pictures.draw([])
 
 
+@pytest.mark.slow
 def test_many_lines_get_a_small_plot_each_with_the_others_behind() -> None:
     """Of one scale; magnitudes may be zero, negative, a single point or none at all."""
     points = [[(1.0, 0.2), (2.0, 19.0)], [(1.0, -0.05)], [], [(1.0, 0.0)], [(2.0, 0.3)]]

@@ -86,6 +86,7 @@ def test_svg_takes_a_hostile_title_as_text(backend: str) -> None:
     assert not [node for node in svg.iter() if node.tag.endswith(("}a", "}script"))]
 
 
+@pytest.mark.slow
 def test_png_and_pdf_are_what_they_say(backend: str) -> None:
     dot = cell_dot(DARTS_V2, "normal")
     assert len(dark_pixels(render(dot, "png"))) > 5000
