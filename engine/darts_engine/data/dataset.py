@@ -226,11 +226,8 @@ def read(data: DataSection, watch: Watch | None = None) -> Dataset:
     size = data.image_size
     if not size:
         return found
-    resized = {
-        name: _resized(part, size) if isinstance(part, Part) else part
-        for name, part in found.parts.items()
-    }
-    return replace(found, **resized)  # type: ignore[arg-type]
+    parts = {name: _resized(part, size) for name, part in found.parts.items()}
+    return replace(found, **parts)  # type: ignore[arg-type]
 
 
 def _check(dataset: Dataset) -> None:
@@ -249,17 +246,22 @@ def _check(dataset: Dataset) -> None:
         )
 
 
-def _resized(part: Part, size: int) -> Part:
-    if part.images.shape[1:3] == (size, size):
-        return part
-    images = part.images.permute(0, 3, 1, 2).float()
+def _resized(part: AnyPart, size: int) -> AnyPart:
+    return replace(part, images=resized(part.images, size)) if isinstance(part, Part) else part
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Images (N, H, W, C) uint8 of `size` x `size` pixels."""
+    if images.shape[1:3] == (size, size):
+        return images
+    images = images.permute(0, 3, 1, 2).float()
     shrinks = size < min(images.shape[2:])
     chunks = [
         functional.interpolate(chunk, (size, size), mode="bilinear", antialias=shrinks)
         for chunk in images.split(1024)
     ]
-    resized = torch.cat(chunks).round().clamp(0, 255).to(torch.uint8)
-    return Part(resized.permute(0, 2, 3, 1).contiguous(), part.labels)
+    out = torch.cat(chunks).round().clamp(0, 255).to(torch.uint8)
+    return out.permute(0, 2, 3, 1).contiguous()
 
 
 def ranks_in_class(labels: Tensor) -> Tensor:

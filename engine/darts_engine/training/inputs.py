@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from darts_engine.data.augment import Normalisation
-from darts_engine.data.dataset import Dataset, Part
+from darts_engine.data.dataset import Dataset
+from darts_engine.data.streaming import StreamedPart
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Inputs:
     def of(cls, dataset: Dataset, norm: Normalisation) -> "Inputs":
         """The inputs of a run on this data set."""
         norm = Normalisation(norm.scale.cpu(), norm.offset.cpu())
-        is_cropped = not isinstance(dataset.train, Part)
+        is_cropped = isinstance(dataset.train, StreamedPart)
         return cls(dataset.classes, dataset.image_shape, is_cropped, norm, dataset.white)
 
     @classmethod

@@ -69,8 +69,7 @@ def test_npz_with_test_part_and_class_names(tmp_path, arrays):
     [
         ({"images": None}, "no array 'images'"),
         ({"labels": np.zeros(3, int)}, "40 images but labels of shape"),
-        ({"images": np.zeros((40, 6, 6), np.float32)}, "float32, not uint8"),
-        ({"images": np.zeros((40, 6, 6, 2), np.uint8)}, "has the shape"),
+        ({"images": np.zeros((40, 36), np.uint8)}, "has the shape"),
         ({"labels": np.linspace(0, 1, 40)}, "must be integers"),
         ({"labels": np.array([0, 2] * 20)}, "class '1' has no training image"),
         ({"labels": np.zeros(40, int)}, "at least two classes"),

@@ -51,7 +51,7 @@ _CHOICES: dict[str, list[str]] = {
     **{f"method.{field}": list(words) for field, words in methods.CHOICES.items()},
     "search.hvp": list(HVP),
     "space.space": list(catalog.SPACES),
-    "data.dataset": [f"{n}:" if n in ("npz", "folder") else n for n in catalog.DATASETS],
+    "data.dataset": [f"{n}:" if n in ("npz", "npy", "folder") else n for n in catalog.DATASETS],
     "network.stem": list(STEMS),
     "network.init": list(INITS),
     "network.network": ["genotype", "wrn-16-8", "wrn-28-10", "wrn-34-10"],

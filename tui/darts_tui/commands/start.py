@@ -83,7 +83,11 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     # Checked before there is a run folder, which the user would have to remove.
     _refuse_unknown_names(chosen)
     data = chosen.data
-    paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": _folder(data.data_dir)}
+    paths = {
+        "data.dataset": _absolute(data.dataset),
+        "data.data_dir": _folder(data.data_dir),
+        "data.labels": _folder(data.labels),
+    }
     if isinstance(chosen, SearchConfig):
         paths["search.tables"] = _folder(chosen.search.tables)
         paths["search.surrogate"] = _folder(chosen.search.surrogate)
@@ -141,7 +145,11 @@ def _present(file: str) -> str:
 def _absolute(dataset: str) -> str:
     """A data set's name, with an absolute path if it names a file or folder of the user."""
     source, colon, path = dataset.partition(":")
-    return f"{source}:{Path(path).expanduser().absolute()}" if colon and path else dataset
+    if not colon or not path:
+        return dataset
+    # Only npy: has several files, with commas between.
+    files = path.split(",") if source == "npy" else [path]
+    return f"{source}:{','.join(str(Path(file).expanduser().absolute()) for file in files)}"
 
 
 def launch(runs: Path, name: str | None, chosen: Config, watching: Watching, nproc: int = 1) -> int:
