@@ -41,15 +41,15 @@ class Form:
             raw = raw[..., None]
         if self.channels_first:
             raw = raw.transpose(0, 2, 3, 1)
-        return np.require(raw, requirements="CW")
+        return np.require(raw, requirements=["C", "W"])
 
     def words(self) -> str:
         """What was found, for people; empty for bytes with channels last."""
-        said = ["channels first"] if self.channels_first else []
+        found = ["channels first"] if self.channels_first else []
         if self.white:
             kind = "float" if self.is_float else "integer"
-            said.append(f"{kind} levels from {self.low:g} (black) to {self.white:g} (white)")
-        return ", ".join(said)
+            found.append(f"{kind} levels from {self.low:g} (black) to {self.white:g} (white)")
+        return ", ".join(found)
 
 
 def form_of(arrays: Iterable[tuple[str, np.ndarray]], declared: float, where: str) -> Form:
