@@ -170,7 +170,7 @@ def test_the_ranking_is_by_the_last_epoch_then_loss_then_order(runs):
         (("--name", "p" * 60), "too long"),
         (("--train", "channels=3"), "is no setting"),
         (("--train", "network.channel=4"), "unknown setting 'network.channel'"),
-        (("--train", "network.channels=x"), "a setting cannot be"),
+        (("--train", "network.channels=x"), "--channels cannot be 'x': it is an integer"),
         (("--train", "network.network=wrn-10-1"), "trains the cells it finds"),
         (("--recipe", "darts-imagenet"), "is no recipe for a search"),
     ],

@@ -13,6 +13,7 @@ from darts_engine.run.settings import catalog, config, methods, presets, recipes
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
 from darts_engine.run.settings.earlier import value_of
 from darts_engine.run.settings.kept import kept_rules
+from darts_tui.commands.given_paths import refuse_missing
 from darts_tui.commands.watch import Watching, settled, watch
 from darts_tui.console.console import print_err, print_out
 from darts_tui.launch import engine_process
@@ -67,6 +68,7 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     Raises:
         ConfigError: a setting is not allowed, or the file or recipe is of the other kind.
         NotFoundError: there is no such recipe, data set or search space.
+        DataError: the path of the data set is missing.
     """
     written = config.read_plain(file) if file else {"kind": kind}
     its_kind = written.get("kind", "search")
@@ -91,7 +93,9 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     if isinstance(chosen, SearchConfig):
         paths["search.tables"] = _folder(chosen.search.tables)
         paths["search.surrogate"] = _folder(chosen.search.surrogate)
-    return config.override(chosen, paths)
+    full = config.override(chosen, paths)
+    refuse_missing(full)
+    return full
 
 
 def _set_in(written: dict[str, Any]) -> dict[str, Any]:
