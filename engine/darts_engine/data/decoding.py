@@ -82,10 +82,11 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
             where=str(path),
             remedy="convert it to PNG, or remove it",
         ) from None
-    except (OSError, ValueError, SyntaxError, MemoryError) as error:
-        raise DataError(f"the image cannot be read: {error}", where=str(path)) from None
     except Image.DecompressionBombError:
         raise DataError("the image is too large to be safe", where=str(path)) from None
+    except Exception as error:  # noqa: BLE001  a damaged file may fail in any way
+        what = f"the image cannot be read: {(str(error).splitlines() or [''])[0]}"
+        raise DataError(what[:300], where=str(path)) from None
 
 
 def _of_eight_bits(image: Image.Image, white: float) -> Image.Image:

@@ -239,18 +239,13 @@ class GapMeasured(Event, kw_only=True, frozen=True):
 
 
 class TestMeasured(Event, kw_only=True, frozen=True):
-    """The test images, looked at once, at the end of a training that has others to validate on.
-
-    `epoch` is the best one by validation, whose weights were used; null for the last weights.
-    """
-
-    __test__ = False
+    """Test images, looked at once at the end, with the weights of `epoch`; null for the last."""
 
     epoch: int | None
     images: int
-    test_loss: float | None
-    test_top1: float | None
-    test_top5: float | None
+    test_loss: float | None = None
+    test_top1: float | None = None
+    test_top5: float | None = None
 
 
 class GpuFigures(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,9 @@ def gather(
 ) -> dict[str, Any]:
     """All figures of a finished protocol. Accuracies are in percent, of each run's last epoch.
 
+    Where the data set has both a validation and a test part, those of full trainings are of the
+    test, looked at once; where it has a validation part only, of that, and `part` says so.
+
     The deviation is that of a sample (n - 1), and None for a single training.
     """
     assert plan.ranking is not None
@@ -42,8 +45,8 @@ def gather(
         {
             "run": job.name,
             "seed": job.config.engine.seed,
-            "test_loss": _last(states[job.name], "valid_loss"),
-            "test_top1": _last(states[job.name], "valid_top1"),
+            "test_loss": _final(states[job.name], "loss"),
+            "test_top1": _final(states[job.name], "top1"),
         }
         for job in finals
     ]
@@ -62,10 +65,36 @@ def gather(
         "genotype": cells[plan.ranking[0]]["genotype"],
         "parameters": started.parameters if started else None,
         "trainings": trained,
+        "part": _part(states[finals[0].name]),
         "test_top1_mean": statistics.fmean(scores) if scores else None,
         "test_top1_deviation": statistics.stdev(scores) if len(scores) > 1 else None,
         "seconds": sum(state.elapsed_s for state in states.values()),
     }
+
+
+def _part(state: RunState) -> str:
+    """What a training's final figures are of, a key of `_FIGURES`."""
+    if state.test:
+        return "test"
+    images = state.started.images if state.started else {}
+    return "valid" if "valid" in images else "every epoch"
+
+
+# What the figures of the full trainings are, by the parts that the data set has.
+_FIGURES = {
+    "every epoch": "the last epoch's figures on the test part",
+    "test": "the test part, looked at once, with the weights of the epoch that the validation part "
+    "chose",
+    "valid": "the last epoch's figures on the validation part, as there is no test part",
+}
+
+
+def _final(state: RunState, figure: str) -> float | None:
+    """A figure of the test part: looked at once, or else of the last epoch."""
+    if state.test:
+        value: float | None = getattr(state.test, f"test_{figure}")
+        return value
+    return _last(state, f"valid_{figure}")
 
 
 def _last(state: RunState, figure: str) -> float | None:
@@ -108,7 +137,7 @@ def markdown(report: dict[str, Any]) -> str:
     return f"""# Protocol {clean(report["name"])}
 
 Data set {clean(report["dataset"])}{recipe}. Test top-1 of the chosen cell: **{outcome(report)}**
-(mean ± sample deviation, last epoch).
+(mean ± sample deviation).
 
 ## Cells
 
@@ -127,7 +156,7 @@ Chosen: {report["chosen"]}{size}
 
 ## Trainings of the chosen cell
 
-{report["train_epochs"]} epochs on all training images; the last epoch's figures on the test part.
+{report["train_epochs"]} epochs on all training images; {_FIGURES[report["part"]]}.
 
 | run | seed | test top-1 | test loss |
 |---|---|---|---|
