@@ -2,15 +2,26 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from data_kit import fill
 from engine_kit import Engine, events_in, make_run, of_type
+from PIL import Image
 
 from darts_engine.data import dataset as datasets
+from darts_engine.data.augment import normalisation
+from darts_engine.data.dataset import Dataset, Part
+from darts_engine.programs import predict
 from darts_engine.run import events
+from darts_engine.run.architecture.text import published
 from darts_engine.run.errors import ExitCode
+from darts_engine.run.settings import config
+from darts_engine.runner.position import Position
+from darts_engine.search.task import Search
 from darts_engine.training import trained
+from darts_engine.training.inputs import Inputs
+from darts_engine.training.task import Train
 
 
 @pytest.fixture
@@ -50,3 +61,35 @@ def test_validation_chooses_and_the_test_is_looked_at_once(runs, photos, nproc):
         if part == "test":
             loss = torch.nn.functional.cross_entropy(logits, images.labels).item()
             assert loss == pytest.approx(measured.test_loss, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["search", "train"])
+def test_a_class_that_is_not_validated_raises_one_alert(kind):
+    """40 cats and 1 dog: without a word, the figure would be 100 % whatever becomes of dogs."""
+    images = torch.randint(0, 256, (41, 8, 8, 3), dtype=torch.uint8)
+    part = Part(images, torch.tensor([0] * 40 + [1]))
+    found = Dataset("pets", ["cat", "dog"], *datasets.split_off_test(part))
+    section = {"search": "space", "train": "network"}[kind]
+    asked = {"data.batch_size": 8, f"{section}.channels": 2, f"{section}.layers": 3}
+    if kind == "train":
+        asked["network.genotype"] = published()["DARTS_V2"].genotype.text()
+    made = config.override(config.KINDS[kind](), asked)
+    task = (Train if kind == "train" else Search)(made, found, torch.device("cpu"))
+    opened = task.opening(Position())
+    (alert,) = [event for event in opened if isinstance(event, events.AlertRaised)]
+    assert alert.code == "unseen_class"
+    assert alert.message == "class dog has 1 training image and none to validate on"
+    assert opened[0].message.startswith("2 classes (cat, dog), 33 training, 8 test images")
+
+
+def test_pictures_of_12_bits_are_labelled_as_the_network_was_trained(tmp_path):
+    deep = np.linspace(0, 3500, 36).astype(np.uint16).reshape(6, 6)
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for k in range(5):
+            Image.fromarray(deep).save(tmp_path / name / f"{k}.png")
+    found = datasets.load(f"folder:{tmp_path}")
+    norm = normalisation(found, torch.device("cpu"))
+    inputs = Inputs.of_state(Inputs.of(found, norm).state())
+    assert inputs.white == 4095
+    assert torch.equal(predict._read(tmp_path / "cat" / "0.png", inputs), found.train.images[0])
