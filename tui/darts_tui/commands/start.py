@@ -13,10 +13,10 @@ from darts_engine.run.settings import catalog, config, methods, presets, recipes
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
 from darts_engine.run.settings.earlier import value_of
 from darts_engine.run.settings.kept import kept_rules
-from darts_tui.commands.given_paths import refuse_missing
 from darts_tui.commands.watch import Watching, settled, watch
 from darts_tui.console.console import print_err, print_out
 from darts_tui.launch import engine_process
+from darts_tui.launch.given_paths import refuse_missing
 from darts_tui.runs.genotypes import RUN_PREFIX, resolve
 from darts_tui.runs.naming import command
 from darts_tui.runs.outcome import observed

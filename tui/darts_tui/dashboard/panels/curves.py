@@ -23,10 +23,13 @@ TOP = 5
 
 
 def valid_name(view: View) -> str:
-    """The name of the second curve: "test" in a training without a validation part."""
+    """The name of the second curve: "test" in a training with a test set, else "valid".
+
+    Text has a part of its own for validation, also in a training.
+    """
     started = view.state.started
-    images = started.images if started and view.is_training else {}
-    return "test" if "test" in images and "valid" not in images else "valid"
+    has_test = started is not None and "test" in started.images and "valid" not in started.images
+    return "test" if view.is_training and has_test else "valid"
 
 
 def has_top5(view: View) -> bool:
