@@ -134,7 +134,10 @@ def _without_prefix(state: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     if "module" in {name.partition(".")[0] for name in plain}:
         taken["module"] = None
         plain = {name.removeprefix("module."): value for name, value in plain.items()}
-    return plain, "".join(f"{part}." for part in taken)
+    # In the order that they have in the names.
+    names = (name.split(".") for name in state)
+    example = next((parts for parts in names if taken.keys() <= set(parts)), list(taken))
+    return plain, "".join(f"{part}." for part in sorted(taken, key=example.index))
 
 
 def _refuse_others(path: Path) -> None:

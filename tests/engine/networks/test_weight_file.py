@@ -56,7 +56,7 @@ WRAPPED = {
     ),
     "parallel": (named("module."), "without 'module.'"),
     "compiled": (named("_orig_mod."), "without '_orig_mod.'"),
-    "parallel and compiled": (named("module._orig_mod."), "without '_orig_mod.module.'"),
+    "parallel and compiled": (named("module._orig_mod."), "without 'module._orig_mod.'"),
     "compiled and parallel": (named("_orig_mod.module."), "without '_orig_mod.module.'"),
     "compiled in part": (COMPILED_IN_PART, "without '_orig_mod.'"),
     "averaged": (AveragedModel(network()).state_dict(), "without 'module.'"),
