@@ -103,6 +103,33 @@ def test_copies_and_leavings_are_skipped_at_every_depth_and_counted_in_one_line(
     ]
 
 
+def test_what_is_left_out_of_a_folder_of_classes_is_named(tmp_path):
+    fill(tmp_path / "photos", 5)
+    fill(tmp_path / "photos", 1, [".cache"])
+    fill(tmp_path / "more", 5)
+    (tmp_path / "photos/cat/more").symlink_to(tmp_path / "more")
+    picture(1).save(tmp_path / "photos/stray.png")
+    found, heard = read(tmp_path / "photos")
+    assert sizes(found) == {"train": 8, "test": 2}
+    assert heard.notes == [
+        ("info", "photos: skipped 1 hidden image and 1 hidden folder, as .cache"),
+        ("warning", "photos: not read, a link inside a class, which is not followed: cat/more"),
+        ("warning", "photos: not read, in no class folder: stray.png"),
+    ]
+
+
+def test_an_archive_unpacked_one_folder_deeper_is_hinted_at(tmp_path):
+    fill(tmp_path / "photos/train", 5)
+    with pytest.raises(DataError, match=r"one folder deeper, in photos/\n.*\n.*folder:.*/photos"):
+        read(tmp_path)
+
+
+def test_classes_that_differ_in_upper_case_only_are_named(tmp_path):
+    fill(tmp_path, 5, ["cat", "Cat", "dog"])
+    _, heard = read(tmp_path)
+    assert heard.text == f"{tmp_path.name}: the classes Cat and cat differ in upper case only"
+
+
 def test_a_folder_beside_the_parts_is_named(tmp_path):
     for name in ("train", "test", "extra"):
         fill(tmp_path / name, 2)

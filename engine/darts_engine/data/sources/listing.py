@@ -58,15 +58,19 @@ class _Left:
     """What is left out, to be told in one line."""
 
     images: int = 0
-    folders: int = 0
+    folders: dict[str, None] = field(default_factory=dict)
     first: str = ""
+    links: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
     endings: Counter[str] = field(default_factory=Counter)
     beside: list[str] = field(default_factory=list)
     unlabelled: str = ""
 
     def add_folder(self, path: str) -> None:
         """A hidden folder, or one of another program, with all images in it."""
-        self.folders += 1
+        if path in self.folders:
+            return
+        self.folders[path] = None
         self.first = self.first or path
         for _, _, names in os.walk(path):
             self.images += sum(map(_is_image, names))
@@ -79,7 +83,7 @@ class _Left:
     def report(self, root: Path, watch: Watch) -> None:
         """Report what is left out."""
         if self.first:
-            counts = {"hidden image": self.images, "hidden folder": self.folders}
+            counts = {"hidden image": self.images, "hidden folder": len(self.folders)}
             what = " and ".join(
                 f"{count:,} {word}{'s' if count > 1 else ''}"
                 for word, count in counts.items()
@@ -92,6 +96,14 @@ class _Left:
             count = self.endings.total()
             files = f"{count:,} files that are" if count > 1 else "1 file that is"
             watch.note(f"{root.name}: skipped {files} no image by the ending ({shown})")
+        for found, why in (
+            (self.links, "a link inside a class, which is not followed"),
+            (self.outside, "in no class folder"),
+        ):
+            if found:
+                many = f"{len(found):,} are, as " if len(found) > 1 else ""
+                where = os.path.relpath(found[0], root)
+                watch.note(f"{root.name}: not read, {why}: {many}{where}", "warning")
         if self.unlabelled:
             what = f"{self.unlabelled}/ has no class folders, so no labels, and is not read"
             watch.note(f"{root.name}: {what}", "warning")
@@ -111,6 +123,7 @@ def listed(root: Path, watch: Watch) -> Found:
     folders = _parts(root, left)
     if "train" not in folders:
         classes = _classes(root, left)
+        _refuse_wrapped(root, classes)
         found = Found(classes, {"train": _listing(root, classes, left)}, {})
     else:
         classes = _classes(folders["train"], left)
@@ -127,6 +140,7 @@ def listed(root: Path, watch: Watch) -> Found:
             found.parts[part] = _listing(folder, classes, left, may_lack=part != "train")
             if folder.name != part:
                 found.origins[part] = f"from {folder.name}/"
+    _warn_of_twins(root, classes, watch)
     for part, listing in found.parts.items():
         if not listing.files:
             raise DataError("the folder has no images", where=str(folders.get(part, root)))
@@ -134,6 +148,25 @@ def listed(root: Path, watch: Watch) -> Found:
         found.origins["test"] = SPLIT_OFF
     left.report(root, watch)
     return found
+
+
+def _refuse_wrapped(root: Path, classes: list[str]) -> None:
+    """Refuse a folder whose one folder holds the parts, as archives are often unpacked."""
+    inner = root / classes[0]
+    if len(classes) == 1 and any(part_of(path.name) == "train" for path in _folders(inner, None)):
+        raise DataError(
+            f"the parts are one folder deeper, in {classes[0]}/",
+            where=str(root),
+            remedy=f"did you mean folder:{inner} ?",
+        )
+
+
+def _warn_of_twins(root: Path, classes: list[str], watch: Watch) -> None:
+    lower = Counter(name.lower() for name in classes)
+    twins = [name for name in classes if lower[name.lower()] > 1]
+    if twins:
+        what = " and ".join(twins[:MOST_NAMED])
+        watch.note(f"{root.name}: the classes {what} differ in upper case only", "warning")
 
 
 def part_of(name: str) -> str:
@@ -209,6 +242,11 @@ def _folders(root: Path, left: _Left | None) -> list[Path]:
 
 def _classes(root: Path, left: _Left) -> list[str]:
     classes = [path.name for path in _folders(root, left)]
+    left.outside += [
+        str(path)
+        for path in root.iterdir()
+        if _is_image(path.name) and not path.name.startswith(".") and path.is_file()
+    ]
     if not classes:
         raise DataError(
             "the folder has no class folders",
@@ -241,6 +279,10 @@ def _files(root: Path, left: _Left) -> list[str]:
         for name in [name for name in inside if _is_foreign(name)]:
             left.add_folder(os.path.join(folder, name))  # noqa: PTH118
             inside.remove(name)
+        for name in inside:
+            path = os.path.join(folder, name)  # noqa: PTH118
+            if os.path.islink(path):  # noqa: PTH114
+                left.links.append(path)
         for name in names:
             path = os.path.join(folder, name)  # noqa: PTH118
             if not _is_image(name):
