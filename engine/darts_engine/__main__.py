@@ -1,4 +1,4 @@
-"""`python -m darts_engine RUN_DIR [--nproc N]`: the engine process of a run, or N of them.
+"""`python -m darts_engine RUN_DIR [--nproc N] [--strict]`: the engine of a run, or N processes.
 
 The run's lock is taken before anything slow, so that a second engine is refused at once and
 watchers see the engine start; torch is imported after that. Every fault that a user can cause ends
@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from darts_engine.compute import out_of_memory
 from darts_engine.compute.ranks import Place, end_with_rank_0, spawn_ranks
@@ -27,6 +27,7 @@ from darts_engine.run.folder import RunFolder, is_run
 from darts_engine.run.log import EventLog
 from darts_engine.run.settings.config import Config, TrainConfig, to_plain
 from darts_engine.run.settings.kept import kept_rules
+from darts_engine.run.settings.search_on_text import reads_text, refuse_processes
 from darts_engine.run.threads import num_threads
 from darts_engine.runner.heartbeat import Heartbeat
 from darts_engine.runner.hold import Hold
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
     import torch
 
     from darts_engine.data.dataset import Dataset
+    from darts_engine.data.text.corpus import Corpus
     from darts_engine.runner.follower import Follower
     from darts_engine.runner.session import Session
     from darts_engine.search.task import Search
     from darts_engine.tables.tables import Tables
     from darts_engine.training.task import Train
+    from darts_engine.training.text_task import TrainText
 
 # What a disk that fails, fills up or goes away says.
 DISK_FAULTS = (
@@ -54,11 +57,12 @@ def main(arguments: list[str]) -> int:
     _open_closed_streams()
     faulthandler.enable()
     try:
-        folder, nproc = _parse(arguments)
+        asked = _parse(arguments)
         place = Place.of_environment()
     except ValueError:
-        print("usage: python -m darts_engine RUN_DIR [--nproc N]", file=sys.stderr)
+        print("usage: python -m darts_engine RUN_DIR [--nproc N] [--strict]", file=sys.stderr)
         return ExitCode.USAGE
+    folder = asked.folder
     if place.rank:
         return _follow(folder, place)
     try:
@@ -79,8 +83,8 @@ def main(arguments: list[str]) -> int:
         _print(str(error))
         return error.exit_code
     try:
-        with spawn_ranks(folder.path, nproc) as place:
-            return _run(hold, run.id, log, signals, inbox, place)
+        with spawn_ranks(folder.path, asked.nproc) as place:
+            return _run(hold, run.id, log, signals, inbox, place, is_strict=asked.is_strict)
     except RunError as error:
         if not hold.is_lost:
             log.append(events.RunFailed(message=str(error), exit_code=error.exit_code))
@@ -113,16 +117,27 @@ def _open_closed_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
-def _parse(arguments: list[str]) -> tuple[RunFolder, int]:
-    """The run, and how many processes share it; ValueError for a wrong usage."""
+class _Asked(NamedTuple):
+    """The run, how many processes share it, and whether it must repeat the bits of before."""
+
+    folder: RunFolder
+    nproc: int
+    is_strict: bool
+
+
+def _parse(arguments: list[str]) -> _Asked:
+    """What the command line asks for; ValueError for a wrong usage."""
     path, *rest = arguments
+    is_strict = "--strict" in rest
+    if is_strict:
+        rest.remove("--strict")
     nproc = 1
     if rest:
         option, number = rest
         nproc = int(number)
         if option != "--nproc" or nproc < 1:
             raise ValueError(option)
-    return RunFolder(Path(path).resolve()), nproc
+    return _Asked(RunFolder(Path(path).resolve()), nproc, is_strict)
 
 
 def _follow(folder: RunFolder, place: Place) -> int:
@@ -162,7 +177,16 @@ def _imports_that_stay() -> Iterator[None]:
         gc.enable()
 
 
-def _run(hold: Hold, run: str, log: EventLog, signals: Signals, inbox: Inbox, place: Place) -> int:
+def _run(
+    hold: Hold,
+    run: str,
+    log: EventLog,
+    signals: Signals,
+    inbox: Inbox,
+    place: Place,
+    *,
+    is_strict: bool,
+) -> int:
     config = hold.folder.read_config()
     _set_environment(config)
     # Before torch, whose import from a cold disk would otherwise look like a stalled engine.
@@ -180,6 +204,7 @@ def _run(hold: Hold, run: str, log: EventLog, signals: Signals, inbox: Inbox, pl
             inbox,
             keep=kept.keep,
             checkpoint_seconds=kept.checkpoint_seconds,
+            is_strict=is_strict,
         )
         return _work(config, session, heartbeat, place, run)
     finally:
@@ -197,27 +222,28 @@ def _work(
     from darts_engine.compute import device as devices
     from darts_engine.compute import parallel
     from darts_engine.compute.compiling import compile_forward
-    from darts_engine.memory import weights
     from darts_engine.runner.checkpoint import Origin
     from darts_engine.runner.loop import Loop
     from darts_engine.runner.session import Stopped
 
     session.report_repairs()
+    refuse_processes(config, place.size)
     device = devices.choose(config.engine, place)
     if device.type == "cuda":
         heartbeat.gpu_index = device.index or 0
     # Rank 0 first, so that a data set is downloaded once. The other ranks wait in `join`.
     try:
-        dataset = None if place.rank else _load(config, session)
+        data = None if place.rank else _load(config, session)
         tables = None if place.rank else _tables(config, session)
     except Stopped as stop:
         session.emit(events.RunStopped(epoch=0, step=0, global_step=0, reason=stop.reason))
         return stop.exit_code
     session.join(parallel.join(place, device, config.data.batch_size))
-    dataset = dataset or _load(config, session)
+    data = data or _load(config, session)
+    about = _about(data)
     if config.engine.memory_check:
-        weights.check_weights_fit(config, dataset.image_shape, len(dataset.classes), device)
-    task = _build(config, dataset, device, tables)
+        _refuse_heavy_weights(config, about, device)
+    task = _build(config, data, device, tables)
     memory = _step_memory(task, config, device, session)
     if config.engine.compile:
         compile_forward(task.network, lambda message: session.note(message, "warning"))
@@ -236,11 +262,10 @@ def _work(
             epochs=task.epochs,
             steps_per_epoch=task.steps_per_epoch,
             dataset=config.data.dataset,
-            classes=dataset.classes,
-            image_shape=list(dataset.image_shape),
             resumed_at_step=position.global_step or None,
             memory_estimate_bytes=memory,
             run=run,
+            **about,
             **task.describe(),
         )
     )
@@ -258,10 +283,23 @@ def _work(
     return ExitCode.OK
 
 
-def _load(config: Config, session: "Session | Follower") -> "Dataset":
+def _load(config: Config, session: "Session | Follower") -> "Dataset | Corpus":
     from darts_engine.data import dataset as datasets
+    from darts_engine.data.text import corpus
 
+    if reads_text(config):
+        return corpus.read(config.data, config.text, session)
     return datasets.read(config.data, session)
+
+
+def _about(data: "Dataset | Corpus") -> dict[str, Any]:
+    """The fields of `RunStarted` about images or a text."""
+    from darts_engine.data.text.corpus import Corpus
+
+    if isinstance(data, Corpus):
+        size = len(data.tokens)
+        return {"classes": [], "image_shape": [], "unit": "tokens", "vocabulary": size}
+    return {"classes": data.classes, "image_shape": list(data.image_shape)}
 
 
 def _tables(config: Config, session: "Session | Follower") -> "Tables | None":
@@ -270,22 +308,38 @@ def _tables(config: Config, session: "Session | Follower") -> "Tables | None":
     return None if isinstance(config, TrainConfig) else open_tables(config, session)
 
 
-def _build(
-    config: Config, dataset: "Dataset", device: "torch.device", tables: "Tables | None"
-) -> "Search | Train":
-    from darts_engine.search.task import Search
-    from darts_engine.training.task import Train
+def _refuse_heavy_weights(config: Config, about: dict[str, Any], device: "torch.device") -> None:
+    from darts_engine.memory import text, weights
 
+    if vocabulary := about.get("vocabulary"):
+        text.check_weights_fit(config, vocabulary, device)
+    else:
+        weights.check_weights_fit(config, about["image_shape"], len(about["classes"]), device)
+
+
+def _build(
+    config: Config, data: "Dataset | Corpus", device: "torch.device", tables: "Tables | None"
+) -> "Search | Train | TrainText":
+    from darts_engine.data.text.corpus import Corpus
+    from darts_engine.search.task import Search
+    from darts_engine.search.text_task import TextSearch
+    from darts_engine.training.task import Train
+    from darts_engine.training.text_task import TrainText
+
+    if isinstance(data, Corpus):
+        if isinstance(config, TrainConfig):
+            return TrainText(config, data, device)
+        return TextSearch(config, data, device)
     if isinstance(config, TrainConfig):
-        return Train(config, dataset, device)
-    search = Search(config, dataset, device)
+        return Train(config, data, device)
+    search = Search(config, data, device)
     if tables:
         search.look_up_in(tables)
     return search
 
 
 def _step_memory(
-    task: "Search | Train",
+    task: "Search | Train | TrainText",
     config: Config,
     device: "torch.device",
     session: "Session | Follower",

@@ -5,15 +5,18 @@ import pytest
 
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.architecture.size import Size, network_size
+from darts_engine.run.architecture.size_recurrent import recurrent_size
 from darts_engine.run.architecture.text import from_json, published
 from darts_engine.run.errors import GenotypeError
 
 TABLE = json.loads((Path(__file__).parent / "genotypes.json").read_text())["genotypes"]
 
+RECURRENT = [name for name, entry in TABLE.items() if "recurrent" in entry]
+
 DARTS_V2 = published()["DARTS_V2"].genotype
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", sorted(set(TABLE) - set(RECURRENT)))
 def test_every_published_count_comes_out_exactly(name: str) -> None:
     entry = TABLE[name]
     genotype = from_json(entry)
@@ -34,6 +37,31 @@ def test_every_published_count_comes_out_exactly(name: str) -> None:
     }
     expected = entry.get("multiply_adds", {})
     assert {key: operations[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_every_published_count_of_a_recurrent_network_comes_out_exactly(name: str) -> None:
+    genotype = from_json(TABLE[name])
+    counted = {
+        "search_300": recurrent_size(genotype, 300, 10_000).parameters,
+        "penn_850": recurrent_size(genotype).parameters,
+        "wikitext2_700": recurrent_size(genotype, 700, 33_278).parameters,
+    }
+    expected = TABLE[name]["parameters"]
+    assert {key: counted[key] for key in expected} == expected
+
+
+def test_a_recurrent_cell_is_not_counted_as_one_for_images_nor_the_other_way() -> None:
+    with pytest.raises(GenotypeError, match="reads text"):
+        network_size(from_json(TABLE["RNN_DARTS_V2"]))
+    with pytest.raises(GenotypeError, match="only a recurrent cell"):
+        recurrent_size(DARTS_V2)
+
+
+@pytest.mark.parametrize("operation", ["none", "skip_connect"])
+def test_an_operation_that_no_recurrent_cell_has_is_named(operation: str) -> None:
+    with pytest.raises(GenotypeError, match=operation):
+        recurrent_size(from_json({"recurrent": [["tanh", 0], [operation, 1]]}))
 
 
 def test_shipped_cells_are_those_of_the_table() -> None:

@@ -146,7 +146,8 @@ def test_added_names_are_listed_explained_and_completed(
 
 def test_the_text_is_read(installed: Path) -> None:
     from darts_engine.data.text.corpus import read
-    from darts_engine.run.settings.sections import DataSection, TextSection
+    from darts_engine.run.settings.sections import DataSection
+    from darts_engine.run.settings.text_sections import TextSection
 
     bells = read(DataSection(dataset="bells"), TextSection())
     assert bells.tokens.words[:3] == ["tenor", "five", "four"]

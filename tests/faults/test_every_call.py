@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from desk_kit import Desk  # noqa: E402
 from engine_kit import events_in, of_type  # noqa: E402
-from failing_os import FailingOs, failing_once  # noqa: E402
+from faulty.failing_os import FailingOs, failing_once  # noqa: E402
 
 from darts_engine.run import events, folder, log, log_repair, private_files, run_id  # noqa: E402
 from darts_engine.run.folder import RunFolder  # noqa: E402

@@ -71,10 +71,22 @@ def test_a_run_whose_folder_is_deleted_ends_with_a_message(runs: Path, start: St
 
 
 @pytest.mark.slow
-def test_another_number_of_threads_at_resume_is_told(runs: Path, start: Start) -> None:
+def test_another_number_of_threads_at_resume_is_told_and_refused_by_a_strict_one(
+    runs: Path, start: Start
+) -> None:
     run = make_run(runs, "threads", search__epochs=1)
     assert start(run).wait() == 0
+    before = [checkpoint.read_manifest(path) for path in checkpoint.newest_first(run)]
+    assert Engine(run, is_strict=True).wait() == 0
     run.config.write_text(run.config.read_text().replace("threads = 1", "threads = 2"))
+    told = len(events_in(run))
+    assert Engine(run, is_strict=True).wait() == ExitCode.REFUSED
+    (failed,) = events_in(run)[told:]
+    assert isinstance(failed, events.RunFailed)
+    what, where, _remedy = failed.message.splitlines()
+    assert what.endswith("the same bits: threads was 1 and is 2")
+    assert where == str(run.checkpoints / before[0].file)
+    assert [checkpoint.read_manifest(path) for path in checkpoint.newest_first(run)] == before
     notes = start(run).until(lambda history: of_type(history, events.LogWritten))
     assert [(n.level, n.message) for n in notes] == [
         ("warning", "threads was 1 and is 2: results may differ in the last digits")

@@ -4,26 +4,22 @@ Every file and folder of a run is replaced by a link, a pipe, a socket, a folder
 a terabyte, and every command is run on it. Files outside must stay as they are.
 """
 
-import contextlib
 import os
 import shutil
-import signal
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import NamedTuple
 
 import fake_run
 import msgspec
 import pytest
 from dashboard_kit import DashboardApp, screen_text, until
+from faulty.odd_files import in_time, make_socket
 
 from darts_engine.run.errors import ExitCode
 from darts_engine.run.folder import RunFolder
 from darts_tui.cli import main
 
-LIMIT_S = 5.0
 GIANT_BYTES = 1 << 40
 FILES = ("config.toml", "run.json", "events.jsonl", "commands.jsonl", "engine.json", "engine.lock",
          "engine.log")  # fmt: skip
@@ -76,22 +72,6 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
     return Zoo(runs, outside, run)
 
 
-@contextlib.contextmanager
-def in_time(what: object) -> Iterator[None]:
-    """Fail if it takes longer than `LIMIT_S`, whatever it waits for."""
-
-    def late(_number: int, _frame: FrameType | None) -> None:
-        raise AssertionError(f"{what} hangs")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -108,14 +88,7 @@ def be_a_pipe(path: Path, _: Path) -> None:
 
 
 def be_a_socket(path: Path, _: Path) -> None:
-    here = Path.cwd()
-    # The path of a socket has a short limit.
-    os.chdir(path.parent)
-    try:
-        with socket.socket(socket.AF_UNIX) as made:
-            made.bind(path.name)
-    finally:
-        os.chdir(here)
+    make_socket(path)
 
 
 def be_the_other(path: Path, _: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from effort import draws
-from engine_kit import Engine, events_in, make_run, of_type, outcome
+from engine_kit import Engine, events_in, make_run, newest_state, of_type, outcome
 from kill_kit import kill_somewhere, new_run, nothing_saved_was_lost, undisturbed
 
 from darts_engine.run import events
@@ -30,6 +30,10 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int],
         ("darts", 3),
         pytest.param("train", 3, marks=pytest.mark.slow),
         pytest.param("sam", 6, marks=pytest.mark.slow),
+        # The last two have averaged weights.
+        pytest.param("text", 5, marks=pytest.mark.slow),
+        ("search-on-text", 3),
+        pytest.param("search-on-text-2nd", 3, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_ends_bit_identical_to_an_undisturbed_one(
@@ -49,6 +53,7 @@ def test_a_killed_run_ends_bit_identical_to_an_undisturbed_one(
     assert rewound or resumed, "it never went on, so nothing was proved"
     nothing_saved_was_lost(run)
     assert outcome(run) == left_alone(subject, epochs), f"it went back to {rewound}"
+    assert subject != "text" or newest_state(run)["averaged_steps"], "it never averaged"
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from engine_kit import TINY_TRAIN, fingerprint
 from parallel_kit import images
+from text_kit import text_search, text_training
 
 from darts_engine.compute import device as devices
 from darts_engine.run import events
@@ -20,9 +21,11 @@ from darts_engine.runner.loop import Timing
 from darts_engine.runner.position import Position
 from darts_engine.search.task import Search
 from darts_engine.training.task import Train
+from darts_engine.training.text_task import TrainText
 
 State = dict[str, Any]
 Place = tuple[int, int]
+AnyTask = Search | Train | TrainText
 SMALL = {"data.batch_size": 8, "engine.threads": 1, "engine.device": "cpu"}
 # Edges are decided, and a rule looks for the end.
 SEARCH = SMALL | {
@@ -39,7 +42,14 @@ CELLS = SMALL | {key: value for key, value in TINY_TRAIN.items() if key != "data
 CELLS |= {"train.epochs": 3, "network.auxiliary": True}
 
 
-def _task(kind: str) -> Search | Train:
+def _task(kind: str) -> AnyTask:
+    if kind == "search on text":
+        return text_search(search__order=2, text__output_dropout=0.3)
+    if kind == "training on text":
+        on_text = text_training(train__epochs=3, text__hidden_dropout=0.2)
+        # The rule would need more epochs than these.
+        on_text._mean.begin()
+        return on_text
     if kind != "search":
         trained = configs.override(TrainConfig(), TRAINING if kind == "training" else CELLS)
         assert isinstance(trained, TrainConfig)
@@ -49,20 +59,20 @@ def _task(kind: str) -> Search | Train:
     return Search(searched, images(32), devices.choose(searched.engine))
 
 
-def _walk(task: Search | Train, after: Place, last: Place) -> list[object]:
+def _walk(task: AnyTask, after: Place, last: Place) -> list[object]:
     """Go on from epoch and step to others. Returns: the figures of the epochs that end there."""
     figures: list[object] = []
     epoch, step = after
     if step:
         task.begin_epoch(epoch)
     while (epoch, step) < last:
-        if step == task.steps_per_epoch:
+        if step and step == task.steps_of(epoch):
             epoch, step = epoch + 1, 0
         if step == 0:
             task.begin_epoch(epoch)
         step += 1
         task.step(epoch, step)
-        if step == task.steps_per_epoch:
+        if step == task.steps_of(epoch):
             position = Position(epoch=epoch, step=step, global_step=0)
             for event in task.finish_epoch(position, Timing()):
                 if isinstance(event, events.EpochFinished):
@@ -82,7 +92,7 @@ def _walk(task: Search | Train, after: Place, last: Place) -> list[object]:
 HALFWAY, END = (2, 1), (3, 2)
 
 
-def _outcome(task: Search | Train, after: Place) -> str:
+def _outcome(task: AnyTask, after: Place) -> str:
     figures = _walk(task, after, END)
     # As in `engine_kit.outcome`.
     memory = {key: part for key, part in task.state().items() if key != "architecture"}
@@ -143,10 +153,27 @@ PARTS: dict[tuple[str, str], Callable[[State, State], None]] = {
     ("training", "the epoch's figures"): _part("epoch_meter"),
     ("training", "the figures of the second pass"): _part("perturbed_meter"),
     ("training of cells", "the auxiliary head's figures"): _part("auxiliary_meter"),
+    ("search on text", "weights"): _tensors("supernet", lambda name: name == "nodes"),
+    ("search on text", "alphas"): _tensors("supernet", lambda name: name.startswith("alphas")),
+    # Its running statistics move many times a token, and are new after a few steps.
+    ("search on text", "alpha's Adam"): _part("method", "architect", "state"),
+    ("search on text", "the hidden state of the weights' text"): _part("hidden", "weights"),
+    ("search on text", "the hidden state of alpha's text"): _part("hidden", "alpha"),
+    ("search on text", "the epoch's figures"): _part("epoch_meter"),
+    ("search on text", "the best epoch"): _part("best"),
+    ("training on text", "weights"): _tensors("network", lambda name: name == "nodes"),
+    ("training on text", "the averages of the weights"): _part("average"),
+    ("training on text", "the steps in the averages"): _part("averaged_steps"),
+    ("training on text", "the hidden state"): _part("hidden"),
+    ("training on text", "the epoch's figures"): _part("epoch_meter"),
+    ("training on text", "the best epoch"): _part("best"),
 }
 
 
-@pytest.mark.parametrize("kind", ["search", "training", "training of cells"])
+KINDS = ["search", "training", "training of cells", "search on text", "training on text"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_from_its_whole_state_it_ends_alike(kind: str) -> None:
     _, halfway, outcome = _story(kind)
     task = _task(kind)
@@ -164,7 +191,7 @@ def test_without_a_part_of_its_state_it_ends_otherwise(kind: str, part: str) -> 
     assert _outcome(task, HALFWAY) != outcome
 
 
-@pytest.mark.parametrize("kind", ["search", "training"])
+@pytest.mark.parametrize("kind", ["search", "training", "search on text", "training on text"])
 @pytest.mark.parametrize("place", [(2, 0), (2, 2)])
 def test_from_another_position_it_ends_otherwise(kind: str, place: Place) -> None:
     """A position also says which images and random numbers come next: streams have no state."""

@@ -7,7 +7,6 @@ so there is one, and it looks only inside `harmless`.
 import contextlib
 import gc
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-LIMIT_S = 5.0
 LIMIT_BYTES = 1_000_000_000
 # What starts programs, loads libraries, talks to others, or finds a class for an unpickler.
 NEVER = (
@@ -59,22 +57,6 @@ def harmless(folder: Path) -> Iterator[None]:
     assert not _harm, _harm[:5]
     grown = _peak_bytes() - began
     assert grown < LIMIT_BYTES, f"it needed {grown / 1e9:.1f} GB"
-
-
-@contextlib.contextmanager
-def in_time(what: object) -> Iterator[None]:
-    """Fail if it takes longer than `LIMIT_S`, whatever it waits for."""
-
-    def late(_number: int, _frame: FrameType | None) -> None:
-        raise AssertionError(f"longer than {LIMIT_S:g} s: {str(what)[:500]}")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def is_for_people(error: Exception) -> None:

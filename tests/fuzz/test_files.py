@@ -13,9 +13,10 @@ from effort import draws, times
 np = pytest.importorskip("numpy")
 pytest.importorskip("torch")
 
+from faulty.odd_files import in_time  # noqa: E402
 from PIL import Image  # noqa: E402
 from tests.fuzz.damage import damaged  # noqa: E402
-from tests.fuzz.harm import harmless, in_time, is_for_people  # noqa: E402
+from tests.fuzz.harm import harmless, is_for_people  # noqa: E402
 
 from darts_engine.data import dataset, decoding  # noqa: E402
 from darts_engine.data.dataset import Request  # noqa: E402

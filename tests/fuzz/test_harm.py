@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.fuzz.harm import harmless, in_time
+from faulty.odd_files import in_time
+from tests.fuzz.harm import harmless
 
 # Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
 pytestmark = pytest.mark.slow

@@ -15,8 +15,9 @@ from effort import draws, times
 torch = pytest.importorskip("torch")
 
 from engine_kit import fingerprint  # noqa: E402
+from faulty.odd_files import in_time  # noqa: E402
 from tests.fuzz.damage import damaged, mutated  # noqa: E402
-from tests.fuzz.harm import harmless, in_time, is_for_people  # noqa: E402
+from tests.fuzz.harm import harmless, is_for_people  # noqa: E402
 
 from darts_engine.run import events  # noqa: E402
 from darts_engine.run.errors import CheckpointError  # noqa: E402

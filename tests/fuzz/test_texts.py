@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 from effort import draws, times
+from faulty.odd_files import in_time
 from tests.fuzz.damage import damaged, damaged_text, mutated
-from tests.fuzz.harm import harmless, in_time, is_for_people
+from tests.fuzz.harm import harmless, is_for_people
 
 from darts_engine.run import commands, events
 from darts_engine.run.architecture.genotype import Genotype

@@ -32,14 +32,20 @@ class Counter:
 class Desk:
     """A session of a counting run, without a process around it."""
 
-    def __init__(self, path: Path, *, seconds: float = 0.0) -> None:
+    def __init__(self, path: Path, *, seconds: float = 0.0, is_strict: bool = False) -> None:
         self.run, self.task, self.signals = RunFolder(path), Counter(), Signals()
         self.run.checkpoints.mkdir(parents=True, exist_ok=True)
         self.hold = Hold(path)
         self.log = EventLog(self.run.events, self.run.torn_events, within=self.hold.opened)
         inbox = Inbox(self.hold.folder, self.log.append)
         self.session = Session(
-            self.hold, self.log, self.signals, inbox, keep=2, checkpoint_seconds=seconds
+            self.hold,
+            self.log,
+            self.signals,
+            inbox,
+            keep=2,
+            checkpoint_seconds=seconds,
+            is_strict=is_strict,
         )
         run = self.hold.enter(self.log.last_seq).id
         self.session.origin = checkpoint.Origin({"kind": "count"}, run=run)

@@ -29,6 +29,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 IMPORTED = [
     "darts_engine.search.task",
     "darts_engine.training.task",
+    "darts_engine.training.text_task",
     "numpy",
     "psutil",
     # What draws curves and heatmaps, see forked_programs.py.
@@ -79,7 +80,7 @@ def _write_images(path: Path, count: int) -> None:
     np.savez(path, images=images.astype(np.uint8), labels=labels)
 
 
-def _be_an_engine(path: str, prepare: Callable[[], None] | None, nproc: int) -> None:
+def _be_an_engine(path: str, prepare: Callable[[], None] | None, options: list[str]) -> None:
     output = os.open(Path(path) / "engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -88,7 +89,7 @@ def _be_an_engine(path: str, prepare: Callable[[], None] | None, nproc: int) -> 
 
     if prepare is not None:
         prepare()
-    sys.exit(main([path] if nproc == 1 else [path, "--nproc", str(nproc)]))
+    sys.exit(main([path, *options]))
 
 
 def step_slowly() -> None:
@@ -197,11 +198,18 @@ class Engine:
     """An engine process; `prepare` is called in it first and must be importable by name."""
 
     def __init__(
-        self, run: RunFolder, prepare: Callable[[], None] | None = None, nproc: int = 1
+        self,
+        run: RunFolder,
+        prepare: Callable[[], None] | None = None,
+        nproc: int = 1,
+        *,
+        is_strict: bool = False,
     ) -> None:
         self.run = run
+        options = ["--nproc", str(nproc)] if nproc > 1 else []
+        options += ["--strict"] if is_strict else []
         self._process = CONTEXT.Process(
-            target=_be_an_engine, args=(str(run.path), prepare, nproc), daemon=True
+            target=_be_an_engine, args=(str(run.path), prepare, options), daemon=True
         )
         self._process.start()
         assert self._process.pid is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine_kit import Engine, events_in, make_run, of_type, outcome, until
+from text_kit import make_text_run, make_text_search
 
 from darts_engine.run import events
 from darts_engine.run.folder import RunFolder
@@ -25,14 +26,21 @@ SAM = {
     "weights__ema": 0.9,
     "train__label_smoothing": 0.1,
 }
-TRAININGS: dict[str, dict[str, Any]] = {"train": {}, "sam": SAM}
+# A training on text, of which the last epochs have averaged weights.
+TEXT = {"lines": 400, "text__word_dropout": 0.1}
+TRAININGS: dict[str, dict[str, Any]] = {"train": {}, "sam": SAM, "text": TEXT}
+# Searches on text: of both orders, with masks.
+ON_TEXT: dict[str, dict[str, Any]] = {
+    "search-on-text": {"lines": 60},
+    "search-on-text-2nd": {"lines": 60, "search__order": 2, "text__redraw_masks": True},
+}
 # What a method needs in a supernet of two channels and a run of few epochs.
 OWN_SETTINGS: dict[str, dict[str, Any]] = {
     "pc-darts": {"space__channels": 8},
     "p-darts": {"space__nodes": 2},
     "fair-darts": {"method__threshold": 0.4},
 }
-SUBJECTS = [*PRESETS, *TRAININGS]
+SUBJECTS = [*PRESETS, *TRAININGS, *ON_TEXT]
 # The calls that change what is on the disk, and those around them.
 SYSTEM_CALLS = ("open", "write", "fsync", "close", "replace", "unlink", "mkdir")
 # A run killed so often is left to end, or it would hardly get on.
@@ -44,7 +52,12 @@ def new_run(runs: Path, subject: str, epochs: int) -> RunFolder:
     saving = {"checkpoint__checkpoint_seconds": 0.2}
     if subject in TRAININGS:
         settings = TRAININGS[subject] | saving | {"train__epochs": epochs}
+        if subject == "text":
+            return make_text_run(runs, subject, **settings)
         return make_run(runs, subject, "train", **settings)
+    if subject in ON_TEXT:
+        settings = ON_TEXT[subject] | saving | {"search__epochs": epochs}
+        return make_text_search(runs, subject, **settings)
     settings = OWN_SETTINGS.get(subject, {}) | saving | {"search__epochs": epochs}
     return make_run(runs, subject, "search", search__method=subject, **settings)
 

@@ -10,7 +10,6 @@ from darts_engine.bench.plain_search import PlainSearch
 from darts_engine.bench.timing import Comparison, Work, clock, compare
 from darts_engine.compute import device as devices
 from darts_engine.layers.operations import PRIMITIVES
-from darts_engine.methods.architects.first_order import Batch
 from darts_engine.methods.axes import architect
 from darts_engine.networks.derived import Network
 from darts_engine.optim import eager
@@ -20,6 +19,7 @@ from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.supernet import official_state
 from darts_engine.supernet.plain import PlainSupernet
+from darts_engine.supernet.relaxed import Batch
 from darts_engine.supernet.supernet import Supernet
 
 CHANNELS, LAYERS, SIZE, CLASSES = 16, 8, 32, 10

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 # A folded row, its sums and its statistics fit into a first-level cache.
 WIDEST_ROW = 4096
@@ -100,7 +101,7 @@ def _running_statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 @contextmanager
 def statistics_kept(network: nn.Module) -> Iterator[None]:
     """Within this, forward passes in training mode leave the running statistics as they are."""
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
     before = [norm.track_running_stats for norm in norms]
     for norm in norms:
         norm.track_running_stats = False

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 import torch
@@ -37,8 +37,8 @@ LOADED = 32_000_000
 # Images of the two forward passes.
 FEW = (2, 3)
 
-# A forward pass, given images (B, C, H, W).
-Forward = Callable[[Tensor], object]
+# A forward pass, given images (B, C, H, W), or whatever else the network reads.
+Forward = Callable[[Any], object]
 
 
 class Footprint(NamedTuple):
@@ -46,11 +46,15 @@ class Footprint(NamedTuple):
 
     Attributes:
         fixed: bytes that do not depend on the batch.
-        per_image: bytes of each image.
+        per_image: bytes of each image, or column of a text.
+        unit: what a batch counts.
+        sizes: the options that a smaller network is asked for with.
     """
 
     fixed: int
     per_image: int
+    unit: str = "images"
+    sizes: str = "--channels or --layers"
 
     def of(self, batch_size: int) -> int:
         """The bytes of a step with a batch of this size."""
@@ -79,18 +83,18 @@ def of_search(
             supernet(images)
 
     def forward_for_alphas(images: Tensor) -> None:
-        with _frozen(weights):
+        with frozen(weights):
             forward(images)
 
     def forward_for_weights(images: Tensor) -> None:
-        with _frozen(alphas):
+        with frozen(alphas):
             forward(images)
 
     order, exact = config.search.order, config.search.hvp == "exact"
     if order == 1:
-        return measure(supernet, [forward_for_alphas, forward_for_weights], image_shape)
+        return measure(supernet, [forward_for_alphas, forward_for_weights], images_of(image_shape))
     # Second order's passes are in full precision, which takes more memory.
-    return measure(supernet, [supernet], image_shape, order=2, exact=exact)
+    return measure(supernet, [supernet], images_of(image_shape), order=2, exact=exact)
 
 
 def of_training(network: nn.Module, config: TrainConfig, image_shape: Sequence[int]) -> Footprint:
@@ -107,7 +111,7 @@ def of_training(network: nn.Module, config: TrainConfig, image_shape: Sequence[i
         with devices.autocast(device, config.engine):
             network(images)
 
-    estimate = measure(network, [forward], image_shape)
+    estimate = measure(network, [forward], images_of(image_shape))
     if not config.weights.sam_rho:
         return estimate
     # The second pass of SAM keeps the original weights beside the perturbed ones.
@@ -116,7 +120,8 @@ def of_training(network: nn.Module, config: TrainConfig, image_shape: Sequence[i
 
 
 @contextmanager
-def _frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+def frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Inside, forward passes record nothing for the gradients of these parameters."""
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:
@@ -126,10 +131,20 @@ def _frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+def images_of(image_shape: Sequence[int]) -> Callable[[int, torch.device], Tensor]:
+    """Makes images (B, C, H, W) of zeros, given their number and the device."""
+
+    def make(batch: int, device: torch.device) -> Tensor:
+        images = torch.zeros(batch, *image_shape, device=device)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    return make
+
+
 def measure(
     network: nn.Module,
     passes: Sequence[Forward],
-    image_shape: Sequence[int],
+    make: Callable[[int, torch.device], Any],
     *,
     order: int = 1,
     exact: bool = False,
@@ -139,7 +154,7 @@ def measure(
     Args:
         network: on its device; put into training mode and otherwise unchanged.
         passes: the forward passes of a step; the one that keeps the most bytes counts.
-        image_shape: (C, H, W).
+        make: makes what the network reads, given the size of the batch and the device.
         order: of alpha's step, 1 or 2.
         exact: whether second order takes the exact product, which differentiates twice.
     """
@@ -149,9 +164,8 @@ def measure(
     kept: list[int] = []
     with statistics_kept(network), torch.random.fork_rng([]), _no_benchmark():
         for batch in FEW:
-            images = torch.zeros(batch, *image_shape, device=device)
-            images = images.contiguous(memory_format=torch.channels_last)
-            kept.append(max(_kept(run, images, network) for run in passes))
+            inputs = make(batch, device)
+            kept.append(max(_kept(run, inputs, network) for run in passes))
     per_image = kept[1] - kept[0]
     fixed = max(0, kept[0] - FEW[0] * per_image)
     factor = (EXACT if exact else 1.0) + BACKWARD
@@ -170,7 +184,7 @@ def _no_benchmark() -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-def _kept(run: Forward, images: Tensor, network: nn.Module) -> int:
+def _kept(run: Forward, inputs: Any, network: nn.Module) -> int:
     """Bytes that autograd keeps of a forward pass, each storage once, without the weights.
 
     With activation checkpointing: the outputs of all cells, and everything of the largest cell.
@@ -203,8 +217,8 @@ def _kept(run: Forward, images: Tensor, network: nn.Module) -> int:
         network.recomputes = False
     try:
         # There is no backward pass, so unpacking may return anything.
-        with torch.autograd.graph.saved_tensors_hooks(count, lambda _: images):
-            run(images)
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda _: inputs):
+            run(inputs)
     finally:
         for handle in handles:
             handle.remove()
@@ -222,7 +236,7 @@ def check_step_fits(
 
     Args:
         found: the step's footprint.
-        batch_size: images of a step in this process.
+        batch_size: images or columns of a step in this process.
         device: where it computes.
         ranks: processes that share a batch.
 
@@ -236,11 +250,11 @@ def check_step_fits(
     remedy = (
         f"--batch-size {fits * ranks} would fit"
         if fits >= 2
-        else "not even a batch of 2 would fit: lower --channels or --layers"
+        else f"not even a batch of 2 would fit: lower {found.sizes}"
     )
     raise TooLargeError(
         f"a step needs about {gigabytes(needed)}, and {gigabytes(room)} are free",
-        where=f"batches of {batch_size} images on {device}",
+        where=f"batches of {batch_size} {found.unit} on {device}",
         remedy=f"{remedy}; --no-memory-check starts it all the same",
     )
 

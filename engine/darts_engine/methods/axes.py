@@ -3,6 +3,7 @@
 None stands for the choice "none" of an axis.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -28,7 +29,7 @@ from darts_engine.methods.relaxations.softmax import Relaxation, Softmax
 from darts_engine.methods.schedules.greedy import Greedy
 from darts_engine.methods.stopping.adapt import Adaptation
 from darts_engine.methods.stopping.rules import EigenvalueRule, RankingRule, SkipRule, StopRule
-from darts_engine.run.architecture.spaces import spec_of
+from darts_engine.run.architecture import spaces
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.run.settings.methods import added
 from darts_engine.supernet.mixing import Matrices
@@ -47,6 +48,7 @@ def architect(
     search = config.search
     if search.order == 1:
         return FirstOrder(supernet, config.alpha, precision)
+    reads_text = spaces.reads_text(config.space.space)
     return SecondOrder(
         supernet,
         config.alpha,
@@ -54,6 +56,8 @@ def architect(
         optimizer=optimizer,
         product=search.hvp,
         radius=search.hvp_radius,
+        clip=(config.weights.grad_clip if reads_text else 0.0) or math.inf,
+        scales_up=config.text.hvp_scale == "official",
     )
 
 
@@ -63,7 +67,7 @@ def relaxation(config: SearchConfig) -> Relaxation:
     if extension := added("relaxation", method.relaxation):
         chosen: Relaxation = extension.call(extension.load(), config)
         return chosen
-    spec = spec_of(config.space.space)
+    spec = spaces.spec_of(config.space.space)
     hard = spec.cells[:1] if spec is not None and spec.parents else None
     makers: dict[str, Callable[[], Relaxation]] = {
         "softmax": Softmax,

@@ -19,15 +19,14 @@ from darts_engine.compute import streams
 from darts_engine.compute.parallel import Shard, world
 from darts_engine.layers.norm import statistics_kept
 from darts_engine.methods import axes
-from darts_engine.methods.architects.first_order import BOTH_WHOLE, AlphaGradient, Batch, Shards
+from darts_engine.methods.architects.first_order import BOTH_WHOLE, AlphaGradient, Shards
 from darts_engine.methods.architects.second_order import Distance, SecondOrder
 from darts_engine.methods.perturbations.mean_shift import MeanShift
 from darts_engine.methods.perturbations.random_and_adversarial import Losses, Objective
 from darts_engine.methods.schedules.staged import Stage, explain, narrowed, stage_of, stages
-from darts_engine.optim.loss import cross_entropy
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.supernet.mixing import Matrices, Mixing
-from darts_engine.supernet.relaxed import RelaxedNetwork
+from darts_engine.supernet.relaxed import Batch, Inputs, RelaxedNetwork
 from darts_engine.supernet.supernet import CELLS, Supernet
 
 
@@ -60,6 +59,7 @@ class Method:
         self._world = world()
         self._place = (0, 0)
         self._part = "alpha"
+        self._passes = 0
         supernet.relax = self._relax
         self.architect = axes.architect(supernet, config, optimizer)
         self._greedy = axes.greedy(config, supernet)
@@ -69,8 +69,11 @@ class Method:
         """The mixing of a forward pass that is given none.
 
         All passes of an alpha step draw the same numbers, because second order compares them.
+        With `text.redraw_masks` each draws its own, as the official code on text.
         """
-        self._supernet.stochastic.draws = self._draws(f"chance {self._part}", self._device)
+        self._passes += 1
+        again = f" {self._passes}" if self._config.text.redraw_masks else ""
+        self._supernet.stochastic.draws = self._draws(f"chance {self._part}{again}", self._device)
         mixing = self.relaxation.mix(self._matrices, self._draws(self._part))
         return self._settled(mixing._replace(shares=self._supernet.alphas.shares()))
 
@@ -122,7 +125,7 @@ class Method:
 
     def begin_step(self, epoch: int, step: int) -> None:
         """Name the random streams of the step."""
-        self._place, self._part = (epoch, step), "alpha"
+        self._place, self._part, self._passes = (epoch, step), "alpha", 0
 
     def alpha_gradient(
         self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE
@@ -130,7 +133,7 @@ class Method:
         """Alpha's gradient, the regulariser's included; the loss is the cross entropy alone.
 
         Args:
-            batch: images (B, C, H, W) and labels (B,) of the alpha half.
+            batch: inputs and labels of the alpha half.
             weight_batch: the batch of the next weight step.
             shards: this process's part of both.
         """
@@ -198,7 +201,7 @@ class Method:
         """The mixing of a weight step; no gradient reaches alpha.
 
         Args:
-            weight_batch: images (B, C, H, W) and labels (B,) that the weights learn from.
+            weight_batch: inputs and labels that the weights learn from.
             batch: of the alpha half; needed only where `is_perturbing`.
             shards: this process's part of the alpha batch and of the weight batch.
         """
@@ -221,10 +224,9 @@ class Method:
         return self._settled(mixing._replace(weights=found))
 
     def _loss(self, batch: Batch, shard: Shard, mixing: Mixing, weights: Matrices) -> Tensor:
-        images, labels = batch
         with self._precision():
-            logits = self._supernet(images, self._settled(mixing._replace(weights=weights)))
-            return shard.of(cross_entropy(logits, labels))
+            settled = self._settled(mixing._replace(weights=weights))
+            return shard.of(self._supernet.loss(batch, settled).loss)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -264,11 +266,10 @@ class Method:
         weights = self.relaxation.expected(self._matrices)
         return self._settled(Mixing(weights, self._supernet.alphas.shares()))
 
-    def logits(self, images: Tensor, mixing: Mixing) -> Tensor:
-        """Images (B, C, H, W) to logits (B, classes) at a mixing."""
+    def predict(self, inputs: Inputs, mixing: Mixing) -> Any:
+        """What the supernet makes of inputs at a mixing: logits (B, classes) of images."""
         with self._precision():
-            logits: Tensor = self._supernet(images, mixing)
-        return logits
+            return self._supernet.predict(inputs, mixing)
 
     @contextmanager
     def alpha_loss(self, batch: Batch) -> Iterator[Callable[[], Tensor]]:
@@ -278,10 +279,16 @@ class Method:
         the expected mixing. The network is in training mode, its weights are constant, and running
         statistics stay as they are. Afterwards it is in evaluation mode.
         """
-        images, labels = batch
+
+        def loss() -> Tensor:
+            # The same masks at every call, whose losses are compared.
+            draws = self._draws("chance curvature", self._device)
+            self._supernet.stochastic.draws = draws
+            return self._supernet.loss(batch, self.expected_mixing()).loss
+
         self._supernet.train()
         with statistics_kept(self._supernet), self.architect.weights_frozen():
-            yield lambda: cross_entropy(self._supernet(images, self.expected_mixing()), labels)
+            yield loss
         self._supernet.eval()
 
     @property

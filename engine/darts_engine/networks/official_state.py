@@ -1,7 +1,8 @@
 """Read and write the weights of trained networks in the layout of the official code.
 
 A derived network has the layout of the official DARTS code (`NetworkCIFAR` and `NetworkImageNet` of
-Liu et al.), which the codes built on it share. A wide ResNet has the names of our own modules.
+Liu et al.), which the codes built on it share; that of a recurrent network, `RNNModel`, is in
+`layers/official_recurrent.py`. A wide ResNet has the names of our own modules.
 """
 
 import difflib
@@ -11,10 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from darts_engine.layers import official_recurrent
 from darts_engine.layers.official_names import COUNTER, PARTS, checked_tensor, parts, tensors
 from darts_engine.networks import weight_file
 from darts_engine.networks.build import TrainedNetwork
 from darts_engine.networks.derived import DerivedCell, Network
+from darts_engine.networks.recurrent import RecurrentNetwork
 from darts_engine.run.errors import CheckpointError
 
 REMEDY = "is it of a network with the same genotype, channels, cells, stem and classes?"
@@ -23,7 +26,7 @@ HEAD = "auxiliary_head."
 SPARE = (COUNTER, "n_averaged", "total_ops", "total_params")
 
 
-def load_file(network: TrainedNetwork, path: Path) -> str:
+def load_file(network: TrainedNetwork | RecurrentNetwork, path: Path) -> str:
     """Load the weights and running statistics in a file of `torch.save`.
 
     Only tensors and plain containers are read from it; nothing in it is executed.
@@ -43,7 +46,9 @@ def load_file(network: TrainedNetwork, path: Path) -> str:
     return weights.unwrapped
 
 
-def load(network: TrainedNetwork, state: Mapping[str, object], where: str = "") -> None:
+def load(
+    network: TrainedNetwork | RecurrentNetwork, state: Mapping[str, object], where: str = ""
+) -> None:
     """Load weights and running statistics.
 
     Args:
@@ -56,6 +61,9 @@ def load(network: TrainedNetwork, state: Mapping[str, object], where: str = "") 
         CheckpointError: a key is missing, unknown or of another shape; the first is named, with the
             nearest that would fit.
     """
+    if isinstance(network, RecurrentNetwork):
+        official_recurrent.load(network, state, where)
+        return
     own = network.state_dict()
     known = dict(_names(network))
     if own.keys() <= state.keys():
@@ -96,8 +104,10 @@ def _near(key: str, names: Iterable[str]) -> str:
     return f"the nearest is {near[0]}; " if near else ""
 
 
-def export(network: TrainedNetwork) -> dict[str, Tensor]:
+def export(network: TrainedNetwork | RecurrentNetwork) -> dict[str, Tensor]:
     """The weights and running statistics, copied to the CPU, in the layout that `load` reads."""
+    if isinstance(network, RecurrentNetwork):
+        return official_recurrent.export(network)
     state = network.state_dict()
     return {
         theirs: state[ours].detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

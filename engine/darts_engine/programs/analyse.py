@@ -29,6 +29,7 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import LogReader
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
+from darts_engine.run.settings.search_on_text import reads_text
 from darts_engine.run.state import RunState, fold_all
 from darts_engine.runner import checkpoint
 from darts_engine.runner.checkpoint import Manifest, refuse_foreign
@@ -212,6 +213,12 @@ def main(arguments: list[str]) -> int:
         config = configs.read(options.config)
         if not isinstance(config, SearchConfig):
             raise ConfigError("this run is a training: it has no alpha", remedy="name a search run")
+        if reads_text(config):
+            raise ConfigError(
+                "the losses around an alpha are measured on images only",
+                where=f"space {config.space.space}",
+                remedy="--hessian-every 1 in the search reports its eigenvalues",
+            )
         request = msgspec.json.decode(options.request, type=AnalysisRequest)
         return analyse(config, RunFolder(options.run), request)
 

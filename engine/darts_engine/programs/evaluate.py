@@ -1,7 +1,7 @@
-"""Evaluates a network on the test images.
+"""Evaluates a network on the test images, or on a part of a text.
 
-`python -m darts_engine.programs.evaluate CONFIG.toml` writes an `Evaluation` as JSON, for
-`darts-tui evaluate`.
+`python -m darts_engine.programs.evaluate CONFIG.toml` writes an `Evaluation` or, of a network that
+reads text, a `TextEvaluation` as JSON, for `darts-tui evaluate`.
 """
 
 import argparse
@@ -19,13 +19,16 @@ from darts_engine.data import dataset as datasets
 from darts_engine.data.augment import normalisation
 from darts_engine.data.batches import plain_batches
 from darts_engine.data.dataset import Dataset
+from darts_engine.data.text.source import PARTS
 from darts_engine.optim.loss import cross_entropy, smoothed_divergence
+from darts_engine.programs import evaluate_text
 from darts_engine.programs.answer import answer
-from darts_engine.run.answers import Evaluation
+from darts_engine.run.answers import Evaluation, TextEvaluation
 from darts_engine.run.errors import DataError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
+from darts_engine.run.settings.search_on_text import reads_text
 from darts_engine.runner.checkpoint import refuse_foreign
 from darts_engine.runner.meter import Mean, Meter
 from darts_engine.runner.scores import EVALUATION_BATCH
@@ -188,11 +191,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--checkpoint", choices=trained.CHECKPOINTS, default="best")
+    parser.add_argument("--part", choices=PARTS, default="test")
+    parser.add_argument("--official-division", action="store_true")
     options = parser.parse_args(arguments)
 
-    def work() -> Evaluation:
+    def work() -> Evaluation | TextEvaluation:
         config = configs.read(options.config)
         folder = RunFolder(options.run) if options.run else None
+        if reads_text(config):
+            how = {"part": options.part, "official": options.official_division}
+            if isinstance(config, TrainConfig):
+                weights, which = options.weights, options.checkpoint
+                return evaluate_text.training(config, folder, weights, which, **how)
+            assert folder is not None
+            return evaluate_text.supernet(config, folder, **how)
         if isinstance(config, SearchConfig):
             assert folder is not None
             return supernet(config, folder)

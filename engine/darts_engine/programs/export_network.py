@@ -2,8 +2,9 @@
 
 `python -m darts_engine.programs.export_network CONFIG.toml` writes the names of the files as JSON,
 for `darts-tui export-network`. The programs (TorchScript, torch.export, ONNX) take raw pixels in
-0 .. 1 and normalise them inside. The state dictionary is of the bare network, in the official
-code's layout. Their metadata describe the input.
+0 .. 1 and normalise them inside; of a network that reads text they take a token (`export_text.py`).
+The state dictionary is of the bare network, in the official code's layout. Their metadata describe
+the input.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +26,17 @@ from darts_engine.layers.depthwise import DepthwiseConv
 from darts_engine.networks import official_state
 from darts_engine.networks.build import TrainedNetwork
 from darts_engine.networks.derived import Network
+from darts_engine.networks.recurrent import RecurrentNetwork
+from darts_engine.programs import export_text
 from darts_engine.programs.answer import answer
 from darts_engine.run.errors import ConfigError, RunError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.private_files import write_private
 from darts_engine.run.settings.config import to_plain
-from darts_engine.training import trained
+from darts_engine.run.settings.search_on_text import reads_text
+from darts_engine.training import text_trained, trained
 from darts_engine.training.inputs import Inputs
+from darts_engine.training.text_trained import TrainedText
 from darts_engine.training.trained import Trained
 
 METADATA = "darts-tui.json"
@@ -110,33 +115,66 @@ def describe(network: Trained) -> dict[str, Any]:
 # Formats ------------------------------------------------------------------------------------------
 
 
-def _state_dict(network: Trained, _: Program, about: str) -> dict[str, bytes]:
+class Bundle(NamedTuple):
+    """What is written of a network.
+
+    Attributes:
+        network: the bare one.
+        program: what other programs run.
+        examples: inputs of the program by name. Batch is the first axis of every input and output.
+        outputs: names of what it returns.
+        about: the metadata.
+    """
+
+    network: TrainedNetwork | RecurrentNetwork
+    program: nn.Module
+    examples: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    about: dict[str, Any]
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The examples alone."""
+        return tuple(self.examples.values())
+
+
+def bundle(network: Trained | TrainedText) -> Bundle:
+    """What is written of a trained network."""
+    if isinstance(network, TrainedText):
+        program = export_text.OneToken(network.network)
+        about, examples = export_text.describe(network, BATCH), export_text.examples(network)
+        return Bundle(network.network, program, examples, export_text.OUTPUTS, about)
+    pixels = {"pixels": _example(network.inputs)}
+    images = Program(network.network, network.inputs)
+    return Bundle(network.network, images, pixels, ("logits",), describe(network))
+
+
+def _state_dict(made: Bundle) -> dict[str, bytes]:
     buffer = io.BytesIO()
-    torch.save(official_state.export(network.network), buffer)
-    metadata = json.loads(about)
-    metadata["input"] |= {"range": None, "normalised_inside": False}
+    torch.save(official_state.export(made.network), buffer)
+    metadata = dict(made.about)
+    if "pixels" in made.examples:
+        metadata["input"] = metadata["input"] | {"range": None, "normalised_inside": False}
     return {"-state.pt": buffer.getvalue(), "-state.json": json.dumps(metadata, indent=2).encode()}
 
 
-def _torchscript(network: Trained, program: Program, about: str) -> dict[str, bytes]:
-    traced = torch.jit.trace(program, _example(network.inputs), check_trace=False)
-    buffer = io.BytesIO()
+def _torchscript(made: Bundle) -> dict[str, bytes]:
+    traced = torch.jit.trace(made.program, made.inputs, check_trace=False)
+    buffer, about = io.BytesIO(), json.dumps(made.about)
     torch.jit.save(torch.jit.freeze(traced.eval()), buffer, _extra_files={METADATA: about})
     return {".torchscript.pt": buffer.getvalue()}
 
 
-def _torch_export(network: Trained, program: Program, about: str) -> dict[str, bytes]:
-    exported = torch.export.export(
-        program,
-        (_example(network.inputs),),
-        dynamic_shapes={"pixels": {0: torch.export.Dim(BATCH, min=1)}},
-    )
+def _torch_export(made: Bundle) -> dict[str, bytes]:
+    batch = torch.export.Dim(BATCH, min=1)
+    shapes = {name: {0: batch} for name in made.examples}
+    exported = torch.export.export(made.program, made.inputs, dynamic_shapes=shapes)
     buffer = io.BytesIO()
-    torch.export.save(exported, buffer, extra_files={METADATA: about})
+    torch.export.save(exported, buffer, extra_files={METADATA: json.dumps(made.about)})
     return {".pt2": buffer.getvalue()}
 
 
-def _onnx(network: Trained, program: Program, about: str) -> dict[str, bytes]:
+def _onnx(made: Bundle) -> dict[str, bytes]:
     try:
         onnx: Any = importlib.import_module("onnx")
     except ImportError:
@@ -146,18 +184,19 @@ def _onnx(network: Trained, program: Program, about: str) -> dict[str, bytes]:
             remedy="pip install onnx",
         ) from None
     buffer: Any = io.BytesIO()
+    names = [*made.examples, *made.outputs]
     torch.onnx.export(
-        program,
-        (_example(network.inputs),),
+        made.program,
+        made.inputs,
         buffer,
         dynamo=False,
         opset_version=OPSET,
-        input_names=["pixels"],
-        output_names=["logits"],
-        dynamic_axes={"pixels": {0: BATCH}, "logits": {0: BATCH}},
+        input_names=list(made.examples),
+        output_names=list(made.outputs),
+        dynamic_axes={name: {0: BATCH} for name in names},
     )
     model = onnx.load_from_string(buffer.getvalue())
-    onnx.helper.set_model_props(model, {METADATA: about})
+    onnx.helper.set_model_props(model, {METADATA: json.dumps(made.about)})
     onnx.checker.check_model(model)
     return {".onnx": model.SerializeToString()}
 
@@ -167,7 +206,7 @@ def _example(inputs: Inputs) -> Tensor:
     return torch.rand(2, *inputs.image_shape, generator=torch.Generator().manual_seed(0))
 
 
-Writer = Callable[[Trained, Program, str], dict[str, bytes]]
+Writer = Callable[[Bundle], dict[str, bytes]]
 FORMATS: dict[str, Writer] = {
     "state-dict": _state_dict,
     "torchscript": _torchscript,
@@ -176,7 +215,9 @@ FORMATS: dict[str, Writer] = {
 }
 
 
-def export(network: Trained, formats: list[str], folder: Path, stem: str) -> list[str]:
+def export(
+    network: Trained | TrainedText, formats: list[str], folder: Path, stem: str
+) -> list[str]:
     """Write the network. No file is written unless all formats can be made.
 
     Args:
@@ -191,18 +232,18 @@ def export(network: Trained, formats: list[str], folder: Path, stem: str) -> lis
     Raises:
         RunError: a format cannot be made here, or a file cannot be written.
     """
-    program, about = Program(network.network, network.inputs), json.dumps(describe(network))
+    whole = bundle(network)
     made: dict[str, bytes] = {}
     with torch.no_grad():
         # What the network draws once for all images is drawn now, so that it is constant.
-        program(_example(network.inputs))
+        whole.program(*whole.inputs)
     for name in formats:
         if name not in FORMATS:
             raise ConfigError(f"there is no format {name!r}", remedy=f"use {', '.join(FORMATS)}")
         with torch.no_grad(), warnings.catch_warnings():
             # The exporters' warnings are for authors of the network's code.
             warnings.simplefilter("ignore")
-            for ending, content in FORMATS[name](network, program, about).items():
+            for ending, content in FORMATS[name](whole).items():
                 made[f"{stem}{ending}"] = content
     try:
         for name, content in made.items():
@@ -229,9 +270,9 @@ def main(arguments: list[str]) -> int:
     logging.disable(logging.WARNING)
 
     def work() -> list[str]:
-        network = trained.of_run(
-            RunFolder(options.run), options.checkpoint, trained.config_of(options.config)
-        )
+        config, folder = trained.config_of(options.config), RunFolder(options.run)
+        of_run = text_trained.of_run if reads_text(config) else trained.of_run
+        network = of_run(folder, options.checkpoint, config)
         return export(network, options.formats.split(","), options.out, options.stem)
 
     return answer(work)

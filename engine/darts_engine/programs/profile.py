@@ -24,7 +24,6 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from darts_engine.compute import device as devices
 from darts_engine.data import dataset as datasets
 from darts_engine.layers.depthwise import DepthwiseConv
-from darts_engine.methods.architects.first_order import Batch
 from darts_engine.programs.trace import (
     AUGMENTATION,
     BETWEEN,
@@ -40,10 +39,12 @@ from darts_engine.programs.trace import (
 from darts_engine.run.errors import ConfigError, ExitCode, RunError
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
+from darts_engine.run.settings.search_on_text import reads_text
 from darts_engine.search.halves import Halves
 from darts_engine.search.task import Search
 from darts_engine.supernet import wide_edges
 from darts_engine.supernet.cell import SearchCell
+from darts_engine.supernet.relaxed import Batch
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -243,6 +244,12 @@ def main(arguments: list[str]) -> int:
         config = configs.read(options.config)
         if not isinstance(config, SearchConfig):
             raise ConfigError("this is no config of a search", where=str(options.config))
+        if reads_text(config):
+            raise ConfigError(
+                "only searches on images are profiled",
+                where=f"space {config.space.space}",
+                remedy="'darts-tui bench --recurrent' times the steps on text",
+            )
         report = measure(config, options.steps, options.trace)
     except RunError as error:
         print(error, file=sys.stderr)

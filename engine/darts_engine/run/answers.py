@@ -154,6 +154,47 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     part: str = "test"
 
 
+class TextEvaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """The score of a recurrent network on a part of a text: the answer of `evaluate` there.
+
+    Attributes:
+        part: train, valid or test.
+        loss: mean over the predicted tokens, nats; None where it is not finite.
+        perplexity: exp(loss); None where there is none, or it is too large a number.
+        tokens: that were predicted: all but the first of each column.
+        is_official_division: whether the loss was divided as the official code does, by one row
+            more than is predicted.
+        dataset: name or path of the text.
+        source: the checkpoint or file of the weights.
+        epoch: after which the checkpoint was saved; None for weights from elsewhere.
+    """
+
+    part: str
+    loss: float | None
+    perplexity: float | None
+    tokens: int
+    is_official_division: bool
+    dataset: str
+    source: str
+    epoch: int | None
+
+
+class Continuation(msgspec.Struct, frozen=True, kw_only=True):
+    """How a text goes on: the answer of `predict` on text.
+
+    Attributes:
+        prompt: the tokens that were read, as text.
+        unknown: those of the prompt that the network does not know, and read as `<unk>`.
+        text: what comes after the prompt.
+        is_of_characters: whether tokens are characters: then no blank stands between the two.
+    """
+
+    prompt: str
+    unknown: list[str]
+    text: str
+    is_of_characters: bool
+
+
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """The likeliest classes of one image; `predict` answers with a list of these.
 

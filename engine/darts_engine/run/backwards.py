@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from darts_engine.run import log_repair
 from darts_engine.run.log_repair import MAX_LINE_BYTES, READ_BYTES
 from darts_engine.run.private_files import open_to_read
 
@@ -61,16 +62,9 @@ def end_of_last_line(path: Path) -> int:
     except OSError:
         return 0
     try:
-        position = size = os.fstat(descriptor).st_size
-        while position > 0:
-            if size - position > MAX_NOISE_BYTES:
-                return size
-            start = max(0, position - READ_BYTES)
-            place = os.pread(descriptor, position - start, start).rfind(b"\n")
-            if place >= 0:
-                return start + place + 1
-            position = start
-        return 0
+        size = os.fstat(descriptor).st_size
+        end = log_repair.end_of_last_line(descriptor, size, MAX_NOISE_BYTES)
+        return size if end is None else end
     except OSError:
         return 0
     finally:

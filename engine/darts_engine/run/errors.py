@@ -10,6 +10,8 @@ RunError                what happened / where / what to do next
 |   `-- ForeignError    a checkpoint of another run
 |-- UnsafeFileError     a file of a run that is no plain file of this user, or is too large
 |-- BusyError           another engine holds the run
+|-- LockError           a file system without locks, or with broken ones
+|-- NotRepeatableError  a strict resume would not repeat the bits of before
 |-- NotFiniteError      a loss, gradient or alpha is not finite
 |-- TooLargeError       a step needs more memory than there is
 `-- SpaceError          the disk is full
@@ -100,6 +102,16 @@ class BusyError(RunError):
     """Another engine already runs in this folder."""
 
     exit_code = ExitCode.BUSY
+
+
+class LockError(RunError):
+    """The file system has no locks, or they fail: nothing is begun without one."""
+
+
+class NotRepeatableError(RunError):
+    """A strict resume would compute with other versions, threads or a device than before."""
+
+    exit_code = ExitCode.REFUSED
 
 
 class NotFiniteError(RunError):

@@ -16,11 +16,9 @@ came in an archive must not lead a program to other files of its user, nor hold 
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
-import socket
 import stat
 import time
 from dataclasses import dataclass, field
@@ -29,10 +27,12 @@ from typing import Any
 
 import msgspec
 
+from darts_engine.run import lock as locks
 from darts_engine.run import run_id
 from darts_engine.run.commands import Command
 from darts_engine.run.commands import encode as encode_command
 from darts_engine.run.errors import BusyError, ConfigError, NotFoundError, RunError
+from darts_engine.run.lock import EngineRecord, of_this_process
 from darts_engine.run.new_folder import make_new
 from darts_engine.run.private_files import PrivateFolder
 from darts_engine.run.run_id import RunRecord
@@ -43,16 +43,6 @@ LATEST = "latest"
 HEARTBEAT_S = 1.0
 STALLED_AFTER_S = 15.0
 MAX_RECORD_BYTES = 64_000
-
-
-class EngineRecord(msgspec.Struct, kw_only=True, frozen=True):
-    """`engine.json`: which process runs, or ran last, in the folder. `run` is the run's id."""
-
-    pid: int
-    host: str
-    boot_id: str
-    started: float
-    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,15 +195,14 @@ class RunFolder:
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
 
-    def write_engine(self, run: str = "") -> EngineRecord:
-        """Record this process as the engine of the run with this id. Returns: the record."""
-        record = EngineRecord(
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            boot_id=boot_id(),
-            started=time.time(),
-            run=run,
-        )
+    def write_engine(self, run: str = "", after: int | None = None) -> EngineRecord:
+        """Record this process as the engine of the run with this id. Returns: the record.
+
+        Args:
+            run: the run's id.
+            after: number of the last event before this engine.
+        """
+        record = of_this_process(run, after)
         with self.open() as folder:
             folder.replace(self.engine.name, msgspec.json.encode(record))
         return record
@@ -228,8 +217,12 @@ class RunFolder:
         with self.open() as folder:
             return shutil.disk_usage(folder.descriptor).free
 
+    def heartbeat_s(self) -> float | None:
+        """Unix seconds of the last heartbeat, by the clock of the file system; None before it."""
+        return self._changed_s(self.engine)
+
     def heartbeat_age_s(self) -> float | None:
-        """Seconds since the last heartbeat; None before the first."""
+        """Seconds since the last heartbeat, as far as clocks agree; None before the first."""
         return self._age_s(self.engine)
 
     def age_s(self) -> float | None:
@@ -237,9 +230,13 @@ class RunFolder:
         return self._age_s(self.config)
 
     def _age_s(self, file: Path) -> float | None:
+        changed = self._changed_s(file)
+        return None if changed is None else max(0.0, time.time() - changed)
+
+    def _changed_s(self, file: Path) -> float | None:
         try:
             with self.open() as folder:
-                return max(0.0, time.time() - folder.plain_stat(file.name).st_mtime)
+                return folder.plain_stat(file.name).st_mtime
         except OSError:
             return None
 
@@ -268,48 +265,50 @@ class RunFolder:
             return ""
 
     def is_locked(self) -> bool:
-        """Whether an engine holds the lock. An engine that is starting is not held up."""
+        """Whether an engine holds the lock. An engine that is starting is not held up.
+
+        Where the file system cannot say, a heartbeat says it: an engine is not taken for dead
+        because a server of locks does not answer.
+        """
         try:
             with self.open() as folder:
                 descriptor = folder.open_to_read(self.lock.name)
-        except OSError:
+            try:
+                taken = locks.is_taken(descriptor)
+            finally:
+                os.close(descriptor)
+        except FileNotFoundError:
             return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
         except OSError:
-            return False
-        finally:
-            os.close(descriptor)
-        return False
+            taken = None
+        if taken is not None:
+            return taken
+        age = self.heartbeat_age_s()
+        return age is not None and age <= STALLED_AFTER_S
 
     def take_lock(self) -> int:
         """Become the run's engine. Returns: a descriptor that holds the lock until it is closed.
 
         Raises:
             BusyError: another engine holds it. Attach to that one, or stop it.
+            LockError: the file system has no locks, or they fail.
             UnsafeFileError: the lock is no plain file of this user.
         """
         with self.open() as folder:
             descriptor = folder.open_lock(self.lock.name)
-        deadline = time.monotonic() + 0.5
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return descriptor
-            except BlockingIOError:
-                # `is_locked` of a watcher holds the lock for microseconds: try again.
-                if time.monotonic() > deadline:
-                    os.close(descriptor)
-                    raise self.busy() from None
-                time.sleep(0.01)
+        try:
+            if not locks.take(descriptor, self.lock):
+                raise self.busy()
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def busy(self) -> BusyError:
         """The error for an engine that finds the run held by another."""
         record = self.read_engine()
         # Whoever has just taken the lock has not written its record yet; this is then an older one.
-        known = record is not None and not _has_ended(record)
+        known = record is not None and not record.has_ended
         who = f"pid {record.pid} on {record.host}" if record and known else "another process"
         return BusyError(
             f"an engine already runs in {self.name} ({who})",
@@ -334,29 +333,6 @@ class RunFolder:
             raise RunError(
                 f"the command cannot be written: {error.strerror}", where=str(self.commands)
             ) from None
-
-
-def boot_id() -> str:
-    """Id of this boot of the machine; a pid of an earlier boot means another process."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _has_ended(record: EngineRecord) -> bool:
-    """Whether the engine is of this machine and known to have ended."""
-    if record.host != socket.gethostname():
-        return False
-    if record.boot_id != boot_id():
-        return True
-    try:
-        os.kill(record.pid, 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        pass
-    return False
 
 
 def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:

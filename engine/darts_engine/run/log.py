@@ -27,6 +27,18 @@ STARTED = b'{"type":"run_started"'
 # So many lines before a place are looked at, to know what was read before it.
 RECENT_LINES, RECENT_BYTES = 8, 1 << 16
 
+# It also counts the time in which the machine slept, where there is such a clock.
+_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def steady() -> Callable[[], float]:
+    """Unix seconds as the machine has them now, and from here on the time that has passed since.
+
+    So the times of two readings differ by what was between them, and never go back.
+    """
+    began, passed = time.time(), time.clock_gettime(_ELAPSED)
+    return lambda: began + time.clock_gettime(_ELAPSED) - passed
+
 
 class EventLog:
     """Appends events. One process writes, one thread at a time.
@@ -37,7 +49,7 @@ class EventLog:
     Args:
         path: the log; made if it is missing, its torn last line moved aside.
         torn: takes that line.
-        clock: gives Unix seconds.
+        clock: gives Unix seconds; unless given, they go on evenly while the machine's clock is set.
         within: the log's folder, if it is held open; else it is opened here.
 
     Raises:
@@ -57,10 +69,10 @@ class EventLog:
         path: Path,
         torn: Path,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         within: PrivateFolder | None = None,
     ) -> None:
-        self._name, self._torn, self._clock = path.name, torn.name, clock
+        self._name, self._torn, self._clock = path.name, torn.name, clock or steady()
         self._folder = within.again() if within else PrivateFolder.open(path.parent)
         self._essentials = Essentials()
         self.dropped, self.is_adrift = 0, False

@@ -39,7 +39,9 @@ def repair(folder: PrivateFolder, name: str, torn: str) -> tuple[int, int]:
         return 0, 0
     with os.fdopen(descriptor, "r+b") as file:
         size = file.seek(0, os.SEEK_END)
-        end = _end_of_last_line(file.fileno(), size, path)
+        end = end_of_last_line(file.fileno(), size, MAX_SEARCHED_BYTES)
+        if end is None:
+            raise _no_event(path)
         if end < size:
             file.seek(end)
             tail = file.read(size - end)
@@ -54,10 +56,16 @@ def _aside(folder: PrivateFolder, torn: str) -> IO[bytes]:
     return os.fdopen(folder.open_to_append(torn), "ab")
 
 
-def _end_of_last_line(descriptor: int, size: int, path: Path) -> int:
+def end_of_last_line(descriptor: int, size: int, limit: int) -> int | None:
+    """Bytes up to the end of the last whole line in the first `size` of a file; 0 if it has none.
+
+    Returns:
+        None if the last `limit` bytes have no end of a line; it may be before them.
+    """
     position = size
     while position > 0:
-        _refuse_if_beyond(size, position, path)
+        if size - position >= limit:
+            return None
         start = max(0, position - READ_BYTES)
         newline = os.pread(descriptor, position - start, start).rfind(b"\n")
         if newline >= 0:
@@ -70,7 +78,8 @@ def _last_seq(descriptor: int, end: int, path: Path) -> int:
     """The largest `seq` in the last stretch of the log that holds a readable line."""
     position, tail = end, b""
     while position > 0:
-        _refuse_if_beyond(end, position, path)
+        if end - position >= MAX_SEARCHED_BYTES:
+            raise _no_event(path)
         start = max(0, position - READ_BYTES)
         tail = os.pread(descriptor, position - start, start) + tail
         lines = tail.split(b"\n")
@@ -82,13 +91,12 @@ def _last_seq(descriptor: int, end: int, path: Path) -> int:
     return 0
 
 
-def _refuse_if_beyond(end: int, position: int, path: Path) -> None:
-    if end - position >= MAX_SEARCHED_BYTES:
-        raise UnsafeFileError(
-            f"the last {MAX_SEARCHED_BYTES >> 20} MB of the event log hold no event",
-            where=str(path),
-            remedy="cut them off or move the log away; the run goes on from its checkpoint",
-        )
+def _no_event(path: Path) -> UnsafeFileError:
+    return UnsafeFileError(
+        f"the last {MAX_SEARCHED_BYTES >> 20} MB of the event log hold no event",
+        where=str(path),
+        remedy="cut them off or move the log away; the run goes on from its checkpoint",
+    )
 
 
 # Torn bytes may be no text, and random bytes may nest too deep.

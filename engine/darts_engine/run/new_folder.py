@@ -60,7 +60,13 @@ def make_new(path: Path, files: Mapping[str, bytes], folders: Collection[str]) -
         FileExistsError: the name is taken.
         OSError: it cannot be made; nothing is left of it.
     """
-    make_private(path.parent)
+    try:
+        make_private(path.parent)
+    except FileExistsError as error:
+        # Not the folder's own name is taken, but the place above it.
+        raise NotADirectoryError(
+            errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename
+        ) from None
     _clear_old(path.parent, files, folders)
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))

@@ -2,8 +2,8 @@
 
 `PrivateFolder` holds a folder by its descriptor and opens what is in it relative to that. It never
 follows a symbolic link. It refuses a pipe, a socket, a device, a folder in place of a file, and a
-file of another user, without waiting for them. It writes under a name that did not exist, and
-renames.
+file of another user, without waiting for them, and a file with a second name where it is written
+into. What is replaced is written under a name that did not exist, and renamed.
 """
 
 import contextlib
@@ -34,6 +34,8 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+# Mode of a file: its owner reads and writes it, and nobody else.
+OWNER = 0o600
 REMEDY = "put a plain copy of your own in its place, or remove the run if it is not yours"
 
 
@@ -225,7 +227,7 @@ class PrivateFolder:
         path = self.path / name
         try:
             descriptor = os.open(
-                self._plain(name), flags | _SAFELY, mode=0o600, dir_fd=self.descriptor
+                self._plain(name), flags | _SAFELY, mode=OWNER, dir_fd=self.descriptor
             )
         except OSError as error:
             raise _refusal(error, name, path, self.descriptor) from None
@@ -233,6 +235,11 @@ class PrivateFolder:
             with _naming(path):
                 status = os.fstat(descriptor)
             _refuse_unsafe(status, path)
+            if flags & (os.O_WRONLY | os.O_RDWR):
+                _refuse_shared(status, path)
+            if flags & os.O_CREAT:
+                with _naming(path):
+                    _give_to_owner(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
@@ -292,9 +299,10 @@ def write_in(folder: int, name: str, content: bytes) -> None:
     """
     temporary = temporary_name(name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(temporary, flags, mode=0o600, dir_fd=folder)
+    descriptor = os.open(temporary, flags, mode=OWNER, dir_fd=folder)
     try:
         try:
+            _give_to_owner(descriptor)
             view = memoryview(content)
             while view:
                 view = view[os.write(descriptor, view) :]
@@ -307,6 +315,12 @@ def write_in(folder: int, name: str, content: bytes) -> None:
             os.unlink(temporary, dir_fd=folder)
         raise
     os.fsync(folder)
+
+
+def _give_to_owner(descriptor: int) -> None:
+    """Undo a umask that takes away what the owner of a new file needs."""
+    if os.fstat(descriptor).st_mode & OWNER != OWNER:
+        os.fchmod(descriptor, OWNER)
 
 
 def sync_folder(path: Path) -> None:
@@ -346,6 +360,15 @@ def _refuse_unsafe(status: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise _not_plain(status, path)
     _refuse_other_owner(status, path)
+
+
+def _refuse_shared(status: os.stat_result, path: Path) -> None:
+    if status.st_nlink > 1:
+        raise UnsafeFileError(
+            f"{path.name} has {status.st_nlink} names: to write into it would change another file",
+            where=str(path),
+            remedy="copy the run with cp -r, and go on with the copy, whose files are its own",
+        )
 
 
 def _refuse_other_owner(status: os.stat_result, path: Path) -> None:

@@ -18,6 +18,8 @@ from darts_engine.run.events import AnyEvent
 from darts_engine.run.series import Series
 
 MAX_NOTES = 1000
+# The schedule that turns to 1 when a training begins to average its weights.
+AVERAGING = "averaging"
 
 
 @dataclass
@@ -29,6 +31,7 @@ class RunState:
             `liveness.observe` also looks at whether the engine lives.
         epochs: the finished epochs that count.
         given_up: finished epochs that a search itself undid by a rollback. They cost time.
+        averaging_from: the first epoch whose schedule `averaging` was on; None before.
         pending: commands that were accepted and are not done: id -> command.
         notes: the newest events for an event list.
     """
@@ -38,11 +41,13 @@ class RunState:
     last_t: float = 0.0
     started: events.RunStarted | None = None
     first_t: float | None = None
+    ended_seq: int = 0
     epoch: int = 0
     step: int = 0
     steps: int = 0
     global_step: int = 0
     schedules: dict[str, float] = field(default_factory=dict)
+    averaging_from: int | None = None
 
     train_loss: Series = field(default_factory=Series)
     alpha_loss: Series = field(default_factory=Series)
@@ -81,16 +86,30 @@ class RunState:
 
     @property
     def best(self) -> events.EpochFinished | None:
-        """The epoch with the highest validation accuracy; the first of several."""
-        scored = [e for e in self.epochs if e.valid_top1 is not None]
-        return max(scored, key=lambda e: (e.valid_top1 or 0.0, -e.epoch), default=None)
+        """The epoch with the best validation by its `score`; the first of several."""
+        scored = [(found, -e.epoch, e) for e in self.epochs if (found := score(e)) is not None]
+        return max(scored, key=lambda one: one[:2])[2] if scored else None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the run reads text, and has perplexities in place of accuracies."""
+        return self.started is not None and self.started.unit == "tokens"
+
+    @property
+    def epochs_done(self) -> float:
+        """Epochs that are done, with the fraction of the current one.
+
+        Not by the run's steps per epoch: on text, epochs differ in their number of steps.
+        """
+        if not self.started or not self.epoch:
+            return 0.0
+        part = min(1.0, self.step / (self.steps or self.started.steps_per_epoch or 1))
+        return min(float(self.started.epochs), max(0, self.epoch - 1) + part)
 
     @property
     def progress(self) -> float:
-        """Fraction of the planned steps that are done."""
-        if not self.started or not self.started.steps_per_epoch:
-            return 0.0
-        return min(1.0, self.global_step / (self.started.epochs * self.started.steps_per_epoch))
+        """Fraction of the planned epochs that is done."""
+        return self.epochs_done / self.started.epochs if self.started and self.total_epochs else 0.0
 
     @property
     def eta_s(self) -> float | None:
@@ -99,13 +118,31 @@ class RunState:
             return None
         recent = self.epochs[-5:]
         pace = sum(e.seconds for e in recent) / len(recent)
-        left = self.started.epochs - self.global_step / max(1, self.started.steps_per_epoch)
-        return max(0.0, left * pace)
+        return max(0.0, (self.started.epochs - self.epochs_done) * pace)
 
     @property
     def elapsed_s(self) -> float:
         """Seconds between the first and the last event."""
         return 0.0 if self.first_t is None else max(0.0, self.last_t - self.first_t)
+
+    def epochs_at(self, steps: Iterable[float]) -> list[float]:
+        """The places of global steps, in rising order, on an axis of epochs."""
+        ends = [(0, 0), *((e.epoch, e.global_step) for e in self.epochs)]
+        mean = self.started.steps_per_epoch if self.started else 0
+        open_epoch = self.steps if self.epoch > ends[-1][0] else mean
+        places: list[float] = []
+        at = 1
+        for step in steps:
+            while at < len(ends) and ends[at][1] < step:
+                at += 1
+            epoch, first = ends[at - 1]
+            if at < len(ends):
+                long, last = ends[at]
+                share = (step - first) / max(1, last - first) * (long - epoch)
+            else:
+                share = (step - first) / (open_epoch or mean or 1)
+            places.append(epoch + share)
+        return places
 
     def alpha_at(self, epoch: int | None) -> events.AlphaSampled | None:
         """The last alpha sample in or before an epoch; None is the newest."""
@@ -152,6 +189,13 @@ class RunState:
         return self.started.genotype if self.started else None
 
 
+def score(done: events.EpochFinished) -> float | None:
+    """How good an epoch's validation is, higher is better: accuracy, or a perplexity negated."""
+    if done.valid_top1 is not None:
+        return done.valid_top1
+    return None if done.valid_perplexity is None else -done.valid_perplexity
+
+
 def fold(state: RunState, event: AnyEvent) -> RunState:
     """Apply one more event to `state`. Returns: the same object.
 
@@ -182,6 +226,8 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.phase = "running"
             state.epoch, state.steps = event.epoch, event.steps
             state.schedules = event.schedules
+            if state.averaging_from is None and event.schedules.get(AVERAGING):
+                state.averaging_from = event.epoch
         case events.StepFinished():
             _move_to(state, event)
             state.train_loss.add(event.global_step, event.train_loss)
@@ -232,11 +278,11 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.phase = "stopping"
         case events.RunStopped():
             _move_to(state, event)
-            state.phase = "stopped"
+            state.phase, state.ended_seq = "stopped", event.seq
         case events.RunFinished():
-            state.phase, state.result = "finished", event
+            state.phase, state.result, state.ended_seq = "finished", event, event.seq
         case events.RunFailed():
-            state.phase, state.failure = "failed", event
+            state.phase, state.failure, state.ended_seq = "failed", event, event.seq
         case events.AlertRaised():
             state.alerts.append(event)
         case _:
@@ -313,6 +359,15 @@ def _rewind(state: RunState, event: events.Rewound) -> None:
     state.epoch_alphas = {e: a for e, a in state.epoch_alphas.items() if a.seq <= known}
     state.alpha = max(state.epoch_alphas.values(), key=lambda a: a.seq, default=None)
     state.genotype = state.genotypes[-1] if state.genotypes else None
-    per_epoch = state.started.steps_per_epoch if state.started else 0
+    if state.averaging_from is not None and state.averaging_from > event.to_epoch:
+        state.averaging_from = None
     state.epoch, state.global_step = event.to_epoch, event.to_step
-    state.step = event.to_step - (event.to_epoch - 1) * per_epoch if event.to_epoch else 0
+    state.step = event.to_step - _steps_before(state, event.to_epoch) if event.to_epoch else 0
+
+
+def _steps_before(state: RunState, epoch: int) -> int:
+    """The global step that an epoch began after."""
+    for done in reversed(state.epochs):
+        if done.epoch == epoch - 1:
+            return done.global_step
+    return (epoch - 1) * (state.started.steps_per_epoch if state.started else 0)

@@ -12,8 +12,9 @@ import re
 from pathlib import Path
 
 from darts_engine.run import run_id
-from darts_engine.run.errors import BusyError, NotFoundError, UnsafeFileError
-from darts_engine.run.folder import EngineRecord, RunFolder
+from darts_engine.run.errors import BusyError, LockError, NotFoundError, UnsafeFileError
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.lock import EngineRecord
 from darts_engine.run.private_files import PrivateFolder
 from darts_engine.run.run_id import RunRecord
 
@@ -35,6 +36,7 @@ class Hold:
 
     Raises:
         BusyError: another engine holds the run.
+        LockError: the file system has no locks, or they fail.
         UnsafeFileError: the folder or its lock is a link, or of another user.
         OSError: there is no such folder, or it cannot be opened.
     """
@@ -74,7 +76,7 @@ class Hold:
                 unnamed_until=max([last_seq, *(seq for seq, _ in checkpoints)]),
             )
             self.folder.write_record(record)
-        self._engine = self.folder.write_engine(record.id)
+        self._engine = self.folder.write_engine(record.id, last_seq)
         return record
 
     def _checkpoints(self) -> list[tuple[int, str]]:
@@ -107,8 +109,9 @@ class Hold:
             NotFoundError: the folder was deleted, moved or renamed. Resume it from where it is.
             BusyError: another engine has taken the run over.
         """
-        # Only "no such file" means gone: a network file system may raise other errors for a while.
-        with contextlib.suppress(OSError):
+        # Only "no such file" means gone: a network file system may raise other errors for a while,
+        # and refuse a lock that was deleted. Whoever takes it first has the run.
+        with contextlib.suppress(OSError, LockError):
             try:
                 there = self.folder.path.lstat()
             except FileNotFoundError:

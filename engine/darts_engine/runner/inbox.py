@@ -6,6 +6,8 @@ later than `SAME_S`: batch systems and systemd signal every process of a job, so
 gets one signal from them and the same again from its launcher, which passes its own on.
 """
 
+import contextlib
+import io
 import os
 import signal
 import time
@@ -20,6 +22,8 @@ from darts_engine.run.folder import RunFolder
 
 MAX_PER_SECOND = 20
 READ_BYTES = 64 * commands.MAX_LINE_BYTES
+# Who writes more between two steps floods too; it may be a hole of any size.
+MAX_BEHIND_BYTES = 16 * READ_BYTES
 
 SIGNAL_EXIT = {
     signal.SIGTERM: ExitCode.TERMINATED,
@@ -67,6 +71,8 @@ class Inbox:
         self._offset = folder.size_of(folder.commands)
         self._has_refused = self._is_in_long_line = False
         self._window: list[float] = []
+        # Bytes of a flood that were not looked at, and when that was told.
+        self._left_out, self._told_of_flood = 0, float("-inf")
         self._waiting: deque[AnyCommand] = deque()
 
     def take(self) -> AnyCommand | None:
@@ -76,41 +82,74 @@ class Inbox:
         return self._waiting.popleft() if self._waiting else None
 
     def _read(self) -> None:
-        num_dropped = 0
-        for line in self._lines():
-            if not line.strip():
-                continue
-            if self._is_flooded():
-                num_dropped += 1
-                continue
-            try:
-                self._waiting.append(commands.decode(line))
-            except ValueError as error:
-                self._emit(events.CommandRejected(reason=str(error)[:300]))
-        if num_dropped:
-            # One event for all of them: a flood of commands must not become a flood of events.
-            why = f"{num_dropped} lines in a flood of more than {MAX_PER_SECOND} commands a second"
-            self._emit(events.CommandRejected(reason=why))
+        if self._is_flooded():
+            self._skip()
+        else:
+            data = self._news()
+            stream = io.BytesIO(data)
+            for line in stream:
+                if self._is_flooded():
+                    self._left_out += len(data) - stream.tell() + len(line)
+                    self._skip()
+                    break
+                self._window.append(time.monotonic())
+                if not line.strip():
+                    continue
+                try:
+                    self._waiting.append(commands.decode(line.rstrip(b"\n")))
+                except ValueError as error:
+                    self._emit(events.CommandRejected(reason=str(error)[:300]))
+        if self._left_out:
+            self._tell_of_flood()
 
-    def _lines(self) -> list[bytes]:
+    def _skip(self) -> None:
+        """Leave out all that is written by now: a flood must not cost the time to look at it."""
+        with contextlib.suppress(OSError, UnsafeFileError):
+            with self._folder.open() as folder:
+                descriptor = folder.open_to_read(self._name)
+            try:
+                end = os.fstat(descriptor).st_size
+                if end > self._offset:
+                    # The rest of a line that is half written by now is no line of its own.
+                    self._is_in_long_line = os.pread(descriptor, 1, end - 1) != b"\n"
+                    self._left_out += end - self._offset
+                    self._offset = end
+            finally:
+                os.close(descriptor)
+
+    def _tell_of_flood(self) -> None:
+        # Once a second: a flood of commands must not become a flood of events.
+        now = time.monotonic()
+        if now - self._told_of_flood >= 1.0:
+            most = f"{MAX_PER_SECOND} commands a second, or {MAX_BEHIND_BYTES >> 20} MB a step"
+            why = f"{self._left_out} bytes in a flood of more than {most}"
+            self._emit(events.CommandRejected(reason=why))
+            self._told_of_flood, self._left_out = now, 0
+
+    def _news(self) -> bytes:
+        """The whole lines since the last look, as many as fit into `READ_BYTES`."""
         try:
             with self._folder.open() as folder:
                 if folder.stat(self._name).st_size == self._offset:
-                    return []
+                    return b""
                 descriptor = folder.open_to_read(self._name)
             with os.fdopen(descriptor, "rb") as file:
-                if os.fstat(file.fileno()).st_size < self._offset:
+                size = os.fstat(file.fileno()).st_size
+                if size < self._offset:
                     self._offset, self._is_in_long_line = 0, False
+                if size - self._offset > MAX_BEHIND_BYTES:
+                    self._skip()
+                    return b""
                 file.seek(self._offset)
                 data = file.read(READ_BYTES)
         except OSError:
-            return []
+            return b""
         except UnsafeFileError as error:
             # The run goes on without commands, and says so once.
             if not self._has_refused:
                 self._emit(events.CommandRejected(reason=error.what))
             self._has_refused = True
-            return []
+            return b""
         if self._is_in_long_line:
             # The rest of a line that was refused already; it is no line of its own.
             rest = data.find(b"\n") + 1
@@ -121,12 +160,9 @@ class Inbox:
         if not end and len(data) > commands.MAX_LINE_BYTES:
             end, self._is_in_long_line = len(data), True
         self._offset += end
-        return data[:end].split(b"\n")
+        return data[:end]
 
     def _is_flooded(self) -> bool:
         now = time.monotonic()
         self._window = [t for t in self._window if now - t < 1.0]
-        if len(self._window) >= MAX_PER_SECOND:
-            return True
-        self._window.append(now)
-        return False
+        return len(self._window) >= MAX_PER_SECOND

@@ -10,22 +10,31 @@ from typing import Any, Protocol
 import psutil
 
 from darts_engine.run import events
+from darts_engine.run.errors import NotFiniteError
 from darts_engine.runner.follower import Follower
 from darts_engine.runner.heartbeat import Heartbeat
 from darts_engine.runner.position import Position
 from darts_engine.runner.session import Session
 from darts_engine.runner.stopwatch import Stopwatch
-from darts_engine.runner.task import LooksAtTest, Reporting, RollsBack
+from darts_engine.runner.task import LooksAtTest, Recovers, Reporting, RollsBack
 
 STEP_EVENTS_S = 0.25
 SYSTEM_EVENTS_S = 2.0
 
 
 class Task(Reporting, Protocol):
-    """A search or a training."""
+    """A search or a training.
 
+    Attributes:
+        unit: what a step counts, "images" or "tokens".
+    """
+
+    unit: str
     epochs: int
     steps_per_epoch: int
+
+    def steps_of(self, epoch: int) -> int:
+        """Steps of an epoch; on text they differ, and `steps_per_epoch` is their mean."""
 
     def describe(self) -> dict[str, Any]:
         """The fields of `RunStarted` that only the task knows."""
@@ -37,7 +46,7 @@ class Task(Reporting, Protocol):
         """Set what changes by epoch. Returns: the schedules' values by name."""
 
     def step(self, epoch: int, step: int) -> int:
-        """Run one step asynchronously. Returns: images in the weight batch."""
+        """Run one step asynchronously. Returns: images or tokens in the weight batch."""
 
     def stopwatch(self) -> Stopwatch:
         """Times the parts of steps."""
@@ -57,12 +66,12 @@ class Task(Reporting, Protocol):
 
 
 class Timing:
-    """Working time and number of images of the current epoch; pauses do not count."""
+    """Working time of the current epoch, and its images or tokens; pauses do not count."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._held = 0.0
-        self.images = 0
+        self.count = 0
 
     def hold(self, seconds: float) -> None:
         """Do not count a pause."""
@@ -74,9 +83,9 @@ class Timing:
         return max(1e-9, time.monotonic() - self._began - self._held)
 
     @property
-    def images_per_s(self) -> float:
-        """Throughput of the epoch so far."""
-        return self.images / self.seconds
+    def per_s(self) -> float:
+        """Throughput of the epoch so far: images or tokens."""
+        return self.count / self.seconds
 
 
 class Loop:
@@ -115,30 +124,39 @@ class Loop:
             session.emit(event)
         epoch = position.epoch + 1 if position.is_epoch_done else position.epoch
         while epoch <= task.epochs and not task.is_over:
-            self._timing = Timing()
-            schedules = task.begin_epoch(epoch)
-            session.emit(
-                events.EpochStarted(epoch=epoch, steps=task.steps_per_epoch, schedules=schedules)
-            )
-            done = position.step if position.epoch == epoch else 0
-            for step in range(done + 1, task.steps_per_epoch + 1):
-                before = time.monotonic()
-                images = task.step(epoch, step)
-                self._count_step(images, time.monotonic() - before)
-                self.position = position = Position(
-                    epoch=epoch,
-                    step=step,
-                    global_step=(epoch - 1) * task.steps_per_epoch + step,
-                    is_epoch_done=False,
-                )
-                self._report(position)
-                self._boundary(position)
-            position = self._finish_epoch(position)
+            try:
+                position = self._run_epoch(epoch, position)
+            except NotFiniteError as error:
+                if not isinstance(task, Recovers):
+                    raise
+                task.failed(error)
+                position = self._roll_back(task)
             epoch = position.epoch + 1
         if isinstance(task, LooksAtTest) and task.has_test:
             session.emit(task.look_at_test(session.best_state()))
         session.close()
         session.emit(task.finish(round(time.monotonic() - began, 3)))
+
+    def _run_epoch(self, epoch: int, position: Position) -> Position:
+        """Begin an epoch, or go on with it, and end it. Returns: where the task stands then."""
+        task = self._task
+        self._timing = Timing()
+        schedules, steps = task.begin_epoch(epoch), task.steps_of(epoch)
+        self._session.emit(events.EpochStarted(epoch=epoch, steps=steps, schedules=schedules))
+        done = position.step if position.epoch == epoch else 0
+        for step in range(done + 1, steps + 1):
+            before = time.monotonic()
+            count = task.step(epoch, step)
+            self._count_step(count, time.monotonic() - before)
+            self.position = position = Position(
+                epoch=epoch,
+                step=step,
+                global_step=position.global_step + 1,
+                is_epoch_done=False,
+            )
+            self._report(position)
+            self._boundary(position)
+        return self._finish_epoch(position)
 
     def _finish_epoch(self, position: Position) -> Position:
         """End an epoch. Returns: its end, or that of an earlier epoch after a rollback."""
@@ -147,9 +165,7 @@ class Loop:
             self._session.emit(event)
         self._measure(position)
         if isinstance(task, RollsBack) and task.rollback is not None:
-            self.position = position = self._session.roll_back(task)
-            self._boundary(position)
-            return position
+            return self._roll_back(task)
         self.position = position = Position(
             epoch=position.epoch, step=position.step, global_step=position.global_step
         )
@@ -162,6 +178,12 @@ class Loop:
             self._boundary(position)
         return position
 
+    def _roll_back(self, task: RollsBack) -> Position:
+        """Go back to the epoch that the task decides on. Returns: its end."""
+        self.position = position = self._session.roll_back(task)
+        self._boundary(position)
+        return position
+
     def _may_roll_back_to(self, epoch: int) -> bool:
         task = self._task
         return isinstance(task, RollsBack) and epoch in task.may_return_to(epoch)
@@ -171,8 +193,8 @@ class Loop:
         self._session.boundary(self._task, position)
         self._timing.hold(time.monotonic() - before)
 
-    def _count_step(self, images: int, seconds: float) -> None:
-        self._timing.images += images
+    def _count_step(self, count: int, seconds: float) -> None:
+        self._timing.count += count
         self._steps_since_measured += 1
         self._seconds_since_measured += seconds
 
@@ -197,7 +219,7 @@ class Loop:
         self._session.emit(
             position.stamp(
                 events.SystemMeasured,
-                images_per_s=round(self._timing.images_per_s, 1),
+                **{f"{self._task.unit}_per_s": round(self._timing.per_s, 1)},
                 step_ms=None if step_ms is None else round(step_ms, 2),
                 cpu_percent=round(figures.cpu_percent, 1),
                 cpu_count=psutil.cpu_count() or 1,

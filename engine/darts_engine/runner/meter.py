@@ -61,7 +61,7 @@ class Meter:
 
 
 class Mean:
-    """Mean of one figure over images."""
+    """Mean of one figure over images or tokens."""
 
     def __init__(self, device: torch.device) -> None:
         self._sums = torch.zeros(2, dtype=torch.float64, device=_float64_device(device))
@@ -73,11 +73,25 @@ class Mean:
 
     def read(self) -> float | None:
         """The mean over the images of all ranks; None without images or where it is not finite."""
-        sums = self._sums.cpu().clone()
-        world().sum_([sums])
-        total, count = sums.tolist()
+        total, count = self.state().tolist()
         mean = total / count if count else math.nan
         return round(mean, 6) if math.isfinite(mean) else None
+
+    def reset(self) -> None:
+        """Set the sums to zero."""
+        self._sums.zero_()
+
+    def state(self) -> Tensor:
+        """The sums (2,) of all ranks together: the figure, and the images or tokens."""
+        sums = self._sums.cpu().clone()
+        world().sum_([sums])
+        return sums
+
+    def load_state(self, sums: Tensor) -> None:
+        """Go on from a checkpoint's sums. Rank 0 holds them for all ranks."""
+        self._sums.copy_(sums)
+        if world().rank:
+            self._sums.zero_()
 
 
 def _float64_device(device: torch.device) -> torch.device:

@@ -1,7 +1,7 @@
 """Brings a task back to a checkpoint, and writes into the log which work that undoes.
 
-Two occasions: an engine takes a run up again (`Restorer.restore`), and a search goes back to the
-end of an earlier epoch by its own decision (`Restorer.roll_back`).
+Two occasions: an engine takes a run up again (`Restorer.restore`), and a run goes back to the end
+of an earlier epoch by its own decision (`Restorer.roll_back`).
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any
 
 from darts_engine.compute.parallel import World
 from darts_engine.run import events
-from darts_engine.run.errors import CheckpointError, ForeignError
+from darts_engine.run.errors import CheckpointError, ForeignError, NotRepeatableError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import STARTED, EventLog, LogReader
 from darts_engine.run.settings.edits import REPORTED, edits
@@ -34,12 +34,14 @@ class Restorer:
         world: the processes that share the run; rank 0 sends them the checkpoint's name.
         origin: of the run; a checkpoint of another one is refused, and differences that are allowed
             are reported.
+        is_strict: whether such a difference is refused instead.
     """
 
     folder: RunFolder
     log: EventLog
     world: World
     origin: Origin
+    is_strict: bool = False
 
     def restore(self, task: Stateful) -> Position:
         """Load the newest checkpoint that can be trusted, if there is any, into a new task.
@@ -54,6 +56,7 @@ class Restorer:
         Raises:
             CheckpointError: the checkpoints are all of other runs or settings, or damaged. Restore
                 the run's own config.toml, or start a new run.
+            NotRepeatableError: a strict resume would not repeat the bits of before.
         """
         checkpoint.sweep(self.folder)
         refused: CheckpointError | None = None
@@ -69,10 +72,14 @@ class Restorer:
                     foreign = foreign or error
                 self._note(str(error).replace("\n", "; "), "error")
                 continue
+            differences = self._differences(manifest.environment)
+            if differences and self.is_strict:
+                raise _not_repeatable(differences, self.folder.checkpoints / manifest.file)
             self.world.text_of_rank_0(path.name)
             with checkpoint.fitting(path):
                 task.load_state(state)
-            self._warn_of_differences(manifest.environment)
+            for difference in differences:
+                self._note(f"{difference}: results may differ in the last digits", "warning")
             self._report_edits(before)
             # A log that lost its end must not number new events as older than the checkpoint.
             self.log.last_seq = max(self.log.last_seq, manifest.seq)
@@ -85,7 +92,7 @@ class Restorer:
             raise CheckpointError(
                 "no checkpoint of this run can be trusted", where=refused.where, remedy=NEW_RUN
             )
-        if self.log.last_seq:
+        if self._has_work_after(0):
             self.log.append(events.Rewound(to_seq=0, to_step=0, to_epoch=0, checkpoint=""))
         self.world.text_of_rank_0("")
         return Position()
@@ -140,7 +147,7 @@ class Restorer:
                 refused = str(error).replace("\n", "; ")
                 self._note(refused, "error")
         raise CheckpointError(
-            f"the search has to go back to the end of epoch {epoch}, and its checkpoint is "
+            f"the run has to go back to the end of epoch {epoch}, and its checkpoint is "
             f"{'refused' if refused else 'missing'}",
             where=str(self.folder.checkpoints),
             remedy=NEW_RUN,
@@ -154,14 +161,14 @@ class Restorer:
         newer_only = bool(history) and history[0].seq > seq + 1
         return newer_only or any(isinstance(e, events.WORK) and e.seq > seq for e in history)
 
-    def _warn_of_differences(self, environment: dict[str, str]) -> None:
-        for key, mine in self.origin.environment.items():
-            theirs = environment.get(key)
-            if theirs != mine:
-                self._note(
-                    f"{key} was {theirs} and is {mine}: results may differ in the last digits",
-                    "warning",
-                )
+    def _differences(self, before: dict[str, str]) -> list[str]:
+        """What decides the last digits and is not as it was, with both values."""
+        now = self.origin.environment
+        return [
+            f"{key} was {before.get(key, 'not recorded')} and is {mine}"
+            for key, mine in now.items()
+            if before.get(key) != mine
+        ]
 
     def _refuse_foreign(self, manifest: Manifest) -> dict[str, Any]:
         """Refuse a checkpoint of another run. Returns: the settings that it was made with."""
@@ -195,6 +202,14 @@ class Restorer:
 
     def _note(self, message: str, level: str) -> None:
         self.log.append(events.LogWritten(level=level, message=message))
+
+
+def _not_repeatable(differences: list[str], file: Path) -> NotRepeatableError:
+    return NotRepeatableError(
+        f"a strict resume would not repeat the same bits: {', '.join(differences)}",
+        where=str(file),
+        remedy="resume the run where it was, or without --strict: its log then names what differs",
+    )
 
 
 def _rewound(manifest: Manifest, **fields: Any) -> events.Rewound:

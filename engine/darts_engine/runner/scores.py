@@ -114,7 +114,7 @@ class Scores:
             valid_top5=valid_top5,
             auxiliary_loss=auxiliary_loss,
             seconds=round(timing.seconds, 3),
-            images_per_s=round(timing.images_per_s, 1),
+            images_per_s=round(timing.per_s, 1),
             is_best=self.is_best,
             valid_divergence=divergence,
         )

@@ -43,6 +43,7 @@ class Session:
         inbox: the commands since the engine took the lock.
         keep: automatic checkpoints to keep.
         checkpoint_seconds: save when the last checkpoint is this old, in seconds; 0 = never.
+        is_strict: whether a checkpoint of other versions, threads or devices is refused.
 
     Attributes:
         leads: whether this process writes events and checkpoints; only rank 0 does.
@@ -62,12 +63,14 @@ class Session:
         *,
         keep: int,
         checkpoint_seconds: float,
+        is_strict: bool = False,
     ) -> None:
         self._hold, self.folder, self.log = hold, hold.folder, log
         self.origin = checkpoint.Origin()
         self.world = World()
         self._signals, self._inbox = signals, inbox
         self._keep, self._checkpoint_seconds = keep, checkpoint_seconds
+        self._is_strict = is_strict
         self._saved_at = time.monotonic()
         self._fetched_at = 0.0
         self._stop_after_epoch: commands.Stop | None = None
@@ -132,7 +135,7 @@ class Session:
         return self._restorer().best_state()
 
     def _restorer(self) -> Restorer:
-        return Restorer(self.folder, self.log, self.world, self.origin)
+        return Restorer(self.folder, self.log, self.world, self.origin, self._is_strict)
 
     def boundary(self, task: Stateful, position: Position) -> None:
         """Between two steps: execute commands, obey signals, and save if a checkpoint is due.
@@ -240,6 +243,8 @@ class Session:
         began = time.monotonic()
         if self._stop_after_epoch is not command:
             self.emit(events.RunStopping(reason="command"))
+        # If the state cannot be saved because of a number in it, the run goes back and stops there.
+        self._stop_after_epoch = command
         self.save(task, position, reason="stop")
         self._done(command, began)
         raise Stopped(ExitCode.OK, "command")

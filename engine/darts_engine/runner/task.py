@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from darts_engine.run import events
+from darts_engine.run.errors import NotFiniteError
 from darts_engine.runner.position import Position
 
 
@@ -67,7 +68,10 @@ class Rollback(Protocol):
 
 @runtime_checkable
 class RollsBack(Stateful, Protocol):
-    """May decide to restart from an earlier epoch: a search that adapts its weight decay."""
+    """May decide to restart from an earlier epoch.
+
+    A search that adapts its weight decay does so, and a training on text (`Recovers`).
+    """
 
     @property
     def rollback(self) -> Rollback | None:
@@ -85,3 +89,15 @@ class RollsBack(Stateful, Protocol):
 
     def schedules(self) -> list[events.ScheduleSpan]:
         """The value of each schedule in every epoch, as far as it is known now."""
+
+
+@runtime_checkable
+class Recovers(RollsBack, Protocol):
+    """Goes back to an earlier epoch when a loss or gradient is not finite: a training on text."""
+
+    def failed(self, error: NotFiniteError) -> None:
+        """Make the decision that `rollback` then has.
+
+        Raises:
+            NotFiniteError: there is nothing to go back to, or it is of no use.
+        """

@@ -30,13 +30,14 @@ class ArchitectureReport:
 
     Args:
         space: derives genotypes.
-        skip_alert: alert when a cell keeps this many skip connections; 0 = never.
+        skip_alert: alert when a cell keeps this many skip connections; 0 = never; None where the
+            space has none.
 
     Attributes:
         tables: published accuracies of genotypes.
     """
 
-    def __init__(self, space: Space, skip_alert: int) -> None:
+    def __init__(self, space: Space, skip_alert: int | None) -> None:
         self._space, self._skip_alert = space, skip_alert
         self.tables = Tables()
         self._genotype: Genotype | None = None
@@ -105,6 +106,7 @@ class ArchitectureReport:
         alpha_grad_norm: Tensor,
         weight_grad_norm: Tensor,
         eigenvalue: float | None = None,
+        hidden_norm: float | None = None,
     ) -> list[events.Event]:
         """Entropies, skip connections and norms; an alert when a cell keeps too many skips.
 
@@ -114,10 +116,12 @@ class ArchitectureReport:
             alpha_grad_norm: L2 norm of alpha's last gradient, a scalar.
             weight_grad_norm: L2 norm of the weights' last gradient, a scalar.
             eigenvalue: the dominant eigenvalue, where it was measured.
+            hidden_norm: the mean L2 norm of the hidden states, on text.
         """
         genotype = self._genotype or self._space.derive(mixing)
         kept = {cell: genotype.edges(cell) for cell in genotype.cells}
-        skips = {cell: sum(e.operation == SKIP for e in edges) for cell, edges in kept.items()}
+        counted = kept if self._skip_alert is not None else {}
+        skips = {cell: sum(e.operation == SKIP for e in edges) for cell, edges in counted.items()}
         reported: list[events.Event] = [
             position.stamp(
                 events.HealthMeasured,
@@ -127,6 +131,7 @@ class ArchitectureReport:
                 alpha_grad_norm=number(alpha_grad_norm),
                 weight_grad_norm=number(weight_grad_norm),
                 eigenvalue=None if eigenvalue is None else round(eigenvalue, 6),
+                hidden_norm=hidden_norm,
             )
         ]
         for cell, count in skips.items():

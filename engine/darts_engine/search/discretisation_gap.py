@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from darts_engine.run import events
 from darts_engine.run.architecture.genotype import Genotype
@@ -42,7 +43,7 @@ def renewed_statistics(network: nn.Module, one_pass: Callable[[int], None]) -> I
         network: is afterwards as it was before.
         one_pass: runs the network on the batch of a number, from 0.
     """
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
     norms = [norm for norm in norms if norm.running_mean is not None]
     before = [{name: b.clone() for name, b in norm.named_buffers()} for norm in norms]
     momenta, was = [norm.momentum for norm in norms], network.training
@@ -52,6 +53,12 @@ def renewed_statistics(network: nn.Module, one_pass: Callable[[int], None]) -> I
             for count in range(RENEWING):
                 for norm in norms:
                     norm.momentum = 1 / (count + 1)
+                    if isinstance(norm, nn.BatchNorm1d):
+                        # It comes up at every node and token of a pass: without a momentum torch
+                        # takes the mean over all of them.
+                        norm.momentum = None
+                        if not count:
+                            norm.reset_running_stats()
                 one_pass(count)
         network.eval()
         yield
@@ -69,7 +76,8 @@ class GapMeter:
     Args:
         supernet: what is cut.
         cut: returns the mixing that computes a genotype alone.
-        logits: from images (B, C, H, W) and a mixing to logits (B, classes).
+        logits: from images (B, C, H, W) and a mixing to logits (B, classes); or what a network on
+            text has in their place.
         figures: validates a function from images to logits.
         training_images: a batch (B, C, H, W) by epoch and number, from 0.
         agree: makes running statistics the same in all processes.

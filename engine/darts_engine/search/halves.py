@@ -12,14 +12,16 @@ from torch import Tensor
 from darts_engine.compute import parallel
 from darts_engine.data.batches import Batches, augmentation
 from darts_engine.data.dataset import Dataset, halves
-from darts_engine.methods.architects.first_order import Batch, Shards
+from darts_engine.methods.architects.first_order import Shards
 from darts_engine.run import events
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.runner.position import Position
 from darts_engine.runner.scores import Figures, about, evaluate
+from darts_engine.search.sides import Sides
+from darts_engine.supernet.relaxed import Batch
 
 
-class Halves:
+class Halves(Sides):
     """The batches of both halves, and the figures of the alpha half.
 
     Args:
@@ -49,6 +51,7 @@ class Halves:
         self.alpha_batches = Batches(
             self.alpha_part, self._augment, batch, seed, "alpha", least=least
         )
+        self.steps_per_epoch = self.weight_batches.steps
         self.sizes = {
             "weights": len(weight_part),
             "alpha": len(self.alpha_part),
@@ -59,6 +62,10 @@ class Halves:
         """Events about what the data set has, and classes that alpha's half lacks."""
         found = f"{self._dataset.found()}; a search halves the training images and sees no others"
         return about(found, replace(self._dataset, valid=self.alpha_part).thin_classes(), position)
+
+    def count(self, epoch: int, step: int) -> int:
+        """Images of the weight batch of a step, over all processes."""
+        return self.weight_batches.images(epoch, step)
 
     def weight_batch(self, epoch: int, step: int) -> Batch:
         """Images (B, C, H, W) and labels (B,) that the weights learn from in a step, from 1."""

@@ -3,7 +3,7 @@
 `Search` is the step; here is what it reports. Nothing that a later step depends on changes here.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from darts_engine.runner.scores import Figures, Scores
 from darts_engine.search.architecture_report import ArchitectureReport, shift_events
 from darts_engine.search.curvature import Curvature
 from darts_engine.search.discretisation_gap import GapMeter
-from darts_engine.search.halves import Halves
+from darts_engine.search.sides import Sides
 from darts_engine.spaces.space import Space, plain_rows
 from darts_engine.supernet.relaxed import RelaxedNetwork
 
@@ -38,26 +38,33 @@ class SearchReport:
     Attributes:
         architecture: makes the events about alphas; it remembers the last genotype.
         recent: figures of the weight steps since the last report.
+        make_meter, make_scores: make what adds up figures; a subclass may name other classes.
+        counts_skips: whether the space has skip connections.
     """
 
+    make_meter: ClassVar[Any] = Meter
+    make_scores: ClassVar[Any] = Scores
+    counts_skips: ClassVar[bool] = True
+
     def __init__(
-        self, config: SearchConfig, space: Space, halves: Halves, device: torch.device
+        self, config: SearchConfig, space: Space, halves: Sides, device: torch.device
     ) -> None:
         self._config, self._space, self._halves = config, space, halves
         self._world = parallel.world()
-        self.architecture = ArchitectureReport(space, config.search.skip_alert)
-        self.recent, self._recent_alpha = Meter(device), Meter(device)
-        self._scores = Scores(device)
+        alert = config.search.skip_alert if self.counts_skips else None
+        self.architecture = ArchitectureReport(space, alert)
+        self.recent, self._recent_alpha = self.make_meter(device), self.make_meter(device)
+        self._scores = self.make_scores(device)
 
     def observe(self, supernet: RelaxedNetwork, method: Method) -> None:
         """Report on this supernet from now on. A staged search has one in each stage."""
         self._supernet, self._method = supernet, method
         like = next(supernet.weights()).detach()
-        steps = self._halves.weight_batches.steps
+        steps = self._halves.steps_per_epoch
         self._gap = GapMeter(
             supernet,
             lambda genotype: self._space.cut(genotype, like),
-            method.logits,
+            method.predict,
             self._halves.validate,
             lambda epoch, number: self._halves.weight_batch(epoch, number % steps + 1)[0],
             lambda: self._world.agree_on_statistics_(supernet),
@@ -93,20 +100,25 @@ class SearchReport:
 
     def steps(self, position: Position) -> list[events.Event]:
         """The mean losses since the last report; every second or more seldom the alphas too."""
-        loss, top1, _ = self.recent.read()
-        alpha_loss, _, _ = self._recent_alpha.read()
-        self.forget_steps()
         reported: list[events.Event] = [
-            position.stamp(
-                events.StepFinished, train_loss=loss, train_top1=top1, alpha_loss=alpha_loss
-            )
+            position.stamp(events.StepFinished, **self.recent_figures())
         ]
+        self.forget_steps()
         # Each rank has its own clock, but all of them take part in the check of the product.
         if self._world.of_rank_0(self.architecture.is_due()):
             reported += self.alphas(position)
             if self._config.search.hvp_check and position.step:
                 reported.append(self._hvp_check(position))
         return reported
+
+    def recent_figures(self) -> dict[str, float | None]:
+        """The figures of `StepFinished`, of the steps since the last report."""
+        loss, top1, _ = self.recent.read()
+        return {
+            "train_loss": loss,
+            "train_top1": top1,
+            "alpha_loss": self._recent_alpha.read()[0],
+        }
 
     def alphas(self, position: Position, *, always_derive: bool = False) -> list[events.Event]:
         """Alphas, the genotype where it changed (or always), and the last mean shift."""
@@ -160,7 +172,12 @@ class SearchReport:
             alpha_grad_norm=self._method.grad_norm,
             weight_grad_norm=weight_grad_norm,
             eigenvalue=eigenvalue,
+            hidden_norm=self.hidden_norm(),
         )
+
+    def hidden_norm(self) -> float | None:
+        """The norm of hidden states, which only networks on text have."""
+        return None
 
     def gap(self, position: Position, whole: Figures | None = None) -> events.GapMeasured:
         """The discretisation gap; `whole` is the supernet's validation, where it is known."""
@@ -192,11 +209,13 @@ class SearchReport:
         self, position: Position, timing: Timing, valid: Figures
     ) -> events.EpochFinished:
         """The epoch's training and validation figures; those of the next epoch begin at 0."""
-        return self._scores.finish_epoch(position, timing, valid)
+        finished: events.EpochFinished = self._scores.finish_epoch(position, timing, valid)
+        return finished
 
     def finish(self, seconds: float, result: Genotype) -> events.RunFinished:
         """The run's last event."""
-        return self._scores.finish(seconds, result)
+        finished: events.RunFinished = self._scores.finish(seconds, result)
+        return finished
 
     # Checkpoints ----------------------------------------------------------------------------------
 

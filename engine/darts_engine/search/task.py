@@ -2,7 +2,7 @@
 
 Liu et al., DARTS, 2019, arXiv 1806.09055, algorithm 1. One half of the training images moves the
 weights, the other half moves alpha. `Search.step` is a whole step; `runner.loop.Loop` calls it.
-What a search reports is in report.py.
+What a search reports is in report.py. `text_task.py` has what a search on text does otherwise.
 """
 
 import math
@@ -16,14 +16,13 @@ from torch import Tensor
 from darts_engine.compute import device as devices
 from darts_engine.compute import parallel
 from darts_engine.data.dataset import Dataset
+from darts_engine.data.text.corpus import Corpus
 from darts_engine.layers.sync_norm import synchronise
 from darts_engine.memory import footprint
-from darts_engine.methods.architects.first_order import Batch
 from darts_engine.methods.method import Method
 from darts_engine.methods.schedules import staged
 from darts_engine.methods.schedules.staged import Stage
 from darts_engine.methods.stopping.rules import Verdict
-from darts_engine.optim.loss import cross_entropy
 from darts_engine.optim.schedules import cosine, spans
 from darts_engine.optim.sgd import sgd
 from darts_engine.run import events
@@ -37,8 +36,10 @@ from darts_engine.runner.stopwatch import Stopwatch
 from darts_engine.search.ending import Ending
 from darts_engine.search.halves import Halves
 from darts_engine.search.report import SearchReport
+from darts_engine.search.sides import Sides
 from darts_engine.spaces.space import Space
-from darts_engine.supernet.relaxed import RelaxedNetwork
+from darts_engine.supernet.mixing import Mixing
+from darts_engine.supernet.relaxed import Batch, Inputs, Outcome, RelaxedNetwork
 from darts_engine.tables.tables import Tables
 
 
@@ -55,22 +56,28 @@ class Search:
         space: the candidates that are left, and how a genotype is derived.
         supernet: of the current stage.
         method: of the current stage.
-        make_halves: the class of `halves`; a subclass may name another.
+        make_halves: makes `halves`; a subclass may name another class.
+        make_report: makes what counts and reports.
     """
 
-    make_halves: ClassVar[type[Halves]] = Halves
+    unit = "images"
+    make_halves: ClassVar[Callable[..., Sides]] = Halves
+    make_report: ClassVar[type[SearchReport]] = SearchReport
 
-    def __init__(self, config: SearchConfig, dataset: Dataset, device: torch.device) -> None:
+    def __init__(
+        self, config: SearchConfig, dataset: Dataset | Corpus, device: torch.device
+    ) -> None:
         self.config, self.device = config, device
         self.epochs = config.search.epochs
-        self._dataset, self._world = dataset, parallel.world()
-        self.halves = self.make_halves(config, dataset, device)
-        self.steps_per_epoch = self.halves.weight_batches.steps
+        self._dataset: Any = dataset
+        self._world = parallel.world()
+        self.halves: Sides = self.make_halves(config, dataset, device)
+        self.steps_per_epoch = self.halves.steps_per_epoch
         self.space: Space = catalog.resolve("space", catalog.SPACES, config.space.space)(config)
         self._finite = FiniteGuard(device)
         self._weight_grad_norm = torch.zeros((), device=device)
         self._stopwatch = Stopwatch()
-        self._report = SearchReport(config, self.space, self.halves, device)
+        self._report = self.make_report(config, self.space, self.halves, device)
         self._ending = Ending(config)
         self._plan = staged.stages(config)
         self._enter(self._plan[0])
@@ -117,6 +124,10 @@ class Search:
         return max(found, key=lambda stage: stage.of(batch))
 
     # The epoch ------------------------------------------------------------------------------------
+
+    def steps_of(self, epoch: int) -> int:
+        """Steps of an epoch, from 1."""
+        return self.halves.steps_of(epoch)
 
     def begin_epoch(self, epoch: int) -> dict[str, float]:
         """Enter the stage that begins with this epoch, if one does, and set the schedules' values.
@@ -170,7 +181,7 @@ class Search:
             step: of the epoch, from 1.
 
         Returns:
-            Images in the weight batch.
+            Images in the weight batch; of text tokens.
 
         Raises:
             NotFiniteError: a loss or gradient is not finite (on a GPU it is raised later).
@@ -187,45 +198,59 @@ class Search:
                 self._alpha_step(alpha_batch, weight_batch, epoch, step)
         with self._stopwatch.part("weights"):
             self._weight_step(weight_batch, alpha_batch, epoch, step)
-        return self.halves.weight_batches.images(epoch, step)
+        return self.halves.count(epoch, step)
 
-    def _alpha_step(self, batch: Batch, weight_batch: Batch, epoch: int, step: int) -> None:
+    def _alpha_step(self, batch: Batch, weight_batch: Batch, epoch: int, step: int) -> Tensor:
         """Alpha moves down grad_alpha L_valid(w - xi grad_w L_train(w, alpha), alpha).
 
         A shard is this process's part of a batch; with one process it is the whole, and sums over
         the world change nothing.
+
+        Returns:
+            What the network gave for the batch.
         """
         shards = self.halves.shards(epoch, step)
-        loss, logits, gradients = self.method.alpha_gradient(batch, weight_batch, shards)
+        loss, output, gradients = self.method.alpha_gradient(batch, weight_batch, shards)
         self._finite.check(loss, "alpha's loss", epoch, step)
         self._world.sum_(gradients)
         for gradient in gradients:
             self._finite.check(gradient, "alpha's gradient", epoch, step)
         self.method.move(gradients)
         if shards[0].counts:
-            self._report.add_alpha_step(loss, logits, batch[1])
+            self._report.add_alpha_step(loss, output, batch[1])
+        return output
 
-    def _weight_step(self, batch: Batch, alpha_batch: Batch | None, epoch: int, step: int) -> None:
-        """The weights move down grad_w L_train(w, alpha)."""
-        images, labels = batch
+    def _weight_step(
+        self, batch: Batch, alpha_batch: Batch | None, epoch: int, step: int
+    ) -> Tensor:
+        """The weights move down grad_w L_train(w, alpha).
+
+        Returns:
+            What the network gave for the batch.
+        """
         shards = self.halves.shards(epoch, step)
         shard = shards[1]
         mixing = self.method.weight_mixing(batch, alpha_batch, shards)
         with devices.autocast(self.device, self.config.engine):
-            logits = self.supernet(images, mixing)
-            loss = cross_entropy(logits, labels)
-        self._finite.check(loss, "the training loss", epoch, step)
+            objective, (loss, output) = self._training_loss(batch, mixing)
+        self._finite.check(objective, "the training loss", epoch, step)
         # Without a gradient a weight rests; with one of zeros, momentum and decay still move it.
         drifts = self.config.method.resting_weights == "drift"
         self._optimizer.zero_grad(set_to_none=not drifts)
-        shard.of(loss).backward()
+        shard.of(objective).backward()
         self._world.sum_gradients_(self._weights)
         clip = self.config.weights.grad_clip or math.inf
         self._weight_grad_norm = torch.nn.utils.clip_grad_norm_(self._weights, clip)
         self._finite.check(self._weight_grad_norm, "the weights' gradient", epoch, step)
         self._optimizer.step()
         if shard.counts:
-            self._report.add_weight_step(loss, logits, labels)
+            self._report.add_weight_step(loss, output, batch[1])
+        return output
+
+    def _training_loss(self, batch: Batch, mixing: Mixing) -> tuple[Tensor, Outcome]:
+        """What the weights descend, a scalar, and the outcome that is reported."""
+        outcome = self.supernet.loss(batch, mixing)
+        return outcome.loss, outcome
 
     def stopwatch(self) -> Stopwatch:
         """Times of the alpha step, the weight step, and fetching their batches."""
@@ -240,6 +265,8 @@ class Search:
             The epoch's events.
         """
         self._settle()
+        # The names of the streams, for an engine that takes the run up just here.
+        self.method.begin_step(position.epoch, position.step)
         valid = self.validate()
         decided = [
             events.LogWritten(level="info", message=line)
@@ -259,9 +286,9 @@ class Search:
         self.supernet.eval()
         return self.halves.validate(self.predict, most)
 
-    def predict(self, images: Tensor) -> Tensor:
+    def predict(self, inputs: Inputs) -> Any:
         """Images (B, C, H, W) to logits (B, classes), without sampling or perturbation."""
-        return self.method.logits(images, self.method.validation_mixing())
+        return self.method.predict(inputs, self.method.validation_mixing())
 
     def _settle(self) -> None:
         """Make sure that all losses were finite, and running statistics the same on all ranks."""
@@ -366,6 +393,7 @@ class Search:
             "supernet": self._world.state_of(self.supernet),
             "weight_optimizer": self._optimizer.state_dict(),
             "method": self.method.state(),
+            **self.halves.state(),
             **self._ending.state(),
             **self._report.state(),
         }
@@ -386,4 +414,5 @@ class Search:
         self._world.take_own_statistics_(self.supernet, state.get("statistics", {}))
         self._optimizer.load_state_dict(state["weight_optimizer"])
         self.method.load_state(state["method"])
+        self.halves.load_state(state)
         self._report.load_state(state)

@@ -5,13 +5,33 @@ of spaces with one cell type.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from darts_engine.optim.loss import cross_entropy
 from darts_engine.supernet.alphas import Alphas
 from darts_engine.supernet.mixing import Matrices, Mixing
 from darts_engine.supernet.stochastic import StochasticOps
+
+# What a network reads. Of images (B, C, H, W) it is they; of text the tokens (T, B) and the hidden
+# state (B, n) before them.
+Inputs = Any
+# Inputs and what they are to give: labels (B,), or of text the tokens that follow, (T, B).
+Batch = tuple[Inputs, Tensor]
+
+
+class Outcome(NamedTuple):
+    """What a batch gives.
+
+    Attributes:
+        loss: mean cross entropy, a scalar in float32 or better.
+        output: logits (B, classes); of text the hidden state (B, n) after the last token.
+    """
+
+    loss: Tensor
+    output: Tensor
 
 
 class RelaxedNetwork(nn.Module, ABC):
@@ -56,8 +76,27 @@ class RelaxedNetwork(nn.Module, ABC):
             mixing: the weights of each alpha matrix; by default the mixing of `relax`.
         """
 
+    def loss(self, batch: Batch, mixing: Mixing | Matrices | None = None) -> Outcome:
+        """The mean cross entropy of a batch, and what the network gave for it.
+
+        Args:
+            batch: inputs and labels.
+            mixing: as in `forward`.
+        """
+        images, labels = batch
+        logits = self(images, mixing)
+        return Outcome(cross_entropy(logits, labels), logits)
+
+    def predict(self, inputs: Inputs, mixing: Mixing | Matrices | None = None) -> Any:
+        """What the network makes of inputs: logits (B, classes) of images."""
+        return self(inputs, mixing)
+
     def weights(self) -> Iterator[nn.Parameter]:
         """Every parameter that is not an alpha."""
         for name, parameter in self.named_parameters():
             if not name.startswith("alphas."):
                 yield parameter
+
+    def held_ahead(self) -> Sequence[nn.Parameter]:
+        """Weights that the virtual step of second order leaves where they are."""
+        return ()

@@ -49,6 +49,14 @@ class StochasticOps:
         """Standard normal noise in the shape of `like`: the operation `noise` of the space S4."""
         return self._shard_of(like).noise(like, self.draws)
 
+    def mask(self, like: Tensor, keep: float) -> Tensor:
+        """Ones with probability `keep`, zeros else, in the shape of `like`, (B, n)."""
+        return self._shard_of(like).mask(like, keep, self.draws)
+
+    def mask_of_words(self, like: Tensor, keep: float) -> Tensor:
+        """The same in the shape of `like`, one for each word: all ranks have the same."""
+        return WHOLE.mask(like, keep, self.draws)
+
     def _shard_of(self, x: Tensor) -> Shard:
         """The shard with as many images as x; where there is none, x is a whole batch."""
         for shard in self.shards:

@@ -74,6 +74,8 @@ class Train:
         GenotypeError: the genotype cannot be read or built; correct `network.genotype`.
     """
 
+    unit = "images"
+
     def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device) -> None:
         self.config, self.device = config, device
         self.epochs = config.train.epochs
@@ -128,6 +130,10 @@ class Train:
             self._average.restart(self.network)
         message = f"starts from the weights in {file}{f' ({how})' if how else ''}"
         return [*data, events.LogWritten(level="info", message=message)]
+
+    def steps_of(self, epoch: int) -> int:  # noqa: ARG002  all epochs have as many
+        """Steps of an epoch, from 1."""
+        return self.steps_per_epoch
 
     def begin_epoch(self, epoch: int) -> dict[str, float]:
         """Set learning rate and drop path of an epoch (from 1). Returns: the schedules' values."""

@@ -42,7 +42,7 @@ def test_the_toy_problem_of_the_paper(product, momentum, buffer, decay):
     def train():
         return w**2 - 2 * a * w + a**2
 
-    direct, vector = unroll(train, lambda: a * w - 2 * a + 1, [w], [a], step)
+    direct, vector, _ = unroll(train, lambda: a * w - 2 * a + 1, [w], [a], step)
     h = (
         exact(train, [w], [a], vector)
         if product == "exact"

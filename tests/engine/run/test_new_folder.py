@@ -179,3 +179,12 @@ def test_folders_that_are_there_are_left_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FileExistsError):
         new_folder.make_private(tmp_path / "file")
+
+
+@pytest.mark.parametrize("kind", ["file", "loop"])
+def test_a_place_that_is_no_folder_is_told_from_a_name_that_is_taken(runs: Path, kind: str) -> None:
+    place = runs / "place"
+    place.write_text("") if kind == "file" else place.symlink_to(place)
+    with pytest.raises(RunError, match="cannot be made: Not a directory") as refused:
+        create(place, "a", CONFIG)
+    assert refused.value.where == str(place)

@@ -1,11 +1,11 @@
 """Files of a run folder: no link is followed, nothing is waited for, nothing is overwritten."""
 
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from faulty.odd_files import make_socket
 
 from darts_engine.run import private_files
 from darts_engine.run.errors import ExitCode, UnsafeFileError
@@ -40,14 +40,7 @@ def pipe(path: Path, _: Path) -> str:
 
 
 def listening(path: Path, _: Path) -> str:
-    here = Path.cwd()
-    # The path of a socket has a short limit.
-    os.chdir(path.parent)
-    try:
-        with socket.socket(socket.AF_UNIX) as made:
-            made.bind(path.name)
-    finally:
-        os.chdir(here)
+    make_socket(path)
     return "socket"
 
 
@@ -176,3 +169,31 @@ def test_a_folder_that_was_replaced_is_told_from_the_old_one(folder: PrivateFold
     folder.path.mkdir()
     assert not folder.is_at(folder.path)
     assert folder.is_at(folder.path.with_name("moved"))
+
+
+@pytest.mark.parametrize("way", ["open_to_append", "open_to_repair", "open_lock"])
+def test_a_file_that_has_a_second_name_is_read_and_not_written_into(
+    folder: PrivateFolder, outside: Path, way: str
+) -> None:
+    # As `cp -al` makes it of a run, or an archive of a run and of another file of its user.
+    os.link(outside, folder.path / "file")
+    with pytest.raises(UnsafeFileError, match="2 names") as refused:
+        getattr(folder, way)("file")
+    assert refused.value.where == str(folder.path / "file")
+    assert folder.read("file", LIMIT) == b"canary"
+    folder.replace("file", b"new")
+    assert outside.read_bytes() == b"canary"
+    os.close(getattr(folder, way)("file"))
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077, 0o277, 0o777])
+def test_files_are_their_owners_whatever_the_umask(folder: PrivateFolder, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        folder.replace("replaced", b"new")
+        os.close(folder.open_to_append("appended"))
+        os.close(folder.open_lock("lock"))
+    finally:
+        os.umask(before)
+    for name in ("replaced", "appended", "lock"):
+        assert folder.stat(name).st_mode & 0o777 == 0o600

@@ -14,6 +14,7 @@ from darts_engine.run import commands, events
 from darts_engine.run.commands import AnyCommand
 from darts_engine.run.errors import UnsafeFileError
 from darts_engine.run.folder import RunFolder
+from darts_engine.runner import inbox
 from darts_engine.runner.inbox import MAX_PER_SECOND, READ_BYTES, Inbox
 
 
@@ -134,6 +135,60 @@ def test_a_flood_gets_a_bounded_number_of_answers(desk: Desk) -> None:
     assert 0 < len(taken) <= MAX_PER_SECOND
     assert len(desk.answers) < 10
     assert "flood" in desk.refusals[0]
+
+
+class Clock:
+    """Stands in for `time`."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    "content", [b"x\n", b"\n", line(commands.Resume, "a"), b"y" * 5000 + b"\n"]
+)
+def test_a_flood_is_not_looked_at_and_what_comes_after_it_is_obeyed(
+    desk: Desk, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, read = Clock(), 0
+    monkeypatch.setattr(inbox, "time", clock)
+    decode = commands.decode
+
+    def counting(line: bytes) -> AnyCommand:
+        nonlocal read
+        read += 1
+        return decode(line)
+
+    monkeypatch.setattr(inbox.commands, "decode", counting)
+    seconds, boundaries, pieces = 5, 50, 20_000_000 // len(content) // 250
+    for second in range(seconds):
+        for boundary in range(boundaries):
+            clock.now = second + boundary / boundaries
+            # The last line of each piece is half written.
+            desk.write(content * pieces + content[: len(content) // 2])
+            desk.take_all()
+            desk.write(content[len(content) // 2 :])
+    assert read <= MAX_PER_SECOND * (seconds + 1)
+    floods = [reason for reason in desk.refusals if "flood" in reason]
+    assert seconds <= len(floods) <= seconds + 1
+    clock.now += 2
+    desk.write(line(commands.Stop, "after"))
+    # The rest of the flood's last line may come first.
+    clock.now += 2
+    assert [command.id for command in desk.take_all()][-1:] == ["after"]
+
+
+def test_a_hole_of_any_size_holds_no_command_up(desk: Desk) -> None:
+    desk.write(b"")
+    os.truncate(desk.run.commands, 40 << 30)
+    desk.write(line(commands.Pause, "behind the hole"))
+    assert desk.take_all() == []
+    desk.write(line(commands.Pause, "a"))
+    assert [command.id for command in desk.take_all()] == ["a"]
+    (refused,) = desk.refusals
+    assert "flood" in refused
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to make a file of another user")

@@ -16,7 +16,12 @@ from desk_kit import Desk  # noqa: E402
 from engine_kit import events_in, of_type, until  # noqa: E402
 
 from darts_engine.run import commands, events  # noqa: E402
-from darts_engine.run.errors import CheckpointError, ExitCode, NotFoundError  # noqa: E402
+from darts_engine.run.errors import (  # noqa: E402
+    CheckpointError,
+    ExitCode,
+    NotFoundError,
+    NotRepeatableError,
+)
 from darts_engine.run.private_files import PrivateFolder  # noqa: E402
 from darts_engine.runner import checkpoint, session  # noqa: E402
 from darts_engine.runner.session import Stopped  # noqa: E402
@@ -284,3 +289,31 @@ def test_each_difference_of_the_machine_at_resume_is_told_by_name(desk: Desk) ->
         f"{name} was {there[name]} and is {here[name]}: results may differ in the last digits"
         for name in ("torch", "device", "threads")
     ]
+
+
+@pytest.mark.parametrize("what", ["torch", "device", "threads", "processes", "machine"])
+def test_what_decides_the_last_digits_is_told_and_refused_by_a_strict_session(
+    tmp_path: Path, what: str
+) -> None:
+    then = dict.fromkeys(("torch", "device", "threads", "processes", "machine"), "2")
+    desk = Desk(tmp_path / "run")
+    desk.session.origin = replace(desk.session.origin, environment=then)
+    desk.save(3)
+    desk.leave()
+    strict = Desk(desk.run.path, is_strict=True)
+    strict.session.origin = replace(desk.session.origin, environment=then | {what: "3"})
+    with pytest.raises(NotRepeatableError) as refused:
+        strict.session.restore(strict.task)
+    assert refused.value.what.endswith(f"the same bits: {what} was 2 and is 3")
+    assert refused.value.exit_code == ExitCode.REFUSED
+    assert strict.task.number == 0
+    strict.session.origin = desk.session.origin
+    assert strict.session.restore(strict.task).epoch == 3
+    assert not of_type(events_in(desk.run), events.LogWritten)
+    strict.leave()
+    lenient = Desk(desk.run.path)
+    lenient.session.origin = replace(desk.session.origin, environment=then | {what: "3"})
+    assert lenient.session.restore(lenient.task).epoch == 3
+    (told,) = of_type(events_in(desk.run), events.LogWritten)
+    assert told.message == f"{what} was 2 and is 3: results may differ in the last digits"
+    lenient.leave()

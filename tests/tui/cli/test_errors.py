@@ -80,3 +80,13 @@ def test_a_fault_of_ours_is_one_line_that_names_the_traceback(darts, runs, tmp_p
 def test_debug_shows_the_traceback_wherever_it_stands():
     with pytest.raises(main.RunError):
         main.run(["show", HOSTILE, "--debug"])
+
+
+def test_a_command_that_finds_no_memory_says_so(darts, monkeypatch):
+    def fail(_folder):
+        raise MemoryError
+
+    monkeypatch.setattr("darts_engine.run.folder.list_runs", fail)
+    result = darts("runs")
+    assert (result.code, result.out, len(result.error_lines)) == (7, "", 2)
+    assert result.error_lines[0] == "there is not enough memory for this command"

@@ -13,6 +13,8 @@ NAMED = {
     "darts-cifar10",
     "darts-cifar100",
     "darts-imagenet",
+    "darts-penn",
+    "darts-wikitext2",
     "ms-darts-cifar100",
     "quick",
     "wrn-sam-cifar100",
@@ -101,6 +103,29 @@ def test_the_wide_resnets_recipe_agrees_with_the_published_log(darts, engine, ru
     assert "--init fan-out" in refused.error_lines[-1]
     old = "kind = 'train'\n[basis]\nrecipe = 'wrn-sam-cifar100'\n[network]\nnetwork = 'wrn-10-1'"
     assert config.from_toml(old).network.init == "fan-out"
+
+
+def test_the_recipes_for_text_have_the_published_settings(darts, engine, runs):
+    engine("finish")
+    result = darts("search", "--name", "s", "--recipe", "darts-penn", "--progress", "quiet")
+    assert result.code == 0, result.err
+    search = RunFolder(runs / "s").read_config()
+    assert (search.space.space, search.space.nodes, search.text.width) == ("recurrent", 8, 300)
+    assert (search.weights.lr, search.weights.lr_min, search.weights.weight_decay) == (20, 20, 5e-7)
+    for name, width, hidden, decay in (("penn", 850, 0.25, 8e-7), ("wikitext2", 700, 0.15, 5e-7)):
+        genotype = ("--genotype", "RNN_DARTS_V1") if name == "penn" else ()
+        result = darts("train", "--name", name, "--recipe", f"darts-{name}", *genotype)
+        assert result.code == 0, result.err
+        made = RunFolder(runs / name).read_config()
+        expected = published()["RNN_DARTS_V1" if genotype else "RNN_DARTS_V2"].genotype
+        assert made.network.genotype == expected.text()
+        assert (made.network.network, made.data.dataset) == ("recurrent", name)
+        assert (made.text.width, made.text.hidden_dropout) == (width, hidden)
+        assert (made.weights.weight_decay, made.weights.lr, made.epochs) == (decay, 20, 8000)
+        assert (made.data.batch_size, made.text.nonmono, made.engine.seed) == (64, 5, 1267)
+    refused = darts("train", "--recipe", "darts-penn", "--genotype", "DARTS_V2")
+    assert (refused.code, len(refused.error_lines)) == (2, 3)
+    assert "takes a recurrent genotype" in refused.err
 
 
 def test_a_recipe_for_the_other_kind_of_run_is_refused_with_the_right_command(darts):

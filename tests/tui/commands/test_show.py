@@ -305,3 +305,56 @@ def test_show_counts_the_networks_of_the_benchmarks(darts):
     assert "1,531,546" in output
     result = darts("show", cell, "--network", "imagenet")
     assert (result.code, result.error_lines[-1]) == (4, "leave out --network")
+
+
+def test_show_counts_recurrent_networks_as_published(darts):
+    def parameters(*arguments: object) -> int:
+        return int(json.loads(darts("show", *arguments, "--json").out)["parameters"])
+
+    assert parameters("RNN_DARTS_V2") == 22_960_000
+    assert parameters("RNN_ENAS") == 27_295_000
+    assert parameters("RNN_DARTS_V1", "--width", 700, "--vocabulary", 33_278) == 33_127_878
+    text = "Genotype(recurrent=[('relu', 0), ('tanh', 1)], concat=[1, 2])"
+    described = json.loads(darts("show", text, "--width", 10, "--vocabulary", 7, "--json").out)
+    assert described["parameters"] == 7 * 10 + 4 * 100 + 2 * 2 * 100 + 7
+    assert (described["width"], described["vocabulary"], described["text"]) == (10, 7, text)
+    assert parse(json.dumps(described["genotype"])) == parse(text)
+    printed = darts("show", text).out
+    assert "node 2 = tanh(node 1)" in printed
+    assert "recurrent network, 850 wide, 10,000 tokens" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (("RNN_DARTS_V2", "--channels", 16), 2, "--width and --vocabulary"),
+        (("RNN_DARTS_V2", "--network", "imagenet"), 2, "--width and --vocabulary"),
+        (("DARTS_V2", "--width", 300), 2, "only the network of a recurrent cell"),
+        (("wrn-28-10", "--vocabulary", 300), 2, "only the network of a recurrent cell"),
+        (("Genotype(recurrent=[('none', 0)])",), 4, "no recurrent cell has the operation 'none'"),
+        (("Genotype(recurrent=[('sep_conv_3x3', 0)])",), 4, "tanh, relu, sigmoid, identity"),
+    ],
+)
+def test_show_refuses_what_a_recurrent_cell_or_another_has_not(darts, arguments, code, part):
+    result = darts("show", *arguments)
+    assert (result.code, part in result.err) == (code, True), result.err
+    assert len(result.error_lines) <= 3
+
+
+def test_derive_knows_recurrent_cells(darts, tmp_path):
+    rows = [[0.0, 0, 0, 0, 0] for _ in range(6)]
+    # Node 1 takes sigmoid, node 2 state 1 by tanh; node 3 the earlier of two equal states.
+    rows[0][3] = rows[2][1] = rows[4][4] = rows[5][4] = 2.0
+    # A strong `none` leaves little to the edge's other operations.
+    rows[1] = [9.0, 0, 3, 0, 0]
+    (file := tmp_path / "alphas.json").write_text(json.dumps({"recurrent": rows}))
+    text = "Genotype(recurrent=[('sigmoid', 0), ('tanh', 1), ('identity', 1)], concat=[1, 2, 3])"
+    assert darts("derive", file).out.strip() == text
+    assert json.loads(darts("derive", file, "--json").out)["text"] == text
+    rows[1][0] = 0.0
+    file.write_text(json.dumps({"recurrent": [row[1:] for row in rows]}))
+    assert "('relu', 0), ('identity', 1)" in darts("derive", file).out
+    for wrong, part in (([[0.0] * 5] * 4, "not 4"), ([[0.0] * 6] * 3, "6 numbers, not 5")):
+        file.write_text(json.dumps({"recurrent": wrong}))
+        result = darts("derive", file)
+        assert (result.code, part in result.err) == (4, True), result.err

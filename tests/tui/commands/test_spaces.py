@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from darts_engine.run.architecture.spaces import SPECS
+from darts_engine.run.architecture.spaces import SPECS, TEXT
 from darts_engine.run.settings import catalog
 from darts_engine.run.settings import config as configs
 from darts_engine.run.settings.config import SearchConfig
@@ -26,6 +26,9 @@ def test_each_kind_of_cell_is_described(darts):
     assert "26 alphas" in output
     assert "(each node)" in output
     assert "30 alphas" in darts("spaces", "nasbench201").out
+    output = darts("spaces", "recurrent").out
+    assert "8 nodes and 36 edges, each node keeps one" in output
+    assert "300 wide, 10,000 tokens: 4,810,000 parameters, 180 alphas" in output
     output = darts("spaces", "nasnet-like").out
     assert "5 nodes and 20 edges in each" in output
     assert "--nodes" in output
@@ -34,7 +37,9 @@ def test_each_kind_of_cell_is_described(darts):
 @pytest.mark.parametrize("name", SPECS)
 def test_the_description_of_a_space_is_what_the_engine_builds(name):
     spec = SPECS[name]
+    on_text = spec.reads == TEXT
     size = {"space.channels": spec.channels, "space.layers": spec.layers}
+    size = {"text.width": spec.channels} if on_text else size
     asked = {"space.space": name, "space.nodes": spec.nodes, **size}
     made = configs.override(SearchConfig(), asked)
     space = catalog.resolve("space", catalog.SPACES, name)(made)
@@ -46,7 +51,7 @@ def test_the_description_of_a_space_is_what_the_engine_builds(name):
         assert {len(cell.edges) for cell in layout} == {spec.edges}
     named = [cell.operations for cell in layout if cell.shows != "parents"]
     assert {name for names in named for name in names} == set(spec.candidates)
-    supernet = space.supernet(3, 10)
+    supernet = space.supernet(3, 10_000 if on_text else 10)
     assert sum(weight.numel() for weight in supernet.weights()) == spec.parameters
     alphas = sum(matrix.numel() for matrix in supernet.alphas.matrices().values())
     assert alphas == spec.alphas

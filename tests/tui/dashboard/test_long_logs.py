@@ -3,6 +3,7 @@
 A log of 30 MB in the suite, and of 500 with `--full`, which the bars are for.
 """
 
+import gc
 import os
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold_all
 from darts_tui.dashboard import reader as readers
 from darts_tui.dashboard.app import DashboardApp
-from darts_tui.dashboard.history import fold_lines
+from darts_tui.dashboard.history import fold_lines, read_history
 from darts_tui.dashboard.reader import EventsRead, Reader, StateRead, StatusChanged
 from darts_tui.runs.outcome import outcome
 
@@ -148,6 +149,42 @@ def test_a_list_reads_no_more_of_a_big_log_than_it_needs(
     monkeypatch.setattr(os, "pread", counting)
     assert outcome(big_run).epoch == 15 * BIG_MB
     assert read < 16 << 20
+
+
+@pytest.mark.parametrize("ending", ["whole", "left", "failed"])
+def test_no_search_for_cycles_holds_up_the_app_while_a_log_is_read(
+    big_run: RunFolder, ending: str
+) -> None:
+    searches: list[int] = []
+
+    def count(phase: str, about: dict[str, int]) -> None:
+        if phase == "start":
+            searches.append(about["generation"])
+
+    def fail() -> None:
+        raise OSError("as of a disk")
+
+    state, pieces = RunState(), 0
+
+    def is_over() -> bool:
+        nonlocal pieces
+        pieces += 1
+        return ending == "left" and pieces > 3
+
+    source = LogReader(big_run.events)
+    gc.callbacks.append(count)
+    try:
+        if ending == "failed":
+            with pytest.raises(OSError, match="as of a disk"):
+                read_history(source, state, is_over, fail)
+        else:
+            read_history(source, state, is_over, lambda: None)
+        assert searches == []
+        assert gc.isenabled()
+        # Nor is what was read, which is most of all objects, ever walked through again.
+        assert not any(part is state.epoch_alphas for part in gc.get_objects())
+    finally:
+        gc.callbacks.remove(count)
 
 
 def test_lines_are_folded_as_if_every_sample_had_been_decoded(runs: Path) -> None:

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from darts_engine.run.architecture.genotype import CELLS, Genotype
+from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.architecture.text import from_json, parse, published
 from darts_tui.export.dot import THEMES, cell_dot
 
@@ -42,8 +42,9 @@ def test_the_normal_cell_of_darts_is_drawn_as_published() -> None:
     assert "rankdir=LR" in dot
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize(
+    ("name", "cell"), [(name, cell) for name, found in PUBLISHED.items() for cell in found.cells]
+)
 def test_every_published_cell_keeps_all_its_edges(name: str, cell: str) -> None:
     genotype = PUBLISHED[name]
     labels = [operation for *_, operation in drawn_edges(cell_dot(genotype, cell)) if operation]

@@ -122,6 +122,55 @@ def test_resume_restarts_what_ended_and_prints_only_news(darts, engine, runs):
     assert (again.code, "is finished" in again.out) == (0, True)
 
 
+@pytest.mark.parametrize("asked", [[], ["--strict"], ["--nproc", "2", "--strict"]])
+def test_a_resume_asks_its_engine_to_be_strict_and_ends_with_its_code(
+    darts, runs, monkeypatch, asked
+):
+    script = "import sys; print(*sys.argv[2:], file=sys.stderr); sys.exit(4)"
+    monkeypatch.setattr(engine_process, "ENGINE", (sys.executable, "-c", script))
+    make_run(runs, "one", epochs_done=1, epochs=3, phase="stopped")
+    result = darts("resume", "one", *asked)
+    said = " ".join(asked) or "it said nothing"
+    assert (result.code, len(result.error_lines)) == (4, 3)
+    assert result.error_lines[0] == f"the engine ended at once (exit code 4): {said}"
+
+
+def test_an_engine_that_has_no_room_for_its_words_is_understood(darts, runs, monkeypatch):
+    script = "import sys; sys.exit(8)"
+    monkeypatch.setattr(engine_process, "ENGINE", (sys.executable, "-c", script))
+    make_run(runs, "one", epochs_done=1, epochs=3, phase="stopped")
+    result = darts("resume", "one")
+    assert (result.code, len(result.error_lines)) == (8, 3)
+    assert result.error_lines[0].endswith("the disk is full")
+
+
+def test_a_working_folder_that_was_deleted_is_no_hindrance(
+    darts, runs, engine, monkeypatch, tmp_path
+):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    engine("finish")
+    result = darts("search", "--name", "one", "--progress", "quiet")
+    assert (result.code, result.error_lines) == (0, [f"run one in {runs / 'one'}"])
+    assert darts("runs").code == 0
+    refused = darts("search", "--config", "here.toml")
+    assert refused.code not in (0, 1)
+    assert len(refused.error_lines) <= 3
+
+
+def test_what_needs_the_working_folder_says_that_it_is_gone(darts, runs, monkeypatch, tmp_path):
+    make_run(runs, "one", epochs_done=1, epochs=3, phase="finished")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    result = darts("export", "DARTS_V2", "--format", "dot")
+    assert (result.code, len(result.error_lines)) == (5, 2)
+    assert result.error_lines[0] == "the folder that you are in was deleted"
+
+
 def test_a_run_whose_lock_is_a_link_is_refused_in_three_lines(darts, runs, tmp_path):
     folder = make_run(runs, "one", epochs_done=1, epochs=3, phase="stopped")
     folder.lock.unlink(missing_ok=True)

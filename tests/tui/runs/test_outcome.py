@@ -8,11 +8,13 @@ import pytest
 from fake_story import made_up_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stories.recurrent import text_events
 
 from darts_engine.run import events
 from darts_engine.run.backwards import blocks_from_the_end
 from darts_engine.run.events import AnyEvent
-from darts_engine.run.folder import EngineRecord, RunFolder
+from darts_engine.run.folder import RunFolder
+from darts_engine.run.lock import EngineRecord
 from darts_engine.run.log import MAX_LINE_BYTES
 from darts_engine.run.state import RunState, fold_all
 from darts_tui.runs import outcome as outcomes
@@ -50,6 +52,19 @@ def test_a_run_at_any_moment_is_shown_as_the_whole_log_says(
     story = made_up_events(kind=kind, epochs=9, epochs_done=7, phase=phase)
     begun_by(folder, 4321, story[0].t - 1)
     for length in range(1, len(story) + 1, 3):
+        fake_run.write(folder, story[:length])
+        agree(folder, story[:length])
+
+
+@pytest.mark.parametrize("kind", ["search", "train"])
+@pytest.mark.parametrize("phase", ["running", "finished"])
+def test_a_run_on_text_at_any_moment_is_shown_as_the_whole_log_says(
+    runs: Path, kind: str, phase: str
+) -> None:
+    story = text_events(kind=kind, epochs=9, epochs_done=7, phase=phase)
+    folder = fake_run.make_run(runs, "run", kind=kind, epochs=9, epochs_done=7, phase=phase)
+    begun_by(folder, 4321, story[0].t - 1)
+    for length in range(1, len(story) + 1, 5):
         fake_run.write(folder, story[:length])
         agree(folder, story[:length])
 

@@ -10,6 +10,7 @@ from darts_engine.run.folder import RunFolder, list_runs
 from darts_engine.run.settings import config
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.run.settings.presets import PRESETS
+from darts_engine.run.settings.search_on_text import reads_text
 from darts_tui.export import pictures
 from darts_tui.studies import benchmark_report
 from darts_tui.studies.study import planned
@@ -123,3 +124,30 @@ def test_a_plan_of_an_earlier_version_has_the_settings_of_its_runs():
     assert made == config.read(golden)
     assert isinstance(made, SearchConfig)
     assert made.method.gumbel_gradient == "all"
+
+
+def test_a_report_of_text_has_perplexities():
+    spread = {name: {"mean": 97.5, "deviation": None} for name in benchmark_report.FIGURES}
+    spread |= {name: {"mean": None, "deviation": None} for name in ("supernet_top1", "test_top1")}
+    run = {
+        "run": "b-darts-0", "seed": 0, "epochs": 2, "skips": 0, "test_top1": None,
+        "test_perplexity": 88.25, "passes": {"forward": 4, "backward": 4},
+        "validation": [(1, 200.0), (2, 97.5)],
+    }  # fmt: skip
+    passes = {"forward": 2, "backward": 2}
+    found = {"method": "darts", "passes_per_step": passes, "runs": [run], **spread}
+    report = {
+        "name": "b", "space": "recurrent", "dataset": "verses", "is_text": True, "seeds": [0],
+        "search_epochs": 2, "train_epochs": 2, "methods": [found],
+    }  # fmt: skip
+    text = benchmark_report.markdown(report, ["validation"])
+    assert "| method | supernet perplexity | gap |" in text
+    assert "| darts | 97.50 | 97.50 | 97.500 | 97.5 | 97.50 |" in text
+    assert "| b-darts-0 | 0 | 2 | 0 | 88.25 |" in text
+    assert "top-1" not in text
+    assert "accuracy" not in text
+    picture = benchmark_report._picture(report, "validation")
+    assert isinstance(picture, pictures.Curves)
+    (panel,) = picture.panels
+    assert (panel.label, panel.logarithmic) == ("supernet perplexity", True)
+    assert reads_text(SearchConfig()) is False

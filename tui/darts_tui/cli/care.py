@@ -75,16 +75,22 @@ def bench(
             "--methods", help="Measure time and memory of a step of every method instead."
         ),
     ] = False,
+    recurrent: Annotated[
+        bool,
+        typer.Option("--recurrent", help="Measure the recurrent supernet, which reads text."),
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Measure this supernet against a plain one, side by side, on the CPU.
 
     Example: darts-tui bench --quick
     """
-    from darts_tui.commands.bench import bench_methods, bench_supernet
+    from darts_tui.commands.bench import bench_methods, bench_recurrent, bench_supernet
 
     if methods:
         return bench_methods(quick=quick, as_json=as_json)
+    if recurrent:
+        return bench_recurrent(quick=quick, as_json=as_json)
     return bench_supernet(quick=quick, floor=floor, as_json=as_json)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darts_engine.run.errors import ExitCode, RunError
+from darts_engine.run.errors import ExitCode, NotFoundError, RunError, TooLargeError
 from darts_engine.run.folder import LATEST, find
 from darts_tui.cli import analysis, care, methods, options, protocol, steering, trained
 from darts_tui.cli.options import (
@@ -135,6 +135,7 @@ def resume(
     run: Run,
     runs: Runs = DEFAULT_RUNS,
     nproc: Nproc = 1,
+    strict: options.Strict = False,
     watching: Watching,
 ) -> int:
     """Continue a paused run, or a stopped or killed one from its newest checkpoint.
@@ -143,7 +144,7 @@ def resume(
     """
     from darts_tui.commands import start
 
-    return start.resume(find(runs, run), watching, nproc)
+    return start.resume(find(runs, run), watching, nproc, is_strict=strict)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -246,18 +247,26 @@ def show(
     channels: options.Channels = None,
     layers: options.Layers = None,
     classes: options.Classes = None,
+    width: options.Width = None,
+    vocabulary: options.Vocabulary = None,
     as_json: AsJson = False,
 ) -> int:
     """Show a genotype, or a wide ResNet, and how large the network is.
 
-    Examples: darts-tui show DARTS_V2 --network imagenet; darts-tui show wrn-34-10 --classes 100
+    Examples: darts-tui show DARTS_V2 --network imagenet; darts-tui show wrn-34-10 --classes 100;
+    darts-tui show RNN_DARTS_V2 --width 700 --vocabulary 33278
     """
+    from darts_engine.run.architecture.genotype import RECURRENT
     from darts_engine.run.architecture.networks import is_wide
     from darts_engine.run.architecture.size import network_size
     from darts_tui.commands.show import (
         cells_text,
         describe,
+        describe_recurrent,
         describe_wide,
+        recurrent_size_text,
+        refuse_text,
+        size_of_recurrent,
         size_text,
         wide_shape,
         wide_text,
@@ -265,6 +274,7 @@ def show(
     from darts_tui.runs.genotypes import resolve
 
     if is_wide(genotype):
+        refuse_text(width, vocabulary)
         shape = wide_shape(genotype, network, channels, layers)
         if as_json:
             print_json(describe_wide(shape, classes))
@@ -272,6 +282,16 @@ def show(
             print(wide_text(shape, classes))
         return ExitCode.OK
     value = resolve(genotype, runs)
+    if value.form == RECURRENT:
+        for_images = network != "cifar" or any(v is not None for v in (channels, layers, classes))
+        size = size_of_recurrent(value, width, vocabulary, for_images=for_images)
+        if as_json:
+            print_json(describe_recurrent(value, size, width, vocabulary))
+            return ExitCode.OK
+        print(cells_text(value), value.text(), sep="\n\n", end="\n\n")
+        print(recurrent_size_text(size, width, vocabulary))
+        return ExitCode.OK
+    refuse_text(width, vocabulary)
     size = network_size(value, network, channels, layers, classes)
     if as_json:
         print_json(describe(value, size))
@@ -288,7 +308,7 @@ def derive(
         typer.Argument(
             metavar="ALPHAS.json",
             help='{"normal": 14 rows of 8 raw alphas, "reduce": the same}, {"cell": 6 rows of 5}, '
-            'or {"operations": rows, "parents": rows}',
+            '{"operations": rows, "parents": rows}, or {"recurrent": 36 rows of 5}',
         ),
     ],
     space: Annotated[
@@ -335,12 +355,36 @@ def run(arguments: list[str]) -> int:
         return print_usage_error(error)
     except typer.Abort:
         return ExitCode.INTERRUPTED
+    except MemoryError:
+        if debug:
+            raise
+        return print_error(
+            TooLargeError(
+                "there is not enough memory for this command",
+                remedy="end other programs, or raise the limit that 'ulimit -v' shows",
+            )
+        )
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, FileNotFoundError) and not _has_working_folder():
+            return print_error(
+                NotFoundError(
+                    "the folder that you are in was deleted",
+                    remedy="cd to another one, and run the command again",
+                )
+            )
         report_crash(error)
         return ExitCode.FAILED
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _has_working_folder() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def main() -> None:

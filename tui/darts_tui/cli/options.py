@@ -9,7 +9,7 @@ import typer
 
 from darts_engine.run import extensions
 from darts_engine.run.folder import LATEST, NAME_PATTERN, list_runs
-from darts_engine.run.settings import catalog, methods, presets
+from darts_engine.run.settings import catalog, methods, presets, search_on_text
 from darts_engine.run.settings.config import (
     HVP,
     INITS,
@@ -38,6 +38,7 @@ PANELS = {
     "data": "Data",
     "space": "Search space",
     "search": "Search",
+    "text": "Text",
     "method": "Method (axes)",
     "weights": "Weights (SGD)",
     "alpha": "Alpha (Adam)",
@@ -50,11 +51,17 @@ _CHOICES: dict[str, list[str]] = {
     "search.method": list(presets.PRESETS),
     **{f"method.{field}": list(words) for field, words in methods.CHOICES.items()},
     "search.hvp": list(HVP),
+    "text.tokens": list(search_on_text.TOKENS),
+    "text.hvp_scale": list(search_on_text.HVP_SCALES),
+    "text.statistics": list(search_on_text.STATISTICS),
     "space.space": list(catalog.SPACES),
-    "data.dataset": [f"{n}:" if n in ("npz", "npy", "folder") else n for n in catalog.DATASETS],
+    "data.dataset": [
+        f"{name}:" if name in ("npz", "npy", "folder", "text") else name
+        for name in (*catalog.DATASETS, *catalog.TEXTS)
+    ],
     "network.stem": list(STEMS),
     "network.init": list(INITS),
-    "network.network": ["genotype", "wrn-16-8", "wrn-28-10", "wrn-34-10"],
+    "network.network": ["genotype", "recurrent", "wrn-16-8", "wrn-28-10", "wrn-34-10"],
     "weights.schedule": list(SCHEDULES),
     "train.smoothing": list(SMOOTHINGS),
     "engine.device": ["auto", "cpu", "cuda", "mps"],
@@ -140,6 +147,15 @@ Nproc = Annotated[
         rich_help_panel=PANELS["engine"],
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Refuse to go on with other versions, threads or another device than the checkpoint "
+        "was made with, exit code 4. Without it the log names what differs.",
+        rich_help_panel=RUN_PANEL,
+    ),
+]
 Target = Annotated[
     str,
     typer.Argument(
@@ -180,6 +196,12 @@ NetworkKind = Annotated[str, typer.Option(help="Family of the network: cifar or 
 Channels = Annotated[int | None, typer.Option(min=1, help="Channels C. Default: 36 or 48.")]
 Layers = Annotated[int | None, typer.Option(min=1, help="Cells. Default: 20 or 14.")]
 Classes = Annotated[int | None, typer.Option(min=1, help="Classes. Default: 10 or 1000.")]
+Width = Annotated[
+    int | None, typer.Option(min=1, help="Of a recurrent network: its width. Default: 850.")
+]
+Vocabulary = Annotated[
+    int | None, typer.Option(min=1, help="Of a recurrent network: its tokens. Default: 10000.")
+]
 
 
 def watching(

@@ -9,6 +9,8 @@ from darts_tui.launch.child_error import exit_code
 BENCH = (sys.executable, "-P", "-m", "darts_engine.bench")
 METHODS = (sys.executable, "-P", "-m", "darts_engine.bench.methods")
 
+RECURRENT = (sys.executable, "-P", "-m", "darts_engine.bench.recurrent")
+
 
 def bench_supernet(*, quick: bool, floor: bool, as_json: bool) -> int:
     """Measure our supernet against a plain one. Returns the child's exit code.
@@ -29,6 +31,16 @@ def bench_methods(*, quick: bool, as_json: bool) -> int:
         as_json: print one JSON object instead of the table.
     """
     return _run(METHODS, {"--quick": quick, "--json": as_json})
+
+
+def bench_recurrent(*, quick: bool, as_json: bool) -> int:
+    """Measure our recurrent supernet against a plain one. Returns the child's exit code.
+
+    Args:
+        quick: one vocabulary and fewer rounds only.
+        as_json: print one JSON object instead of the table.
+    """
+    return _run(RECURRENT, {"--quick": quick, "--json": as_json})
 
 
 def _run(program: tuple[str, ...], options: dict[str, bool]) -> int:

@@ -1,6 +1,6 @@
 """`darts-tui evaluate`: a network's accuracy on test images as text, tables and pictures."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from darts_engine.run.answers import Evaluation
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.folder import RunFolder, find
 from darts_engine.run.settings.config import Config, SearchConfig, override
+from darts_engine.run.settings.search_on_text import reads_text
 from darts_tui.commands import start
 from darts_tui.console.safe_text import clean
 from darts_tui.launch.child_program import run_with_config
@@ -65,11 +66,12 @@ def subject(
             raise ConfigError(
                 "weights alone do not tell their network",
                 where=str(weights),
-                remedy="name it with --genotype (and --channels, --layers), or name a RUN",
+                remedy="name it with --genotype (and --channels, --layers, --width), or name a RUN",
             )
-        return Subject(None, start.train_config(None, given, runs), weights)
+        config = start.train_config(None, given, runs)
+        return Subject(None, _in_one_column(config, given), weights)
     folder = find(runs, run)
-    of_network = [key for key in given if key.startswith("network.")]
+    of_network = [key for key in given if key.startswith("network.") or key == "text.width"]
     if of_network:
         raise ConfigError(
             f"{of_network[0]} is not to be chosen: the run has its network",
@@ -83,7 +85,19 @@ def subject(
             where=folder.name,
             remedy=f"leave out RUN and say --genotype run:{folder.name}",
         )
-    return Subject(folder, override(own, given), weights, checkpoint)
+    return Subject(folder, _in_one_column(override(own, given), given), weights, checkpoint)
+
+
+def _in_one_column(config: Config, given: dict[str, Any]) -> Config:
+    """Of text, the config that reads it from its beginning to its end, as the official test does.
+
+    More columns are faster, and each begins without knowing what comes before. A supernet keeps the
+    columns of its own validation, whose statistics its batch norm takes.
+    """
+    is_supernet = isinstance(config, SearchConfig)
+    if not reads_text(config) or is_supernet or "text.eval_batch" in given:
+        return config
+    return override(config, {"text.eval_batch": 1})
 
 
 def known_formats(names: list[str]) -> list[str]:
@@ -106,13 +120,21 @@ def evaluate(chosen: Subject) -> Evaluation:
     Raises:
         ChildError: the evaluation failed; has the message and the exit code.
     """
-    arguments: list[str | Path] = ["--checkpoint", chosen.checkpoint]
+    return msgspec.json.decode(answer_of(chosen), type=Evaluation)
+
+
+def answer_of(chosen: Subject, more: Sequence[str] = ()) -> bytes:
+    """The JSON that the program writes, with `more` arguments.
+
+    Raises:
+        ChildError: the evaluation failed; has the message and the exit code.
+    """
+    arguments: list[str | Path] = ["--checkpoint", chosen.checkpoint, *more]
     if chosen.folder is not None:
         arguments += ["--run", chosen.folder.path]
     if chosen.weights is not None:
         arguments += ["--weights", chosen.weights]
-    answer = run_with_config("evaluate", chosen.config, arguments)
-    return msgspec.json.decode(answer, type=Evaluation)
+    return run_with_config("evaluate", chosen.config, arguments)
 
 
 def write(

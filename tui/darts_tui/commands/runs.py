@@ -8,6 +8,7 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings.config import Config
 from darts_engine.run.state import RunState
 from darts_tui.console.console import print_err
+from darts_tui.console.event_text import score_text
 from darts_tui.console.safe_text import clean
 from darts_tui.runs.outcome import observed
 
@@ -27,12 +28,16 @@ STYLES = {
 def describe(folder: RunFolder) -> dict[str, Any]:
     """One run as `runs --json` prints it. Accuracies are in percent, times in Unix seconds.
 
+    A run on text has a `best_perplexity` in place of `best_top1`.
+
     A run that must not be opened has the state "unreadable", and a `problem` that says why.
     """
     try:
         return _readable(folder)
     except RunError as error:
-        nothing = dict.fromkeys(("genotype", "best_top1", "started", "updated", "eta_s"))
+        nothing = dict.fromkeys(
+            ("genotype", "best_top1", "best_perplexity", "started", "updated", "eta_s")
+        )
         words = dict.fromkeys(("kind", "method", "dataset"), "")
         counts = dict.fromkeys(("epoch", "epochs", "step"), 0)
         found = {"name": folder.name, "path": str(folder.path.resolve()), "state": UNREADABLE}
@@ -55,6 +60,7 @@ def _readable(folder: RunFolder) -> dict[str, Any]:
         "method": state.started.method if state.started else "",
         "dataset": state.started.dataset if state.started else "",
         "best_top1": best.valid_top1 if best else None,
+        "best_perplexity": best.valid_perplexity if best else None,
         "started": state.first_t,
         "updated": state.last_t or None,
         "eta_s": _eta(state),
@@ -88,13 +94,12 @@ def print_table(described: list[dict[str, Any]]) -> None:
     for title in ("kind", "state", "epoch", "best", "updated"):
         table.add_column(title, no_wrap=True, justify="right" if title == "best" else "left")
     for run in described:
-        top1 = run["best_top1"]
         table.add_row(
             Text(clean(run["name"], 64)),
             Text(clean(run["kind"], 12)),
             Text(run["state"], style=STYLES.get(run["state"], "")),
             Text(f"{run['epoch']}/{run['epochs']}"),
-            Text("" if top1 is None else f"{top1:.2f} %"),
+            Text(score_text(run["best_top1"], run["best_perplexity"])),
             Text(_when(run["updated"])),
         )
     Console(highlight=False).print(table)

@@ -3,9 +3,17 @@
 from typing import Any
 
 from darts_engine.run.architecture import nasbench, networks
-from darts_engine.run.architecture.genotype import DARTS, NASBENCH101, NASBENCH201, OUTPUT, Genotype
+from darts_engine.run.architecture.genotype import (
+    DARTS,
+    NASBENCH101,
+    NASBENCH201,
+    OUTPUT,
+    RECURRENT,
+    Genotype,
+)
 from darts_engine.run.architecture.networks import WideShape
 from darts_engine.run.architecture.size import FAMILIES, Size, wide_resnet_size
+from darts_engine.run.architecture.size_recurrent import VOCABULARY, WIDTH, recurrent_size
 from darts_engine.run.errors import ConfigError
 
 FORMS = {NASBENCH101: "NAS-Bench-101", NASBENCH201: "NAS-Bench-201"}
@@ -62,6 +70,50 @@ def wide_text(shape: WideShape, classes: int | None) -> str:
     )
 
 
+def refuse_text(width: int | None, vocabulary: int | None) -> None:
+    """Refuse what only the network of a recurrent cell has.
+
+    Raises:
+        ConfigError: a width or a vocabulary was given.
+    """
+    if width is not None or vocabulary is not None:
+        raise ConfigError(
+            "only the network of a recurrent cell has --width and --vocabulary",
+            remedy="leave them out; networks for images have --channels, --layers and --classes",
+        )
+
+
+def size_of_recurrent(
+    genotype: Genotype, width: int | None, vocabulary: int | None, *, for_images: bool
+) -> Size:
+    """The size of a recurrent cell's network, by default as published for Penn Treebank.
+
+    Raises:
+        ConfigError: an option was given that only networks for images have.
+        GenotypeError: a node has an operation that no recurrent cell has.
+    """
+    if for_images:
+        raise ConfigError(
+            "the network of a recurrent cell has no --network, --channels, --layers or --classes",
+            remedy="use --width and --vocabulary",
+        )
+    return recurrent_size(genotype, width or WIDTH, vocabulary or VOCABULARY)
+
+
+def describe_recurrent(
+    genotype: Genotype, size: Size, width: int | None, vocabulary: int | None
+) -> dict[str, Any]:
+    """What `show --json` prints for a recurrent cell; multiply-adds are those of one token."""
+    asked = {"width": width or WIDTH, "vocabulary": vocabulary or VOCABULARY}
+    return describe(genotype, size) | asked
+
+
+def recurrent_size_text(size: Size, width: int | None, vocabulary: int | None) -> str:
+    """The network of a recurrent cell and its size, for people."""
+    what = f"recurrent network, {width or WIDTH} wide, {vocabulary or VOCABULARY:,} tokens"
+    return f"{what}\n" + _counts(size)
+
+
 def describe_derived(genotype: Genotype) -> dict[str, Any]:
     """What `derive --json` prints: edges by strength, as published."""
     if genotype.form != DARTS:
@@ -77,6 +129,8 @@ def cells_text(genotype: Genotype) -> str:
     """The cells for people, a line per node."""
     if genotype.form == NASBENCH101:
         return _nodes_text(genotype)
+    if genotype.form == RECURRENT:
+        return _chain_text(genotype)
     lines = []
     for cell in genotype.cells:
         _, concat = genotype.cell(cell)
@@ -101,6 +155,16 @@ def _nodes_text(genotype: Genotype) -> str:
         operation = into[0].operation
         what = OUTPUT if operation == OUTPUT else f"node {node} = {operation}"
         lines.append(f"  {what} <- {taken}")
+    return "\n".join(lines)
+
+
+def _chain_text(genotype: Genotype) -> str:
+    """A recurrent cell: what each node computes of which state, and the states of its output."""
+    lines = [
+        "recurrent cell, node 0 is of the token x_t and the state h_{t-1}",
+        *(f"  node {e.node} = {e.operation}(node {e.input})" for e in genotype.edges(RECURRENT)),
+        f"  h_t = mean of nodes {', '.join(map(str, genotype.normal_concat))}",
+    ]
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from darts_engine.run import extensions
-from darts_engine.run.architecture.spaces import spec_of
+from darts_engine.run.architecture.spaces import TEXT, spec_of
 from darts_engine.run.settings import catalog
 from darts_engine.run.settings.catalog import SPACES, entry
 from darts_tui.console.console import print_error
@@ -35,6 +35,7 @@ def describe(name: str) -> dict[str, Any]:
         "inputs": spec.inputs,
         "parents": list(spec.parents),
         "has_free_nodes": spec.has_free_nodes,
+        "reads": spec.reads,
     }
 
 
@@ -69,17 +70,20 @@ def text(found: dict[str, Any]) -> str:
         which += f" has {count} of its own among these"
     # Some sizes are not published.
     weights = f"{found['parameters']:,} parameters, " if found["parameters"] else ""
+    network = f"C={found['channels']}, {found['layers']} cells, 10 classes"
     sizes = (
         "--channels, --layers and --nodes set"
         if found["has_free_nodes"]
         else ("--channels and --layers set")
     )
+    if found["reads"] == TEXT:
+        network = f"{found['channels']} wide, 10,000 tokens"
+        sizes = "--width, --vocabulary and --nodes set"
     return (
         f"{found['name']}: {found['about']}\n{found['paper']}\n\n"
         f"cells       {_cells(found)}\n"
         f"candidates  {', '.join(found['candidates'])} ({which})\n"
-        f"supernet    C={found['channels']}, {found['layers']} cells, 10 classes: "
-        f"{weights}{found['alphas']} alphas\n\n"
+        f"supernet    {network}: {weights}{found['alphas']} alphas\n\n"
         f"{sizes} another size."
     )
 
@@ -91,6 +95,11 @@ def _cells(found: dict[str, Any]) -> str:
         return (
             f"one type, one input; {found['nodes']} nodes take "
             f"{', '.join(map(str, nodes))} of the states before them, the output {output}"
+        )
+    if found["reads"] == TEXT:
+        return (
+            f"one type on a chain; {found['nodes']} nodes and {found['edges']} edges, each node "
+            "keeps one, the mean of the nodes is the output"
         )
     if found["inputs"] == 1:
         return (

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from darts_engine.run import commands
-from darts_engine.run.architecture.networks import GENOTYPE
+from darts_engine.run.architecture import spaces
+from darts_engine.run.architecture.networks import OF_GENOTYPES
 from darts_engine.run.backwards import end_of_last_line
 from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundError
 from darts_engine.run.folder import RunFolder, create
@@ -13,6 +14,7 @@ from darts_engine.run.settings import catalog, config, methods, presets, recipes
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
 from darts_engine.run.settings.earlier import value_of
 from darts_engine.run.settings.kept import kept_rules
+from darts_engine.run.settings.search_on_text import refuse_processes
 from darts_tui.commands.watch import Watching, settled, watch
 from darts_tui.console.console import print_err, print_out
 from darts_tui.launch import engine_process
@@ -44,20 +46,23 @@ def train_config(file: Path | None, given: dict[str, Any], runs: Path) -> TrainC
         ConfigError: a setting is not allowed, or the file is of a search.
         RunError: the genotype cannot be found or read.
     """
+    asked = _asked("train", file, given)
+    name = given.get("network.network", value_of(asked, "network.network"))
+    text = given.get("network.genotype", value_of(asked, "network.genotype"))
+    if name in (None, *OF_GENOTYPES) and isinstance(text, str | None):
+        # The genotype decides whether this is a training on text, and with that the defaults.
+        given = given | {"network.genotype": resolve(text or NEWEST, runs).text()}
+    elif "network.genotype" in given:
+        raise ConfigError(
+            f"{str(name)[:60]} has no genotype", remedy="leave out --genotype or --network"
+        )
+    else:
+        given = given | {"network.genotype": ""}
     chosen = gathered("train", file, given)
     _print_kept_rules(file, chosen, given)
     assert isinstance(chosen, TrainConfig)
-    network = chosen.network
-    if network.network == GENOTYPE:
-        text = resolve(network.genotype or NEWEST, runs).text()
-    elif "network.genotype" in given:
-        raise ConfigError(
-            f"{network.network} has no genotype", remedy="leave out --genotype or --network"
-        )
-    else:
-        text = ""
-    weights = _present(network.weights) if network.weights else ""
-    full = config.override(chosen, {"network.genotype": text, "network.weights": weights})
+    weights = _present(chosen.network.weights) if chosen.network.weights else ""
+    full = config.override(chosen, {"network.weights": weights})
     assert isinstance(full, TrainConfig)
     return full
 
@@ -70,18 +75,17 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
         NotFoundError: there is no such recipe, data set or search space.
         DataError: the path of the data set is missing.
     """
-    written = config.read_plain(file) if file else {"kind": kind}
-    its_kind = written.get("kind", "search")
-    if its_kind != kind and its_kind in config.KINDS:
-        raise ConfigError(
-            f"this is the config of a {its_kind}, not of a {kind}",
-            where=str(file),
-            remedy=f"use 'darts-tui {its_kind} --config {file}'",
-        )
-    recipe = given.get(recipes.KEY, recipes.named_in(written))
-    basis = recipes.settings(recipe, kind) if recipe else {}
-    chosen = config.from_plain(recipes.merged(basis, written), where=str(file or ""))
-    chosen = config.override(chosen, _set_in(written) | given)
+    asked = _asked(kind, file, given)
+    # A network brings its settings, which lie under those of the recipe and the file.
+    network = {
+        key.partition(".")[2]: given[key]
+        for key in ("network.network", "network.genotype")
+        if key in given
+    }
+    below = recipes.merged(asked, {"network": network}) if network else asked
+    where = str(file) if file else "command line"
+    chosen = config.from_plain(below, where=where)
+    chosen = config.override(chosen, _set_in(config.read_plain(file) if file else {}) | given)
     # Checked before there is a run folder, which the user would have to remove.
     _refuse_unknown_names(chosen)
     data = chosen.data
@@ -98,15 +102,36 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     return full
 
 
+def _asked(kind: str, file: Path | None, given: dict[str, Any]) -> dict[str, Any]:
+    """The tables of the recipe and, on top of them, of the file.
+
+    Raises:
+        ConfigError: the file or the recipe is of the other kind.
+        NotFoundError: there is no such recipe.
+    """
+    written = config.read_plain(file) if file else {"kind": kind}
+    its_kind = written.get("kind", "search")
+    if its_kind != kind and its_kind in config.KINDS:
+        raise ConfigError(
+            f"this is the config of a {its_kind}, not of a {kind}",
+            where=str(file),
+            remedy=f"use 'darts-tui {its_kind} --config {file}'",
+        )
+    recipe = given.get(recipes.KEY, recipes.named_in(written))
+    basis = recipes.settings(recipe, kind) if recipe else {}
+    return recipes.merged(basis, written)
+
+
 def _set_in(written: dict[str, Any]) -> dict[str, Any]:
-    """What a file of a few settings sets that methods set in one space only, by dotted key.
+    """What a file of a few settings sets that spaces, or methods in one space, set by dotted key.
 
     Another method or space from the command line then leaves it. The config of a whole run has all
     settings, and does not say which of them somebody chose.
     """
     if len(written.get("method", ())) == len(config.known_fields("search")["method"]):
         return {}
-    found = {key: value_of(written, key) for key in presets.IN_SPACES}
+    brought = {key for spec in spaces.SPECS.values() for key in spec.begins_with}
+    found = {key: value_of(written, key) for key in {*presets.IN_SPACES, *brought}}
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -123,7 +148,11 @@ def _refuse_unknown_names(chosen: Config) -> None:
         NotFoundError: there is no such data set or search space.
         ExtensionError: a package adds something that is built in.
     """
-    catalog.entry("data set", catalog.DATASETS, chosen.data.dataset.partition(":")[0])
+    data = chosen.data.dataset
+    if catalog.is_text(data):
+        catalog.entry("text", catalog.TEXTS, data.partition(":")[0])
+    else:
+        catalog.entry("data set", catalog.DATASETS, data.partition(":")[0])
     if isinstance(chosen, SearchConfig):
         catalog.entry("search space", catalog.SPACES, chosen.space.space)
         methods.refuse_taken_names(chosen.method)
@@ -170,13 +199,22 @@ def launch(runs: Path, name: str | None, chosen: Config, watching: Watching, npr
         ConfigError: the dashboard was requested without a terminal.
         RunError: the folder cannot be made or the engine ended at once.
     """
+    refuse_processes(chosen, nproc)
     watching = settled(watching)
     folder = create(runs, name, chosen)
     return _start(folder, chosen, watching, nproc)
 
 
-def resume(folder: RunFolder, watching: Watching, nproc: int = 1) -> int:
+def resume(
+    folder: RunFolder, watching: Watching, nproc: int = 1, *, is_strict: bool = False
+) -> int:
     """Continue a run: send Resume to a paused engine, or start one; a live engine is left alone.
+
+    Args:
+        folder: the run.
+        watching: how to watch it.
+        nproc: processes that share the run.
+        is_strict: refuse to go on from a checkpoint of other versions, threads or devices.
 
     Raises:
         BusyError: its engine lives but can take no command now.
@@ -196,8 +234,17 @@ def resume(folder: RunFolder, watching: Watching, nproc: int = 1) -> int:
         case _:
             chosen = folder.read_config()
             _refuse_unknown_names(chosen)
-            return _start(folder, chosen, watching, nproc)
+            refuse_processes(chosen, nproc)
+            return _start(folder, chosen, watching, nproc, is_strict=is_strict)
     return ExitCode.OK
+
+
+def _shown(path: Path) -> str:
+    """The path from the working folder, which may have been deleted."""
+    try:
+        return os.path.relpath(path)
+    except OSError:
+        return str(path)
 
 
 def _busy(folder: RunFolder, live: str) -> BusyError:
@@ -211,12 +258,14 @@ def _busy(folder: RunFolder, live: str) -> BusyError:
     )
 
 
-def _start(folder: RunFolder, chosen: Config, watching: Watching, nproc: int) -> int:
+def _start(
+    folder: RunFolder, chosen: Config, watching: Watching, nproc: int, *, is_strict: bool = False
+) -> int:
     # The new engine writes from here on.
     offset = end_of_last_line(folder.events)
-    engine = engine_process.start(folder, chosen, nproc=nproc)
+    engine = engine_process.start(folder, chosen, nproc=nproc, is_strict=is_strict)
     if watching.detach:
         print_out(folder.name)
         return ExitCode.OK
-    print_err(f"run {folder.name} in {os.path.relpath(folder.path)}")
+    print_err(f"run {folder.name} in {_shown(folder.path)}")
     return watch(folder, watching, engine, offset)

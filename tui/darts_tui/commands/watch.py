@@ -80,7 +80,10 @@ def watch(
 
     def show() -> int:
         # In the child process only: the parent stays small, and forks without waiting for Textual.
-        from darts_tui.dashboard.app import watch as show_dashboard
+        from darts_tui.dashboard.collector import uncollected
+
+        with uncollected():
+            from darts_tui.dashboard.app import watch as show_dashboard
 
         return show_dashboard(
             folder,

@@ -6,7 +6,7 @@ The dashboard's event list, the plain progress printer and `darts-tui tail` shar
 from typing import NamedTuple
 
 from darts_engine.run import events
-from darts_engine.run.architecture.genotype import ONE_CELL, OUTPUT, GenotypeChange
+from darts_engine.run.architecture.genotype import ONLY_CELLS, OUTPUT, GenotypeChange
 from darts_engine.run.architecture.networks import wide_in
 from darts_engine.run.events import AnyEvent
 
@@ -26,12 +26,15 @@ SHORT_OPERATIONS = {
     "maxpool3x3": "max3x3",
     "conv3x3_bn_relu": "conv3x3",
     "conv1x1_bn_relu": "conv1x1",
+    "sigmoid": "sigm",
+    "identity": "id",
 }
 # Names of the parts of alpha in the log, and their titles.
 TITLES = {
     "normal": "normal cell",
     "reduce": "reduction cell",
     "cell": "cell",
+    "recurrent": "recurrent cell",
     "operations": "operations of nodes",
     "parents": "parents of nodes",
 }
@@ -104,6 +107,21 @@ def change_text(change: GenotypeChange) -> str:
     return f"node {change.node} {' '.join(parts)}"
 
 
+def score_text(top1: float | None, perplexity: float | None, digits: int = 2) -> str:
+    """An accuracy as in "97.18 %", or a perplexity as in "58.1 ppl"; empty without either."""
+    if top1 is not None:
+        return f"{top1:.{digits}f} %"
+    return "" if perplexity is None else f"{perplexity_text(perplexity)} ppl"
+
+
+def perplexity_text(value: float) -> str:
+    """A perplexity in about five characters, as in "58.10", "124.4", "6022", "4.8e+08"."""
+    for end, form in ((99.995, ".2f"), (999.95, ".1f"), (99_999.5, ".0f")):
+        if value < end:
+            return format(value, form)
+    return format(value, ".1e")
+
+
 def tabulated_text(event: events.AccuracyTabulated) -> str:
     """Accuracies in a table, as in "nasbench201: cifar10-valid 90.23 %, cifar10 93.31 %"."""
     figures = [f"{name} {value:.2f} %" for name, value in event.values.items()]
@@ -158,6 +176,8 @@ def note(event: AnyEvent) -> Note | None:
         case events.HvpChecked(gradient_distance=distance) if distance is not None:
             return Note("hvp", "info", f"finite difference: alpha's gradient is {distance:.0%} off")
         case events.GapMeasured(supernet_top1=whole, derived_top1=cut, renewed_top1=renewed):
+            if whole is None and cut is None:
+                return _loss_gap(event)
             figures = [f"{top1:.1f} %" if top1 is not None else "–" for top1 in (whole, cut)]
             own = f" ({renewed:.1f} % with its own statistics)" if renewed is not None else ""
             return Note(
@@ -178,14 +198,23 @@ def _started(event: events.RunStarted) -> Note:
     return Note("start", "info", f"{what}, {event.epochs} epochs, {size}, {event.device}")
 
 
+def _loss_gap(event: events.GapMeasured) -> Note:
+    """The gap of a network that has no accuracy."""
+    losses = (event.supernet_loss, event.derived_loss, event.renewed_loss)
+    whole, cut, own = (None if loss is None else f"{loss:.3f} nats" for loss in losses)
+    beside = f" ({own} with its own statistics)" if own else ""
+    return Note("gap", "info", f"supernet {whole or '–'}, cut to its genotype {cut or '–'}{beside}")
+
+
 def _epoch(event: events.EpochFinished) -> Note:
     halves = []
-    for label, loss, top1 in (
-        ("train", event.train_loss, event.train_top1),
-        ("valid", event.valid_loss, event.valid_top1),
+    for label, loss, top1, perplexity in (
+        ("train", event.train_loss, event.train_top1, event.train_perplexity),
+        ("valid", event.valid_loss, event.valid_top1, event.valid_perplexity),
     ):
         figures = [f"{loss:.3f}"] if loss is not None else []
-        figures += [f"{top1:.1f} %"] if top1 is not None else []
+        figures += [score_text(top1, perplexity, 1)]
+        figures = [figure for figure in figures if figure]
         if figures:
             halves.append(f"{label} {' '.join(figures)}")
     best = ", best so far" if event.is_best else ""
@@ -200,7 +229,7 @@ def _derived(event: events.GenotypeDerived) -> Note | None:
     for change in event.changed:
         cells.setdefault(change.cell, []).append(change_text(change))
     # With only one cell type, its name is left out.
-    names = {cell: "" if cell in ONE_CELL else f"{cell} " for cell in cells}
+    names = {cell: "" if cell in ONLY_CELLS else f"{cell} " for cell in cells}
     text = "; ".join(f"{names[cell]}{', '.join(parts)}" for cell, parts in cells.items())
     return Note("cells", "info", text)
 
@@ -215,8 +244,8 @@ def _tested(event: events.TestMeasured) -> Note:
 
 def _finished(event: events.RunFinished) -> Note:
     text = f"finished in {human_seconds(event.seconds)}"
-    if event.best_top1 is not None:
-        text += f", best {event.best_top1:.2f} %"
+    if best := score_text(event.best_top1, event.best_perplexity):
+        text += f", best {best}"
         text += f" at epoch {event.best_epoch}" if event.best_epoch else ""
         if event.best_divergence is not None:
             text += f", divergence {event.best_divergence:.4f} nats"

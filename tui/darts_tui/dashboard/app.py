@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -18,6 +17,7 @@ from textual.screen import Screen
 
 from darts_engine.run import events
 from darts_engine.run.folder import RunFolder
+from darts_engine.run.log import steady
 from darts_engine.run.state import RunState, fold
 from darts_themes import builtin, load_folder
 from darts_tui.console.safe_text import clean
@@ -53,7 +53,7 @@ class DashboardApp(App[int]):
         folder: the run.
         slow: redraw once a second, for thin lines.
         theme: a theme's name.
-        clock: Unix seconds; tests stop it.
+        clock: Unix seconds, which tests stop; unless given, a steady clock.
         glyphs: braille, block or ascii; None chooses by the terminal.
         notify: none, bell or desktop: how to call the user for alerts and for the run's end.
     """
@@ -69,7 +69,7 @@ class DashboardApp(App[int]):
         *,
         slow: bool = False,
         theme: str | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         glyphs: str | None = None,
         notify: str = "none",
     ) -> None:
@@ -80,7 +80,7 @@ class DashboardApp(App[int]):
         self.folder = folder
         panels, problems = added.panels()
         self.dashboard = Dashboard(panels)
-        self._clock, self._interval_s = clock, SLOW_S if slow else FAST_S
+        self._clock, self._interval_s = clock or steady(), SLOW_S if slow else FAST_S
         self._how_to_notify = notify
         self._glyphs = glyphs or terminal.glyphs_here()
         self.plain_glyphs = self._glyphs == "ascii"

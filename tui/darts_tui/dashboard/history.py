@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
+from darts_tui.dashboard.collector import uncollected
 from darts_tui.runs.bounded import bound
 
 PIECE_BYTES = 1 << 20
@@ -29,11 +30,13 @@ def read_history(
         show_progress: called after each piece.
     """
     before = -1
-    while source.offset > before and not is_over():
-        before = source.offset
-        fold_lines(source, source.read_lines(PIECE_BYTES), state)
-        bound(state)
-        show_progress()
+    # The app draws and takes keys meanwhile.
+    with uncollected():
+        while source.offset > before and not is_over():
+            before = source.offset
+            fold_lines(source, source.read_lines(PIECE_BYTES), state)
+            bound(state)
+            show_progress()
 
 
 def fold_lines(source: LogReader, lines: list[bytes], state: RunState) -> None:

@@ -17,7 +17,7 @@ from textual.message import Message
 from darts_engine.run.errors import UnsafeFileError
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.folder import RunFolder
-from darts_engine.run.liveness import ENDED, observe
+from darts_engine.run.liveness import ENDED, Pulse, observe
 from darts_engine.run.log import MAX_LINE_BYTES, LogReader
 from darts_engine.run.state import RunState
 from darts_tui.dashboard.history import read_history
@@ -112,7 +112,7 @@ class Reader:
         post: Callable[[Message], None],
     ) -> None:
         self._folder, self._state, self._post = folder, state, post
-        self._interval_s = interval_s
+        self._interval_s, self._pulse = interval_s, Pulse(folder)
         self._stopped = threading.Event()
         self._folded = threading.Event()
         # Of a long log, all that is read before the app folds what comes after it.
@@ -203,8 +203,8 @@ class Reader:
             self._post(StateRead(self, self._past))
 
     def _status(self, source: LogReader, state: RunState, behind: bool) -> EngineStatus:
-        live = observe(self._folder, state)
-        age = self._folder.heartbeat_age_s()
+        live = observe(self._folder, state, self._pulse)
+        age = self._pulse.age_s()
         is_late = age is not None and age > FRESH_HEARTBEAT_S and live not in (*ENDED, "dead")
         has_tail = live in ("starting", "dead", "failed", "stalled")
         return EngineStatus(

@@ -21,10 +21,11 @@ class RunEntry:
             the run must not be opened.
         epoch: the current epoch, from 1.
         epochs: how many there are to be.
-        best: the best top-1 accuracy in percent.
+        best: the best top-1 accuracy in percent; None on text.
         elapsed_s: seconds that the run has taken.
         last_t: Unix seconds of the last event.
         problem: why it is not read; else empty.
+        perplexity: the best perplexity of a run on text.
     """
 
     folder: RunFolder
@@ -36,6 +37,7 @@ class RunEntry:
     elapsed_s: float
     last_t: float
     problem: str = ""
+    perplexity: float | None = None
 
 
 def list_entries(folder: RunFolder) -> list[RunEntry]:
@@ -63,6 +65,17 @@ def _read(folder: RunFolder) -> RunEntry:
         else:
             kind, epochs = str(to_plain(config)["kind"]), config.epochs
     best = state.result.best_top1 if state.result else None
-    if best is None and state.best is not None:
-        best = state.best.valid_top1
-    return RunEntry(folder, kind, live, state.epoch, epochs, best, state.elapsed_s, state.last_t)
+    perplexity = state.result.best_perplexity if state.result else None
+    if best is None and perplexity is None and state.best is not None:
+        best, perplexity = state.best.valid_top1, state.best.valid_perplexity
+    return RunEntry(
+        folder,
+        kind,
+        live,
+        state.epoch,
+        epochs,
+        best,
+        state.elapsed_s,
+        state.last_t,
+        perplexity=perplexity,
+    )

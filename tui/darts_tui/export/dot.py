@@ -3,8 +3,9 @@
 Left to right: the outputs of the two preceding cells, c_{k-2} and c_{k-1}; the nodes, numbered
 from 0; the concatenation c_{k}. Operations stand on the edges. A cell of NAS-Bench-201 has one
 input, its last node is its output, and edges with the operation none are left out. In a cell of
-NAS-Bench-101 the operations stand in the nodes. The background is opaque, so that light and dark
-viewers show the same picture.
+NAS-Bench-101 the operations stand in the nodes. A recurrent cell begins with the token x_{t} and
+the state h_{t-1}, which meet in node 0; the mean of its nodes is h_{t}. The background is opaque,
+so that light and dark viewers show the same picture.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,14 @@ from xml.sax.saxutils import escape
 
 import graphviz
 
-from darts_engine.run.architecture.genotype import DARTS, NASBENCH101, NASBENCH201, NONE, Genotype
+from darts_engine.run.architecture.genotype import (
+    DARTS,
+    NASBENCH101,
+    NASBENCH201,
+    NONE,
+    RECURRENT,
+    Genotype,
+)
 from darts_engine.run.architecture.size import joined_states
 from darts_tui.console.safe_text import clean
 
@@ -21,12 +29,16 @@ FONT = "DejaVu Sans,Verdana,sans-serif"
 INPUTS = ("c_{k-2}", "c_{k-1}")
 JOINED = "c_{k}"
 ONE_INPUT, LAST = "c_{in}", "c_{out}"
+TOKEN, BEFORE, AFTER, MEAN = "x_{t}", "h_{t-1}", "h_{t}", "mean"
 SUBSCRIPTS = {
     "c_{k-2}": '<<I>c</I><SUB><FONT POINT-SIZE="10">k-2</FONT></SUB>>',
     "c_{k-1}": '<<I>c</I><SUB><FONT POINT-SIZE="10">k-1</FONT></SUB>>',
     "c_{k}": '<<I>c</I><SUB><FONT POINT-SIZE="10">k</FONT></SUB>>',
     "c_{in}": '<<I>c</I><SUB><FONT POINT-SIZE="10">in</FONT></SUB>>',
     "c_{out}": '<<I>c</I><SUB><FONT POINT-SIZE="10">out</FONT></SUB>>',
+    "x_{t}": '<<I>x</I><SUB><FONT POINT-SIZE="10">t</FONT></SUB>>',
+    "h_{t-1}": '<<I>h</I><SUB><FONT POINT-SIZE="10">t-1</FONT></SUB>>',
+    "h_{t}": '<<I>h</I><SUB><FONT POINT-SIZE="10">t</FONT></SUB>>',
 }
 
 
@@ -77,9 +89,12 @@ def cell_dot(genotype: Genotype, cell: str, *, title: str = "", theme: str = "li
     Returns:
         DOT with node names `c_{k-2}`, `c_{k-1}`, `0`, `1`, ..., `c_{k}`. A node without an input is
         dashed and, as in the network that is built from the cell, not concatenated. With one input,
-        `c_{in}`, `1`, `2`, ..., `c_{out}`.
+        `c_{in}`, `1`, `2`, ..., `c_{out}`. Of a recurrent cell `x_{t}`, `h_{t-1}`, `0`, `1`, ...,
+        `mean`, `h_{t}`.
     """
     colours = THEMES[theme]
+    if genotype.form == RECURRENT:
+        return _recurrent_dot(genotype, title, colours)
     if genotype.form != DARTS:
         return _one_input_dot(genotype, cell, title, colours)
     edges = genotype.edges(cell)
@@ -123,6 +138,27 @@ def _one_input_dot(genotype: Genotype, cell: str, title: str, colours: Theme) ->
     for edge in edges:
         names = (_one_input_name(edge.input, last), _one_input_name(edge.node, last))
         graph.edge(*names, _operation(edge.operation) if edge.node not in computes else None)
+    return str(graph.source)
+
+
+def _recurrent_dot(genotype: Genotype, title: str, colours: Theme) -> str:
+    graph = _graph(title, colours)
+    with graph.subgraph(graph_attr={"rank": "source"}) as first:
+        for name in (TOKEN, BEFORE):
+            first.node(name, SUBSCRIPTS[name], fillcolor=colours.input)
+    for state in range(genotype.nodes(RECURRENT) + 1):
+        graph.node(str(state), str(state), shape="circle", margin="0.02", fillcolor=colours.node)
+    around = {"shape": "ellipse", "height": "0.3", "margin": "0.04,0.02", "color": colours.faint}
+    graph.node(MEAN, MEAN, fillcolor=colours.background, **around)
+    with graph.subgraph(graph_attr={"rank": "sink"}) as last:
+        last.node(AFTER, SUBSCRIPTS[AFTER], fillcolor=colours.output)
+    for name in (TOKEN, BEFORE):
+        graph.edge(name, "0")
+    for edge in genotype.edges(RECURRENT):
+        graph.edge(str(edge.input), str(edge.node), _operation(edge.operation))
+    for state in genotype.normal_concat:
+        graph.edge(str(state), MEAN, color=colours.faint)
+    graph.edge(MEAN, AFTER)
     return str(graph.source)
 
 

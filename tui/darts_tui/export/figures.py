@@ -160,12 +160,19 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
                   lw=0.7 if line.faint else 1.6, alpha=0.4 if line.faint else 1.0)  # fmt: skip
     if panel.logarithmic and all(y > 0 for line in drawn for _, y in line.points):
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        values = [y for line in drawn for _, y in line.points]
+        # Within a factor of 4, most of 1, 2 and 5 times a power of ten are outside.
+        narrow = bool(values) and max(values) < 4 * min(values)
+        axes.yaxis.set_major_locator(
+            MaxNLocator(5, steps=[1, 2, 5, 10]) if narrow else LogLocator(subs=(1.0, 2.0, 5.0))
+        )
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     if panel.mark:
         axes.plot(*panel.mark, "o", color=PALETTE[1], ms=6, mfc="#ffffff", mew=1.6, zorder=4,
                   label=panel.mark_label)  # fmt: skip
+    if panel.division:
+        axes.axvline(panel.division[0], color="#606060", ls=":", lw=1.2, label=panel.division[1])
     axes.set_ylabel(panel.label)
     axes.grid(visible=True, which="major", color="#e4e4e4", lw=0.6)
     axes.set_axisbelow(True)

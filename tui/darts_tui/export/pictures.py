@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from darts_engine.run.architecture.genotype import ONE_CELL, Genotype
+from darts_engine.run.architecture.genotype import ONLY_CELLS, Genotype
 from darts_engine.run.architecture.kept import kept_columns, row_labels
 from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.errors import RunError
@@ -76,13 +76,14 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Panel(msgspec.Struct, frozen=True, kw_only=True):
-    """Axes of a picture of curves; `mark` is a point to mark."""
+    """Axes of a picture of curves; `mark` is a point to mark, `division` an x with its meaning."""
 
     label: str
     lines: list[Line]
     logarithmic: bool = False
     mark: tuple[float, float] | None = None
     mark_label: str = ""
+    division: tuple[float, str] | None = None
 
 
 class Curves(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -232,7 +233,7 @@ def _edge_names(layout: CellLayout) -> list[str]:
     """Edges as "cₖ₋₂ → 0", in Unicode: matplotlib's own markup takes seconds to draw."""
     if layout.shows != "edges":
         return [clean(label) for label in row_labels(layout)]
-    if layout.name in ONE_CELL:
+    if layout.name in ONLY_CELLS:
         return [f"{source} → {target}" for source, target in layout.edges]
     names = [state_name(state).translate(SUBSCRIPT) for state in (0, 1)]
     return [f"{names[s] if s < 2 else state_name(s)} → {state_name(t)}" for s, t in layout.edges]
@@ -249,18 +250,18 @@ def _kept(layout: CellLayout, genotype: Genotype) -> list[tuple[int, int]]:
 
 
 def curves(state: RunState, title: str) -> Curves:
-    """Loss, accuracy and learning rate of a run over its epochs."""
-    valid = "test" if state.kind == "train" else "validation"
+    """Loss, accuracy or perplexity, and learning rate of a run over its epochs."""
+    valid = "test" if state.kind == "train" and not state.is_text else "validation"
     finished = state.epochs
-    steps = state.started.steps_per_epoch if state.started else 0
 
     def over_epochs(name: str) -> Points:
         found = [(float(e.epoch), getattr(e, name)) for e in finished]
         return [(epoch, value) for epoch, value in found if value is not None]
 
-    each_step = [
-        (x / max(1, steps), y) for x, y in zip(state.train_loss.x, state.train_loss.y, strict=True)
-    ]
+    places = state.epochs_at(state.train_loss.x)
+    each_step = list(zip(places, state.train_loss.y, strict=True))
+    first = state.averaging_from
+    division = None if first is None else (float(first - 1), "weights averaged from here")
     loss = Panel(
         label="loss (nats)",
         logarithmic=True,
@@ -269,8 +270,22 @@ def curves(state: RunState, title: str) -> Curves:
             Line(label="train", points=over_epochs("train_loss")),
             Line(label=valid, points=over_epochs("valid_loss"), colour=1),
         ],
+        division=division,
     )
     best = state.best
+    perplexity = Panel(
+        label="perplexity",
+        logarithmic=True,
+        lines=[
+            Line(label="train", points=over_epochs("train_perplexity")),
+            Line(label=valid, points=over_epochs("valid_perplexity"), colour=1),
+        ],
+        mark=(float(best.epoch), best.valid_perplexity) if best and best.valid_perplexity else None,
+        mark_label=f"best {best.valid_perplexity:.2f}, epoch {best.epoch}"
+        if best and best.valid_perplexity
+        else "",
+        division=division,
+    )
     accuracy = Panel(
         label="top-1 accuracy (%)",
         lines=[
@@ -278,9 +293,11 @@ def curves(state: RunState, title: str) -> Curves:
             Line(label=valid, points=over_epochs("valid_top1"), colour=1),
         ],
         mark=(float(best.epoch), best.valid_top1) if best and best.valid_top1 else None,
-        mark_label=f"best {best.valid_top1:.2f} %, epoch {best.epoch}" if best else "",
+        mark_label=f"best {best.valid_top1:.2f} %, epoch {best.epoch}"
+        if best and best.valid_top1
+        else "",
     )
-    panels = [loss, accuracy]
+    panels = [loss, perplexity if state.is_text else accuracy]
     planned = state.started.schedules if state.started else []
     if rate := next((span for span in planned if "lr" in span.name), None):
         panels.append(_schedule(rate, state.epoch))
@@ -300,24 +317,23 @@ def health(state: RunState, title: str) -> Curves:
         _per_cell("edge margin", [(f.epoch, f.margin) for f in state.edge_figures]),
         _per_cell("skip share", [(f.epoch, f.skip_share) for f in state.edge_figures]),
         _per_cell("eigenvalue", [(h.epoch, {"dominant": h.eigenvalue}) for h in state.health]),
-        _per_cell(
-            "top-1 (%)",
-            [
-                (
-                    g.epoch,
-                    {
-                        "supernet": g.supernet_top1,
-                        "cut": g.derived_top1,
-                        "cut, own statistics": g.renewed_top1,
-                    },
-                )
-                for g in state.gaps
-            ],
-        ),
+        _gap(state),
+        _per_cell("hidden state (L2)", [(h.epoch, {"mean": h.hidden_norm}) for h in state.health]),
         _per_cell("mean shift (L2)", [(s.epoch, s.shift) for s in state.epoch_shifts.values()]),
     ]
     drawn = [panel for panel in panels if panel.lines]
     return Curves(title=clean(title), panels=drawn, epochs=float(max(1, state.epoch)))
+
+
+def _gap(state: RunState) -> Panel:
+    """The supernet before and after it is cut; by its loss where it has no accuracy."""
+    label, kind = ("loss (nats)", "loss") if state.is_text else ("top-1 (%)", "top1")
+    parts = {"supernet": "supernet", "cut": "derived", "cut, own statistics": "renewed"}
+    figures = [
+        (g.epoch, {name: getattr(g, f"{part}_{kind}") for name, part in parts.items()})
+        for g in state.gaps
+    ]
+    return _per_cell(label, figures)
 
 
 def _per_cell(label: str, by_epoch: Sequence[tuple[int, Mapping[str, float | None]]]) -> Panel:

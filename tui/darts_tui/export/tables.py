@@ -36,6 +36,8 @@ HEALTH_COLUMNS = (
     "eigenvalue",
 )
 GAP_COLUMNS = ("supernet_top1", "derived_top1", "renewed_top1")
+# In their place on text.
+TEXT_COLUMNS = ("supernet_loss", "derived_loss", "renewed_loss")
 TABULATED_COLUMNS = ("epoch", "step", "global_step", "table", "dataset", "accuracy")
 SHIFT_COLUMNS = ("epoch", "step", "global_step", "sample", "loss", "radius", "bandwidth")
 EPOCH_COLUMNS = tuple(n for n in EpochFinished.__struct_fields__ if n not in ("seq", "t", "v"))
@@ -75,7 +77,8 @@ def health_table(state: RunState) -> bytes:
     """
     figures = {f.epoch: f for f in state.edge_figures}
     gaps = {g.epoch: g for g in state.gaps}
-    rows = []
+    gap_columns = TEXT_COLUMNS if state.is_text else GAP_COLUMNS
+    rows: list[tuple[object, ...]] = []
     for health in state.health:
         edges, gap = figures.get(health.epoch), gaps.get(health.epoch)
         for cell, entropy in health.entropy.items():
@@ -89,10 +92,12 @@ def health_table(state: RunState) -> bytes:
                     edges.margin.get(cell) if edges else None,
                     edges.skip_share.get(cell) if edges else None,
                     health.eigenvalue,
-                    *(getattr(gap, name, None) for name in GAP_COLUMNS),
+                    *(getattr(gap, name, None) for name in gap_columns),
+                    *([health.hidden_norm] if state.is_text else []),
                 )
             )
-    return table((*HEALTH_COLUMNS, *GAP_COLUMNS), rows)
+    beside = ("hidden_norm",) if state.is_text else ()
+    return table((*HEALTH_COLUMNS, *gap_columns, *beside), rows)
 
 
 def shift_table(shifts: Iterable[MeanShifted]) -> bytes:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from darts_engine.run.errors import ExitCode, RunError
 from darts_engine.run.folder import RunFolder
@@ -28,7 +29,12 @@ MAX_TAIL_BYTES = 64_000
 
 
 def start(
-    folder: RunFolder, config: Config, *, nproc: int = 1, program: Sequence[str] | None = None
+    folder: RunFolder,
+    config: Config,
+    *,
+    nproc: int = 1,
+    is_strict: bool = False,
+    program: Sequence[str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start an engine for the run and wait until it holds the run's lock.
 
@@ -38,6 +44,7 @@ def start(
         folder: the run, with its config written.
         config: decides the number of threads.
         nproc: processes that share the run; the engine starts and ends the others.
+        is_strict: whether the engine refuses a checkpoint of other versions, threads or devices.
         program: the command that the run folder's path is appended to; the engine unless given.
 
     Raises:
@@ -59,7 +66,8 @@ def start(
             remedy="mend the folder's rights; 'darts-tui doctor' looks whether locks work there",
         ) from None
     log_start = folder.size_of(folder.engine_log)
-    process = _spawn(folder, config, nproc, program or ENGINE)
+    options = [*(("--nproc", str(nproc)) if nproc > 1 else ()), *(("--strict",) * is_strict)]
+    process = _spawn(folder, config, nproc, program or ENGINE, options)
     threading.Thread(target=_reap, args=(process,), name="reaper", daemon=True).start()
     deadline = time.monotonic() + START_PATIENCE_S
     try:
@@ -76,7 +84,11 @@ def start(
 
 
 def _spawn(
-    folder: RunFolder, config: Config, nproc: int, program: Sequence[str]
+    folder: RunFolder,
+    config: Config,
+    nproc: int,
+    program: Sequence[str],
+    options: Sequence[str],
 ) -> subprocess.Popen[bytes]:
     # Spinning OpenMP workers make a busy machine slower by an order of magnitude.
     environment = os.environ | {
@@ -85,17 +97,17 @@ def _spawn(
     }
     for name in PLACE_IN_A_JOB:
         environment.pop(name, None)
-    shared = ("--nproc", str(nproc)) if nproc > 1 else ()
     try:
         with folder.open() as inside:
             log = inside.open_to_append(folder.engine_log.name)
         try:
             return subprocess.Popen(
-                [*program, str(folder.path.resolve()), *shared],
+                [*program, str(folder.path.resolve()), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=environment,
+                cwd=_working_folder(),
                 close_fds=True,
                 start_new_session=True,
             )
@@ -107,6 +119,18 @@ def _spawn(
             where=str(error.filename or program[0]),
             remedy="'darts-tui doctor' looks for the reason",
         ) from None
+
+
+def _working_folder() -> str | None:
+    """Where the engine works: where its launcher does, unless that folder was deleted.
+
+    The library that multiplies matrices does not load in a folder that is gone.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "/"
+    return None
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
@@ -130,6 +154,9 @@ def _ended_at_once(folder: RunFolder, process: subprocess.Popen[bytes], log_star
     what = shown[0] if shown else "it said nothing"
     where = shown[1] if len(shown) > 1 else str(folder.engine_log)
     remedy = shown[2] if len(shown) > 2 else "the log above has the whole story"
+    if not shown and code == ExitCode.NO_SPACE:
+        # There was no room for its words either.
+        what, remedy = "the disk is full", "free some space, then resume the run"
     return ChildError(
         f"the engine ended at once (exit code {code}): {what}", code, where=where, remedy=remedy
     )

@@ -14,7 +14,7 @@ import msgspec
 from darts_engine.run import events
 from darts_engine.run.events import AnyEvent
 from darts_engine.run.state import RunState
-from darts_tui.console.event_text import Note, note
+from darts_tui.console.event_text import Note, note, score_text
 from darts_tui.console.safe_text import clean
 
 if TYPE_CHECKING:
@@ -168,14 +168,17 @@ class Bars:
             self._move(self._run, "download", done // 1_000_000, total // 1_000_000, "MB")
         if state.started is None:
             return
-        per_epoch = state.started.steps_per_epoch
-        self._move(self._epoch, f"epoch {state.epoch}", state.step, per_epoch, _loss(event))
-        planned = per_epoch * state.started.epochs
+        steps = state.steps or state.started.steps_per_epoch
+        self._move(self._epoch, f"epoch {state.epoch}", state.step, steps, _loss(event))
         best = state.best
-        figures = f"best {best.valid_top1:.1f} %" if best and best.valid_top1 else ""
-        self._move(self._run, state.phase, state.global_step, planned, figures)
+        shown = score_text(best.valid_top1, best.valid_perplexity, 1) if best else ""
+        figures = f"best {shown}" if shown else ""
+        # On text, how many steps there will be is not known before.
+        moved: float = state.epochs_done if state.is_text else state.global_step
+        planned = state.started.epochs * (1 if state.is_text else state.started.steps_per_epoch)
+        self._move(self._run, state.phase, moved, planned, figures)
 
-    def _move(self, task: "TaskID", label: str, done: int, total: int, figures: str) -> None:
+    def _move(self, task: "TaskID", label: str, done: float, total: int, figures: str) -> None:
         self._bars.update(task, description=f"{label:<9}", completed=done, total=max(1, total))
         if figures:
             self._bars.update(task, figures=figures)

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from darts_engine.run.architecture import derivation, derivation_one_cell
-from darts_engine.run.architecture.genotype import CELLS, Genotype
+from darts_engine.run.architecture.derivation_recurrent import RECURRENT_OPERATIONS, derive_chain
+from darts_engine.run.architecture.genotype import CELLS, MAX_STATES, RECURRENT, Genotype
 from darts_engine.run.architecture.spaces import NASBENCH201_OPERATIONS, SPECS
 from darts_engine.run.architecture.text import MAX_TEXT, parse, published
 from darts_engine.run.errors import (
@@ -154,7 +155,9 @@ def derive_file(path: Path, space: str = "darts") -> Genotype:
             `{"cell": rows}`, NAS-Bench-201: six edges over five operations;
             `{"operations": rows, "parents": rows}`, NAS-Bench-1Shot1: for each node a row of three
             operations; for each node that chooses its parents, and last for the output, a row of
-            the states before it.
+            the states before it;
+            `{"recurrent": rows}`, a recurrent cell: a row of five operations for each edge, node by
+            node; 36 rows for the usual eight nodes.
         space: of normal and reduction cells: `darts`, or `nasnet-like`, which has other operations
             and another output.
 
@@ -173,9 +176,12 @@ def derive_file(path: Path, space: str = "darts") -> Genotype:
         return _derive_201(value["cell"], str(path))
     if isinstance(value, dict) and "operations" in value:
         return _derive_one_shot(value, str(path))
+    if isinstance(value, dict) and RECURRENT in value:
+        return _derive_recurrent(value[RECURRENT], str(path))
     if not isinstance(value, dict) or any(cell not in value for cell in CELLS):
         raise GenotypeError(
-            "the alphas are no object with normal and reduce, cell, or operations and parents",
+            "the alphas are no object with normal and reduce, cell, operations and parents, or "
+            "recurrent",
             where=str(path),
             remedy=_SHAPE,
         )
@@ -204,6 +210,24 @@ def _derive_201(value: Any, where: str) -> Genotype:
     shape = f'expected {{"cell": {edges} rows of {len(NASBENCH201_OPERATIONS)} numbers}}'
     rows = _table(value, [len(NASBENCH201_OPERATIONS)] * edges, f"{where}, cell", shape)
     return derivation_one_cell.derive_edges(derivation.softmax(rows), NASBENCH201_OPERATIONS)
+
+
+def _derive_recurrent(value: Any, where: str) -> Genotype:
+    """A complete chain of any number of nodes, perhaps of a search without `none`."""
+    names: tuple[str, ...] = RECURRENT_OPERATIONS
+    shape = f"expected 36 rows of {len(names)} numbers ({', '.join(names)}) for eight nodes"
+    count = len(value) if isinstance(value, list) else 0
+    if count not in {nodes * (nodes + 1) // 2 for nodes in range(1, MAX_STATES)}:
+        raise GenotypeError(
+            f"a recurrent cell has 1, 3, 6, ... n (n + 1) / 2 edges, not {count}",
+            where=f"{where}, recurrent",
+            remedy=shape,
+        )
+    rows = [row for row in value if isinstance(row, list)]
+    if rows and all(len(row) == len(names) - 1 for row in rows):
+        names = tuple(name for name in names if name != derivation.NONE)
+    table = _table(value, [len(names)] * count, f"{where}, recurrent", shape)
+    return derive_chain(derivation.softmax(table), names)
 
 
 def _derive_one_shot(value: dict[str, Any], where: str) -> Genotype:

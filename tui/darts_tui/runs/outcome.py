@@ -1,10 +1,11 @@
 """Reads where a run is from the two ends of its log, however long that is.
 
 The first event describes the run. From the end backwards, a line is kept if it still decides
-something: the phase, the position, the newest genotype, the pace, the best accuracy. What is kept
+something: the phase, the position, the newest genotype, the pace, the best epoch. What is kept
 is then folded like a whole log.
 """
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -16,7 +17,7 @@ from darts_engine.run.events import AnyEvent
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.liveness import observe
 from darts_engine.run.log import LogReader
-from darts_engine.run.state import RunState, fold_all
+from darts_engine.run.state import RunState, fold_all, score
 from darts_tui.runs.summary import summary
 
 # A log up to this size is read whole.
@@ -45,6 +46,7 @@ _DECIDED_BY = {
     "last": events.TYPES,
     "phase": _PHASE | {"epoch_started"},
     "position": _POSITION | {"epoch_started"},
+    "steps": frozenset({"epoch_started"}),
     "started": frozenset({"run_started"}),
     "genotype": frozenset({"genotype_derived", "run_finished"}),
     "pace": frozenset({"epoch_finished"}),
@@ -66,7 +68,7 @@ def outcome(folder: RunFolder, *, tail_bytes: int = 0, max_bytes: int | None = N
     Args:
         folder: the run.
         tail_bytes: all events of the log's last bytes, and a few before them, are folded.
-        max_bytes: stop after as many; the best accuracy may be missing then.
+        max_bytes: stop after as many; the best epoch may be missing then.
     """
     if folder.size_of(folder.events) <= SMALL_BYTES:
         if tail_bytes:
@@ -121,10 +123,10 @@ class _Search:
         self._reader = LogReader(folder.events)
         self._kept: list[AnyEvent] = []
         self._undone: list[tuple[int, int]] = []
-        self._epochs, self._best = 0, -1.0
+        self._epochs, self._best = 0, -math.inf
         self._has_rolled_back = False
         self.is_in_steps = False
-        self._open = {"last", "phase", "position", "genotype", "pace", "best"}
+        self._open = {"last", "phase", "position", "steps", "genotype", "pace", "best"}
         if head.kind == "train":
             self._open.discard("genotype")
         started, record = head.started, folder.read_engine()
@@ -181,6 +183,8 @@ class _Search:
             opened.discard("phase")
             self.is_in_steps = True
         is_new_position = "position" in opened and kind == "epoch_started"
+        if kind == "epoch_started":
+            opened.discard("steps")
         if kind in _POSITION:
             opened.discard("position")
         if kind == "run_started":
@@ -201,14 +205,14 @@ class _Search:
 
     def _decides_as_epoch(self, event: events.EpochFinished) -> bool:
         self._epochs += 1
-        opened, top1 = self._open, event.valid_top1
+        opened, found = self._open, score(event)
         gives_pace = "pace" in opened
         if self._epochs >= PACE_EPOCHS:
             opened.discard("pace")
         # Of equal ones the first counts.
-        is_best = "best" in opened and top1 is not None and top1 >= self._best
-        if is_best:
-            self._best = top1 or 0.0
+        is_best = "best" in opened and found is not None and found >= self._best
+        if is_best and found is not None:
+            self._best = found
             # A search that went back may have had a better one that no longer counts.
             if event.is_best and not self._has_rolled_back:
                 opened.discard("best")

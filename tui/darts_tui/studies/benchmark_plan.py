@@ -9,6 +9,7 @@ from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.settings import config
 from darts_engine.run.settings.presets import PRESETS, preset
+from darts_engine.run.settings.search_on_text import reads_text
 from darts_tui.commands.start import gathered
 from darts_tui.studies.run_all import Job
 from darts_tui.studies.study import TRAIN_EPOCHS, StudyRequest, planned, seeds_from
@@ -98,7 +99,7 @@ def make_plan(request: BenchmarkRequest) -> BenchmarkPlan:
     first = next(iter(searches.values()))["engine"]["seed"]
     return BenchmarkPlan(
         searches=searches,
-        train=_train(request) if request.train else None,
+        train=_train(request, searches) if request.train else None,
         seeds=seeds_from(first, request.seeds or SEEDS),
     )
 
@@ -113,9 +114,11 @@ def _search(request: BenchmarkRequest, method: str) -> dict[str, Any]:
     return config.to_plain(gathered("search", request.config, measured | given))
 
 
-def _train(request: BenchmarkRequest) -> dict[str, Any]:
-    train = request.training()
-    epochs = request.train_epochs or (train.epochs if request.train_config else TRAIN_EPOCHS)
+def _train(request: BenchmarkRequest, searches: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    search = planned(next(iter(searches.values())), {})
+    train = request.training(search)
+    has_own = request.train_config or reads_text(search)
+    epochs = request.train_epochs or (train.epochs if has_own else TRAIN_EPOCHS)
     return config.to_plain(config.override(train, {"train.epochs": epochs}))
 
 

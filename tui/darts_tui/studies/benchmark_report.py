@@ -5,25 +5,32 @@ from collections.abc import Sequence
 from typing import Any
 
 from darts_engine.run.architecture.derivation import SKIP
+from darts_engine.run.events import EpochFinished
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.log import LogReader
 from darts_engine.run.settings import passes
 from darts_engine.run.settings.config import SearchConfig
+from darts_engine.run.settings.search_on_text import reads_text
 from darts_engine.run.state import RunState, fold
 from darts_tui.console.safe_text import clean
 from darts_tui.export import pictures
 from darts_tui.export.files import write_whole
 from darts_tui.export.render import RenderError
 from darts_tui.runs.summary import all_lines
+from darts_tui.studies import text_test
 from darts_tui.studies.run_all import Job
 from darts_tui.studies.study import StudyFolder
 
 # The report has a method's mean and deviation of these figures of its runs.
-FIGURES = ("supernet_top1", "gap", "eigenvalue", "skips", "test_top1", "seconds")
+FIGURES = (
+    *("supernet_top1", "supernet_perplexity", "gap", "eigenvalue", "skips"),
+    *("test_top1", "test_perplexity", "seconds"),
+)
 PICTURES = {
     "eigenvalues": "dominant eigenvalue",
     "validation": "supernet top-1 (%)",
 }
+PERPLEXITY = "supernet perplexity"
 # Methods with a line in one plot; more get a plot each.
 MOST_LINES = 6
 
@@ -34,8 +41,9 @@ def gather(
     """All figures of a finished benchmark.
 
     Accuracies are in percent, of each run's last epoch. `gap` is the supernet's accuracy less that
-    of the same weights cut to the genotype. `skips` counts all cell types. `seconds` is the time of
-    the search's epochs. Deviations are of a sample (n - 1), and None for one seed.
+    of the same weights cut to the genotype. On text, perplexities take their place, and `gap` is of
+    the losses, the cut supernet's less the whole one's. `skips` counts all cell types. `seconds` is
+    the time of the search's epochs. Deviations are of a sample (n - 1), and None for one seed.
     """
     first = next(iter(searches.values()))[0].config
     assert isinstance(first, SearchConfig)
@@ -52,6 +60,7 @@ def gather(
         "name": folder.name,
         "space": first.space.space,
         "dataset": first.data.dataset,
+        "is_text": reads_text(first),
         "seeds": [job.config.engine.seed for job in next(iter(searches.values()))],
         "search_epochs": first.epochs,
         "train_epochs": trained.config.epochs if trained else None,
@@ -74,16 +83,22 @@ def _run(folder: StudyFolder, job: Job, training: Job | None) -> dict[str, Any]:
         "epochs": len(state.epochs),
         "genotype": genotype.text() if genotype else "",
         "supernet_top1": state.epochs[-1].valid_top1 if state.epochs else None,
+        "supernet_perplexity": state.epochs[-1].valid_perplexity if state.epochs else None,
         "gap": _gap(state),
         "eigenvalue": measured[-1][1] if measured else None,
         "skips": sum(edge.operation == SKIP for edge in edges),
         "seconds": round(sum(epoch.seconds for epoch in computed), 3),
         "passes": passes.of_search(job.config, steps, len(computed))._asdict(),
         "training": training.name if training else None,
-        "test_top1": _test_top1(folder, training) if training else None,
+        "test_top1": _last(folder, training, "valid_top1") if training else None,
+        "test_perplexity": _test_perplexity(folder, training) if training else None,
         "eigenvalues": measured,
-        "validation": [(e.epoch, e.valid_top1) for e in state.epochs if e.valid_top1 is not None],
+        "validation": [(e.epoch, v) for e in state.epochs if (v := _score(e)) is not None],
     }
+
+
+def _score(done: EpochFinished) -> float | None:
+    return done.valid_top1 if done.valid_top1 is not None else done.valid_perplexity
 
 
 def _whole(run: RunFolder) -> RunState:
@@ -97,14 +112,25 @@ def _whole(run: RunFolder) -> RunState:
 
 def _gap(state: RunState) -> float | None:
     last = state.gaps[-1] if state.gaps else None
+    if state.is_text:
+        if last is None or last.supernet_loss is None or last.derived_loss is None:
+            return None
+        return last.derived_loss - last.supernet_loss
     if last is None or last.supernet_top1 is None or last.derived_top1 is None:
         return None
     return last.supernet_top1 - last.derived_top1
 
 
-def _test_top1(folder: StudyFolder, training: Job) -> float | None:
+def _last(folder: StudyFolder, training: Job, figure: str) -> float | None:
     epochs = folder.state(training).epochs
-    return epochs[-1].valid_top1 if epochs else None
+    value: float | None = getattr(epochs[-1], figure) if epochs else None
+    return value
+
+
+def _test_perplexity(folder: StudyFolder, training: Job) -> float | None:
+    """Of a training on text; None of images."""
+    found = text_test.tested(folder.runs / training.name) if reads_text(training.config) else None
+    return found.perplexity if found else None
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, float | None]:
@@ -144,21 +170,28 @@ def _picture(report: dict[str, Any], name: str) -> pictures.Picture | None:
     ]
     if not any(line.points for line in lines):
         return None
+    label = _label(report, name)
     of_seeds = f"means of {_seeds(report)}" if len(report["seeds"]) > 1 else "1 seed"
     title = clean(f"{report['space']}, {report['dataset']}: {of_seeds}", 100)
     if len(lines) > MOST_LINES:
         return pictures.Multiples(
             title=title,
-            label=PICTURES[name],
+            label=label,
             lines=lines,
             epochs=float(report["search_epochs"]),
             by_size=name == "eigenvalues",
         )
     return pictures.Curves(
         title=title,
-        panels=[pictures.Panel(label=PICTURES[name], lines=lines)],
+        panels=[pictures.Panel(label=label, lines=lines, logarithmic=label == PERPLEXITY)],
         epochs=float(report["search_epochs"]),
     )
+
+
+def _label(report: dict[str, Any], name: str) -> str:
+    # Reports of earlier versions are of images.
+    is_perplexity = name == "validation" and report.get("is_text", False)
+    return PERPLEXITY if is_perplexity else PICTURES[name]
 
 
 def _seeds(report: dict[str, Any]) -> str:
@@ -176,14 +209,16 @@ def _mean_line(runs: Sequence[dict[str, Any]], name: str) -> pictures.Points:
 
 def table(report: dict[str, Any]) -> str:
     """A row for each method, as Markdown."""
+    score = "perplexity" if report.get("is_text", False) else "top-1"
+    field = score.replace("-", "")
     head = (
-        "| method | supernet top-1 | gap | eigenvalue | skips | test top-1 | search seconds "
+        f"| method | supernet {score} | gap | eigenvalue | skips | test {score} | search seconds "
         "| passes per step |\n|---|---|---|---|---|---|---|---|\n"
     )
     rows = [
-        f"| {found['method']} | {_cell(found['supernet_top1'])} | {_cell(found['gap'])} "
+        f"| {found['method']} | {_cell(found[f'supernet_{field}'])} | {_cell(found['gap'])} "
         f"| {_cell(found['eigenvalue'], 3)} | {_cell(found['skips'], 1)} "
-        f"| {_cell(found['test_top1'])} | {_cell(found['seconds'], 1)} "
+        f"| {_cell(found[f'test_{field}'])} | {_cell(found['seconds'], 1)} "
         f"| {found['passes_per_step']['forward']} forward, "
         f"{found['passes_per_step']['backward']} backward |"
         for found in report["methods"]
@@ -205,10 +240,18 @@ def markdown(report: dict[str, Any], drawn: Sequence[str]) -> str:
         if report["train_epochs"]
         else "no network was trained"
     )
-    shown = "\n".join(f"![{PICTURES[name]}]({name}.png)\n" for name in drawn)
+    is_text = report.get("is_text", False)
+    score = "perplexity" if is_text else "top-1"
+    field = f"test_{score.replace('-', '')}"
+    gap = (
+        "the loss of the supernet cut to the derived cell less that of\nthe whole one"
+        if is_text
+        else "the supernet's accuracy less\nthat of the same weights cut to the derived cells"
+    )
+    shown = "\n".join(f"![{_label(report, name)}]({name}.png)\n" for name in drawn)
     runs = "".join(
         f"| {run['run']} | {run['seed']} | {run['epochs']} | {run['skips']} "
-        f"| {'–' if run['test_top1'] is None else format(run['test_top1'], '.2f')} "
+        f"| {'–' if run[field] is None else format(run[field], '.2f')} "
         f"| {run['passes']['forward']:,} | {run['passes']['backward']:,} |\n"
         for found in report["methods"]
         for run in found["runs"]
@@ -217,16 +260,16 @@ def markdown(report: dict[str, Any], drawn: Sequence[str]) -> str:
 
 Space {clean(report["space"])}, data set {clean(report["dataset"])}, {_seeds(report)},
 searches of {report["search_epochs"]} epochs; {trained}.
-Mean ± sample deviation over the seeds, of the last epochs. The gap is the supernet's accuracy less
-that of the same weights cut to the derived cells; the eigenvalue is the dominant one of the Hessian
-of the validation loss in alpha; skips are counted in both cells; passes are those through the
-supernet in a step in which alpha moves, and do not all cost the same.
+Mean ± sample deviation over the seeds, of the last epochs. The gap is {gap};
+the eigenvalue is the dominant one of the Hessian of the validation loss in alpha; skips are counted
+in both cells; passes are those through the supernet in a step in which alpha moves, and do not all
+cost the same.
 
 {table(report)}
 
 {shown}
 ## Runs
 
-| run | seed | epochs | skips | test top-1 | forward passes | backward passes |
+| run | seed | epochs | skips | test {score} | forward passes | backward passes |
 |---|---|---|---|---|---|---|
 {runs}"""

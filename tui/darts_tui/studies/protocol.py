@@ -96,10 +96,12 @@ def _run_stages(
     cells = [_genotype(folder, job) for job in searches]
 
     shorts = plan.short(folder.name, cells)
-    print_line(
-        f"{len(shorts)} short trainings of {plan.short_epochs} epochs; {plan.held_out:.0%} of the "
-        "training images are held out to choose by"
+    judge = (
+        "the validation part is there to choose by"
+        if plan.is_text
+        else f"{plan.held_out:.0%} of the training images are held out to choose by"
     )
+    print_line(f"{len(shorts)} short trainings of {plan.short_epochs} epochs; {judge}")
     run_all.finish(folder.runs, shorts, parallel, print_line)
     if plan.ranking is None:
         plan = msgspec.structs.replace(plan, ranking=ranking(folder, shorts))
@@ -122,7 +124,8 @@ def ranking(folder: StudyFolder, shorts: list[Job]) -> list[int]:
     """Places of the short trainings by the last epoch's validation accuracy, the best first.
 
     The last epoch counts, not the best one: a maximum over epochs would favour luck. Of equally
-    accurate cells the one with the lower loss comes first, then the earlier one.
+    accurate cells the one with the lower loss comes first, then the earlier one. On text there are
+    no accuracies, and the loss decides.
     """
     keys = []
     for place, job in enumerate(shorts):

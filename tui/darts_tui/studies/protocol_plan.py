@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 
 from darts_engine.run.architecture.genotype import Genotype
-from darts_engine.run.architecture.networks import GENOTYPE
+from darts_engine.run.architecture.networks import OF_GENOTYPES
 from darts_engine.run.errors import ConfigError
 from darts_engine.run.settings import config
 from darts_engine.run.settings.config import TrainConfig
+from darts_engine.run.settings.search_on_text import reads_text
 from darts_tui.commands.start import gathered
 from darts_tui.studies.run_all import Job
 from darts_tui.studies.study import TRAIN_EPOCHS, StudyRequest, planned, seeds_from
@@ -51,7 +52,8 @@ class ProtocolPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             validation images are replaced.
         seeds: one search each.
         short_epochs: epochs of the short trainings.
-        held_out: share of the training images that the short trainings validate on.
+        held_out: share of the training images that the short trainings validate on; 0 on text,
+            which has a part for that.
         final_seeds: one full training of the chosen cell each.
         ranking: places of the searches, the best first; None until it is decided.
     """
@@ -98,11 +100,20 @@ class ProtocolPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             for place, seed in enumerate(self.final_seeds)
         ]
 
-    def dataset(self) -> str:
-        """The data set of the searches and trainings."""
+    def training(self) -> TrainConfig:
+        """The settings that the trainings share."""
         trained = planned(self.train, {})
         assert isinstance(trained, TrainConfig)
-        return trained.data.dataset
+        return trained
+
+    def dataset(self) -> str:
+        """The data set of the searches and trainings."""
+        return self.training().data.dataset
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the networks read text, and have perplexities in place of accuracies."""
+        return reads_text(self.training())
 
 
 def make_plan(request: ProtocolRequest) -> ProtocolPlan:
@@ -112,19 +123,24 @@ def make_plan(request: ProtocolRequest) -> ProtocolPlan:
         ConfigError: a setting is unknown or not allowed.
     """
     search = gathered("search", request.config, request.given)
-    train = request.training()
-    assert isinstance(train, TrainConfig)
-    if train.network.network != GENOTYPE:
+    train, on_text = request.training(search), reads_text(search)
+    if train.network.network not in OF_GENOTYPES:
         raise ConfigError(
             f"a protocol trains the cells it finds, not {train.network.network}",
             remedy="leave out network.network",
         )
-    has_recipe = bool(request.given.get("basis.recipe"))
+    if on_text and request.held_out:
+        raise ConfigError(
+            "short trainings on text hold nothing out: a text has a part for the validation",
+            where="--held-out",
+            remedy="leave it out",
+        )
+    has_own = bool(request.given.get("basis.recipe")) or on_text
     search_epochs = request.search_epochs or (
-        search.epochs if request.config or has_recipe else SEARCH_EPOCHS
+        search.epochs if request.config or has_own else SEARCH_EPOCHS
     )
     train_epochs = request.train_epochs or (
-        train.epochs if request.train_config or has_recipe else TRAIN_EPOCHS
+        train.epochs if request.train_config or has_own else TRAIN_EPOCHS
     )
     first = search.engine.seed
     return ProtocolPlan(
@@ -133,7 +149,7 @@ def make_plan(request: ProtocolRequest) -> ProtocolPlan:
         seeds=seeds_from(first, request.seeds or SEEDS),
         short_epochs=request.short_epochs
         or min(train_epochs, max(FEWEST_SHORT_EPOCHS, train_epochs // SHORT_SHARE)),
-        held_out=request.held_out or HELD_OUT,
+        held_out=0.0 if on_text else request.held_out or HELD_OUT,
         final_seeds=seeds_from(first, request.final_seeds or FINAL_SEEDS),
     )
 

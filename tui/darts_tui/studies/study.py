@@ -10,7 +10,6 @@ The plan decides every run of a study, and finished runs are not repeated. So a 
 interrupted continues when its command is run again with the same name.
 """
 
-import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -21,12 +20,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from darts_engine.run import lock
+from darts_engine.run.architecture.networks import RECURRENT
 from darts_engine.run.errors import BusyError, ConfigError, RunError
 from darts_engine.run.folder import LATEST, NAME_PATTERN, RunFolder, is_run
 from darts_engine.run.new_folder import make_private
 from darts_engine.run.private_files import PrivateFolder, open_lock, read_private
 from darts_engine.run.settings import config
-from darts_engine.run.settings.config import Config
+from darts_engine.run.settings.config import Config, TrainConfig
+from darts_engine.run.settings.search_on_text import reads_text
 from darts_engine.run.state import RunState
 from darts_tui.commands.start import gathered
 from darts_tui.console.console import print_err, print_out
@@ -35,10 +37,12 @@ from darts_tui.studies.run_all import Job, PrintLine
 
 MAX_PLAN_BYTES = 1_000_000
 LONGEST_NAME = 50
-# Epochs of a full training of the bundled digits; config files and recipes have their own.
+# Epochs of a full training of the bundled digits; config files, recipes and text have their own.
 TRAIN_EPOCHS = 20
-# Settings about the process and the images hold for searches and trainings alike.
+# Settings about the process and the images hold for searches and trainings alike, and so do those
+# of what is read of a text.
 SHARED = ("engine", "data", "checkpoint", "basis")
+SHARED_OF_TEXT = ("text.tokens", "text.vocabulary")
 NOT_SHARED = ("data.batch_size", "data.cutout", "data.cutout_prob")
 
 PlanType = TypeVar("PlanType", bound=msgspec.Struct)
@@ -66,8 +70,11 @@ class StudyRequest:
     search_epochs: int | None = None
     train_epochs: int | None = None
 
-    def training(self) -> Config:
+    def training(self, search: Config) -> TrainConfig:
         """The config of the trainings: its file, the shared options, then the training's own.
+
+        Args:
+            search: the config of the searches, which find the cells that are trained.
 
         Raises:
             ConfigError: a setting is unknown or not allowed.
@@ -75,9 +82,14 @@ class StudyRequest:
         shared = {
             key: value
             for key, value in self.given.items()
-            if key.partition(".")[0] in SHARED and key not in NOT_SHARED
+            if key in SHARED_OF_TEXT or (key.partition(".")[0] in SHARED and key not in NOT_SHARED)
         }
-        return gathered("train", self.train_config, shared | pairs(self.train_settings or []))
+        if reads_text(search):
+            shared["network.network"] = RECURRENT
+        own = pairs(self.train_settings or [])
+        made = gathered("train", self.train_config, shared | own)
+        assert isinstance(made, TrainConfig)
+        return made
 
 
 def pairs(texts: list[str]) -> dict[str, Any]:
@@ -169,17 +181,25 @@ class StudyFolder:
 
         Raises:
             BusyError: another process holds it.
+            LockError: the file system has no locks, or they fail.
+            RunError: the lock cannot be opened.
         """
-        descriptor = open_lock(self.path / "protocol.lock")
+        path = self.path / "protocol.lock"
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            descriptor = open_lock(path)
+        except OSError as error:
+            raise RunError(
+                f"the study's folder cannot be written: {error.strerror}",
+                where=str(error.filename or path),
+                remedy="choose a writable folder with --runs DIR",
+            ) from None
+        try:
+            if not lock.take(descriptor, path, patience_s=0.0):
                 raise BusyError(
                     f"another 'darts-tui protocol' works on {self.name}",
                     where=str(self.path),
                     remedy="its runs are in the Runs tab of 'darts-tui attach'",
-                ) from None
+                )
             yield
         finally:
             os.close(descriptor)

@@ -14,7 +14,7 @@ from darts_engine.data.watch import Unwatched, Watch
 from darts_engine.run.errors import ConfigError, DataError
 from darts_engine.run.settings import catalog
 from darts_engine.run.settings.config import DataSection
-from darts_engine.run.settings.sections import TextSection
+from darts_engine.run.settings.text_sections import TextSection
 
 # Rows that the columns of a part need: an epoch's last two begin no window.
 LEAST_ROWS = 3

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from darts_engine.data.watch import Watch
 from darts_engine.run.settings.config import DataSection
-from darts_engine.run.settings.sections import TextSection
+from darts_engine.run.settings.text_sections import TextSection
 
 WORDS, CHARACTERS = "words", "characters"
 PARTS = ("train", "valid", "test")

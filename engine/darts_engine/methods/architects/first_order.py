@@ -18,12 +18,9 @@ from torch import Tensor
 
 from darts_engine.compute.parallel import WHOLE, Shard
 from darts_engine.optim import eager
-from darts_engine.optim.loss import cross_entropy
 from darts_engine.run.settings.config import AlphaSection
-from darts_engine.supernet.relaxed import RelaxedNetwork
+from darts_engine.supernet.relaxed import Batch, RelaxedNetwork
 
-# Images (B, C, H, W) and labels (B,).
-Batch = tuple[Tensor, Tensor]
 # Makes the context that the network computes in, such as autocast.
 Precision = Callable[[], AbstractContextManager[object]]
 # This process's part of the alpha batch, and of the weight batch.
@@ -38,12 +35,12 @@ class AlphaGradient(NamedTuple):
 
     Attributes:
         loss: mean cross entropy, a scalar.
-        logits: (B, classes).
+        output: what the network gave: logits (B, classes), or of text the last hidden state (B, n).
         gradients: (E, O) for each alpha.
     """
 
     loss: Tensor
-    logits: Tensor
+    output: Tensor
     gradients: Sequence[Tensor]
 
 
@@ -81,19 +78,17 @@ class FirstOrder:
         """Alpha's gradient at a batch of the alpha half. Only running statistics change.
 
         Args:
-            batch: images (B, C, H, W) and labels (B,) of the alpha half.
+            batch: inputs and labels of the alpha half.
             weight_batch: the batch of the next weight step.
             shards: this process's part of both.
         """
-        images, labels = batch
         with self.weights_frozen(), self._precision():
-            # Called with images alone, it mixes by what the method makes of alpha (`relax`).
-            logits = self._supernet(images)
-            loss = cross_entropy(logits, labels)
+            # Called with a batch alone, it mixes by what the method makes of alpha (`relax`).
+            loss, output = self._supernet.loss(batch)
         # Eq. 6 with xi = 0. Zeros for cells without a part in the loss: where all edges of a cell
         # draw `none`, the cells before it have none.
         gradients = torch.autograd.grad(shards[0].of(loss), self._alphas, materialize_grads=True)
-        return AlphaGradient(loss.detach(), logits.detach(), gradients)
+        return AlphaGradient(loss.detach(), output.detach(), gradients)
 
     def move(self, gradients: Sequence[Tensor]) -> None:
         """One Adam step down the gradient, (E, O) for each alpha."""

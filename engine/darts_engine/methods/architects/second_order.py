@@ -14,10 +14,19 @@ optimizer, and xi its learning rate:
 exactly from differentiating twice, at about three times the cost. The network is never copied: its
 weights are moved in place and put back from saved tensors bit for bit. Shapes: as in first_order.
 
+On text the virtual step is that of a clipped optimizer, as in the official code of the recurrent
+search (quark0/darts f276dd3, rnn/architect.py): g and v are clipped to the weights' limit, and h is
+multiplied by the factor that clipped g, because w' moves by so much of g.
+
+DEVIATION: the official code takes the limit over the norm of g for that factor, even where it
+exceeds 1 and g is not clipped, and then makes h longer. Here it is at most 1, unless
+`text.hvp_scale` is official.
+
 DEVIATION: the official code lets the batch norms' running statistics of the real network take in
 the training batch three more times a step. Here the whole alpha step leaves them as they are.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,14 +40,12 @@ from darts_engine.layers.norm import statistics_kept
 from darts_engine.methods.architects.first_order import (
     BOTH_WHOLE,
     AlphaGradient,
-    Batch,
     FirstOrder,
     Precision,
     Shards,
 )
-from darts_engine.optim.loss import cross_entropy
 from darts_engine.run.settings.config import AlphaSection
-from darts_engine.supernet.relaxed import RelaxedNetwork
+from darts_engine.supernet.relaxed import Batch, Outcome, RelaxedNetwork
 
 Loss = Callable[[], Tensor]
 
@@ -52,32 +59,45 @@ class VirtualStep:
         momentum: mu.
         weight_decay: lambda.
         buffers: each weight's momentum buffer, None where it has none yet.
+        clip: largest L2 norm of g, and of v.
+        held: weights that w' has as they are in w (`RelaxedNetwork.held_ahead`).
     """
 
     lr: float
     momentum: float
     weight_decay: float
     buffers: Sequence[Tensor | None]
+    clip: float = math.inf
+    held: Sequence[Tensor] = ()
 
     @classmethod
-    def of(cls, optimizer: torch.optim.Optimizer) -> "VirtualStep":
+    def of(
+        cls,
+        optimizer: torch.optim.Optimizer,
+        clip: float = math.inf,
+        held: Sequence[Tensor] = (),
+    ) -> "VirtualStep":
         """The next step of an SGD optimizer with one group of parameters."""
         (group,) = optimizer.param_groups
         buffers = [optimizer.state[w].get("momentum_buffer") for w in group["params"]]
-        return cls(group["lr"], group["momentum"], group["weight_decay"], buffers)
+        return cls(group["lr"], group["momentum"], group["weight_decay"], buffers, clip, held)
 
     def displacement(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
-        """The step w - w' = xi (mu b + g + lambda w) of each weight. Gradients are not clipped.
+        """The step w - w' = xi (mu b + g + lambda w) of each weight.
 
         Args:
             weights: w.
-            gradients: g.
+            gradients: g, clipped if they are to be.
         """
         steps = torch._foreach_add(list(gradients), list(weights), alpha=self.weight_decay)
         for step, buffer in zip(steps, self.buffers, strict=True):
             if buffer is not None:
                 step.add_(buffer, alpha=self.momentum)
         torch._foreach_mul_(steps, self.lr)
+        held = {id(weight) for weight in self.held}
+        for step, weight in zip(steps, weights, strict=True):
+            if id(weight) in held:
+                step.zero_()
         return list(steps)
 
 
@@ -140,10 +160,12 @@ class Unrolled(NamedTuple):
     Attributes:
         direct: grad_alpha L_valid(w', alpha), (E, O) for each alpha.
         vector: v, in the shapes of the weights.
+        coefficient: the limit of g's norm over the norm that it had; 1 without a limit.
     """
 
     direct: list[Tensor]
     vector: list[Tensor]
+    coefficient: Tensor | float = 1.0
 
 
 def unroll(
@@ -167,16 +189,35 @@ def unroll(
     """
     gradients = _gradients(train_loss(), weights)
     world().sum_(gradients)
+    coefficient = clip_(gradients, step.clip)
     with torch.no_grad():
         by = torch._foreach_neg(step.displacement(weights, gradients))
     with moved(weights, by):
         both = _gradients(valid_loss(), [*alphas, *weights])
     vector = both[len(alphas) :]
     world().sum_(vector)
-    return Unrolled(both[: len(alphas)], vector)
+    clip_(vector, step.clip)
+    return Unrolled(both[: len(alphas)], vector, coefficient)
 
 
-def combine(direct: Sequence[Tensor], product: Sequence[Tensor], lr: float) -> list[Tensor]:
+def clip_(gradients: list[Tensor], limit: float) -> Tensor | float:
+    """Scale gradients in place so that their L2 norm, over all of them, is at most `limit`.
+
+    Returns:
+        The limit over the norm, which is the factor where it is below 1; 1 without a limit.
+    """
+    if math.isinf(limit):
+        return 1.0
+    norm = torch.stack(torch._foreach_norm(gradients)).norm()
+    # The small number is that of torch's and the official clipping.
+    coefficient: Tensor = limit / (norm + 1e-6)
+    torch._foreach_mul_(gradients, coefficient.clamp(max=1))
+    return coefficient
+
+
+def combine(
+    direct: Sequence[Tensor], product: Sequence[Tensor], lr: float | Tensor
+) -> list[Tensor]:
     """Eq. 7, the gradient of alpha: the direct part minus xi h, (E, O) for each alpha."""
     return [d - lr * h for d, h in zip(direct, product, strict=True)]
 
@@ -208,6 +249,8 @@ class SecondOrder(FirstOrder):
         optimizer: SGD on the weights.
         product: how h is computed, "finite-difference" or "exact".
         radius: r of the finite difference.
+        clip: largest L2 norm of g and v.
+        scales_up: whether the factor that h is multiplied by may exceed 1.
     """
 
     def __init__(
@@ -219,8 +262,11 @@ class SecondOrder(FirstOrder):
         optimizer: torch.optim.Optimizer,
         product: str,
         radius: float,
+        clip: float = math.inf,
+        scales_up: bool = False,
     ) -> None:
         super().__init__(supernet, alpha, precision)
+        self._clip, self._scales_up = clip, scales_up
         self._sgd = optimizer
         self._product = product
         self._radius = radius
@@ -231,31 +277,30 @@ class SecondOrder(FirstOrder):
         """Alpha's gradient through the weight step on `weight_batch`; nothing else changes.
 
         Args:
-            batch: images (B, C, H, W) and labels (B,) of the alpha half.
+            batch: inputs and labels of the alpha half.
             weight_batch: the batch of the next weight step.
             shards: this process's part of both.
         """
-        passes: list[tuple[Tensor, Tensor]] = []
+        passes: list[Outcome] = []
 
         def valid_loss() -> Tensor:
             with self._precision():
-                passes.append(self._loss(batch))
-            return shards[0].of(passes[0][0])
+                passes.append(self._supernet.loss(batch))
+            return shards[0].of(passes[0].loss)
 
         with statistics_kept(self._supernet):
             step, ahead = self._unroll(valid_loss, weight_batch, shards[1])
             product = self._times_hessian(self._product, ahead.vector, weight_batch, shards[1])
-        loss, logits = passes[0]
-        return AlphaGradient(
-            loss.detach(), logits.detach(), combine(ahead.direct, product, step.lr)
-        )
+        loss, output = passes[0]
+        gradients = combine(ahead.direct, product, self._rate(step, ahead))
+        return AlphaGradient(loss.detach(), output.detach(), gradients)
 
     def distance(self, batch: Batch, weight_batch: Batch, shards: Shards = BOTH_WHOLE) -> Distance:
         """The error of the finite difference in h and in the whole gradient, at these batches."""
 
         def valid_loss() -> Tensor:
             with self._precision():
-                return shards[0].of(self._loss(batch)[0])
+                return shards[0].of(self._supernet.loss(batch).loss)
 
         with statistics_kept(self._supernet):
             step, ahead = self._unroll(valid_loss, weight_batch, shards[1])
@@ -264,18 +309,26 @@ class SecondOrder(FirstOrder):
                 for kind in ("finite-difference", "exact")
             )
         world().sum_([*near, *true, *ahead.direct])
-        gradient = combine(ahead.direct, true, step.lr)
+        rate = self._rate(step, ahead)
+        gradient = combine(ahead.direct, true, rate)
         off = _length([n - t for n, t in zip(near, true, strict=True)])
-        return Distance(off / _length(true), step.lr * off / _length(gradient))
+        return Distance(off / _length(true), rate * off / _length(gradient))
+
+    def _rate(self, step: VirtualStep, ahead: Unrolled) -> float | Tensor:
+        """The factor of h in alpha's gradient: xi, and the factor that clipped g."""
+        coefficient = ahead.coefficient
+        if isinstance(coefficient, Tensor) and not self._scales_up:
+            coefficient = coefficient.clamp(max=1)
+        return step.lr * coefficient
 
     def _unroll(
         self, valid_loss: Loss, weight_batch: Batch, shard: Shard
     ) -> tuple[VirtualStep, Unrolled]:
-        step = VirtualStep.of(self._sgd)
+        step = VirtualStep.of(self._sgd, self._clip, self._supernet.held_ahead())
 
         def train_loss() -> Tensor:
             with self._precision():
-                return shard.of(self._loss(weight_batch)[0])
+                return shard.of(self._supernet.loss(weight_batch).loss)
 
         return step, unroll(train_loss, valid_loss, self._weights, self._alphas, step)
 
@@ -285,17 +338,12 @@ class SecondOrder(FirstOrder):
         """The product h, in full precision: a difference of nearly equal numbers needs it."""
 
         def train_loss() -> Tensor:
-            return shard.of(self._loss(weight_batch)[0])
+            return shard.of(self._supernet.loss(weight_batch).loss)
 
         if kind == "exact":
             return exact(train_loss, self._weights, self._alphas, vector)
         with self.weights_frozen():
             return finite_difference(train_loss, self._weights, self._alphas, vector, self._radius)
-
-    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        images, labels = batch
-        logits = self._supernet(images)
-        return cross_entropy(logits, labels), logits
 
 
 def _length(tensors: Sequence[Tensor]) -> Tensor:

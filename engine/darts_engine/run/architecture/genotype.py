@@ -28,6 +28,8 @@ DARTS, NASBENCH201, NASBENCH101 = "darts", "nasbench201", "nasbench101"
 RECURRENT = "recurrent"
 CELLS = ("normal", "reduce")
 ONE_CELL = ("cell",)
+# Cell types beside which a network has no other, so that nobody needs their names.
+ONLY_CELLS = (*ONE_CELL, RECURRENT)
 CELLS_OF = {DARTS: CELLS, NASBENCH201: ONE_CELL, NASBENCH101: ONE_CELL, RECURRENT: (RECURRENT,)}
 INPUTS = {DARTS: 2, NASBENCH201: 1, NASBENCH101: 1, RECURRENT: 1}
 OUTPUT = "output"

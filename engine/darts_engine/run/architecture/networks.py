@@ -1,4 +1,8 @@
-"""Names of networks other than those of genotypes, for `network.network` and `darts-tui show`."""
+"""Names of networks, for `network.network` and `darts-tui show`.
+
+`genotype` and `recurrent` are those of a genotype's cells: of images, and of text. All others are
+wide ResNets.
+"""
 
 import re
 from dataclasses import dataclass
@@ -7,6 +11,8 @@ from typing import Any
 from darts_engine.run.errors import ConfigError
 
 GENOTYPE = "genotype"
+RECURRENT = "recurrent"
+OF_GENOTYPES = (GENOTYPE, RECURRENT)
 _WIDE_RESNET = re.compile(r"wrn-(\d{1,4})-(\d{1,3})\Z")
 _LOOKS_WIDE = re.compile(r"wrn-[\w-]*\Z")
 # Two convolutions in each block of three groups; the first, the last and two shortcuts beside them.
@@ -51,23 +57,23 @@ def wide_in(config: dict[str, Any]) -> str:
     """The name of the wide ResNet in a run's settings; empty if there is none."""
     table = config.get("network")
     name = table.get("network") if isinstance(table, dict) else None
-    return name if isinstance(name, str) and name != GENOTYPE else ""
+    return name if isinstance(name, str) and name not in OF_GENOTYPES else ""
 
 
 def parse(name: str, where: str = "") -> WideShape | None:
-    """The wide ResNet of a name; None for "genotype".
+    """The wide ResNet of a name; None for the networks of genotypes.
 
     Raises:
-        ConfigError: it is neither, or there is no wide ResNet of that depth and width.
+        ConfigError: it is no network, or there is no wide ResNet of that depth and width.
     """
-    if name == GENOTYPE:
+    if name in OF_GENOTYPES:
         return None
     found = _WIDE_RESNET.match(name)
     if found is None:
         raise ConfigError(
             f"there is no network {name[:60]!r}",
             where=where,
-            remedy="use genotype, or wrn-DEPTH-WIDTH as in wrn-28-10",
+            remedy="use genotype, recurrent, or wrn-DEPTH-WIDTH as in wrn-28-10",
         )
     shape = WideShape(int(found[1]), int(found[2]))
     if (

@@ -19,7 +19,7 @@ from darts_engine.run.architecture.cost import (
     normalisation,
     strided,
 )
-from darts_engine.run.architecture.genotype import DARTS, Genotype
+from darts_engine.run.architecture.genotype import DARTS, RECURRENT, Genotype
 from darts_engine.run.architecture.networks import WideShape
 from darts_engine.run.errors import GenotypeError
 
@@ -144,11 +144,17 @@ def network_size(
     (C=16, 15 cells; C=128, 9 cells; 10 classes, 32 pixels).
 
     Raises:
-        GenotypeError: an operation that no derived network can have, or an unknown network.
+        GenotypeError: an operation that no derived network can have, an unknown network, or a
+            recurrent cell (`size_recurrent.py` counts that).
     """
     if network not in FAMILIES:
         raise GenotypeError(
             f"there is no network {network!r}", remedy=f"use {' or '.join(FAMILIES)}"
+        )
+    if genotype.form == RECURRENT:
+        raise GenotypeError(
+            "the network of a recurrent cell reads text, not images",
+            remedy="a recurrent cell has --width and --vocabulary",
         )
     if genotype.form != DARTS:
         if network != "cifar":

@@ -3,11 +3,14 @@
 A test compares every entry with the space's layout and the parameters of its supernet.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from darts_engine.run import extensions
 from darts_engine.run.architecture.derivation import DARTS_OPERATIONS, NONE
+from darts_engine.run.architecture.derivation_recurrent import RECURRENT_OPERATIONS
+from darts_engine.run.architecture.genotype import RECURRENT
 
 ROBUST = "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 3"
 
@@ -34,6 +37,32 @@ PARENTS = {
 }
 
 
+# What a space's network reads.
+IMAGES, TEXT = "images", "text"
+# What a search of recurrent cells begins with, sized for the bundled text and minutes on two cores.
+# As in the official code it is plain SGD with a constant rate and clipped gradients, and weights
+# hardly decay. A small text is learned in many short steps with little dropout; docs/spaces.md has
+# the paper's settings.
+RECURRENT_SETTINGS: dict[str, Any] = {
+    "data.dataset": "verses",
+    "data.batch_size": 32,
+    "search.epochs": 5,
+    "text.bptt": 12,
+    "text.output_dropout": 0.1,
+    "text.hidden_dropout": 0.0,
+    "text.input_dropout": 0.0,
+    "text.embedding_dropout": 0.0,
+    "text.eval_batch": 32,
+    "weights.lr": 10.0,
+    "weights.lr_min": 10.0,
+    "weights.momentum": 0.0,
+    "weights.weight_decay": 5e-7,
+    "weights.grad_clip": 0.25,
+    "alpha.lr": 0.005,
+    "alpha.beta1": 0.9,
+}
+
+
 class SpaceSpec(NamedTuple):
     """A space at its published size.
 
@@ -41,10 +70,11 @@ class SpaceSpec(NamedTuple):
         paper: its source.
         candidates: all candidate operations, in alpha's column order.
         per_edge: candidates of each edge or node.
-        parameters: weights of the supernet for 10 classes of RGB images, without alphas.
+        parameters: weights of the supernet for 10 classes of RGB images, without alphas; of text
+            for 10,000 words and a width of 300.
         cells: names of the alpha matrices.
         nodes: intermediate nodes of a cell.
-        channels: C of the first cell, as published.
+        channels: C of the first cell, as published; of text the width.
         layers: cells of the supernet, as published.
         inputs: of a cell.
         has_free_nodes: whether another number of nodes may be asked for.
@@ -52,6 +82,8 @@ class SpaceSpec(NamedTuple):
             empty.
         build: of a space that a package adds: takes the search's config and returns the engine's
             `Space`. Only the engine calls it, so torch is imported inside.
+        reads: `IMAGES` or `TEXT`.
+        settings: what a search in it begins with instead of the defaults, by dotted key.
     """
 
     paper: str
@@ -66,6 +98,26 @@ class SpaceSpec(NamedTuple):
     has_free_nodes: bool = True
     parents: tuple[int, ...] = ()
     build: Callable[[Any], Any] | None = None
+    reads: str = IMAGES
+    settings: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def begins_with(self) -> dict[str, Any]:
+        """The settings that the space brings, its number of nodes among them, by dotted key."""
+        return {"space.nodes": self.nodes, **self.settings}
+
+    @property
+    def has_constant_rate(self) -> bool:
+        """Whether the weights' learning rate that it brings stays the same."""
+        brought = self.settings
+        return "weights.lr" in brought and brought["weights.lr"] == brought.get("weights.lr_min")
+
+    def brought_to(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What it brings to given settings, all by dotted key; a constant rate is the given one."""
+        brought = self.begins_with
+        if self.has_constant_rate and "weights.lr" in given:
+            brought["weights.lr_min"] = given["weights.lr"]
+        return brought
 
     @property
     def edges(self) -> int:
@@ -150,6 +202,19 @@ SPECS: dict[str, SpaceSpec] = {
         7_585_786,
         nodes=5,
     ),
+    RECURRENT: SpaceSpec(
+        "Liu et al., DARTS, ICLR 2019, arXiv 1806.09055, section 3.1.2 and appendix A.1",
+        RECURRENT_OPERATIONS,
+        5,
+        4_810_000,
+        cells=(RECURRENT,),
+        nodes=8,
+        channels=300,
+        layers=1,
+        inputs=1,
+        reads=TEXT,
+        settings=MappingProxyType(RECURRENT_SETTINGS),
+    ),
 }
 
 
@@ -170,22 +235,34 @@ def spec_of(name: str) -> SpaceSpec | None:
     return found
 
 
-def with_nodes(plain: dict[str, Any]) -> dict[str, Any]:
-    """A search's nested settings with its space's own number of nodes, unless one is set.
+def reads_text(name: str) -> bool:
+    """Whether the space of this name is one of networks that read text."""
+    spec = spec_of(name)
+    return spec is not None and spec.reads == TEXT
+
+
+def with_own_settings(plain: dict[str, Any]) -> dict[str, Any]:
+    """A search's nested settings with what its space brings, where nothing else is set.
+
+    A rate that the space keeps constant stays so when only its beginning is set.
 
     Args:
         plain: what was asked so far, and nothing that is only a default.
     """
     space = plain.get("space")
-    if not isinstance(space, dict) or "nodes" in space:
-        return plain
-    name = space.get("space")
+    name = space.get("space") if isinstance(space, dict) else None
     spec = spec_of(name) if isinstance(name, str) else None
-    return plain if spec is None else plain | {"space": space | {"nodes": spec.nodes}}
+    if spec is None:
+        return plain
+    out = {key: dict(table) if isinstance(table, dict) else table for key, table in plain.items()}
+    for key, value in spec.brought_to(_dotted(out)).items():
+        section, _, field = key.partition(".")
+        table = out.setdefault(section, {})
+        if isinstance(table, dict):
+            table.setdefault(field, value)
+    return out
 
 
-def nodes_with(changes: dict[str, Any], before: str) -> dict[str, Any]:
-    """Changed settings, dotted, with the number of nodes of another space if that is among them."""
-    name = changes.get("space.space", before)
-    spec = spec_of(name) if name != before and isinstance(name, str) else None
-    return changes if spec is None else {"space.nodes": spec.nodes} | changes
+def _dotted(plain: Mapping[str, Any]) -> dict[str, Any]:
+    tables = {section: table for section, table in plain.items() if isinstance(table, dict)}
+    return {f"{s}.{field}": value for s, table in tables.items() for field, value in table.items()}

@@ -48,6 +48,10 @@ SPACES = {
         "darts_engine.spaces.nasnet:NASNetLike",
         "NASNet's cell: loose ends are its output; any number of --nodes",
     ),
+    "recurrent": Entry(
+        "darts_engine.spaces.recurrent:Recurrent",
+        "DARTS recurrent cells on text: 8 nodes with one parent each, 5 operations",
+    ),
 }
 
 DATASETS = {
@@ -98,6 +102,11 @@ TEXTS = {
         "wikitext2[:DIR], WikiText-2's wiki.train.tokens, ...; not downloaded",
     ),
 }
+
+
+def is_text(dataset: str) -> bool:
+    """Whether a data set's name, as in `text:FOLDER`, is one of `TEXTS`."""
+    return dataset.partition(":")[0] in names(TEXTS)
 
 
 def names(table: dict[str, Entry]) -> list[str]:

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from darts_engine.run.architecture import spaces
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.settings import earlier, presets
+from darts_engine.run.settings import earlier, presets, training_on_text
 from darts_engine.run.settings.refusals import (
     HVP,
     INITS,
@@ -35,15 +35,17 @@ from darts_engine.run.settings.sections import (
     NetworkSection,
     SearchConfig,
     SearchSection,
-    SearchTextSection,
-    Section,
     SpaceSection,
-    TextSection,
     TrainConfig,
     TrainSection,
-    TrainTextSection,
     TrainWeightsSection,
     WeightsSection,
+)
+from darts_engine.run.settings.text_sections import (
+    SearchTextSection,
+    Section,
+    TextSection,
+    TrainTextSection,
 )
 
 __all__ = [
@@ -161,7 +163,9 @@ def from_plain(plain: dict[str, Any], *, where: str = "") -> Config:
         )
     _refuse_unknown(plain, kind, where)
     if kind == "search":
-        plain = spaces.with_nodes(presets.with_preset(plain))
+        plain = spaces.with_own_settings(presets.with_preset(plain))
+    else:
+        plain = training_on_text.with_network(plain)
     try:
         config = msgspec.convert(plain, KINDS[kind])
         # A path that is no valid text could not be written into the event log.
@@ -284,40 +288,53 @@ def _text(path: Path) -> str:
 def override(config: Config, changes: dict[str, Any]) -> Config:
     """`config` with dotted keys replaced, checked again.
 
-    A new method replaces the settings of the old one by its own; a new space brings its number of
-    nodes, and what the method sets in that space alone; a new regulariser brings its weight.
+    A new method replaces the settings of the old one by its own; so does a new space, which also
+    brings what the method sets in that space alone; a new regulariser brings its weight; a
+    recurrent network in place of one of images, or the other way round, brings its settings.
 
     Raises:
         ConfigError: as `from_plain`.
     """
     plain = to_plain(config)
     if isinstance(config, SearchConfig):
-        changes = spaces.nodes_with(changes, config.space.space)
-        changes = _preset_with(changes, config)
-        changes = presets.weighted(changes)
+        changes = presets.weighted(_brought(changes, config) | changes)
+    else:
+        changes = training_on_text.network_with(changes, config)
     for key, value in changes.items():
         section, _, field = key.partition(".")
         plain.setdefault(section, {})[field] = value
     return from_plain(plain, where="command line")
 
 
-def _preset_with(changes: dict[str, Any], config: SearchConfig) -> dict[str, Any]:
-    """Changed settings, dotted, with those of another method or space if that is among them."""
+def _brought(changes: dict[str, Any], config: SearchConfig) -> dict[str, Any]:
+    """What another method or space brings if one is among changed settings, all by dotted key.
+
+    Settings that the old one brought get their default again, or what the other of the two brings.
+    """
     method, space = config.search.method, config.space.space
-    old = presets.preset(method)
+    old, old_spec = presets.preset(method), spaces.spec_of(space)
     new = presets.preset(str(changes.get("search.method", method)))
     its_space = changes.get("space.space", space)
-    if new is old and its_space == space:
-        return changes
-    before, after = old.settings_in(space), new.settings_in(its_space)
-    if new is old:
-        # What the method sets in every space may have been changed since, and stays.
-        before, after = (
-            {key: value for key, value in found.items() if key not in old.settings}
-            for found in (before, after)
-        )
-    defaults = {setting.key: setting.default for setting in settings("search")}
-    return {key: defaults[key] for key in before} | after | changes
+    spec = spaces.spec_of(its_space) if isinstance(its_space, str) else None
+    basis = {setting.key: setting.default for setting in settings("search")}
+    found: dict[str, Any] = {}
+    if its_space != space and spec is not None:
+        before = old_spec.begins_with if old_spec else {}
+        found = {key: basis[key] for key in before} | spec.brought_to(changes)
+    elif spec is not None and "weights.lr" in changes:
+        is_constant = spec.has_constant_rate and config.weights.lr == config.weights.lr_min
+        found = {"weights.lr_min": changes["weights.lr"]} if is_constant else {}
+    basis |= spec.begins_with if spec else {}
+    old_settings, new_settings = old.settings_in(space), new.settings_in(its_space)
+    if new is not old:
+        return found | {key: basis[key] for key in old_settings} | new_settings
+    # What the method sets in every space may have been changed since, and stays.
+    found = {key: value for key, value in found.items() if key not in old.settings}
+    if its_space == space:
+        return found
+    here = old.in_space.get(space, {}).keys()
+    there = new.in_space.get(str(its_space), {}).keys()
+    return found | {key: new_settings.get(key, basis[key]) for key in [*here, *there]}
 
 
 def _refuse_unknown(plain: dict[str, Any], kind: str, where: str) -> None:

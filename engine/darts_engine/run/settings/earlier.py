@@ -15,6 +15,8 @@ from darts_engine.run.errors import ExtensionError
 Tables = dict[str, Any]
 # A file with this share of the settings is the config of a run, perhaps edited.
 WHOLE = 0.9
+# Tables that came later, of which runs that have none take the defaults.
+LATER_TABLES = frozenset({"text"})
 
 
 def value_of(plain: Tables, key: str) -> Any:
@@ -85,7 +87,12 @@ def is_earlier(plain: Tables, known: dict[str, set[str]]) -> bool:
         known: the fields of each table today.
     """
     later = {one.key for one in LATER.get(kind_of(plain), ())}
-    keys = {f"{section}.{field}" for section, fields in known.items() for field in fields}
+    keys = {
+        f"{section}.{field}"
+        for section, fields in known.items()
+        for field in fields
+        if section not in LATER_TABLES
+    }
     present = {key for key in keys if value_of(plain, key) is not None}
     before = keys - later
     return bool(later) and not present & later and len(present) >= WHOLE * len(before)

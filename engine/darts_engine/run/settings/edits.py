@@ -30,6 +30,7 @@ PLACE = frozenset(
         "search.skip_alert",
         "search.entropy_alert",
         "search.gap_every",
+        "text.statistics",
         "search.tables",
         "search.surrogate",
         "search.hvp_check",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from darts_engine.run.architecture.genotype import RECURRENT
 from darts_engine.run.errors import NotFoundError
 
 
@@ -120,6 +121,8 @@ PRESETS: dict[str, Preset] = {
         "stronger weight decay flattens the minimum that alpha sees",
         "Zela et al., R-DARTS, ICLR 2020, arXiv 1909.09656, section 5.2",
         {"weights.weight_decay": 81e-4},
+        # As many times the usual decay: more would leave nothing of weights that learn at 20.
+        {RECURRENT: {"weights.weight_decay": 27 * 5e-7}},
     ),
     "r-darts-dp": Preset(
         "drop path on every edge of the supernet and cutout, both growing over the search",

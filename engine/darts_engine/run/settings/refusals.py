@@ -7,7 +7,7 @@ import msgspec
 from darts_engine.run.architecture import networks
 from darts_engine.run.architecture.spaces import SpaceSpec, spec_of
 from darts_engine.run.errors import ConfigError
-from darts_engine.run.settings import methods
+from darts_engine.run.settings import methods, search_on_text, training_on_text
 from darts_engine.run.settings.sections import Config, SearchConfig, SearchSection, TrainConfig
 
 HVP = ("finite-difference", "exact")
@@ -37,6 +37,7 @@ def refuse_nonsense(config: Config, where: str) -> None:
     if isinstance(config, SearchConfig):
         _refuse_nonsense_order(config.search, where)
         methods.refuse_nonsense(config.method, where)
+        search_on_text.refuse_other_kind(config, where)
         _refuse_nonsense_cells(config, where)
         _refuse_nonsense_space(config, where)
         _refuse_nonsense_decay(config, where)
@@ -47,6 +48,8 @@ def refuse_nonsense(config: Config, where: str) -> None:
                 where=where,
                 remedy="use --hvp finite-difference without --hvp-check, or leave --compile out",
             )
+    if isinstance(config, TrainConfig):
+        training_on_text.refuse_nonsense(config, where)
     if config.weights.lr_min > config.weights.lr:
         raise ConfigError("lr_min is larger than lr", where=where)
     if isinstance(config, TrainConfig):

@@ -17,7 +17,8 @@ from darts_engine.data.text.source import Counts
 from darts_engine.data.text.sources import published
 from darts_engine.data.watch import Unwatched
 from darts_engine.run.errors import ConfigError, DataError, NotFoundError
-from darts_engine.run.settings.sections import DataSection, TextSection
+from darts_engine.run.settings.sections import DataSection
+from darts_engine.run.settings.text_sections import TextSection
 
 # As in the published files: a blank before a line, headings and empty lines in WikiText.
 PENN = " no it was n't black <unk>\n but it was N N late\n"

@@ -28,8 +28,9 @@ def test_published_cells_survive_text_and_json(name: str) -> None:
     assert from_json({"genotype": cell.to_json(), "parameters": 1}) == cell
 
 
-# NNI has no word for one of their operations, or they have two operations on one edge.
-BEYOND_NNI = {"NASNet", "AmoebaNet", "ENASNet"}
+# NNI has no word for one of their operations, or they have two operations on one edge, or no cell
+# for images.
+BEYOND_NNI = {"NASNet", "AmoebaNet", "ENASNet"} | {n for n in PUBLISHED if n.startswith("RNN_")}
 
 
 @pytest.mark.parametrize("name", sorted(BEYOND_NNI))

@@ -1,6 +1,7 @@
 """The mixing weights of one cell as a heatmap."""
 
 from darts_engine.run.architecture.derivation import NONE
+from darts_engine.run.architecture.genotype import RECURRENT
 from darts_engine.run.architecture.kept import kept_columns, row_counts, row_labels, strongest
 from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.events import AlphaSampled
@@ -10,8 +11,9 @@ from darts_tui.console.safe_text import clean
 from darts_tui.dashboard.actions import NEXT_CELL
 from darts_tui.dashboard.panels.panel import Content, Panel
 from darts_tui.dashboard.panels.view import View
-from darts_tui.dashboard.widgets.heatmap import Heat, Row, draw, entropy, legend, scale_of
+from darts_tui.dashboard.widgets.heatmap import Heat, Row, draw_beside, entropy, legend, scale_of
 from darts_tui.dashboard.widgets.lines import Line, Span
+from darts_tui.dashboard.widgets.stretches import brackets, stretches
 
 SKIP = "skip_connect"
 # Samples of whose rows the strongest columns are remembered.
@@ -45,7 +47,8 @@ class AlphaPanel(Panel):
             high,
             "edge" if layout.shows == "edges" else "node",
         )
-        head, rows = draw(heat, width)
+        parts = stretches([target for _, target in layout.edges[: len(heat.rows)]], width)
+        head, rows = draw_beside(heat, width, parts)
         status = (Span(f"epoch {sample.epoch}", "muted"),)
         foot = [legend(heat, width, _summary(heat, layout))]
         flip = Span(self._other(view, layout), "muted", f"app.{NEXT_CELL.call}")
@@ -73,6 +76,7 @@ class AlphaPanel(Panel):
         kept = kept_columns(layout, derived.genotype if derived else None)
         labels = row_labels(layout)
         stable = self._stable(view, layout)
+        groups = groups_of(layout)
         return [
             Row(
                 clean(labels[place], 20),
@@ -80,6 +84,7 @@ class AlphaPanel(Panel):
                 kept[place],
                 any(name != NONE for name in _names(layout, kept[place])),
                 stable[place],
+                groups[place],
             )
             for place, row in enumerate(weights[: min(len(labels), len(layout.edges))])
         ]
@@ -113,6 +118,13 @@ class AlphaPanel(Panel):
                 self._winners.clear()
             found = self._winners[key] = (sample, winners(state, layout, sample))
         return found[1]
+
+
+def groups_of(layout: CellLayout) -> list[str]:
+    """The bracket beside each row that joins the edges into a node, in a recurrent cell."""
+    if layout.name != RECURRENT or layout.shows != "edges":
+        return [""] * len(layout.edges)
+    return brackets([target for _, target in layout.edges])
 
 
 def winners(state: RunState, layout: CellLayout, sample: AlphaSampled) -> list[tuple[int, ...]]:

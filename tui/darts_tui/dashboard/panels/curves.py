@@ -1,8 +1,9 @@
-"""Loss and accuracy over the epochs."""
+"""Loss, and accuracy or perplexity, over the epochs."""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
 
+from darts_tui.console.event_text import perplexity_text
 from darts_tui.dashboard.panels.panel import Content, Panel
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.widgets.curve import (
@@ -11,6 +12,7 @@ from darts_tui.dashboard.widgets.curve import (
     draw,
     linear_axis,
     log_axis,
+    perplexity_axis,
     smooth,
     x_end,
 )
@@ -20,6 +22,8 @@ TRAIN, VALID, BESIDE = "series-0", "series-1", "series-2"
 
 # With five classes or fewer, top-5 accuracy is always 100 %.
 TOP = 5
+# The frame of fewer columns has no room for more than the best epoch.
+ROOMY = 92
 
 
 def valid_name(view: View) -> str:
@@ -100,8 +104,7 @@ class LossPanel(Panel):
     def content(self, view: View, width: int, height: int) -> Content:
         """The curves, smoothed and scaled as the user has chosen."""
         state = view.state
-        per_epoch = state.started.steps_per_epoch if state.started else 0
-        train_x = [x / max(1, per_epoch) for x in state.train_loss.x]
+        train_x = state.epochs_at(state.train_loss.x)
         series = [
             _Series("train", TRAIN, train_x, state.train_loss.y),
             _Series(valid_name(view), VALID, *_points(view, "valid_loss")),
@@ -114,7 +117,10 @@ class LossPanel(Panel):
         curves = _curves(view, series)
         values = _values(curves)
         low, high, ticks = (
-            log_axis(values) if view.log_loss else linear_axis([0.0, *values], height - 1)
+            log_axis(values)
+            if view.log_loss
+            # The loss of text stays far from zero.
+            else linear_axis(values if view.is_text else [0.0, *values], height - 1)
         )
         plot = Plot(
             curves,
@@ -122,6 +128,7 @@ class LossPanel(Panel):
             low,
             high,
             log=view.log_loss,
+            division=averaging(view),
             cursor=view.epoch,
             glyphs=view.glyphs,
             ticks=ticks,
@@ -168,6 +175,58 @@ class AccuracyPanel(Panel):
             status = (Span("◆ ", "bold"), Span(f"best {best.valid_top1:.1f} at {epoch}", "muted"))
         title = _legend(view, series, _percent_text)
         return Content(draw(plot, width, height), title=title, status=status)
+
+
+class PerplexityPanel(Panel):
+    """Perplexity after each epoch on a logarithmic axis, the best one marked; lower is better."""
+
+    TITLE: ClassVar[str] = "Perplexity"
+
+    def content(self, view: View, width: int, height: int) -> Content:
+        """The curves, where a training began to average its weights, and the best epoch."""
+        state = view.state
+        series = [
+            _Series("train", TRAIN, *_points(view, "train_perplexity")),
+            _Series(valid_name(view), VALID, *_points(view, "valid_perplexity")),
+        ]
+        if not any(one.ys for one in series):
+            text = f"the first epoch is not over: step {state.step} of {state.steps}"
+            return Content([(Span(text, "muted"),)])
+        curves = _curves(view, series)
+        low, high, ticks = perplexity_axis(_values(curves), height - 1)
+        best = state.best
+        shown = best.valid_perplexity if best else None
+        plot = Plot(
+            curves,
+            x_end(state.total_epochs, view.epochs_done),
+            low,
+            high,
+            log=True,
+            best=(best.epoch, shown) if best and shown is not None else None,
+            division=averaging(view),
+            cursor=view.epoch,
+            glyphs=view.glyphs,
+            ticks=ticks,
+        )
+        status = _options(view)
+        if best and shown is not None:
+            words = f"best {perplexity_text(shown)} at epoch {best.epoch}"
+            status = (Span("◆ ", "bold"), Span(words, "muted"))
+            if (start := averaging(view)) is not None and width >= ROOMY:
+                since = Span(f"┊ averaged from {start + 1:.0f}   ", "muted")
+                status = (since, *status)
+        title = _legend(view, series, _perplexity_text)
+        return Content(draw(plot, width, height), title=title, status=status)
+
+
+def averaging(view: View) -> float | None:
+    """Where a training began to average its weights, on the axis of epochs; None before."""
+    first = view.state.averaging_from
+    return None if first is None else float(first - 1)
+
+
+def _perplexity_text(value: float | None) -> str:
+    return "    –" if value is None else f"{perplexity_text(value):>5}"
 
 
 def _loss_text(value: float | None) -> str:

@@ -14,7 +14,7 @@ from darts_engine.run.architecture.layout import CellLayout
 from darts_engine.run.events import AlphaSampled
 from darts_tui.console.event_text import heading, short_operation
 from darts_tui.console.safe_text import clean
-from darts_tui.dashboard.panels.alphas import winners
+from darts_tui.dashboard.panels.alphas import groups_of, winners
 from darts_tui.dashboard.panels.panel import Content, Panel
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.widgets.heatmap import level, scale_of
@@ -41,7 +41,11 @@ class DecisionsPanel(Panel):
         epochs = sorted(epoch for epoch in view.state.epoch_alphas if epoch <= view.at_epoch)
         if not epochs:
             return Content([(Span("waiting for the first alpha", "muted"),)])
-        labels = [clean(label, 20) for label in row_labels(layout)]
+        groups = groups_of(layout)
+        labels = [
+            group + clean(label, 20)
+            for group, label in zip(groups, row_labels(layout), strict=False)
+        ]
         label = 2 + max(map(len, labels), default=3) + 1
         room = max(1, width - label)
         wide = max(1, min(6, room // len(epochs)))

@@ -8,8 +8,9 @@ from darts_engine.run.architecture.genotype import (
     NASBENCH101,
     NASBENCH201,
     NONE,
-    ONE_CELL,
+    ONLY_CELLS,
     OUTPUT,
+    RECURRENT,
     Edge,
     Genotype,
     GenotypeChange,
@@ -24,6 +25,7 @@ from darts_tui.console.event_text import (
     tabulated_text,
 )
 from darts_tui.console.safe_text import clean
+from darts_tui.dashboard.panels.chain import chain_rows
 from darts_tui.dashboard.panels.panel import Content, Panel
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.widgets.lines import EMPTY, Line, Span, fit, width_of
@@ -43,18 +45,22 @@ class GenotypePanel(Panel):
         if genotype is None:
             return Content(_without_cells(view))
         changed = derived.changed if derived else []
-        head, rows = _table(genotype, changed, width)
+        if genotype.form == RECURRENT:
+            head, rows = [], chain_rows(genotype, changed, width, height)
+        else:
+            heading, rows = _table(genotype, changed, width)
+            head = [heading]
         if derived is None:
-            return Content(rows, head=[head])
-        title, tabulated = _tabulated(view, width, height - len(rows) - 1)
+            return Content(rows, head=head)
+        title, tabulated = _tabulated(view, width, height - len(rows) - len(head))
         rows += tabulated
-        rows += _changes(derived, height - len(rows) - 1)
+        rows += _changes(derived, height - len(rows) - len(head))
         stable = {c: view.state.stable_epochs(c, view.epoch) for c in genotype.cells}
         counts = [f"{cell_word(cell)} {epochs}" for cell, epochs in stable.items()]
         if len(counts) == 1:
             counts = [str(epochs) for epochs in stable.values()]
         words = f"stable: {', '.join(counts)} ep"
-        return Content(rows, head=[head], title=title, status=(Span(words, "muted"),))
+        return Content(rows, head=head, title=title, status=(Span(words, "muted"),))
 
 
 def _tabulated(view: View, width: int, room: int) -> tuple[Line, list[Line]]:
@@ -186,7 +192,7 @@ def _changes(derived: GenotypeDerived, room: int) -> list[Line]:
 
 def _before(change: GenotypeChange) -> str:
     """The cell type that changed; empty in spaces with one."""
-    return "" if change.cell in ONE_CELL else clean(cell_word(change.cell))
+    return "" if change.cell in ONLY_CELLS else clean(cell_word(change.cell))
 
 
 class HistoryPanel(Panel):

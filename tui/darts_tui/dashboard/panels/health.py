@@ -4,7 +4,8 @@ import textwrap
 from typing import ClassVar
 
 from darts_engine.run.architecture.derivation import SKIP
-from darts_engine.run.events import HealthMeasured
+from darts_engine.run.events import GapMeasured, HealthMeasured
+from darts_tui.console.event_text import score_text
 from darts_tui.console.safe_text import clean
 from darts_tui.dashboard.panels.figure import LABEL, Figure, figure_rows
 from darts_tui.dashboard.panels.panel import Content, Panel
@@ -18,6 +19,7 @@ NORMS = (
     ("grad alpha", "alpha_grad_norm"),
     ("grad weights", "weight_grad_norm"),
     ("sharpness", "sharpness_gap"),
+    ("hidden state", "hidden_norm"),
 )
 
 
@@ -101,7 +103,17 @@ def _gaps(view: View) -> list[Figure]:
         ]
         if values:
             out.append(Figure(label, values, f"{values[-1]:.1f} points"))
-    return out
+    return out or _loss_gaps(measured)
+
+
+def _loss_gaps(measured: list[GapMeasured]) -> list[Figure]:
+    """The gap of a network that has no accuracy."""
+    values = [
+        g.derived_loss - g.supernet_loss
+        for g in measured
+        if g.supernet_loss is not None and g.derived_loss is not None
+    ]
+    return [Figure("gap", values, f"{values[-1]:.2f} nats")] if values else []
 
 
 def _edges(view: View) -> list[Figure]:
@@ -132,19 +144,18 @@ def _checkpoints(view: View, width: int) -> list[Line]:
     """The best checkpoint, which `evaluate` takes, and the last, which a resume takes."""
     saved = [c for c in view.state.checkpoints if c.epoch <= view.at_epoch]
     best = [c for c in saved if c.reason == "best"]
-    steps = view.state.started.steps_per_epoch if view.state.started else 0
-    top1 = {done.epoch: done.valid_top1 for done in view.state.epochs}
+    ends = {done.epoch: done for done in view.state.epochs}
     rows: list[Line] = []
     for label, found in (("best saved", best), ("last saved", saved)):
         if not found:
             continue
         newest = found[-1]
-        score = top1.get(newest.epoch)
+        done = ends.get(newest.epoch)
         text = f"epoch {newest.epoch}"
-        if newest.step != steps:
+        if done is None or done.global_step != newest.global_step:
             text += f", step {newest.step}"
-        elif score is not None:
-            text += f", {score:.1f} %"
+        elif shown := score_text(done.valid_top1, done.valid_perplexity, 1):
+            text += f", {shown}"
         rows.append(fit((Span(label.ljust(LABEL), "muted"), Span(text)), width))
     return rows
 

@@ -86,7 +86,7 @@ class RunsPanel(Panel):
         is_here = entry.folder.name == view.name
         is_cursor = at == self._cursor
         back = " on-panel" if is_cursor else ""
-        best = f"{entry.best:.2f} %" if entry.best is not None else "–"
+        best = _best(entry) or "–"
         epoch = f"{entry.epoch}/{entry.epochs or '–'}"
         age = f"{human_seconds(max(0.0, view.now - entry.last_t))} ago" if entry.last_t else "–"
         name = clean(entry.folder.name, wide - 2)
@@ -104,3 +104,11 @@ class RunsPanel(Panel):
             Span(f"{entry.state:<11}", f"{ROLES.get(entry.state, '')}{back}"),
             *figures,
         )
+
+
+def _best(entry: RunEntry) -> str:
+    """The best accuracy or perplexity, in eight characters."""
+    if entry.best is not None:
+        return f"{entry.best:.2f} %"
+    found = entry.perplexity
+    return "" if found is None else f"{found:.1f} ppl" if found < 99.95 else f"{found:.0f} ppl"

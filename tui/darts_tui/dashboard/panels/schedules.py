@@ -3,7 +3,10 @@
 import textwrap
 from typing import Any, ClassVar
 
+import msgspec
+
 from darts_engine.run.events import ScheduleSpan
+from darts_engine.run.state import AVERAGING
 from darts_tui.console.safe_text import clean
 from darts_tui.dashboard.panels.panel import Content, Panel
 from darts_tui.dashboard.panels.view import View
@@ -21,11 +24,12 @@ class SchedulesPanel(Panel):
 
     def content(self, view: View, width: int, height: int) -> Content:
         """One to nine rows for each schedule, as many as fit, then the constants."""
-        spans = view.state.started.schedules if view.state.started else []
+        spans = [_as_it_went(view, span) for span in _planned(view)]
         if not spans:
             return Content([(Span("this run has no schedules", "muted"),)])
         label = min(12, max(len(clean(span.label or span.name)) for span in spans) + 2)
-        constants = _constants(view.state.started.config if view.state.started else {})
+        config = view.state.started.config if view.state.started else {}
+        constants = [*_unplanned(view), *_constants(config, is_text=view.is_text)]
         below = _wrapped(constants, width)[: max(0, height - 2 * len(spans))]
         each = max(1, min(9, (height - len(below)) // len(spans)))
         gap = 1 if each > 3 else 0
@@ -58,6 +62,34 @@ class SchedulesPanel(Panel):
         return rows
 
 
+def _planned(view: View) -> list[ScheduleSpan]:
+    """The run's schedules; no path is dropped in a network that reads text."""
+    spans = view.state.started.schedules if view.state.started else []
+    return [span for span in spans if not (view.is_text and span.name == "drop_path")]
+
+
+def _as_it_went(view: View, span: ScheduleSpan) -> ScheduleSpan:
+    """The schedule; that of averaging, which nobody can plan, with the epochs since the switch."""
+    first = view.state.averaging_from
+    if span.name != AVERAGING or first is None:
+        return span
+    values = [float(epoch >= first) for epoch in range(1, len(span.values) + 1)]
+    return msgspec.structs.replace(span, values=values)
+
+
+def _unplanned(view: View) -> list[str]:
+    """What an epoch of text has beside the planned schedules."""
+    now, known = view.state.schedules, {span.name for span in _planned(view)}
+    config = view.state.started.config if view.state.started else {}
+    out = []
+    if view.is_text and "length" not in known:
+        out.append(f"length {now.get('length') or _number(config, 'text', 'bptt'):g} tokens")
+    if AVERAGING in now and AVERAGING not in known:
+        first = view.state.averaging_from
+        out.append("not averaged yet" if first is None else f"averaged from epoch {first}")
+    return out
+
+
 def _wrapped(words: list[str], width: int) -> list[str]:
     """Join with commas; a line ends only between two items."""
     together = ", ".join(word.replace(" ", "\xa0") for word in words)
@@ -65,10 +97,10 @@ def _wrapped(words: list[str], width: int) -> list[str]:
     return [line.replace("\xa0", " ") for line in lines]
 
 
-def _constants(config: dict[str, Any]) -> list[str]:
+def _constants(config: dict[str, Any], *, is_text: bool) -> list[str]:
     """The settings that are on and the same in every epoch."""
     out = []
-    if side := _number(config, "data", "cutout"):
+    if (side := _number(config, "data", "cutout")) and not is_text:
         stochastic = _number(config, "data", "cutout_prob")
         out.append(f"cutout {side:g} px" + (f" p {stochastic:g}" if stochastic < 1 else ""))
     if warmup := _number(config, "weights", "warmup"):

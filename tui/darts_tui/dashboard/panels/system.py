@@ -24,7 +24,7 @@ class SystemPanel(Panel):
         figures, started = view.state.system, view.state.started
         if figures is None:
             return Content([(Span("not measured yet", "muted"),)])
-        rows = [_speed(figures, width), *_step_times(figures, width)]
+        rows = [_speed(figures, width, is_text=view.is_text), *_step_times(figures, width)]
         cpu_share = figures.cpu_percent / 100 / max(1, figures.cpu_count)
         cores = f"{figures.cpu_percent / 100:.1f} / {figures.cpu_count} cores"
         rows.append(_bar_row("CPU", cpu_share, cores, width))
@@ -42,10 +42,13 @@ class SystemPanel(Panel):
         return Content(rows, status=(Span(device, "muted"),) if device else ())
 
 
-def _speed(figures: SystemMeasured, width: int) -> Line:
-    unit = "images/s" if width >= 32 else "img/s"
-    rate = f"{figures.images_per_s:.0f} {unit}" if figures.images_per_s is not None else "–"
+def _speed(figures: SystemMeasured, width: int, *, is_text: bool) -> Line:
+    long, short = ("tokens/s", "tok/s") if is_text else ("images/s", "img/s")
+    count = figures.tokens_per_s if is_text else figures.images_per_s
+    rate = f"{count:.0f} {long if width >= 32 else short}" if count is not None else "–"
     step = f"  {short_number(figures.step_ms).strip()} ms/step" if figures.step_ms else ""
+    if LABEL + len(rate) + len(step) > width:
+        rate, step = rate.replace(long, short), step.removesuffix("/step")
     return (Span("speed".ljust(LABEL), "muted"), Span(rate, "bold"), Span(step))
 
 
@@ -125,13 +128,16 @@ def _process_rows(view: View) -> list[Line]:
     size = f"{started.parameters:,} parameters"
     if started.alpha_parameters:
         size += f", {started.alpha_parameters:,} alphas"
-    images = ", ".join(f"{count:,} {clean(name, 20)}" for name, count in started.images.items())
+    parts = ", ".join(f"{count:,} {clean(name, 20)}" for name, count in started.images.items())
     shape = "x".join(str(side) for side in started.image_shape)
+    data = ("images", f"{parts} of {shape}, {len(started.classes)} classes")
+    if view.is_text:
+        data = ("tokens", f"{parts}; {started.vocabulary or 0:,} different")
     return [
         (Span(label.ljust(LABEL), "muted"), Span(text))
         for label, text in (
             ("network", size),
-            ("images", f"{images} of {shape}, {len(started.classes)} classes"),
+            data,
             ("engine", f"{engine}, {threads}"),
             ("versions", versions),
         )

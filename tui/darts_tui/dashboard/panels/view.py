@@ -55,15 +55,17 @@ class View:
     @property
     def epochs_done(self) -> float:
         """Epochs that the run has done, with the fraction of the current one."""
-        started = self.state.started
-        if not started or not started.steps_per_epoch:
-            return float(self.state.epoch)
-        return min(float(started.epochs), self.state.global_step / started.steps_per_epoch)
+        return self.state.epochs_done
 
     @property
     def is_training(self) -> bool:
         """Whether the run trains a derived network and has no alpha."""
         return self.state.kind == "train"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the run reads text, and has perplexities in place of accuracies."""
+        return self.state.is_text
 
     @property
     def is_over(self) -> bool:

@@ -1,7 +1,7 @@
 """The most important figures in two lines, for terminals too small for their panels."""
 
 from darts_engine.run.architecture.networks import wide_in
-from darts_tui.console.event_text import human_bytes
+from darts_tui.console.event_text import human_bytes, score_text
 from darts_tui.console.safe_text import clean
 from darts_tui.dashboard.panels.bar import Bar
 from darts_tui.dashboard.panels.curves import TRAIN, VALID, has_top5, valid_name
@@ -25,17 +25,17 @@ def _scores(view: View) -> Line:
         return (Span(f" the first epoch is not over: step {view.state.step}", "muted"),)
     last, best = done[-1], view.state.best
     spans = [Span(" ")]
-    for name, role, loss, top1 in (
-        ("train", TRAIN, last.train_loss, last.train_top1),
-        (valid_name(view), VALID, last.valid_loss, last.valid_top1),
+    for name, role, loss, top1, perplexity in (
+        ("train", TRAIN, last.train_loss, last.train_top1, last.train_perplexity),
+        (valid_name(view), VALID, last.valid_loss, last.valid_top1, last.valid_perplexity),
     ):
         loss_text = f"{loss:.3f}" if loss is not None else "–"
-        top1_text = f"{top1:.1f} %" if top1 is not None else "–"
+        top1_text = score_text(top1, perplexity, 1) or "–"
         spans += [Span(f"{name} ", role), Span(f"{loss_text}  {top1_text}   ")]
     if has_top5(view) and last.valid_top5 is not None:
         spans += [Span("top-5 ", "muted"), Span(f"{last.valid_top5:.1f} %   ")]
-    if best and best.valid_top1 is not None:
-        spans += [Span("best ", "muted"), Span(f"{best.valid_top1:.1f} % at {best.epoch}")]
+    if best and (shown := score_text(best.valid_top1, best.valid_perplexity, 1)):
+        spans += [Span("best ", "muted"), Span(f"{shown} at {best.epoch}")]
     return tuple(spans)
 
 
@@ -53,9 +53,13 @@ def _figures(view: View) -> Line:
     if health and (gap := health[-1].sharpness_gap) is not None:
         figures.append(("sharpness", short_number(gap).strip()))
     if state.system:
-        rate = state.system.images_per_s
-        figures.append(("speed", f"{rate:.0f} img/s" if rate is not None else "–"))
+        rate, unit = state.system.images_per_s, "img/s"
+        if view.is_text:
+            rate, unit = state.system.tokens_per_s, "tok/s"
+        figures.append(("speed", f"{rate:.0f} {unit}" if rate is not None else "–"))
         figures.append(("mem", human_bytes(state.system.rss_bytes)))
+    if view.is_text and state.averaging_from is not None:
+        figures.append(("averaged from", str(state.averaging_from)))
     if view.is_training and state.checkpoints:
         figures.append(("saved", f"epoch {state.checkpoints[-1].epoch}"))
     if state.started and (network := wide_in(state.started.config)):

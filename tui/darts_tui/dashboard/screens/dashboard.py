@@ -9,7 +9,7 @@ from textual.widgets import ContentSwitcher, Static
 
 from darts_tui.dashboard.actions import ADDED, TABS, Action
 from darts_tui.dashboard.panels.alphas import AlphaPanel
-from darts_tui.dashboard.panels.curves import AccuracyPanel, LossPanel
+from darts_tui.dashboard.panels.curves import AccuracyPanel, LossPanel, PerplexityPanel
 from darts_tui.dashboard.panels.decisions import DecisionsPanel
 from darts_tui.dashboard.panels.events import EventsPanel
 from darts_tui.dashboard.panels.footer import Footer, Ticker
@@ -24,7 +24,14 @@ from darts_tui.dashboard.panels.shift import ShiftPanel
 from darts_tui.dashboard.panels.system import SystemPanel
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.panels.vitals import Vitals
-from darts_tui.dashboard.screens.layout import ScreenLayout, is_too_small, lay_out
+from darts_tui.dashboard.screens.layout import (
+    HEAT_FRAME,
+    ScreenLayout,
+    heat_rows,
+    is_tall,
+    is_too_small,
+    lay_out,
+)
 
 
 class Dashboard(Screen[None]):
@@ -63,6 +70,7 @@ class Dashboard(Screen[None]):
             with Vertical(id="curves"):
                 yield LossPanel(id="tab-loss")
                 yield AccuracyPanel(id="tab-accuracy")
+                yield PerplexityPanel(id="tab-perplexity")
             with Vertical(id="cells"):
                 yield GenotypePanel(id="tab-genotype")
                 yield HistoryPanel(id="history")
@@ -87,7 +95,12 @@ class Dashboard(Screen[None]):
                 id="band-alpha",
             ),
             Vitals(id="vitals"),
-            Container(LossPanel(id="loss"), AccuracyPanel(id="accuracy"), id="band-curves"),
+            Container(
+                LossPanel(id="loss"),
+                AccuracyPanel(id="accuracy"),
+                PerplexityPanel(id="perplexity"),
+                id="band-curves",
+            ),
             Horizontal(
                 SchedulesPanel(id="figure-schedules"),
                 ShiftPanel(id="figure-shift"),
@@ -160,11 +173,16 @@ class Dashboard(Screen[None]):
         notice.styles.height = notice_rows
         self.set_class(started is None, "-starting")
         cells = started.cells if started else []
-        edges = max((len(cell.edges) for cell in cells), default=0)
+        heat, tall = heat_rows(cells, self.size.width), is_tall(cells)
+        for tab in ("", "tab-"):
+            self.query_one(f"#{tab}accuracy").display = not view.is_text
+            self.query_one(f"#{tab}perplexity").display = view.is_text
         shifts = bool(view.state.epoch_shifts)
         self.query_one("#tab-shift").display = shifts
         size = self.size
-        new = lay_out(size.width, size.height, edges, len(cells), notice_rows, shifts=shifts)
+        new = lay_out(
+            size.width, size.height, heat, len(cells), notice_rows, shifts=shifts, tall=tall
+        )
         self.set_class(new.two, "-two")
         self.set_class(new.beside, "-beside")
         if new == self._layout:
@@ -183,5 +201,4 @@ class Dashboard(Screen[None]):
         self.query_one("#band-curves").set_class(new.stacked, "-stacked")
         for name in ("schedules", "shift", "health", "genotype", "system"):
             self.query_one(f"#figure-{name}").display = name in new.figures
-        heat = edges + 4
-        self.query_one(".cells").styles.max_height = heat
+        self.query_one(".cells").styles.max_height = heat + HEAT_FRAME

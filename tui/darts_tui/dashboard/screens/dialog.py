@@ -1,6 +1,7 @@
 """A modal screen that closes only once, even if more keys are waiting for it."""
 
 from textual.await_complete import AwaitComplete
+from textual.events import Key
 from textual.screen import ModalScreen, ScreenResultType
 
 
@@ -9,7 +10,8 @@ class Dialog(ModalScreen[ScreenResultType]):
 
     Keys that were pressed before it closed still reach it. `Screen.dismiss` of Textual 8.2.8 pops
     whatever screen is on top: the second key would close the next dialog, or the dashboard, which
-    ends the app.
+    ends the app. A key that the closed screen lets through would be looked up in the bindings of the
+    next one.
     """
 
     def __init__(self) -> None:
@@ -20,3 +22,8 @@ class Dialog(ModalScreen[ScreenResultType]):
         if self.app.screen is not self:
             return AwaitComplete()
         return super().dismiss(result)
+
+    def on_key(self, event: Key) -> None:
+        """Let no key through after the dialog has closed."""
+        if self.app.screen is not self:
+            event.stop()

@@ -1,12 +1,18 @@
 """The layout of the overview: the rows of each band, from the terminal's size and the run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from darts_engine.run.architecture.layout import CellLayout
+from darts_tui.dashboard.widgets.stretches import TALL, stretches
 
 MIN_WIDTH, MIN_HEIGHT = 60, 16
 TWO_CELLS, FOUR_FIGURES = 116, 148
 # Header, tabs, ticker and footer.
 CHROME = 4
 HEAT_FRAME = 4
+# Columns that a panel's frame takes.
+FRAME = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +21,7 @@ class ScreenLayout:
 
     Attributes:
         two: whether both cells stand side by side.
-        beside: whether the decisions of the only cell stand beside it.
+        beside: whether the decisions of the only cell stand beside it; a tall one needs the room.
         stacked: whether the two curves stand one above the other.
         figures: which panels share the band of figures.
     """
@@ -36,25 +42,50 @@ def is_too_small(width: int, height: int) -> bool:
     return width < MIN_WIDTH or height < MIN_HEIGHT
 
 
+def is_tall(cells: Sequence[CellLayout]) -> bool:
+    """Whether the only cell has so many edges that they stand in stretches beside one another."""
+    return len(cells) == 1 and len(cells[0].edges) >= TALL
+
+
+def heat_rows(cells: Sequence[CellLayout], width: int) -> int:
+    """Rows of the highest heatmap; 0 for a run without alpha.
+
+    Args:
+        cells: layouts of the run's alphas.
+        width: cells of the terminal.
+    """
+    has_all = width < TWO_CELLS or is_tall(cells)
+    inner = (width if has_all else width // 2) - FRAME
+    return max((max(stretches([t for _, t in c.edges], inner)) for c in cells), default=0)
+
+
 def lay_out(
-    width: int, height: int, edges: int, cells: int, notice: int, *, shifts: bool = False
+    width: int,
+    height: int,
+    rows: int,
+    cells: int,
+    notice: int,
+    *,
+    shifts: bool = False,
+    tall: bool = False,
 ) -> ScreenLayout:
     """Divide the rows of the overview.
 
     Args:
         width: cells of the terminal.
         height: rows of the terminal.
-        edges: most edges of a cell; 0 for a run without alpha.
+        rows: of the highest heatmap; 0 for a run without alpha.
         cells: cell types.
         notice: rows of the notice above the overview.
         shifts: whether the run has mean shifts to show.
+        tall: whether the only cell takes the whole width.
     """
     room = max(0, height - CHROME - notice)
-    if not edges:
+    if not rows:
         return _training(width, room)
     two = width >= TWO_CELLS
     vitals = 0 if two else 2
-    alpha = max(0, min(edges + HEAT_FRAME, room - vitals))
+    alpha = max(0, min(rows + HEAT_FRAME, room - vitals))
     left = room - alpha - vitals
     if not two:
         return _narrow_search(width, alpha, vitals, left)
@@ -67,7 +98,7 @@ def lay_out(
         events = left - vitals if left - vitals >= 4 else 0
     return ScreenLayout(
         two=cells > 1,
-        beside=cells == 1,
+        beside=cells == 1 and not tall,
         alpha=alpha,
         vitals=vitals,
         curves=curves,

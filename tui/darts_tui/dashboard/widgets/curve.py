@@ -14,6 +14,8 @@ from darts_tui.dashboard.widgets.figures import nice_step
 from darts_tui.dashboard.widgets.lines import Line, Span
 
 AXIS_WIDTH = 6
+# The least distance of two numbers beside a logarithmic axis.
+TICK_ROWS = 1.6
 # Dot (row, column) of a braille cell -> its bit, as Unicode numbers them.
 _BRAILLE = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _GRIDS = {"braille": (4, 2), "block": (2, 1), "ascii": (1, 1)}
@@ -39,6 +41,7 @@ class Plot:
         x_name: the word after the last number.
         low, high: ends of the y axis; `log` makes it logarithmic (then both are above 0).
         best: a point to mark.
+        division: an x to mark with a dotted line, behind the curves.
         cursor: an x to mark with a vertical line.
     """
 
@@ -49,6 +52,7 @@ class Plot:
     x_name: str = "epoch"
     log: bool = False
     best: tuple[float, float] | None = None
+    division: float | None = None
     cursor: float | None = None
     glyphs: str = "braille"
     ticks: Sequence[float] = field(default=())
@@ -84,6 +88,30 @@ def log_axis(values: Sequence[float]) -> tuple[float, float, list[float]]:
     start = max(m for m in marks if m <= low * 1.0001)
     end = min(m for m in marks if m >= max(high * 0.9999, start * 1.5))
     return start, end, [m for m in marks if start <= m <= end]
+
+
+def perplexity_axis(values: Sequence[float], rows: int) -> tuple[float, float, list[float]]:
+    """Ends of a logarithmic axis around `values`, close to them, and its ticks.
+
+    Perplexities of one run often lie within a factor of 4, where 1, 2 and 5 times a power of ten
+    are too far apart: there the ticks are evenly spaced round numbers.
+    """
+    above = [value for value in values if value > 0] or [1.0]
+    low, high = min(above), max(above)
+    low, high = min(low, 0.99 * high), max(high, 1.01 * low)
+    if high > 4 * low:
+        _, _, ticks = log_axis(above)
+    else:
+        step = nice_step(high - low, 5 if rows >= 8 else 3)
+        first, last = math.ceil(low / step - 1e-9), int(high / step + 1e-9)
+        ticks = [step * at for at in range(first, last + 1)]
+    shown: list[float] = []
+    for tick in ticks:
+        # In neighbouring rows, numbers are hard to tell apart.
+        apart = math.log(tick / shown[-1]) if shown else math.inf
+        if low <= tick <= high and apart / math.log(high / low) * (rows - 1) >= TICK_ROWS:
+            shown.append(tick)
+    return low, high, shown
 
 
 def x_end(total: float, now: float) -> float:
@@ -183,6 +211,11 @@ def _raster(plot: Plot, rows: int, columns: int) -> list[list[Cell]]:
 
 
 def _mark(plot: Plot, cells: list[list[Cell]], rows: int, columns: int) -> None:
+    if plot.division is not None and plot.x_end > 0:
+        x = min(columns - 1, int(plot.division / plot.x_end * (columns - 1)))
+        for line in cells:
+            if line[x][0] == " ":
+                line[x] = ("┊", "muted")
     if plot.cursor is not None and plot.x_end > 0:
         x = min(columns - 1, int(plot.cursor / plot.x_end * (columns - 1)))
         for line in cells:

@@ -6,11 +6,13 @@ out first the operations' full names, then the stable epochs, then the entropy, 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from darts_themes import HEAT_LEVELS
 from darts_tui.dashboard.widgets.lines import Line, Span, fit
 
+# Cells between two stretches of rows.
+GAP = 2
 _ENDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0)
 
 
@@ -25,6 +27,7 @@ class Row:
         derived: the columns the genotype takes from this row.
         is_kept: whether the derived network has this edge.
         stable: epochs since the row's strongest columns last changed.
+        group: a bracket's part, which joins the rows of a node; empty where nodes are not joined.
     """
 
     label: str
@@ -32,6 +35,7 @@ class Row:
     derived: tuple[int, ...]
     is_kept: bool
     stable: int
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class _Columns:
 
 def _columns(heat: Heat, width: int) -> _Columns:
     """The widest columns that fit."""
-    edge = 2 + max((len(row.label) for row in heat.rows), default=3) + 1
+    edge = 2 + max((len(row.label) + len(row.group) for row in heat.rows), default=3) + 1
     count = max(1, len(heat.names))
 
     def wide_enough(names: Sequence[str]) -> int:
@@ -130,6 +134,36 @@ def draw(heat: Heat, width: int) -> tuple[Line, list[Line]]:
     return _heading(heat, columns), [_row(heat, row, columns) for row in heat.rows]
 
 
+def draw_beside(heat: Heat, width: int, parts: Sequence[int]) -> tuple[Line, list[Line]]:
+    """As `draw`, with stretches of the rows beside one another.
+
+    Args:
+        heat: all rows.
+        width: of all stretches together.
+        parts: the number of rows of each stretch, in order.
+    """
+    each = (width - GAP * (len(parts) - 1)) // len(parts)
+    heads: list[Line] = []
+    blocks: list[list[Line]] = []
+    first = 0
+    for count in parts:
+        part = replace(heat, rows=heat.rows[first : first + count])
+        head, rows = draw(part, each)
+        heads.append(head)
+        blocks.append(rows)
+        first += count
+    tall = max(parts)
+    return _joined(heads, each), [
+        _joined([rows[y] if y < len(rows) else () for rows in blocks], each) for y in range(tall)
+    ]
+
+
+def _joined(lines: Sequence[Line], each: int) -> Line:
+    """Lines beside one another, all but the last padded to `each` cells and a gap."""
+    spans = [span for line in lines[:-1] for span in fit(line, each + GAP)]
+    return (*spans, *lines[-1])
+
+
 def _heading(heat: Heat, columns: _Columns) -> Line:
     names = "".join(name[: columns.cell].center(columns.cell) for name in columns.names)
     text = f"  {heat.corner}".ljust(columns.edge)[: columns.edge] + names
@@ -143,7 +177,8 @@ def _heading(heat: Heat, columns: _Columns) -> Line:
 def _row(heat: Heat, row: Row, columns: _Columns) -> Line:
     line = [
         Span("▸ " if row.is_kept else "  ", "accent"),
-        Span(row.label.ljust(columns.edge - 2), "" if row.is_kept else "muted"),
+        *([Span(row.group, "line")] if row.group else []),
+        Span(row.label.ljust(columns.edge - 2 - len(row.group)), "" if row.is_kept else "muted"),
     ]
     for column, weight in enumerate(row.weights):
         heat_role = f"heat-{level(weight, heat.low, heat.high)}" if weight is not None else "muted"

@@ -99,8 +99,8 @@ _WORDS = re.compile(" *[^ ]+| +")
 _PLAIN = str.maketrans(
     {
         **dict.fromkeys("╭╮╰╯├┤┴┬┼", "+"),
-        **dict.fromkeys("─━╌┈╸╺", "-"),
-        **dict.fromkeys("│┃▏", "|"),
+        **dict.fromkeys("─━╌┈╸╺╶", "-"),
+        **dict.fromkeys("│┃▏┊", "|"),
         **dict.fromkeys("▸▶", ">"),
         **dict.fromkeys("●◆■", "*"),
         **dict.fromkeys("▁▂▃", "_"),
@@ -108,6 +108,7 @@ _PLAIN = str.maketrans(
         **dict.fromkeys("▇█", "#"),
         "▲": "!",
         "→": ">",
+        "←": "<",
         "…": "~",
         "·": "-",
         "−": "-",

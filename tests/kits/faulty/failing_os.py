@@ -15,8 +15,8 @@ import pytest
 # What asks the kernel for something that may fail. A failing `close` has closed, as on Linux.
 CALLS = (
     "open", "fdopen", "close", "dup", "set_blocking", "write", "read", "pread", "lseek",
-    "ftruncate", "fsync", "stat", "lstat", "fstat", "utime", "listdir", "mkdir", "rmdir", "unlink",
-    "rename", "replace",
+    "ftruncate", "fsync", "stat", "lstat", "fstat", "fchmod", "utime", "listdir", "mkdir", "rmdir",
+    "unlink", "rename", "replace",
 )  # fmt: skip
 
 
