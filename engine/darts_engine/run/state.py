@@ -65,6 +65,7 @@ class RunState:
     edge_figures: list[EdgeFigures] = field(default_factory=list)
     gaps: list[events.GapMeasured] = field(default_factory=list)
     epoch_shifts: dict[int, events.MeanShifted] = field(default_factory=dict)
+    test: events.TestMeasured | None = None
     system: events.SystemMeasured | None = None
     download: events.DownloadProgressed | None = None
     checkpoints: list[events.CheckpointSaved] = field(default_factory=list)
@@ -263,6 +264,8 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.epoch_shifts[event.epoch] = event
         case events.GapMeasured():
             state.gaps.append(event)
+        case events.TestMeasured():
+            state.test = event
         case events.SystemMeasured():
             state.system = event
         case events.DownloadProgressed():
@@ -353,6 +356,8 @@ def _rewind(state: RunState, event: events.Rewound) -> None:
     state.epochs = [e for e in state.epochs if e.seq <= known]
     state.health = [h for h in state.health if h.seq <= known]
     state.edge_figures = [f for f in state.edge_figures if f.seq <= known]
+    if state.test and state.test.seq > known:
+        state.test = None
     state.gaps = [g for g in state.gaps if g.seq <= known]
     state.epoch_shifts = {e: s for e, s in state.epoch_shifts.items() if s.seq <= known}
     state.tabulated = [a for a in state.tabulated if a.seq <= known]

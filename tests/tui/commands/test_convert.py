@@ -328,6 +328,10 @@ def test_operations_of_ones_own_are_read_by_a_file_or_refused_with_the_nearest(d
         result = darts("show", "mine.txt", "--operations", "names.toml")
         assert (result.code, part in result.err) == (code, True), result.err
     assert darts("show", "mine.txt", "--operations", "none.toml").code == 5
+    for encoding in ("utf-8-sig", "utf-16"):
+        text = 'dil_conv_5 = "dil_conv_5x5"\n"identity-1" = "skip_connect"\n'
+        (tmp_path / "names.toml").write_text(text, encoding)
+        assert darts("show", "mine.txt", "--operations", "names.toml").code == 0
     cell = "|conv3~0|+|conv3~0|none~1|+|conv3~0|none~1|none~2|"
     (tmp_path / "names.toml").write_text('conv3 = "nor_conv_3x3"')
     shown = darts("show", cell, "--operations", "names.toml", "--json")

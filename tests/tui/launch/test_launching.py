@@ -256,6 +256,7 @@ def test_the_config_of_a_run_repeats_it(darts, engine, runs):
 
 def test_a_data_set_of_ones_own_is_found_from_anywhere(darts, engine, runs, tmp_path):
     engine("finish")
+    (tmp_path / "mine.npz").touch()
     darts("search", "--name", "one", "--dataset", "npz:mine.npz")
     assert RunFolder(runs / "one").read_config().data.dataset == f"npz:{tmp_path / 'mine.npz'}"
 

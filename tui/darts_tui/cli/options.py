@@ -56,7 +56,7 @@ _CHOICES: dict[str, list[str]] = {
     "text.statistics": list(search_on_text.STATISTICS),
     "space.space": list(catalog.SPACES),
     "data.dataset": [
-        f"{name}:" if name in ("npz", "folder", "text") else name
+        f"{name}:" if name in ("npz", "npy", "folder", "text") else name
         for name in (*catalog.DATASETS, *catalog.TEXTS)
     ],
     "network.stem": list(STEMS),

@@ -20,6 +20,7 @@ from darts_engine.run.settings.search_on_text import refuse_processes
 from darts_tui.commands.watch import Watching, settled, watch
 from darts_tui.console.console import print_err, print_out
 from darts_tui.launch import engine_process
+from darts_tui.launch.given_paths import refuse_missing
 from darts_tui.runs.genotypes import RUN_PREFIX, named
 from darts_tui.runs.naming import command
 from darts_tui.runs.outcome import observed
@@ -89,6 +90,7 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     Raises:
         ConfigError: a setting is not allowed, or the file or recipe is of the other kind.
         NotFoundError: there is no such recipe, data set or search space.
+        DataError: the path of the data set is missing.
     """
     asked = _asked(kind, file, given)
     # A network brings its settings, which lie under those of the recipe and the file.
@@ -104,11 +106,17 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     # Checked before there is a run folder, which the user would have to remove.
     _refuse_unknown_names(chosen)
     data = chosen.data
-    paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": _folder(data.data_dir)}
+    paths = {
+        "data.dataset": _absolute(data.dataset),
+        "data.data_dir": _folder(data.data_dir),
+        "data.labels": _folder(data.labels),
+    }
     if isinstance(chosen, SearchConfig):
         paths["search.tables"] = _folder(chosen.search.tables)
         paths["search.surrogate"] = _folder(chosen.search.surrogate)
-    return config.override(chosen, paths)
+    full = config.override(chosen, paths)
+    refuse_missing(full)
+    return full
 
 
 def _asked(kind: str, file: Path | None, given: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +195,11 @@ def _present(file: str) -> str:
 def _absolute(dataset: str) -> str:
     """A data set's name, with an absolute path if it names a file or folder of the user."""
     source, colon, path = dataset.partition(":")
-    return f"{source}:{Path(path).expanduser().absolute()}" if colon and path else dataset
+    if not colon or not path:
+        return dataset
+    # Only npy: has several files, with commas between.
+    files = path.split(",") if source == "npy" else [path]
+    return f"{source}:{','.join(str(Path(file).expanduser().absolute()) for file in files)}"
 
 
 def launch(runs: Path, name: str | None, chosen: Config, watching: Watching, nproc: int = 1) -> int:

@@ -27,7 +27,9 @@ def read_operations(path: Path | None) -> dict[str, str]:
     try:
         if len(content) > MAX_BYTES:
             raise ConfigError(f"the file is larger than {MAX_BYTES} bytes", where=str(path))
-        table = tomllib.loads(content.decode("utf-8-sig"))
+        # As Windows' tools write it.
+        is_wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        table = tomllib.loads(content.decode("utf-16" if is_wide else "utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ConfigError(
             f"the names of operations are not TOML: {error}", where=str(path), remedy=EXAMPLE

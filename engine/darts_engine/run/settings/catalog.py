@@ -74,7 +74,10 @@ DATASETS = {
         "imagenet[:DIR], train/CLASS/* and val/CLASS/*, streamed; not downloaded",
     ),
     "npz": Entry(
-        "darts_engine.data.sources.npz:load", "npz:FILE, arrays images and labels of uint8"
+        "darts_engine.data.sources.npz:load", "npz:FILE, arrays images and labels by usual names"
+    ),
+    "npy": Entry(
+        "darts_engine.data.sources.npy:load", "npy:IMAGES.npy,LABELS.npy, an array a file"
     ),
     "folder": Entry(
         "darts_engine.data.sources.images:load", "folder:DIR, one sub-folder of images a class"
