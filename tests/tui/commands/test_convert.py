@@ -93,6 +93,9 @@ WRITTEN = {
     "ordered dictionary": f"OrderedDict([('normal', {FLAT}), ('normal_concat', {STATES}), "
     f"('reduce', {FLAT}), ('reduce_concat', array({STATES}))])",
     "a report": json.dumps({"genotype": PLAIN, "accuracy": 97.1}),
+    "another report": json.dumps({"arch": PLAIN, "epoch": 3}),
+    "a tuple": f"({PLAIN}, 97.1)",
+    "a list": json.dumps([PLAIN]),
     "a call in a sentence": f"We found ({PLAIN}).\nIt is good.",
     "AutoDL's call": PLAIN.replace(str(FLAT), str(SCORED))[:-1] + ", connectN=None, connects=f)",
 }  # fmt: skip
