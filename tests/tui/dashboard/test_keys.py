@@ -221,7 +221,9 @@ async def test_keys_that_wait_for_a_closed_dialog_close_nothing_else(runs: Path,
             await until(pilot, lambda: first.focused)
             for _ in range(2):
                 first._forward_event(Key(closing, None))
-            await until(pilot, lambda: app.screen is app.dashboard)
+            # Both keys have reached it when it has ended.
+            await until(pilot, lambda: app.screen is app.dashboard and not first.is_running)
+            await pilot.pause()
             app.action_command_palette()
             # As late as a key may come: the next dialog is on its way.
             first.dismiss(None)

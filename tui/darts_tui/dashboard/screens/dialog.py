@@ -10,8 +10,8 @@ class Dialog(ModalScreen[ScreenResultType]):
 
     Keys that were pressed before it closed still reach it. `Screen.dismiss` of Textual 8.2.8 pops
     whatever screen is on top: the second key would close the next dialog, or the dashboard, which
-    ends the app. A key that the closed screen lets through would be looked up in the bindings of the
-    next one.
+    ends the app. A key that the closed screen lets through would be looked up in the bindings of
+    the next one.
     """
 
     def __init__(self) -> None:
