@@ -93,6 +93,9 @@ WRITTEN = {
     "ordered dictionary": f"OrderedDict([('normal', {FLAT}), ('normal_concat', {STATES}), "
     f"('reduce', {FLAT}), ('reduce_concat', array({STATES}))])",
     "a report": json.dumps({"genotype": PLAIN, "accuracy": 97.1}),
+    "another report": json.dumps({"arch": PLAIN, "epoch": 3}),
+    "a tuple": f"({PLAIN}, 97.1)",
+    "a list": json.dumps([PLAIN]),
     "a call in a sentence": f"We found ({PLAIN}).\nIt is good.",
     "AutoDL's call": PLAIN.replace(str(FLAT), str(SCORED))[:-1] + ", connectN=None, connects=f)",
 }  # fmt: skip
@@ -348,3 +351,20 @@ def test_a_file_that_is_too_long_or_is_not_there_is_refused(tmp_path, darts):
 
 def test_published_names_are_still_the_shortest(tmp_path):
     assert resolve("DARTS_V2", tmp_path) == published()["DARTS_V2"].genotype
+
+
+def test_training_evaluating_and_exporting_take_the_same_forms(darts, runs, tmp_path, capsys):
+    from darts_tui.commands import evaluate, start
+
+    (tmp_path / "genotypes.py").write_text(MODULE)
+    (tmp_path / "log.txt").write_text(LOG.replace("dil_conv_5x5", "dil_5"))
+    names = {"dil_5": "dil_conv_5x5"}
+    for text, operations in (("genotypes.py:MINE", None), ("log.txt", names)):
+        given = {"network.genotype": text}
+        trained = start.train_config(None, given, runs, operations)
+        assert parse(trained.network.genotype) == THE_CELL
+        chosen = evaluate.subject(None, runs, tmp_path / "weights.pt", "best", given, operations)
+        assert parse(chosen.config.network.genotype) == THE_CELL
+    assert "the genotype of line 4 is read" in capsys.readouterr().err
+    exported = darts("export", "genotypes.py:MINE", "--format", "dot", "--out", tmp_path / "out")
+    assert (exported.code, len(exported.out.splitlines())) == (0, 2)

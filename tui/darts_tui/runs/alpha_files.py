@@ -18,7 +18,7 @@ from darts_engine.run.architecture.forms.literal import value_of
 from darts_engine.run.architecture.genotype import CELLS, RECURRENT
 from darts_engine.run.errors import GenotypeError
 from darts_tui.runs import printed
-from darts_tui.runs.files import as_text, read_bytes
+from darts_tui.runs.files import ALPHAS, as_text, read_bytes
 
 Tables = dict[str, Any]
 
@@ -62,7 +62,7 @@ def read_alphas(path: Path) -> Brought:
     content, where = read_bytes(path, MAX_LOG_BYTES), str(path)
     if content.startswith(b"PK\x03\x04") and b".npy" in content[:400]:
         return Brought(_named(_arrays(content, where), where))
-    text = as_text(content, where, "alphas")
+    text = as_text(content, where, ALPHAS)
     if not text.lstrip().startswith("{"):
         found = printed.groups(text)
         if not found:

@@ -8,6 +8,15 @@ from darts_engine.run.errors import GenotypeError, NotFoundError, RunError
 STDIN = "-"
 # A log of a long search, with every alpha printed.
 MAX_BYTES = 32_000_000
+# What a reader may want, and where it is found instead.
+GENOTYPE, ALPHAS, LOG = "a genotype", "alphas", "a log"
+REMEDIES = {
+    GENOTYPE: "a checkpoint's genotype is in its run's log: give that, or run:NAME; 'evaluate' and "
+    "'train' take trained weights with --weights FILE",
+    ALPHAS: "save them as numpy.savez('alphas.npz', alphas_normal=..., alphas_reduce=...), or give "
+    "the log that they are printed in",
+    LOG: "the log is the text that the search printed or wrote beside its checkpoints",
+}
 # Formats of weights and arrays, by how they begin.
 _BINARY = (
     (b"\x80", "a checkpoint (pickled Python objects)"),
@@ -49,7 +58,7 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     return content
 
 
-def as_text(content: bytes, where: str, wanted: str = "a genotype") -> str:
+def as_text(content: bytes, where: str, wanted: str = GENOTYPE) -> str:
     """The text of a file: UTF-8, or UTF-16 with a byte order mark.
 
     Characters that are damaged or of another encoding stay marks; a genotype is plain ASCII.
@@ -64,12 +73,10 @@ def as_text(content: bytes, where: str, wanted: str = "a genotype") -> str:
             raise GenotypeError("the file is not UTF-16 text", where=where) from None
     what = binary_kind(content)
     if what:
-        raise GenotypeError(
-            f"the file is {what}, not {wanted}",
-            where=where,
-            remedy="a checkpoint's genotype is in its run's log: give that, or run:NAME; "
-            "'evaluate' and 'train' take trained weights with --weights FILE",
-        )
+        remedy = REMEDIES.get(wanted, "")
+        if wanted == GENOTYPE and "arrays" in what:
+            remedy = "'darts-tui derive' makes a genotype of alphas"
+        raise GenotypeError(f"the file is {what}, not {wanted}", where=where, remedy=remedy)
     return content.decode("utf-8-sig", "replace")
 
 

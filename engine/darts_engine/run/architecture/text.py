@@ -77,13 +77,23 @@ def read(text: str, operations: Mapping[str, str] | None = None, name: str = "")
 
 def _is_alone(text: str) -> bool:
     """Whether a text is a genotype and nothing else, by its first characters."""
-    if text.startswith(("{", "[", "(")):
-        return literal.end_of(text) in (len(text), None) or not found.starts(text)
+    if text.startswith("{"):
+        # A table that has a genotype in some other entry is searched as any text.
+        starts = found.starts(text)
+        is_whole = literal.end_of(text) in (len(text), None)
+        return not starts or (is_whole and (0 in starts or _is_holder(text)))
+    if text.startswith(("[", "(")):
+        return not found.starts(text)
     if text.startswith("|"):
         return "\n" not in text
     is_ordered = text.startswith(("OrderedDict(", "collections.OrderedDict("))
     is_yaml = mmrazor.START.search(text) and not found.starts(text)
     return bool(is_ordered or is_yaml or nasbench201.NAMED.match(text))
+
+
+def _is_holder(text: str) -> bool:
+    """Whether a table's text has the key of a genotype."""
+    return any(f'"{key}"' in text or f"'{key}'" in text for key in _HOLDERS)
 
 
 def _refuse_surrogates(text: str) -> None:

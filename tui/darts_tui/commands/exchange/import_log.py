@@ -24,7 +24,7 @@ from darts_engine.run.run_id import RunRecord
 from darts_engine.run.settings import catalog, config
 from darts_engine.run.settings.config import Config
 from darts_engine.run.state import IMPORTED
-from darts_tui.runs.files import as_text, read_bytes
+from darts_tui.runs.files import LOG, as_text, read_bytes
 from darts_tui.runs.official_log import Epoch, Step, Story, read
 from darts_tui.runs.printed import Group
 
@@ -49,7 +49,7 @@ def import_log(path: Path, name: str | None, runs: Path) -> tuple[RunFolder, lis
         DataError: it tells of no epoch.
         RunError: the run's name is taken or not allowed.
     """
-    text = as_text(read_bytes(path), str(path), "a log")
+    text = as_text(read_bytes(path), str(path), LOG)
     written = path.stat().st_mtime if path.is_file() else time.time()
     story = read(text, time.gmtime(written).tm_year)
     is_search = any(epoch.genotypes or epoch.alphas for epoch in story.epochs)
