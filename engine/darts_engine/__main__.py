@@ -54,6 +54,7 @@ DISK_FAULTS = (
 
 def main(arguments: list[str]) -> int:
     """Run the engine on the folder that the first argument names. Returns: the exit status."""
+    _open_closed_streams()
     faulthandler.enable()
     try:
         asked = _parse(arguments)
@@ -99,6 +100,21 @@ def main(arguments: list[str]) -> int:
     finally:
         log.close()
         hold.close()
+
+
+def _open_closed_streams() -> None:
+    """Make the null device of standard streams that are closed, as a bare job of cron has them.
+
+    The next file that is opened would take the number of one, and get what is printed there.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 class _Asked(NamedTuple):

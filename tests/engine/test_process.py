@@ -203,3 +203,13 @@ def test_a_folder_in_place_of_a_file_is_told_without_a_traceback(tmp_path: Path)
     assert ended.returncode == ExitCode.REFUSED
     assert "engine.json is a folder" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("redirected", ["<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
+def test_an_engine_runs_without_standard_streams(runs: Path, redirected: str) -> None:
+    run = make_run(runs, "bare", images=64, search__epochs=1)
+    command = ["sh", "-c", f'"$@" {redirected}', "sh", sys.executable, "-m", "darts_engine"]
+    assert subprocess.run([*command, str(run.path)], timeout=60).returncode == 0
+    assert state_of(run).phase == "finished"
+    assert not (run.path / "engine.log").exists()

@@ -12,17 +12,22 @@ import msgspec
 import pytest
 from effort import draws, times
 from faulty.odd_files import in_time
+from stories import official_logs
 from tests.fuzz.damage import damaged, damaged_text, mutated
 from tests.fuzz.harm import harmless, is_for_people
 
 from darts_engine.run import commands, events
+from darts_engine.run.architecture.forms.table import FORMS, write
 from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.architecture.text import from_json, parse, published
-from darts_engine.run.errors import ConfigError, GenotypeError, RunError
+from darts_engine.run.errors import ConfigError, DataError, GenotypeError, RunError
 from darts_engine.run.folder import RunFolder
 from darts_engine.run.settings import config
 from darts_engine.runner import inbox
 from darts_themes import ThemeError, theme
+from darts_tui.runs import official_log, printed
+from darts_tui.runs.alpha_files import Brought
+from darts_tui.runs.alphas import derive_tables
 
 # Whole steps of searches, or thousands of damaged inputs: the quick part does without them.
 pytestmark = pytest.mark.slow
@@ -31,10 +36,25 @@ TRIES = times(300, full=10_000)
 PIECES = (
     *("Genotype", "normal=", "(", ")", "[", "]", "{", "}", ",", "'", '"', "=", "\\", "\n", "#"),
     *("9" * 40, "-1", "1e999", "nan", "true", "null", "range(", "lambda: 0", "None", "__class__"),
+    *("OrderedDict([", "np.int64(", "Structure(", "naslib:", "normal_n2:\n", "  chosen:\n", "!!"),
     *("\0", "\x1b[31m", "é", "\U0001f600", "\ud800", "[search]\n", "seed = ", '"""', "|", "~", "+"),
 )
 GENOTYPES = [one.genotype for one in published().values()]
-TEXTS = [made for one in GENOTYPES for made in (one.text(), json.dumps(one.to_json()))]
+CELL_201 = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_3x3~1|skip_connect~2|"
+
+
+def _written() -> list[str]:
+    """The catalogue in every form, and a log of three of its cells."""
+    made = []
+    for one in (*GENOTYPES, parse(CELL_201)):
+        for form in FORMS:
+            with contextlib.suppress(GenotypeError):
+                made.append(write(one, form))
+    log = [f"07/08 05:56:53 AM genotype = {one.text()}" for one in GENOTYPES[:3]]
+    return [*made, "\n".join(log), "\n".join(f"V{k} = {line[30:]}" for k, line in enumerate(log))]
+
+
+TEXTS = _written()
 CONFIGS = [config.to_toml(kind()) for kind in config.KINDS.values()]
 THEMES = [
     path.read_text("utf-8") for path in sorted(Path(theme.__file__).parent.glob("themes/*.toml"))
@@ -63,8 +83,25 @@ def _read_theme(text: str) -> None:
         assert theme.parse(text, "mine.toml").heat
 
 
+def _read_alphas(text: str) -> None:
+    for group in printed.groups(text):
+        with contextlib.suppress(GenotypeError):
+            brought = Brought(group.tables, group.is_mixed)
+            assert isinstance(derive_tables(brought, "text"), Genotype)
+
+
+def _read_log(text: str) -> None:
+    with contextlib.suppress(DataError):
+        story = official_log.read(text, 2020)
+        assert story.steps >= 1
+        assert story.planned >= story.epochs[-1].number
+
+
+LOGS = [official_logs.darts(), official_logs.pc_darts(), official_logs.pt_darts()]
 READERS: dict[str, tuple[Callable[[str], None], list[str]]] = {
     "genotype": (_read_genotype, TEXTS),
+    "printed alphas": (_read_alphas, LOGS[::2]),
+    "official log": (_read_log, LOGS),
     "configuration": (_read_config, CONFIGS),
     "theme": (_read_theme, THEMES),
 }

@@ -9,6 +9,7 @@ import struct
 import tarfile
 import threading
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +108,37 @@ def jpeg_tree(root: Path, train: int = 6, val: int = 2) -> None:
                 image = Image.fromarray(pictures(1, 100 * number + i, 64)[0].transpose(1, 2, 0))
                 mode = "L" if i == 1 else "RGB"
                 image.resize(size).convert(mode).save(folder / f"{name}_{i}.JPEG", quality=95)
+
+
+class Heard:
+    """A watch that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, str]] = []
+
+    def note(self, message: str, level: str = "info") -> None:
+        self.notes.append((level, message))
+
+    def fetched(self, *_: object) -> None:
+        raise AssertionError
+
+    @property
+    def text(self) -> str:
+        """All messages."""
+        return "\n".join(message for _, message in self.notes)
+
+
+def picture(seed: int) -> Image.Image:
+    """A colour image of 6x6 pixels."""
+    return Image.fromarray(pictures(1, seed, 6)[0].transpose(1, 2, 0))
+
+
+def fill(root: Path, count: int, classes: Sequence[str] = ("cat", "dog"), first: int = 0) -> None:
+    """A folder per class, with `count` pictures of the seeds from `first`, + 100, + 200 ..."""
+    for place, name in enumerate(classes):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for k in range(count):
+            picture(first + 100 * place + k).save(root / name / f"{k}.png")
 
 
 def serve_slowly() -> None:

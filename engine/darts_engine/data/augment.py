@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from darts_engine.compute.device import send
-from darts_engine.data.dataset import Dataset, Part
+from darts_engine.data.dataset import AnyPart, Dataset
 from darts_engine.run.settings.config import DataSection
 
 
@@ -72,9 +72,9 @@ class Augmentation(Normalisation):
         crop, flip = data.crop_padding, data.flip
         return cls(norm.scale, norm.offset, crop, flip, data.cutout, data.cutout_prob)
 
-    def draw(self, part: Part, batch: int, draws: torch.Generator) -> Draws:
+    def draw(self, part: AnyPart, batch: int, draws: torch.Generator) -> Draws:
         """Draw the random numbers of a batch."""
-        height, width = part.images.shape[1:3]
+        _, height, width = part.image_shape
         mirrored = shift = centre = is_cut = None
         if self.flip:
             mirrored = torch.rand(batch, 1, generator=draws) < 0.5
@@ -88,9 +88,9 @@ class Augmentation(Normalisation):
                 is_cut = torch.rand(batch, generator=draws) < self.cutout_prob
         return Draws(mirrored, shift, centre, is_cut)
 
-    def __call__(self, part: Part, indices: Tensor, drawn: Draws) -> Tensor:
+    def __call__(self, part: AnyPart, indices: Tensor, drawn: Draws) -> Tensor:
         """The augmented images `indices` (B,) of `part`, as (B, C, H, W) float32."""
-        batch, (height, width) = len(indices), part.images.shape[1:3]
+        batch, (_, height, width) = len(indices), part.image_shape
         picked = part.pick(indices, self.device)
         rows = torch.arange(height).expand(batch, -1)
         columns = torch.arange(width).expand(batch, -1)

@@ -16,7 +16,7 @@ from darts_engine.compute import parallel, streams
 from darts_engine.compute.device import send
 from darts_engine.compute.parallel import Shard, World
 from darts_engine.data.augment import Augmentation, Normalisation
-from darts_engine.data.dataset import AnyPart, Dataset, Part
+from darts_engine.data.dataset import AnyPart, Dataset
 from darts_engine.data.order import Order, num_batches
 from darts_engine.data.streaming import AHEAD, StreamAugmentation, StreamedPart
 from darts_engine.run.settings.config import DataSection
@@ -72,7 +72,6 @@ class Batches:
         if isinstance(self._part, StreamedPart):
             return self._streamed(self._part, epoch, step)
         indices, drawn = self._chosen(epoch, step)
-        assert isinstance(self._part, Part)
         assert isinstance(self._augment, Augmentation)
         return self._augment(self._part, indices, drawn), self._labels(indices)
 

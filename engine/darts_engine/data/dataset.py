@@ -1,4 +1,4 @@
-"""Data sets: uint8 images, labels, class names, and a training and a test part.
+"""Data sets: uint8 images, labels, class names, and a training, a validation and a test part.
 
 Images are (N, H, W, C): batches are gathered in that layout, and the network takes them as
 channels-last without a copy. A `Part` has them in memory; `streaming.StreamedPart` reads them from
@@ -6,7 +6,8 @@ files batch by batch. Only a search splits its training part into a weight half 
 """
 
 import difflib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
@@ -22,6 +23,10 @@ from darts_engine.run.settings import catalog
 from darts_engine.run.settings.config import DataSection
 
 TEST_EVERY = 5
+SHOWN_CLASSES = 4
+# Names of parts, and what their images are called.
+PART_WORDS = {"train": "training", "valid": "validation", "test": "test"}
+SPLIT_OFF = "split off the training part"
 SAMPLE = 1000
 # Mean and standard deviation of each channel, of pixels in 0 .. 1.
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -104,21 +109,81 @@ class Part:
 
 @dataclass(frozen=True)
 class Dataset:
-    """`train` and `test` parts and the names of the classes, which labels index.
+    """The parts of a data set, and the names of the classes, which labels index.
 
-    `statistics` are the published ones; if they are None, they are measured.
+    Attributes:
+        train: what networks learn from.
+        test: what is looked at once, at the end; where there is no `valid`, what epochs are scored
+            on. None only where there is a `valid`.
+        statistics: the published ones; if they are None, they are measured.
+        valid: what epochs are scored and the best one is chosen on; None if there is no such part.
+        origins: where a part is from, if its name does not say it: part -> as in "from val/".
+        white: the level that became 255 in images of more than 8 bits; 0 if they have 8.
     """
 
     name: str
     classes: list[str]
     train: AnyPart
-    test: AnyPart
+    test: AnyPart | None
     statistics: Statistics | None = None
+    valid: AnyPart | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+    white: float = 0.0
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
         return self.train.image_shape
+
+    @property
+    def parts(self) -> dict[str, AnyPart]:
+        """The parts that there are, by name: train, valid, test."""
+        each = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: part for name, part in each.items() if part is not None}
+
+    @property
+    def scored(self) -> AnyPart:
+        """The part that epochs are scored on: for validation, or the test part without such."""
+        found = self.valid if self.valid is not None else self.test
+        assert found is not None
+        return found
+
+    @property
+    def looked_at(self) -> AnyPart:
+        """The part of a final figure: for the test, or for validation where there is no test."""
+        found = self.test if self.test is not None else self.valid
+        assert found is not None
+        return found
+
+    def found(self) -> str:
+        """What the set has, as in "2 classes (cat, dog), 32 training, 12 test images"."""
+        shown = ", ".join(self.classes[:SHOWN_CLASSES])
+        more = ", ..." if len(self.classes) > SHOWN_CLASSES else ""
+        counts = [f"{len(part):,} {PART_WORDS[name]}" for name, part in self.parts.items()]
+        for place, name in enumerate(self.parts):
+            if origin := self.origins.get(name):
+                counts[place] += f" images {origin}"
+        last = "" if " images" in counts[-1] else " images"
+        return f"{len(self.classes)} classes ({shown}{more}), {', '.join(counts)}{last}"
+
+    def thin_classes(self) -> str:
+        """Which classes no figure tells of, because there is none of them to validate on.
+
+        Returns: a sentence; empty if there is no such class.
+        """
+        count = len(self.classes)
+        trained = self.train.labels.bincount(minlength=count).tolist()
+        scored = self.scored.labels.bincount(minlength=count).tolist()
+        thin = [label for label in range(count) if not scored[label]]
+        if not thin:
+            return ""
+        label = thin[0]
+        images = (
+            "1 training image" if trained[label] == 1 else f"{trained[label]:,} training images"
+        )
+        more = "1 other class has" if len(thin) == 2 else f"{len(thin) - 1} other classes have"
+        others = f", and {more} none either" if thin[1:] else ""
+        return f"class {self.classes[label]} has {images} and none to validate on{others}"
 
     def channel_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (C,) of pixels in 0 .. 1: published, or measured.
@@ -159,11 +224,10 @@ def read(data: DataSection, watch: Watch | None = None) -> Dataset:
     found: Dataset = loader(Request(rest, data, watch or Unwatched()))
     _check(found)
     size = data.image_size
-    parts = [
-        _resized(part, size) if size and isinstance(part, Part) else part
-        for part in (found.train, found.test)
-    ]
-    return replace(found, train=parts[0], test=parts[1])
+    if not size:
+        return found
+    parts = {name: _resized(part, size) for name, part in found.parts.items()}
+    return replace(found, **parts)  # type: ignore[arg-type]
 
 
 def _check(dataset: Dataset) -> None:
@@ -182,17 +246,22 @@ def _check(dataset: Dataset) -> None:
         )
 
 
-def _resized(part: Part, size: int) -> Part:
-    if part.images.shape[1:3] == (size, size):
-        return part
-    images = part.images.permute(0, 3, 1, 2).float()
+def _resized(part: AnyPart, size: int) -> AnyPart:
+    return replace(part, images=resized(part.images, size)) if isinstance(part, Part) else part
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Images (N, H, W, C) uint8 of `size` x `size` pixels."""
+    if images.shape[1:3] == (size, size):
+        return images
+    images = images.permute(0, 3, 1, 2).float()
     shrinks = size < min(images.shape[2:])
     chunks = [
         functional.interpolate(chunk, (size, size), mode="bilinear", antialias=shrinks)
         for chunk in images.split(1024)
     ]
-    resized = torch.cat(chunks).round().clamp(0, 255).to(torch.uint8)
-    return Part(resized.permute(0, 2, 3, 1).contiguous(), part.labels)
+    out = torch.cat(chunks).round().clamp(0, 255).to(torch.uint8)
+    return out.permute(0, 2, 3, 1).contiguous()
 
 
 def ranks_in_class(labels: Tensor) -> Tensor:
@@ -222,10 +291,11 @@ def halves(part: P) -> tuple[P, P]:
 
 
 def hold_out(dataset: Dataset, fraction: float, seed: int) -> Dataset:
-    """Replace the test part by held-out training images.
+    """Validate on held-out training images.
 
     Args:
-        dataset: its own test part is dropped, so that nothing can be chosen by it.
+        dataset: its own validation and test parts are dropped, so that nothing can be chosen by
+            them.
         fraction: of each class's training images, rounded. At least one stays, and of two or more
             at least one is held out.
         seed: of the draw; the same seed holds out the same images.
@@ -237,7 +307,13 @@ def hold_out(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     is_held = torch.zeros(len(labels), dtype=torch.bool)
     is_held[shuffled] = ranks_in_class(labels[shuffled]) < held[labels[shuffled]]
     train, valid = (~is_held).nonzero()[:, 0], is_held.nonzero()[:, 0]
-    return replace(dataset, train=dataset.train.take(train), test=dataset.train.take(valid))
+    return replace(
+        dataset,
+        train=dataset.train.take(train),
+        valid=dataset.train.take(valid),
+        test=None,
+        origins={"valid": "held out of the training part"},
+    )
 
 
 def nearest(name: str, names: list[str]) -> str:

@@ -45,12 +45,14 @@ class StreamedPart:
     """Some images of a data set, in files: `paths` and `labels` (N,) int64.
 
     Images are decoded to RGB of `size` x `size` pixels by `pool`, which all parts of a set share.
+    `white` is as in `open_image`.
     """
 
     paths: Sequence[str]
     labels: Tensor
     size: int
     pool: Decoders
+    white: float = 0.0
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -88,7 +90,7 @@ class StreamedPart:
     ) -> "list[Decoding]":
         """Start to decode images; each function gives the crop box from width and height."""
         return [
-            Decoding(self.pool, self.paths[i], box, self.size)
+            Decoding(self.pool, self.paths[i], box, self.size, self.white)
             for i, box in zip(indices.tolist(), boxes, strict=True)
         ]
 
@@ -97,9 +99,15 @@ class Decoding:
     """An image that is being decoded: the box that `box` makes of its width and height, resized."""
 
     def __init__(
-        self, pool: Decoders, path: str, box: "Callable[[int, int], Box]", size: int
+        self,
+        pool: Decoders,
+        path: str,
+        box: "Callable[[int, int], Box]",
+        size: int,
+        white: float = 0,
     ) -> None:
         self._pool, self._path, self._box, self._size = pool, path, box, size
+        self._white = white
         self._future: Future[np.ndarray] = pool.submit(self._decode)
 
     def result(self) -> np.ndarray:
@@ -111,7 +119,7 @@ class Decoding:
         return self._pool.wait(self._future, self._decode, self._path)
 
     def _decode(self) -> np.ndarray:
-        image = open_image(self._path).convert("RGB")
+        image = open_image(self._path, self._white).convert("RGB")
         size, box = (self._size, self._size), self._box(*image.size)
         return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
 

@@ -5,15 +5,16 @@ Liu et al.), which the codes built on it share; that of a recurrent network, `RN
 `layers/official_recurrent.py`. A wide ResNet has the names of our own modules.
 """
 
-from collections.abc import Iterator, Mapping
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from darts_engine.layers import official_recurrent
 from darts_engine.layers.official_names import COUNTER, PARTS, checked_tensor, parts, tensors
+from darts_engine.networks import weight_file
 from darts_engine.networks.build import TrainedNetwork
 from darts_engine.networks.derived import DerivedCell, Network
 from darts_engine.networks.recurrent import RecurrentNetwork
@@ -21,51 +22,28 @@ from darts_engine.run.errors import CheckpointError
 
 REMEDY = "is it of a network with the same genotype, channels, cells, stem and classes?"
 HEAD = "auxiliary_head."
-# A data-parallel network puts WRAPPER before each name; a checkpoint has the state under ENVELOPE.
-WRAPPER = "module."
-ENVELOPE = "state_dict"
+# What tools leave in a state beside its tensors: counters of batches, of averaged copies, of costs.
+SPARE = (COUNTER, "n_averaged", "total_ops", "total_params")
 
 
-def load_file(network: TrainedNetwork | RecurrentNetwork, path: Path) -> None:
+def load_file(network: TrainedNetwork | RecurrentNetwork, path: Path) -> str:
     """Load the weights and running statistics in a file of `torch.save`.
 
     Only tensors and plain containers are read from it; nothing in it is executed.
 
     Args:
         network: changed in place, and only if everything fits.
-        path: a state dictionary, or a dictionary with one under "state_dict".
+        path: a state dictionary, or what a trainer wraps around one (`weight_file.py`).
+
+    Returns:
+        What it was unwrapped of, as in "under 'model'"; empty if nothing.
 
     Raises:
         CheckpointError: the file cannot be read, or does not fit; the error names the first key.
     """
-    load(network, read_file(path), where=str(path))
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """The state dictionary in a file, on the CPU.
-
-    Raises:
-        CheckpointError: it cannot be read, or holds more than tensors and plain containers; save
-            `network.state_dict()` instead.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"the weights cannot be read: {error.strerror}", where=str(path)
-        ) from None
-    except Exception:  # noqa: BLE001  a file of anything may fail in any way
-        # torch's own message is left out: it advises to load such a file without this check.
-        raise CheckpointError(
-            "the weights cannot be loaded: this is no file of tensors, or it is broken",
-            where=str(path),
-            remedy="give a file of torch.save(network.state_dict(), FILE): tensors only",
-        ) from None
-    if isinstance(state, dict) and isinstance(state.get(ENVELOPE), dict):
-        state = state[ENVELOPE]
-    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
-        raise CheckpointError("the file holds no state dictionary", where=str(path))
-    return {key.removeprefix(WRAPPER): value for key, value in state.items()}
+    weights = weight_file.read(path)
+    load(network, weights.state, where=str(path))
+    return weights.unwrapped
 
 
 def load(
@@ -75,29 +53,40 @@ def load(
 
     Args:
         network: changed in place, and only if everything fits.
-        state: tensors by name. `num_batches_tracked` may be there or not, and so may the auxiliary
-            head where the network has none.
+        state: tensors by official name, or by that of our own modules. What is in `SPARE` may be
+            there or not, and so may the auxiliary head where the network has none.
         where: the file, for messages.
 
     Raises:
-        CheckpointError: a key is missing, unknown or of another shape; the first is named.
+        CheckpointError: a key is missing, unknown or of another shape; the first is named, with the
+            nearest that would fit.
     """
     if isinstance(network, RecurrentNetwork):
         official_recurrent.load(network, state, where)
         return
     own = network.state_dict()
     known = dict(_names(network))
+    if own.keys() <= state.keys():
+        known = {key: key for key in own}
     has_head = any(key.startswith(HEAD) for key in known)
     place = f"{where}: " if where else ""
-    for key in state:
-        is_spare = key.rpartition(".")[2] == COUNTER or (key.startswith(HEAD) and not has_head)
-        if key not in known and not is_spare:
-            raise CheckpointError(
-                "the weights have a key too many", where=f"{place}{key}", remedy=REMEDY
-            )
+    extra = [
+        key
+        for key in state
+        if key not in known
+        and key.rpartition(".")[2] not in SPARE
+        and (has_head or not key.startswith(HEAD))
+    ]
+    if extra:
+        many = "a key" if len(extra) == 1 else f"{len(extra)} keys"
+        raise CheckpointError(
+            f"the weights have {many} too many",
+            where=f"{place}{extra[0]}",
+            remedy=_near(extra[0], known) + REMEDY,
+        )
     chosen: dict[str, Tensor] = {}
     for theirs, ours in known.items():
-        remedy = REMEDY
+        remedy = REMEDY if theirs in state else _near(theirs, set(state) - set(known)) + REMEDY
         if theirs.startswith(HEAD) and theirs not in state:
             remedy = "they are of a network without an auxiliary head: add --no-auxiliary"
         try:
@@ -107,6 +96,12 @@ def load(
     with torch.no_grad():
         for ours, value in chosen.items():
             own[ours].copy_(value)
+
+
+def _near(key: str, names: Iterable[str]) -> str:
+    """Words about the name that is most like a key."""
+    near = difflib.get_close_matches(key, list(names), 1)
+    return f"the nearest is {near[0]}; " if near else ""
 
 
 def export(network: TrainedNetwork | RecurrentNetwork) -> dict[str, Tensor]:

@@ -143,6 +143,8 @@ def _places(dataset: Dataset, inputs: Inputs) -> Tensor:
 def evaluate(subject: Subject, dataset: Dataset, config: Config) -> Evaluation:
     """Loss, accuracies and confusion over all test images, without augmentation.
 
+    Where the data set has no test part, they are of its validation part.
+
     The images are normalised as those that the network was trained on.
 
     Raises:
@@ -155,7 +157,7 @@ def evaluate(subject: Subject, dataset: Dataset, config: Config) -> Evaluation:
         eps, kind = config.train.label_smoothing, config.train.smoothing
     meter, divergence = Meter(subject.device), Mean(subject.device)
     confusion = torch.zeros(count * count, dtype=torch.int64, device=subject.device)
-    test = dataset.test.to(subject.device)
+    test = dataset.looked_at.to(subject.device)
     for images, labels in plain_batches(test, inputs.on(subject.device), EVALUATION_BATCH):
         logits, truth = subject.logits(images), places[labels]
         meter.add(cross_entropy(logits, truth), logits, truth)
@@ -178,6 +180,7 @@ def evaluate(subject: Subject, dataset: Dataset, config: Config) -> Evaluation:
         source=subject.source,
         epoch=subject.epoch,
         test_divergence=divergence.read(),
+        part="test" if dataset.test is not None else "valid",
     )
 
 

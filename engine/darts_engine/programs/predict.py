@@ -63,7 +63,7 @@ def _read(file: Path, inputs: Inputs) -> Tensor | Prediction:
     try:
         if not file.is_file():
             return Prediction(error="there is no such file")
-        image = open_image(file)
+        image = open_image(file, inputs.white)
     except OSError as error:
         return Prediction(error=f"the image cannot be read: {error.strerror}")
     except DataError as error:

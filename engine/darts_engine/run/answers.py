@@ -138,6 +138,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         epoch: after which the checkpoint was saved; None for weights from elsewhere.
         test_divergence: mean KL divergence of the predicted probabilities from the smoothed targets
             of the training, nats; None where its labels were not smoothed.
+        part: "test", or "valid" where the data set has no test part.
     """
 
     test_loss: float | None
@@ -150,6 +151,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     epoch: int | None
     test_divergence: float | None = None
+    part: str = "test"
 
 
 class TextEvaluation(msgspec.Struct, frozen=True, kw_only=True):

@@ -238,6 +238,16 @@ class GapMeasured(Event, kw_only=True, frozen=True):
     renewed_top1: float | None
 
 
+class TestMeasured(Event, kw_only=True, frozen=True):
+    """Test images, looked at once at the end, with the weights of `epoch`; null for the last."""
+
+    epoch: int | None
+    images: int
+    test_loss: float | None = None
+    test_top1: float | None = None
+    test_top5: float | None = None
+
+
 class GpuFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU. Percent, bytes, watts, degrees Celsius."""
 
@@ -415,6 +425,7 @@ AnyEvent = (
     | RunContinued
     | RunStopping
     | RunStopped
+    | TestMeasured
     | RunFinished
     | RunFailed
     | LogWritten

@@ -21,6 +21,7 @@ import re
 import shutil
 import stat
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -335,8 +336,12 @@ class RunFolder:
             ) from None
 
 
-def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
-    """Make the folder of a new run. Without a name, it is named by kind and time.
+def create(
+    runs: Path, name: str | None, configuration: Config, made: Mapping[str, bytes] | None = None
+) -> RunFolder:
+    """Make the folder of a new run, with `made` files of a run from elsewhere.
+
+    Without a name, it is named by kind and time.
 
     Raises:
         RunError: the name is not allowed or taken, or the folder cannot be made.
@@ -351,7 +356,7 @@ def create(runs: Path, name: str | None, configuration: Config) -> RunFolder:
     files = {
         run_id.NAME: run_id.encode(RunRecord(id=run_id.new_id())),
         "config.toml": to_toml(configuration).encode(),
-    }
+    } | dict(made or {})
     try:
         for attempt in range(1, 100):
             folder = RunFolder(runs / (stem if attempt == 1 else f"{stem}-{attempt}"))

@@ -20,6 +20,8 @@ from darts_engine.run.series import Series
 MAX_NOTES = 1000
 # The schedule that turns to 1 when a training begins to average its weights.
 AVERAGING = "averaging"
+# The `device` of a run that no engine of ours made.
+IMPORTED = "imported"
 
 
 @dataclass
@@ -63,6 +65,7 @@ class RunState:
     edge_figures: list[EdgeFigures] = field(default_factory=list)
     gaps: list[events.GapMeasured] = field(default_factory=list)
     epoch_shifts: dict[int, events.MeanShifted] = field(default_factory=dict)
+    test: events.TestMeasured | None = None
     system: events.SystemMeasured | None = None
     download: events.DownloadProgressed | None = None
     checkpoints: list[events.CheckpointSaved] = field(default_factory=list)
@@ -88,6 +91,11 @@ class RunState:
         """The epoch with the best validation by its `score`; the first of several."""
         scored = [(found, -e.epoch, e) for e in self.epochs if (found := score(e)) is not None]
         return max(scored, key=lambda one: one[:2])[2] if scored else None
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether the run was made of another program's log, so that nothing goes on with it."""
+        return self.started is not None and self.started.device == IMPORTED
 
     @property
     def is_text(self) -> bool:
@@ -256,6 +264,8 @@ def fold(state: RunState, event: AnyEvent) -> RunState:
             state.epoch_shifts[event.epoch] = event
         case events.GapMeasured():
             state.gaps.append(event)
+        case events.TestMeasured():
+            state.test = event
         case events.SystemMeasured():
             state.system = event
         case events.DownloadProgressed():
@@ -346,6 +356,8 @@ def _rewind(state: RunState, event: events.Rewound) -> None:
     state.epochs = [e for e in state.epochs if e.seq <= known]
     state.health = [h for h in state.health if h.seq <= known]
     state.edge_figures = [f for f in state.edge_figures if f.seq <= known]
+    if state.test and state.test.seq > known:
+        state.test = None
     state.gaps = [g for g in state.gaps if g.seq <= known]
     state.epoch_shifts = {e: s for e, s in state.epoch_shifts.items() if s.seq <= known}
     state.tabulated = [a for a in state.tabulated if a.seq <= known]

@@ -5,6 +5,7 @@ take part in the same sums.
 """
 
 import signal
+from typing import Any
 
 from darts_engine.compute.parallel import Decision, World
 from darts_engine.run import events
@@ -77,6 +78,18 @@ class Follower:
             task.roll_back(checkpoint.load(self.folder, manifest), manifest.position)
         self.save(task, manifest.position, reason="epoch")
         return manifest.position
+
+    def best_state(self) -> dict[str, Any] | None:
+        """The state of the best epoch that rank 0 has read.
+
+        Raises:
+            CheckpointError: this process cannot read it.
+        """
+        name = self.world.text_of_rank_0()
+        if not name:
+            return None
+        manifest = checkpoint.read_manifest(self.folder.checkpoints / name)
+        return checkpoint.load(self.folder, manifest)
 
     def boundary(self, task: Reporting, position: Position) -> None:
         """Do what rank 0 announces, until it announces to go on.

@@ -16,7 +16,7 @@ from darts_engine.runner.heartbeat import Heartbeat
 from darts_engine.runner.position import Position
 from darts_engine.runner.session import Session
 from darts_engine.runner.stopwatch import Stopwatch
-from darts_engine.runner.task import Recovers, Reporting, RollsBack
+from darts_engine.runner.task import LooksAtTest, Recovers, Reporting, RollsBack
 
 STEP_EVENTS_S = 0.25
 SYSTEM_EVENTS_S = 2.0
@@ -132,6 +132,8 @@ class Loop:
                 task.failed(error)
                 position = self._roll_back(task)
             epoch = position.epoch + 1
+        if isinstance(task, LooksAtTest) and task.has_test:
+            session.emit(task.look_at_test(session.best_state()))
         session.close()
         session.emit(task.finish(round(time.monotonic() - began, 3)))
 

@@ -97,6 +97,22 @@ class Restorer:
         self.world.text_of_rank_0("")
         return Position()
 
+    def best_state(self) -> dict[str, Any] | None:
+        """The state at the end of the run's best epoch; None, and a note, if it cannot be read."""
+        for path in checkpoint.newest_first(self.folder):
+            try:
+                manifest = checkpoint.read_manifest_in(self.folder, path)
+                if manifest.reason == "best":
+                    checkpoint.refuse_foreign(self.folder, manifest, self.origin.identity)
+                    state = checkpoint.load(self.folder, manifest)
+                    self.world.text_of_rank_0(path.name)
+                    return state
+            except CheckpointError as error:
+                self._note(str(error).replace("\n", "; "), "error")
+        self._note("no checkpoint of the best epoch: the last one's weights are tested", "warning")
+        self.world.text_of_rank_0("")
+        return None
+
     def roll_back(self, task: RollsBack) -> Position:
         """Take a task back to the end of the epoch that its `rollback` names.
 

@@ -46,6 +46,20 @@ def evaluate(
     return meter.read()
 
 
+def about(found: str, thin: str, position: Position) -> list[events.Event]:
+    """Events about a data set: what was found, and an alert about classes that no figure tells of.
+
+    Args:
+        found: as of `Dataset.found`.
+        thin: as of `Dataset.thin_classes`; empty for no alert.
+        position: where the run begins or goes on.
+    """
+    told: list[events.Event] = [events.LogWritten(level="info", message=found)]
+    if thin:
+        told.append(position.stamp(events.AlertRaised, code="unseen_class", message=thin))
+    return told
+
+
 class Scores:
     """Adds up an epoch's training figures, and remembers the epoch with the best top-1 accuracy.
 

@@ -7,6 +7,7 @@ up (a pause, a full disk) happens in these two, never inside a step.
 import errno
 import sys
 import time
+from typing import Any
 
 from darts_engine.compute.parallel import KEEP_ALIVE_S, Decision, World
 from darts_engine.run import commands, events
@@ -128,6 +129,10 @@ class Session:
         position = self._restorer().roll_back(task)
         self.save(task, position, reason="epoch")
         return position
+
+    def best_state(self) -> dict[str, Any] | None:
+        """The state at the end of the best epoch; None if no checkpoint of it can be read."""
+        return self._restorer().best_state()
 
     def _restorer(self) -> Restorer:
         return Restorer(self.folder, self.log, self.world, self.origin, self._is_strict)

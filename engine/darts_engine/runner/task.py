@@ -29,6 +29,24 @@ class Reporting(Stateful, Protocol):
 
 
 @runtime_checkable
+class LooksAtTest(Protocol):
+    """May have a test part that is looked at once, at the end: a training.
+
+    Attributes:
+        has_test: whether it has one, beside the part that epochs are scored on.
+    """
+
+    has_test: bool
+
+    def look_at_test(self, best: dict[str, Any] | None) -> events.TestMeasured:
+        """Measure the test figures.
+
+        Args:
+            best: the state of the best epoch's end, whose weights are used; None for the present.
+        """
+
+
+@runtime_checkable
 class Discretisable(Protocol):
     """Has a discretisation gap: a search."""
 

@@ -4,6 +4,7 @@ Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.1: alpha's half is called t
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,8 +13,10 @@ from darts_engine.compute import parallel
 from darts_engine.data.batches import Batches, augmentation
 from darts_engine.data.dataset import Dataset, halves
 from darts_engine.methods.architects.first_order import Shards
+from darts_engine.run import events
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.runner.scores import Figures, evaluate
+from darts_engine.runner.position import Position
+from darts_engine.runner.scores import Figures, about, evaluate
 from darts_engine.search.sides import Sides
 from darts_engine.supernet.relaxed import Batch
 
@@ -23,17 +26,18 @@ class Halves(Sides):
 
     Args:
         config: its sections data and engine.
-        dataset: its training part is halved; the images of the test part are never used.
+        dataset: its training part is halved; no image of another part is ever used.
         device: where batches are made.
 
     Attributes:
         alpha_part: the images of the alpha half.
         weight_batches: augmented batches of the weight half.
         alpha_batches: augmented batches of the alpha half.
-        sizes: how many images each half has, and the test part.
+        sizes: how many images each half has, and the parts that are not used.
     """
 
     def __init__(self, config: SearchConfig, dataset: Dataset, device: torch.device) -> None:
+        self._dataset = dataset
         weight_half, alpha_half = halves(dataset.train)
         weight_part, self.alpha_part = weight_half.to(device), alpha_half.to(device)
         self._augment = augmentation(config.data, dataset, device)
@@ -51,8 +55,13 @@ class Halves(Sides):
         self.sizes = {
             "weights": len(weight_part),
             "alpha": len(self.alpha_part),
-            "test": len(dataset.test),
+            **{name: len(part) for name, part in dataset.parts.items() if name != "train"},
         }
+
+    def about(self, position: Position) -> list[events.Event]:
+        """Events about what the data set has, and classes that alpha's half lacks."""
+        found = f"{self._dataset.found()}; a search halves the training images and sees no others"
+        return about(found, replace(self._dataset, valid=self.alpha_part).thin_classes(), position)
 
     def count(self, epoch: int, step: int) -> int:
         """Images of the weight batch of a step, over all processes."""

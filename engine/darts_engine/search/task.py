@@ -326,8 +326,9 @@ class Search:
         self._report.architecture.tables = tables
 
     def opening(self, position: Position) -> list[events.Event]:
-        """The alphas that the first step starts from."""
-        return self._report.alphas(position)
+        """What the data set has, and the alphas that the first step starts from."""
+        data = self.halves.about(position) if isinstance(self.halves, Halves) else []
+        return [*data, *self._report.alphas(position)]
 
     def report(self, position: Position) -> list[events.Event]:
         """The mean losses of the steps since the last report, and at times the alphas."""

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from darts_engine.data.augment import Normalisation
-from darts_engine.data.dataset import Dataset, Part
+from darts_engine.data.dataset import Dataset
+from darts_engine.data.streaming import StreamedPart
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,21 @@ class Inputs:
         is_cropped: whether images of other sizes are cut to their middle, as those of streamed
             data sets are; else they are resized whole.
         norm: normalises them, on the CPU.
+        white: the level that is 255 in pictures of more than 8 bits; 0 for that of their kind.
     """
 
     classes: list[str]
     image_shape: tuple[int, int, int]
     is_cropped: bool
     norm: Normalisation
+    white: float = 0.0
 
     @classmethod
     def of(cls, dataset: Dataset, norm: Normalisation) -> "Inputs":
         """The inputs of a run on this data set."""
         norm = Normalisation(norm.scale.cpu(), norm.offset.cpu())
-        is_cropped = not isinstance(dataset.train, Part)
-        return cls(dataset.classes, dataset.image_shape, is_cropped, norm)
+        is_cropped = isinstance(dataset.train, StreamedPart)
+        return cls(dataset.classes, dataset.image_shape, is_cropped, norm, dataset.white)
 
     @classmethod
     def of_state(cls, state: dict[str, Any]) -> "Inputs":
@@ -43,7 +46,8 @@ class Inputs:
         """
         channels, height, width = state["image_shape"]
         norm = Normalisation(state["scale"], state["offset"])
-        return cls(state["classes"], (channels, height, width), state["is_cropped"], norm)
+        shape, white = (channels, height, width), state.get("white", 0.0)
+        return cls(state["classes"], shape, state["is_cropped"], norm, white)
 
     def state(self) -> dict[str, Any]:
         """All fields as plain values and tensors, for a checkpoint."""
@@ -53,6 +57,7 @@ class Inputs:
             "is_cropped": self.is_cropped,
             "scale": self.norm.scale,
             "offset": self.norm.offset,
+            "white": self.white,
         }
 
     def on(self, device: torch.device) -> Normalisation:

@@ -2,8 +2,9 @@
 
 Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.2: cosine learning rate, auxiliary head, drop
 path that grows linearly, cutout. What other recipes add is in `optim/`. Every epoch is validated on
-the test part, or on training images that are held out (`train.valid_fraction`). Shapes: B batch, C
-channels, H W space.
+the data set's validation part, or on training images that are held out (`train.valid_fraction`).
+A test part beside a validation part is looked at once, at the end; without such, epochs are scored
+on it. Shapes: B batch, C channels, H W space.
 """
 
 import math
@@ -35,7 +36,7 @@ from darts_engine.run.settings.config import TrainConfig
 from darts_engine.runner.loop import Timing
 from darts_engine.runner.meter import FiniteGuard, Mean, Meter, number
 from darts_engine.runner.position import Position
-from darts_engine.runner.scores import Figures, Scores, evaluate
+from darts_engine.runner.scores import Figures, Scores, about, evaluate
 from darts_engine.runner.stopwatch import Stopwatch
 from darts_engine.training.inputs import Inputs
 
@@ -67,6 +68,7 @@ class Train:
     Attributes:
         genotype: of the derived network; None for other networks.
         network: what is trained.
+        has_test: whether there is a test part beside the one that epochs are scored on.
 
     Raises:
         GenotypeError: the genotype cannot be read or built; correct `network.genotype`.
@@ -80,12 +82,11 @@ class Train:
         seed, batch = config.engine.seed, config.data.batch_size
         is_derived = config.network.network == GENOTYPE
         self.genotype = parse(config.network.genotype) if is_derived else None
-        self._valid_name = "test"
         if config.train.valid_fraction:
             dataset = hold_out(dataset, config.train.valid_fraction, seed)
-            self._valid_name = "valid"
         self._dataset = dataset
-        self._train, self._test = dataset.train.to(device), dataset.test.to(device)
+        self._train, self._test = dataset.train.to(device), dataset.scored.to(device)
+        self.has_test = dataset.valid is not None and dataset.test is not None
         self._augment = augmentation(config.data, dataset, device)
         self._world, self._shard = parallel.world(), parallel.WHOLE
         least = 1 if config.engine.sync_bn else parallel.LEAST
@@ -115,18 +116,20 @@ class Train:
     # The step -------------------------------------------------------------------------------------
 
     def opening(self, position: Position) -> list[events.Event]:
-        """Load the weights of `network.weights`, if it is set and the run is new.
+        """What the data set has; loads the weights of `network.weights`, if the run is new.
 
         Raises:
             CheckpointError: they are of another network; name another file.
         """
+        data = about(self._dataset.found(), self._dataset.thin_classes(), position)
         file = self.config.network.weights
         if not file or position.global_step:
-            return []
-        official_state.load_file(self.network, Path(file))
+            return data
+        how = official_state.load_file(self.network, Path(file))
         if self._average:
             self._average.restart(self.network)
-        return [events.LogWritten(level="info", message=f"starts from the weights in {file}")]
+        message = f"starts from the weights in {file}{f' ({how})' if how else ''}"
+        return [*data, events.LogWritten(level="info", message=message)]
 
     def steps_of(self, epoch: int) -> int:  # noqa: ARG002  all epochs have as many
         """Steps of an epoch, from 1."""
@@ -233,7 +236,7 @@ class Train:
         return {
             "kind": "train",
             "parameters": sum(p.numel() for p in self._weights),
-            "images": {"train": len(self._train), self._valid_name: len(self._test)},
+            "images": {name: len(part) for name, part in self._dataset.parts.items()},
             "schedules": spans(self._schedule_values, self.epochs),
             "genotype": self.genotype,
         }
@@ -314,6 +317,25 @@ class Train:
         """The run's last event: the last and the best validation accuracy."""
         return self._scores.finish(seconds, self.genotype)
 
+    def look_at_test(self, best: dict[str, Any] | None) -> events.TestMeasured:
+        """Score the test part, with the weights of the best epoch's `state` if it is given."""
+        assert self._dataset.test is not None
+        network = self._average.network if self._average else self.network
+        kept = {name: value.clone() for name, value in network.state_dict().items()}
+        if best:
+            network.load_state_dict(best.get("average" if self._average else "network", kept))
+        network.eval()
+        part = self._dataset.test.to(self.device)
+        loss, top1, top5 = evaluate(part, self._augment, self._predict)
+        network.load_state_dict(kept)
+        return events.TestMeasured(
+            epoch=best["best"][1] if best else None,
+            images=len(part),
+            test_loss=loss,
+            test_top1=top1,
+            test_top5=top5,
+        )
+
     # Checkpoints ----------------------------------------------------------------------------------
 
     def identity(self) -> dict[str, str]:
@@ -325,7 +347,9 @@ class Train:
             "network": derived if self.genotype else network.network,
             "genotype": self.genotype.text() if self.genotype else "",
             "data": f"{self._dataset.name} {self._dataset.image_shape}"
-            + (f" held out {held_out}" if held_out else ""),
+            + (f" held out {held_out}" if held_out else "")
+            # Earlier versions scored such a set's epochs on the test part.
+            + (" validated on its own part" if self.has_test else ""),
             # A position in an epoch means nothing in another order of the images.
             "data order": f"batch {self.config.data.batch_size} seed {self.config.engine.seed}",
         }

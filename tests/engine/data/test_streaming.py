@@ -47,7 +47,7 @@ def batches_of(tree, **settings):
 def test_an_imagenet_like_tree_is_streamed(tree):
     found = datasets.read(section(tree))
     assert isinstance(found.train, StreamedPart)
-    assert (len(found.train), len(found.test)) == (12, 4)
+    assert (len(found.train), len(found.valid), found.test) == (12, 4, None)
     assert found.classes == ["n01440764", "n01443537"]
     assert found.image_shape == (3, SIZE, SIZE)
     assert found.channel_statistics()[0].tolist() == pytest.approx([0.485, 0.456, 0.406])
@@ -86,12 +86,12 @@ def test_only_the_next_batches_are_decoded_ahead(tree):
 def test_validation_sees_the_middle_as_the_official_code_does(tree, reference):
     found, _ = batches_of(tree)
     data = section(tree)
-    seen = torch.cat([i for i, _ in plain_batches(found.test, augmentation(data, found, CPU), 3)])
-    path = found.test.paths[0]
+    seen = torch.cat([i for i, _ in plain_batches(found.valid, augmentation(data, found, CPU), 3)])
+    path = found.valid.paths[0]
     image = Image.open(path).convert("RGB")
     resized = reference.resize(image, round(SIZE * 256 / 224))
     theirs = reference.center_crop(resized, [SIZE, SIZE])
-    ours = found.test.pick(torch.tensor([0]), CPU)[0].numpy().astype(float)
+    ours = found.valid.pick(torch.tensor([0]), CPU)[0].numpy().astype(float)
     assert np.abs(ours - np.asarray(theirs)).mean() < 12
     assert seen.shape == (4, 3, SIZE, SIZE)
 

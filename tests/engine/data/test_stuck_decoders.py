@@ -43,14 +43,14 @@ class Disk:
         self.file, self._hangs, self._fails = "", hangs, fails
         self.wake = threading.Event()
 
-    def open_image(self, path: str) -> Image.Image:
+    def open_image(self, path: str, white: float = 0) -> Image.Image:
         if path == self.file and self._hangs:
             self._hangs -= 1
             self.wake.wait()
         if path == self.file and self._fails:
             self._fails -= 1
             raise DataError("the image cannot be read: Input/output error", where=path)
-        return open_image(path)
+        return open_image(path, white)
 
 
 @pytest.fixture

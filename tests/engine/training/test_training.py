@@ -207,13 +207,14 @@ def test_weights_from_elsewhere_are_taken_over_once_at_the_very_start(tmp_path):
     run(source, 1, 2)
     torch.save(official_state.export(source.network), file)
     train = training(DERIVED, {"network.weights": str(file), "weights.ema": 0.5})
-    (reported,) = train.opening(Position())
+    data, reported = train.opening(Position())
+    assert data.message == "4 classes (a, b, c, d), 48 training, 20 test images"
     assert str(file) in reported.message
     for network in (train.network, train._average.network):
         state = official_state.export(network)
         assert all(torch.equal(v, state[k]) for k, v in torch.load(file).items())
     file.unlink()
-    assert train.opening(Position(epoch=1, step=1, global_step=1)) == []
+    assert train.opening(Position(epoch=1, step=1, global_step=1)) == [data]
     with pytest.raises(CheckpointError, match="theirs"):
         train.opening(Position())
 

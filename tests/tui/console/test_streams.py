@@ -3,9 +3,13 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from darts_engine.run.folder import RunFolder
+from darts_tui.runs.summary import summary
 
 PROGRAM = (sys.executable, "-P", "-m", "darts_tui")
 RUNS = ("runs", "--json", "--runs", "none")
@@ -56,3 +60,38 @@ def test_a_reader_that_ends_early_is_no_fault():
     finally:
         os.close(writes)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+TINY = ("--epochs", "1", "--layers", "3", "--channels", "2", "--nodes", "1", "--image-size", "4",
+        "--batch-size", "256", "--name", "one")  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("redirected", "code", "stderr"),
+    [
+        # As a job of cron that has no stream at all, and hardly a variable.
+        ("<&- >&- 2>&-", 0, 0),
+        (">/dev/full", 8, 5),
+        ("2>/dev/full", 0, 0),
+        ("| head -n 1", 0, 2),
+    ],
+)
+def test_a_search_goes_to_its_end_whatever_becomes_of_its_streams(
+    tmp_path, redirected, code, stderr
+):
+    command = f'"$@" {redirected}'
+    done = subprocess.run(
+        ["/usr/bin/env", "-i", f"PATH={os.environ['PATH']}", "sh", "-c", command, "sh",
+         *PROGRAM, "search", "--runs", str(tmp_path), *TINY],
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    folder = RunFolder(tmp_path / "one")
+    deadline = time.monotonic() + 60
+    while summary(folder).phase != "finished":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert "Traceback" not in folder.engine_log.read_text()

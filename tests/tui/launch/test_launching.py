@@ -214,14 +214,29 @@ def test_options_override_the_file_and_the_rest_stands(darts, engine, runs, tmp_
 
 
 @pytest.mark.parametrize("kind", ["search", "train"])
-def test_every_option_reaches_its_setting(darts, engine, runs, kind):
+@pytest.mark.parametrize("on", ["images", "text"])
+def test_every_option_reaches_its_setting(darts, engine, runs, kind, on):
     engine("finish")
     odd = {"channels": 10, "stem": "imagenet", "genotype": "DARTS_V1", "lr_min": 1e-4,
            "partial_channels": 5,
            # These exclude some of the others.
            "compile": False, "checkpoint_activations": False, "dropout": 0.0}  # fmt: skip
     arguments, wanted = [], {}
+    if on == "text":
+        cell = published()["RNN_DARTS_V2"].genotype.text()
+        arguments, wanted = {
+            "search": (
+                ["--space", "recurrent", "--order", "2"],
+                {"space.space": "recurrent", "search.order": 2},
+            ),
+            "train": (
+                ["--genotype", "RNN_DARTS_V2"],
+                {"network.network": "recurrent", "network.genotype": cell},
+            ),
+        }[kind]
     for setting in config.settings(kind):
+        if (setting.section == "text") != (on == "text"):
+            continue
         value = odd.get(setting.field, setting.default)
         if setting.field not in odd:
             if setting.type is bool:
@@ -236,7 +251,7 @@ def test_every_option_reaches_its_setting(darts, engine, runs, kind):
             arguments += [setting.option_name, value]
     result = darts(kind, "--name", "one", "--progress", "quiet", *arguments)
     assert result.code == 0, result.err
-    if kind == "train":
+    if kind == "train" and on == "images":
         wanted["network.genotype"] = published()["DARTS_V1"].genotype.text()
     assert RunFolder(runs / "one").read_config() == config.override(config.KINDS[kind](), wanted)
 
@@ -256,6 +271,7 @@ def test_the_config_of_a_run_repeats_it(darts, engine, runs):
 
 def test_a_data_set_of_ones_own_is_found_from_anywhere(darts, engine, runs, tmp_path):
     engine("finish")
+    (tmp_path / "mine.npz").touch()
     darts("search", "--name", "one", "--dataset", "npz:mine.npz")
     assert RunFolder(runs / "one").read_config().data.dataset == f"npz:{tmp_path / 'mine.npz'}"
 

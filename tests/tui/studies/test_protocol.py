@@ -5,17 +5,20 @@ import os
 import signal
 import threading
 
+import msgspec
 import pytest
 from fake_run import make_run
 
+from darts_engine.run import events
 from darts_engine.run.architecture.text import parse
 from darts_engine.run.commands import Stop, stamped
 from darts_engine.run.errors import RunError
 from darts_engine.run.folder import RunFolder, create, list_runs
 from darts_engine.run.settings.config import SearchConfig
+from darts_engine.run.state import fold_all
 from darts_tui.launch import engine_process
 from darts_tui.runs.outcome import observed
-from darts_tui.studies import protocol, run_all
+from darts_tui.studies import protocol, protocol_report, run_all
 from darts_tui.studies.study import StudyFolder
 
 SMALL = ("--name", "p", "--seeds", 2, "--final-seeds", 1)
@@ -170,7 +173,7 @@ def test_the_ranking_is_by_the_last_epoch_then_loss_then_order(runs):
         (("--name", "p" * 60), "too long"),
         (("--train", "channels=3"), "is no setting"),
         (("--train", "network.channel=4"), "unknown setting 'network.channel'"),
-        (("--train", "network.channels=x"), "a setting cannot be"),
+        (("--train", "network.channels=x"), "--channels cannot be 'x': it is an integer"),
         (("--train", "network.network=wrn-10-1"), "trains the cells it finds"),
         (("--recipe", "darts-imagenet"), "is no recipe for a search"),
     ],
@@ -187,3 +190,25 @@ def test_a_foreign_run_of_the_same_name_is_left_alone(darts, engine, runs):
     make_run(runs, "p-search-0", epochs=2, phase="finished")
     result = darts("protocol", *SMALL)
     assert (result.code, "with other settings" in result.err) == (1, True)
+
+
+def test_the_test_part_of_a_set_with_a_validation_part_is_what_the_report_takes():
+    started = events.RunStarted(
+        name="x", kind="train", config={}, versions={}, device="cpu", threads=1, pid=1, host="h",
+        parameters=1, epochs=1, steps_per_epoch=1, dataset="x", classes=[], image_shape=[1, 2, 2],
+        images={"train": 9, "valid": 3, "test": 3},
+    )  # fmt: skip
+    epoch = events.EpochFinished(
+        epoch=1, global_step=1, train_loss=1.0, train_top1=1.0, valid_loss=0.5, valid_top1=50.0,
+        seconds=1.0,
+    )  # fmt: skip
+    looked = events.TestMeasured(epoch=1, images=3, test_loss=0.7, test_top1=40.0)
+    without = msgspec.structs.replace(started, images={"train": 9, "test": 3})
+    for history, part, figures in (
+        ([started, epoch, looked], "test", (0.7, 40.0)),
+        ([started, epoch], "valid", (0.5, 50.0)),
+        ([without, epoch], "every epoch", (0.5, 50.0)),
+    ):
+        state = fold_all(history)
+        assert protocol_report._part(state) == part
+        assert tuple(protocol_report._final(state, one) for one in ("loss", "top1")) == figures

@@ -11,7 +11,16 @@ import typer
 
 from darts_engine.run.errors import ExitCode, NotFoundError, RunError, TooLargeError
 from darts_engine.run.folder import LATEST, find
-from darts_tui.cli import analysis, care, methods, options, protocol, steering, trained
+from darts_tui.cli import (
+    analysis,
+    care,
+    genotypes,
+    methods,
+    options,
+    protocol,
+    steering,
+    trained,
+)
 from darts_tui.cli.options import (
     LOOK,
     START,
@@ -115,6 +124,7 @@ def train(
     name: Name = None,
     config: ConfigFile = None,
     nproc: Nproc = 1,
+    operations: options.Operations = None,
     watching: Watching,
     given: dict[str, Any],
 ) -> int:
@@ -123,8 +133,9 @@ def train(
     Examples: darts-tui train --genotype run:latest; darts-tui train --recipe wrn-sam-cifar100
     """
     from darts_tui.commands import start
+    from darts_tui.runs.operations import read_operations
 
-    chosen = start.train_config(config, given, runs)
+    chosen = start.train_config(config, given, runs, read_operations(operations))
     return start.launch(runs, name, chosen, watching, nproc)
 
 
@@ -213,6 +224,7 @@ def export(
     formats: options.Formats = "svg,png",
     out: options.Out = None,
     epoch: options.Epoch = None,
+    operations: options.Operations = None,
     as_json: AsJson = False,
 ) -> int:
     """Write pictures and tables: derived cells, alphas, curves.
@@ -220,6 +232,7 @@ def export(
     Example: darts-tui export latest --what cells,alphas --format svg,pdf
     """
     from darts_tui.commands.export import export_target
+    from darts_tui.runs.operations import read_operations
 
     report = export_target(
         target,
@@ -228,6 +241,7 @@ def export(
         formats=split_list(formats),
         out=out,
         epoch=epoch,
+        operations=read_operations(operations),
     )
     if as_json:
         print_json(report)
@@ -239,98 +253,7 @@ def export(
     return ExitCode.OK
 
 
-@app.command(rich_help_panel=LOOK)
-def show(
-    genotype: options.GenotypeText,
-    runs: Runs = DEFAULT_RUNS,
-    network: options.NetworkKind = "cifar",
-    channels: options.Channels = None,
-    layers: options.Layers = None,
-    classes: options.Classes = None,
-    width: options.Width = None,
-    vocabulary: options.Vocabulary = None,
-    as_json: AsJson = False,
-) -> int:
-    """Show a genotype, or a wide ResNet, and how large the network is.
-
-    Examples: darts-tui show DARTS_V2 --network imagenet; darts-tui show wrn-34-10 --classes 100;
-    darts-tui show RNN_DARTS_V2 --width 700 --vocabulary 33278
-    """
-    from darts_engine.run.architecture.genotype import RECURRENT
-    from darts_engine.run.architecture.networks import is_wide
-    from darts_engine.run.architecture.size import network_size
-    from darts_tui.commands.show import (
-        cells_text,
-        describe,
-        describe_recurrent,
-        describe_wide,
-        recurrent_size_text,
-        refuse_text,
-        size_of_recurrent,
-        size_text,
-        wide_shape,
-        wide_text,
-    )
-    from darts_tui.runs.genotypes import resolve
-
-    if is_wide(genotype):
-        refuse_text(width, vocabulary)
-        shape = wide_shape(genotype, network, channels, layers)
-        if as_json:
-            print_json(describe_wide(shape, classes))
-        else:
-            print(wide_text(shape, classes))
-        return ExitCode.OK
-    value = resolve(genotype, runs)
-    if value.form == RECURRENT:
-        for_images = network != "cifar" or any(v is not None for v in (channels, layers, classes))
-        size = size_of_recurrent(value, width, vocabulary, for_images=for_images)
-        if as_json:
-            print_json(describe_recurrent(value, size, width, vocabulary))
-            return ExitCode.OK
-        print(cells_text(value), value.text(), sep="\n\n", end="\n\n")
-        print(recurrent_size_text(size, width, vocabulary))
-        return ExitCode.OK
-    refuse_text(width, vocabulary)
-    size = network_size(value, network, channels, layers, classes)
-    if as_json:
-        print_json(describe(value, size))
-        return ExitCode.OK
-    print(cells_text(value), value.text(), sep="\n\n", end="\n\n")
-    print(size_text(size, value.form, network, channels, layers, classes))
-    return ExitCode.OK
-
-
-@app.command(rich_help_panel=LOOK)
-def derive(
-    alphas: Annotated[
-        Path,
-        typer.Argument(
-            metavar="ALPHAS.json",
-            help='{"normal": 14 rows of 8 raw alphas, "reduce": the same}, {"cell": 6 rows of 5}, '
-            '{"operations": rows, "parents": rows}, or {"recurrent": 36 rows of 5}',
-        ),
-    ],
-    space: Annotated[
-        str, typer.Option(help="Space of a normal and a reduction cell: darts or nasnet-like.")
-    ] = "darts",
-    as_json: AsJson = False,
-) -> int:
-    """Derive a genotype from raw alphas.
-
-    Example: darts-tui derive alphas.json
-    """
-    from darts_tui.commands.show import describe_derived
-    from darts_tui.runs.genotypes import derive_file
-
-    value = derive_file(alphas, space)
-    if as_json:
-        print_json(describe_derived(value))
-        return ExitCode.OK
-    print(value.text())
-    return ExitCode.OK
-
-
+app.add_typer(genotypes.app)
 app.add_typer(steering.app)
 app.add_typer(protocol.app)
 app.add_typer(methods.app)

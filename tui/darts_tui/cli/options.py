@@ -57,7 +57,7 @@ _CHOICES: dict[str, list[str]] = {
     "text.statistics": list(search_on_text.STATISTICS),
     "space.space": list(catalog.SPACES),
     "data.dataset": [
-        f"{name}:" if name in ("npz", "folder", "text") else name
+        f"{name}:" if name in ("npz", "npy", "folder", "text") else name
         for name in (*catalog.DATASETS, *catalog.TEXTS)
     ],
     "network.stem": list(STEMS),
@@ -190,7 +190,16 @@ GenotypeText = Annotated[
     typer.Argument(
         metavar="GENOTYPE",
         autocompletion=complete_genotype,
-        help="run:NAME, a published name, a file, or genotype text; or wrn-DEPTH-WIDTH.",
+        help="run:NAME, a published name, a file or FILE:NAME, - for standard input, or genotype "
+        "text in any form; or wrn-DEPTH-WIDTH.",
+    ),
+]
+Operations = Annotated[
+    Path | None,
+    typer.Option(
+        "--operations",
+        metavar="FILE.toml",
+        help='Your own names of operations, by lines such as dil_conv_3 = "dil_conv_3x3".',
     ),
 ]
 NetworkKind = Annotated[str, typer.Option(help="Family of the network: cifar or imagenet.")]

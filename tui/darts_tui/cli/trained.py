@@ -89,6 +89,7 @@ def evaluate(
             help="Text: divide the loss as the official code does, by one token too many.",
         ),
     ] = False,
+    operations: options.Operations = None,
     as_json: AsJson = False,
     given: dict[str, Any],
 ) -> int:
@@ -100,9 +101,12 @@ def evaluate(
     Example: darts-tui evaluate train-first --json
     """
     from darts_tui.commands import evaluate, evaluate_text
+    from darts_tui.runs.operations import read_operations
 
     picture_formats = evaluate.known_formats(split_list(formats or PICTURES))
-    chosen = evaluate.subject(run, runs, weights, _which(checkpoint), given)
+    chosen = evaluate.subject(
+        run, runs, weights, _which(checkpoint), given, read_operations(operations)
+    )
     on_text = reads_text(chosen.config)
     if on_text:
         _refuse({"--format": formats, "--out": out}, "is of the pictures' confusion matrix")

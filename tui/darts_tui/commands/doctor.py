@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from darts_tui.console.event_text import human_bytes
+from darts_tui.console.locale_of import encoding
 from darts_tui.console.safe_text import clean
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
@@ -48,7 +49,7 @@ def examine(runs: Path, environment: Mapping[str, str] = os.environ) -> list[Fin
         lambda: terminal(environment),
         lambda: colours(environment),
         lambda: connection(environment),
-        unicode,
+        lambda: unicode(environment),
         lambda: runs_folder(runs),
         lambda: locks(runs),
         lambda: disk(runs),
@@ -154,12 +155,15 @@ def connection(environment: Mapping[str, str]) -> Finding:
     return Finding("connection", OK, text)
 
 
-def unicode() -> Finding:
-    """Whether the terminal's encoding has the characters of the plots."""
-    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    if encoding == "utf8":
-        return Finding("unicode", OK, "UTF-8")
-    return Finding("unicode", NOTE, encoding or "unknown", "export LC_ALL=C.UTF-8")
+def unicode(environment: Mapping[str, str]) -> Finding:
+    """The encoding by the locale, and the characters of the plots that follow from it."""
+    from darts_tui.dashboard.terminal import glyphs
+
+    found = encoding(environment)
+    drawn = f"curves are drawn in {glyphs(environment, found)}"
+    if found.lower().replace("-", "") == "utf8":
+        return Finding("unicode", OK, f"UTF-8; {drawn}")
+    return Finding("unicode", NOTE, f"{found}; {drawn}", "export LC_ALL=C.UTF-8")
 
 
 def runs_folder(runs: Path) -> Finding:

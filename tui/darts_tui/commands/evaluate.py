@@ -1,6 +1,6 @@
 """`darts-tui evaluate`: a network's accuracy on test images as text, tables and pictures."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from darts_tui.launch.child_program import run_with_config
 SHOWN_CLASSES = 20
 # Files are written here where there is no run whose folder could hold them.
 HERE = Path()
+_PARTS = {"test": "test", "valid": "validation"}
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -45,7 +46,12 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 def subject(
-    run: str | None, runs: Path, weights: Path | None, checkpoint: str, given: dict[str, Any]
+    run: str | None,
+    runs: Path,
+    weights: Path | None,
+    checkpoint: str,
+    given: dict[str, Any],
+    operations: Mapping[str, str] | None = None,
 ) -> Subject:
     """The network that the command line names.
 
@@ -55,6 +61,7 @@ def subject(
         weights: a file in the official layout.
         checkpoint: "best" or "last".
         given: settings, by dotted key, on top of the run's.
+        operations: known names of operations by those that a genotype's text has.
 
     Raises:
         ConfigError: the options name no network, or contradict the run's.
@@ -67,7 +74,7 @@ def subject(
                 where=str(weights),
                 remedy="name it with --genotype (and --channels, --layers, --width), or name a RUN",
             )
-        config = start.train_config(None, given, runs)
+        config = start.train_config(None, given, runs, operations)
         return Subject(None, _in_one_column(config, given), weights)
     folder = find(runs, run)
     of_network = [key for key in given if key.startswith("network.") or key == "text.width"]
@@ -152,7 +159,7 @@ def write(
     stem = safe_stem(chosen.name)
     if chosen.folder and found.dataset != chosen.folder.read_config().data.dataset:
         stem = safe_stem(f"{stem}-on-{Path(found.dataset).stem}")
-    title = f"{chosen.name}: {found.images:,} test images of {found.dataset}"
+    title = f"{chosen.name}: {found.images:,} {_PARTS[found.part]} images of {found.dataset}"
     if found.test_top1 is not None:
         title += f", top-1 {found.test_top1:.2f} %"
     picture = pictures.Confusion(
@@ -166,12 +173,12 @@ def write(
 def text(chosen: Subject, found: Evaluation) -> str:
     """For people."""
     after = f", after epoch {found.epoch}" if found.epoch is not None else ""
-    divergence = _figure(found.test_divergence, "8.4f")
+    divergence, word = _figure(found.test_divergence, "8.4f"), _PARTS[found.part]
     lines = [
         f"{clean(chosen.name)}: {clean(found.source)}{after}",
-        f"{found.images:,} test images of {clean(found.dataset)}",
+        f"{found.images:,} {word} images of {clean(found.dataset)}",
         "",
-        f"test loss  {_figure(found.test_loss, '8.4f')} nats",
+        f"{f'{found.part} loss':<10} {_figure(found.test_loss, '8.4f')} nats",
         *([] if found.test_divergence is None else [f"divergence {divergence} nats"]),
         f"top-1      {_figure(found.test_top1, '8.2f')} %",
         f"top-5      {_figure(found.test_top5, '8.2f')} %",

@@ -1,5 +1,6 @@
 """`darts-tui export`: pictures and tables of a run or a genotype."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ def export_target(
     formats: list[str],
     out: Path | None,
     epoch: int | None,
+    operations: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Write pictures and tables. Returns the files, and messages about them.
 
@@ -26,6 +28,7 @@ def export_target(
         formats: formats of the pictures.
         out: folder of the files; None for the usual one.
         epoch: export the state after this epoch; None for the newest.
+        operations: known names of operations by those that a genotype's text has.
 
     Raises:
         NotFoundError: no run or genotype has this name.
@@ -33,25 +36,27 @@ def export_target(
     """
     from darts_tui.export import jobs
 
-    target = _target(text, runs)
+    target = _target(text, runs, operations)
     report = jobs.export(
-        jobs.NamedGenotype(*target) if isinstance(target, Named) else target,
+        jobs.NamedGenotype(target.name, target.genotype) if isinstance(target, Named) else target,
         what=_without_repeats(what),
         formats=_without_repeats(formats),
         out=out,
         epoch=epoch,
     )
-    return {"files": [str(file) for file in report.files], "messages": list(report.messages)}
+    notes = [target.note] if isinstance(target, Named) and target.note else []
+    messages = [*notes, *report.messages]
+    return {"files": [str(file) for file in report.files], "messages": messages}
 
 
-def _target(text: str, runs: Path) -> RunFolder | Named:
+def _target(text: str, runs: Path, operations: Mapping[str, str] | None) -> RunFolder | Named:
     reference = text.removeprefix(RUN_PREFIX)
     try:
         return find(runs, reference)
     except NotFoundError:
         if reference != text:
             raise
-    return named(text, runs)
+    return named(text, runs, operations)
 
 
 def _without_repeats(names: list[str]) -> list[str]:

@@ -1,12 +1,14 @@
 """Starts new runs, and continues runs that have ended."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from darts_engine.run import commands
 from darts_engine.run.architecture import spaces
 from darts_engine.run.architecture.networks import OF_GENOTYPES
+from darts_engine.run.architecture.operations import refuse_unknown
 from darts_engine.run.backwards import end_of_last_line
 from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundError
 from darts_engine.run.folder import RunFolder, create
@@ -18,7 +20,8 @@ from darts_engine.run.settings.search_on_text import refuse_processes
 from darts_tui.commands.watch import Watching, settled, watch
 from darts_tui.console.console import print_err, print_out
 from darts_tui.launch import engine_process
-from darts_tui.runs.genotypes import RUN_PREFIX, resolve
+from darts_tui.launch.given_paths import refuse_missing
+from darts_tui.runs.genotypes import RUN_PREFIX, named
 from darts_tui.runs.naming import command
 from darts_tui.runs.outcome import observed
 from darts_tui.runs.send import send
@@ -38,8 +41,19 @@ def search_config(file: Path | None, given: dict[str, Any]) -> SearchConfig:
     return chosen
 
 
-def train_config(file: Path | None, given: dict[str, Any], runs: Path) -> TrainConfig:
+def train_config(
+    file: Path | None,
+    given: dict[str, Any],
+    runs: Path,
+    operations: Mapping[str, str] | None = None,
+) -> TrainConfig:
     """The config of a training, with its genotype written out in full.
+
+    Args:
+        file: of settings.
+        given: settings, by dotted key, on top of the file's.
+        runs: the folder of runs.
+        operations: known names of operations by those that the genotype's text has.
 
     Raises:
         ConfigError: a setting is not allowed, or the file is of a search.
@@ -50,7 +64,11 @@ def train_config(file: Path | None, given: dict[str, Any], runs: Path) -> TrainC
     text = given.get("network.genotype", value_of(asked, "network.genotype"))
     if name in (None, *OF_GENOTYPES) and isinstance(text, str | None):
         # The genotype decides whether this is a training on text, and with that the defaults.
-        given = given | {"network.genotype": resolve(text or NEWEST, runs).text()}
+        _, genotype, note = named(text or NEWEST, runs, operations)
+        refuse_unknown(genotype)
+        if note:
+            print_err(note)
+        given = given | {"network.genotype": genotype.text()}
     elif "network.genotype" in given:
         raise ConfigError(
             f"{str(name)[:60]} has no genotype", remedy="leave out --genotype or --network"
@@ -72,6 +90,7 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     Raises:
         ConfigError: a setting is not allowed, or the file or recipe is of the other kind.
         NotFoundError: there is no such recipe, data set or search space.
+        DataError: the path of the data set is missing.
     """
     asked = _asked(kind, file, given)
     # A network brings its settings, which lie under those of the recipe and the file.
@@ -87,11 +106,17 @@ def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
     # Checked before there is a run folder, which the user would have to remove.
     _refuse_unknown_names(chosen)
     data = chosen.data
-    paths = {"data.dataset": _absolute(data.dataset), "data.data_dir": _folder(data.data_dir)}
+    paths = {
+        "data.dataset": _absolute(data.dataset),
+        "data.data_dir": _folder(data.data_dir),
+        "data.labels": _folder(data.labels),
+    }
     if isinstance(chosen, SearchConfig):
         paths["search.tables"] = _folder(chosen.search.tables)
         paths["search.surrogate"] = _folder(chosen.search.surrogate)
-    return config.override(chosen, paths)
+    full = config.override(chosen, paths)
+    refuse_missing(full)
+    return full
 
 
 def _asked(kind: str, file: Path | None, given: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +195,11 @@ def _present(file: str) -> str:
 def _absolute(dataset: str) -> str:
     """A data set's name, with an absolute path if it names a file or folder of the user."""
     source, colon, path = dataset.partition(":")
-    return f"{source}:{Path(path).expanduser().absolute()}" if colon and path else dataset
+    if not colon or not path:
+        return dataset
+    # Only npy: has several files, with commas between.
+    files = path.split(",") if source == "npy" else [path]
+    return f"{source}:{','.join(str(Path(file).expanduser().absolute()) for file in files)}"
 
 
 def launch(runs: Path, name: str | None, chosen: Config, watching: Watching, nproc: int = 1) -> int:
@@ -209,7 +238,13 @@ def resume(
         RunError: it cannot be started.
     """
     watching = settled(watching)
-    _, live = observed(folder)
+    state, live = observed(folder)
+    if state.is_imported:
+        raise ConfigError(
+            f"{folder.name} was imported from a log: there is nothing that goes on",
+            where=str(folder.path),
+            remedy="'darts-tui search' starts a new run",
+        )
     match live:
         case "paused":
             print_out(send(folder, commands.stamped(commands.Resume)))

@@ -115,10 +115,8 @@ def farewell(folder: RunFolder) -> int:
     match live:
         case "failed" | "dead":
             return outcome(folder, state)
-        case "finished":
-            print_out(
-                f"{folder.name} is finished; look at it again with {command('attach', folder)}"
-            )
+        case "finished" | "stopped" if live == "finished" or state.is_imported:
+            print_out(f"{folder.name} is {live}; look at it again with {command('attach', folder)}")
         case "stopped":
             print_out(f"{folder.name} is stopped; go on with {command('resume', folder)}")
         case _:

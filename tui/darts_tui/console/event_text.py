@@ -161,6 +161,8 @@ def note(event: AnyEvent) -> Note | None:
             return Note("stop", "info", f"stopping: {reason}")
         case events.RunStopped(epoch=epoch, step=step, reason=reason):
             return Note("stop", "info", f"stopped at epoch {epoch}, step {step}: {reason}")
+        case events.TestMeasured():
+            return _tested(event)
         case events.RunFinished():
             return _finished(event)
         case events.RunFailed(message=message, exit_code=code):
@@ -231,6 +233,14 @@ def _derived(event: events.GenotypeDerived) -> Note | None:
     names = {cell: "" if cell in ONLY_CELLS else f"{cell} " for cell in cells}
     text = "; ".join(f"{names[cell]}{', '.join(parts)}" for cell, parts in cells.items())
     return Note("cells", "info", text)
+
+
+def _tested(event: events.TestMeasured) -> Note:
+    whose = "the last weights" if event.epoch is None else f"the weights of epoch {event.epoch}"
+    figures = [] if event.test_loss is None else [f"{event.test_loss:.3f}"]
+    figures += [] if event.test_top1 is None else [f"{event.test_top1:.2f} %"]
+    text = f"{whose} on {event.images:,} test images, looked at once"
+    return Note("test", "info", ": ".join(filter(None, (text, " ".join(figures)))))
 
 
 def _finished(event: events.RunFinished) -> Note:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import faulthandler
 import io
-import locale
 import logging
 import logging.handlers
 import os
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from darts_tui.console.locale_of import encoding
 from darts_tui.console.terminal_modes import ENDING, reset_patiently
 
 if TYPE_CHECKING:
@@ -29,22 +29,19 @@ APP_NAME = "darts-tui"
 LAST_RESORT_S = 3.0
 
 
-def glyphs(environ: Mapping[str, str], encoding: str) -> str:
+def glyphs(environ: Mapping[str, str], its_encoding: str) -> str:
     """The characters for curves: braille, block (on the Linux console) or ascii."""
     chosen = environ.get("DARTS_TUI_GLYPHS", "")
     if chosen in ("braille", "block", "ascii"):
         return chosen
-    if environ.get("TERM", "") == "dumb" or "utf" not in encoding.lower():
+    if environ.get("TERM", "") == "dumb" or "utf" not in its_encoding.lower():
         return "ascii"
     return "block" if environ.get("TERM", "") == "linux" else "braille"
 
 
 def glyphs_here() -> str:
     """`glyphs` for this process."""
-    wanted = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
-    if wanted in ("C", "POSIX"):
-        return glyphs(os.environ, "ascii")
-    return glyphs(os.environ, locale.getpreferredencoding(do_setlocale=False))
+    return glyphs(os.environ, encoding())
 
 
 def leave_on_signals(app: "App[int]", is_apart: Callable[[], bool]) -> None:

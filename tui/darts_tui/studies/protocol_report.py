@@ -22,6 +22,9 @@ def gather(
 ) -> dict[str, Any]:
     """All figures of a finished protocol. Accuracies are in percent, of each run's last epoch.
 
+    Where a data set has both a validation and a test part, test figures are of the test, looked at
+    once; where it has a validation part only, of that, and `part` says so.
+
     On text, perplexities take their place. A training's test perplexity is that of its best epoch
     by validation, as it has not seen the test part. The deviation is that of a sample (n - 1), and
     None for a single training.
@@ -59,11 +62,37 @@ def gather(
         "genotype": cells[plan.ranking[0]]["genotype"],
         "parameters": started.parameters if started else None,
         "trainings": trained,
+        "part": _part(states[finals[0].name]),
         "is_text": plan.is_text,
         f"test_{score}_mean": statistics.fmean(scores) if scores else None,
         f"test_{score}_deviation": statistics.stdev(scores) if len(scores) > 1 else None,
         "seconds": sum(state.elapsed_s for state in states.values()),
     }
+
+
+def _part(state: RunState) -> str:
+    """What a training's final figures are of, a key of `_FIGURES`."""
+    if state.test:
+        return "test"
+    images = state.started.images if state.started else {}
+    return "valid" if "valid" in images else "every epoch"
+
+
+# What the figures of the full trainings are, by the parts that the data set has.
+_FIGURES = {
+    "every epoch": "the last epoch's figures on the test part",
+    "test": "the test part, looked at once, with the weights of the epoch that the validation part "
+    "chose",
+    "valid": "the last epoch's figures on the validation part, as there is no test part",
+}
+
+
+def _final(state: RunState, figure: str) -> float | None:
+    """A figure of the test part: looked at once, or else of the last epoch."""
+    if state.test:
+        value: float | None = getattr(state.test, f"test_{figure}")
+        return value
+    return _last(state, f"valid_{figure}")
 
 
 def _last(state: RunState, figure: str) -> float | None:
@@ -75,7 +104,7 @@ def _training(folder: StudyFolder, job: Job, state: RunState) -> dict[str, Any]:
     """The figures of a full training."""
     one: dict[str, Any] = {"run": job.name, "seed": job.config.engine.seed}
     if not reads_text(job.config):
-        loss, top1 = _last(state, "valid_loss"), _last(state, "valid_top1")
+        loss, top1 = _final(state, "loss"), _final(state, "top1")
         return one | {"test_loss": loss, "test_top1": top1}
     found = text_test.tested(folder.runs / job.name)
     return one | {
@@ -138,11 +167,8 @@ def markdown(report: dict[str, Any]) -> str:
             f"by the last epoch's accuracy on {report['held_out']:.0%} of the training images,\n"
             "which that training did not see"
         )
-        seen, tested = (
-            "held-out",
-            "on all training images; the last epoch's figures on the test part",
-        )
-        figure = "last epoch"
+        seen, tested = "held-out", f"on all training images; {_FIGURES[report['part']]}"
+        figure = "best epoch by validation" if report["part"] == "test" else "last epoch"
     return f"""# Protocol {clean(report["name"])}
 
 Data set {clean(report["dataset"])}{recipe}. Test {label} of the chosen cell: **{outcome(report)}**

@@ -2,7 +2,8 @@
 
 A genotype has the published form: per cell a list of `(operation, input)`, two for each node, or of
 `(operation, node, input)` if nodes may have any number of inputs (FairDARTS). States 0 and 1 are
-the cell's inputs, node i is state i + 2. `text.py` reads written genotypes.
+the cell's inputs, node i is state i + 2. `text.py` reads written
+genotypes, and `forms/` holds the forms that they are written in.
 
 Spaces with one cell type and one input (state 0; nodes from 1) have published forms of their own:
 the NAS-Bench-201 string (Dong and Yang, ICLR 2020, arXiv 2001.00326) and the NAS-Bench-101 matrix
@@ -86,6 +87,12 @@ class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
             _check_cell(cell, parts, concat, self.inputs)
         if self.form == NASBENCH101:
             _check_nodes(self.normal)
+        if self.form == NASBENCH201:
+            _check_complete(self.normal)
+        if self.form in (NASBENCH101, NASBENCH201):
+            last = max((int(part[1]) for part in self.normal), default=0)
+            if self.normal_concat != (last,):
+                raise GenotypeError("the last node is the output", where=f"node {last}")
         if self.form == RECURRENT:
             _check_chain(self.normal, self.normal_concat)
 
@@ -184,35 +191,6 @@ class Genotype(msgspec.Struct, frozen=True, omit_defaults=True):
             "reduce_concat": list(self.reduce_concat),
         }
 
-    def to_nni(self) -> dict[str, Any]:
-        """NNI's legacy form: `normal_n2_p0: "sepconv3x3"`, `normal_n2_switch: [...]`.
-
-        Raises:
-            GenotypeError: NNI has no name for an operation, or an edge has two operations.
-        """
-        if self.form != DARTS:
-            raise GenotypeError(f"NNI has no form for a cell of {self.form}")
-        names = {ours: theirs for theirs, ours in NNI_OPERATIONS.items()}
-        out: dict[str, Any] = {}
-        for cell in CELLS:
-            chosen: dict[int, dict[int, str]] = {}
-            for edge in self.edges(cell):
-                if edge.operation not in names:
-                    raise GenotypeError(f"NNI has no name for the operation {edge.operation}")
-                inputs = chosen.setdefault(edge.node, {})
-                if edge.input in inputs:
-                    raise GenotypeError(
-                        "NNI allows one operation per edge",
-                        where=f"{cell} cell, node {edge.node}, input {edge.input}",
-                    )
-                inputs[edge.input] = names[edge.operation]
-            for node in range(2, self.nodes(cell) + 2):
-                inputs = chosen.get(node, {})
-                for source in range(node):
-                    out[f"{cell}_n{node}_p{source}"] = inputs.get(source, [])
-                out[f"{cell}_n{node}_switch"] = [f"{cell}_n{node}_p{source}" for source in inputs]
-        return out
-
 
 def _edge(part: Part, place: int) -> Edge:
     if len(part) == 2:
@@ -261,6 +239,14 @@ def _check_nodes(parts: tuple[Part, ...]) -> None:
             raise GenotypeError("a node has one operation", where=f"node {node}")
     if not found or [n for n, name in found.items() if name == OUTPUT] != [max(found)]:
         raise GenotypeError("the last node, and only that, is the output")
+
+
+def _check_complete(parts: tuple[Part, ...]) -> None:
+    """A cell of NAS-Bench-201 has one operation, maybe `none`, on the edge of any two states."""
+    pairs = sorted((int(node), int(source)) for _, node, source in parts)
+    last = pairs[-1][0] if pairs else 0
+    if pairs != [(node, source) for node in range(1, last + 1) for source in range(node)]:
+        raise GenotypeError("a cell of NAS-Bench-201 has one operation for each two states")
 
 
 def _check_chain(parts: tuple[Part, ...], concat: tuple[int, ...]) -> None:

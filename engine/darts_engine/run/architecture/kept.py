@@ -47,10 +47,15 @@ def strongest(row: Sequence[float | None], layout: CellLayout, count: int = 1) -
     `none` is among them only in NAS-Bench-201, where an edge may keep it. Ties go to the earlier
     column; weights that are not finite are left out.
     """
-    may_be_none = layout.name in ONE_CELL
     candidates = [
         (-weight, column)
-        for column, (weight, name) in enumerate(zip(row, layout.operations, strict=False))
-        if weight is not None and (may_be_none or name != NONE)
+        for column in choosable(layout)
+        if column < len(row) and (weight := row[column]) is not None
     ]
     return tuple(column for _, column in sorted(candidates)[:count])
+
+
+def choosable(layout: CellLayout) -> list[int]:
+    """The columns that a derivation may keep."""
+    may_be_none = layout.name in ONE_CELL
+    return [o for o, name in enumerate(layout.operations) if may_be_none or name != NONE]

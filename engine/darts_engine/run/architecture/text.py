@@ -1,250 +1,312 @@
-"""Reads genotypes: Python-like text, JSON of several kinds, strings, matrices.
+"""Reads genotypes from any text, in every form that is exchanged: see the folder `forms`.
 
-No text is evaluated. Python-like text is parsed to a syntax tree, of which only literals,
-`range(...)` and the `Genotype(...)` call itself are understood.
+No text is evaluated. A text may be a genotype alone, or hold some: then the last complete one is
+read. Nothing is looked at more than a few times, whatever the text is.
 """
 
 import ast
-import re
-import warnings
+from collections.abc import Mapping
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from darts_engine.run.architecture.genotype import (
-    CELLS,
-    DARTS,
-    MAX_STATES,
-    NASBENCH101,
-    NASBENCH201,
-    NNI_OPERATIONS,
-    OUTPUT,
-    RECURRENT,
-    Genotype,
-    Part,
+from darts_engine.run.architecture.forms import (
+    cells,
+    compact,
+    found,
+    literal,
+    mmrazor,
+    nasbench101,
+    nasbench201,
+    nasbench301,
+    nni_hub,
+    nni_legacy,
 )
+from darts_engine.run.architecture.forms.literal import MAX_TEXT
+from darts_engine.run.architecture.genotype import Genotype
 from darts_engine.run.errors import GenotypeError
 
-MAX_TEXT = 100_000
+__all__ = ["MAX_TEXT", "Published", "Reading", "from_json", "parse", "published", "read"]
+
+# Keys of results that hold a genotype: of this program's own reports, and of NAS-Bench-301's.
+_HOLDERS = ("genotype", "optimized_hyperparamater_config")
+_MAX_NESTED = 6
 
 
-def _parse_201(text: str) -> Genotype:
-    parts: list[Part] = []
-    nodes = text.split("+")
-    if len(nodes) >= MAX_STATES:
-        raise GenotypeError(f"the cell has {len(nodes)} nodes")
-    for node, written in enumerate(nodes, 1):
-        names = re.findall(r"([A-Za-z0-9_]{1,40})~([0-9]{1,2})\|", written)
-        if written != "|" + "".join(f"{name}~{source}|" for name, source in names):
-            raise GenotypeError(
-                "the text is not a cell of NAS-Bench-201",
-                where=f"node {node}: {written[:60]}",
-                remedy="expected as in |none~0|+|skip_connect~0|nor_conv_3x3~1|+...",
-            )
-        if [int(source) for _, source in names] != list(range(node)):
-            raise GenotypeError("a node names each earlier state once", where=f"node {node}")
-        parts += [(name, node, int(source)) for name, source in names]
-    return Genotype(tuple(parts), (len(nodes),), form=NASBENCH201)
+class Reading(NamedTuple):
+    """A genotype, and what a reader should know of where it stood; mostly nothing."""
+
+    genotype: Genotype
+    note: str = ""
 
 
-def _from_matrix(value: dict[str, Any]) -> Genotype:
-    matrix, names = value.get("matrix"), value.get("ops")
-    size = len(matrix) if isinstance(matrix, list) else 0
-    if (
-        not 2 <= size <= MAX_STATES
-        or not isinstance(matrix, list)
-        or not isinstance(names, list)
-        or len(names) != size
-        or not all(isinstance(name, str) for name in names)
-        or not all(isinstance(row, list) and len(row) == size for row in matrix)
-        or not all(type(flag) is int and flag in (0, 1) for row in matrix for flag in row)
-        or any(matrix[row][column] for row in range(size) for column in range(row + 1))
-    ):
+def parse(text: str) -> Genotype:
+    """The genotype of a text of at most `MAX_TEXT` characters, without evaluating it.
+
+    Raises:
+        GenotypeError: the text holds no genotype.
+    """
+    if len(text.strip()) > MAX_TEXT:
+        raise GenotypeError(f"the genotype is longer than {MAX_TEXT} characters")
+    return read(text).genotype
+
+
+def read(text: str, operations: Mapping[str, str] | None = None, name: str = "") -> Reading:
+    """The genotype that a text is, or the last complete one that it holds.
+
+    Args:
+        text: of any length.
+        operations: known names of operations by those that the text has.
+        name: takes the genotype of this name from a Python file.
+
+    Raises:
+        GenotypeError: the text holds no genotype, or several by name.
+        NotFoundError: the file has no genotype of the name.
+    """
+    names = operations or {}
+    if name:
+        return Reading(_alone(found.assigned(text, name).text, names))
+    plain = found.unwrapped(text)
+    if len(plain) <= MAX_TEXT:
+        _refuse_surrogates(plain)
+        if _is_alone(plain):
+            return Reading(_alone(plain, names))
+    return _searched(plain, names)
+
+
+def _is_alone(text: str) -> bool:
+    """Whether a text is a genotype and nothing else, by its first characters."""
+    if text.startswith("{"):
+        # A table that has a genotype in some other entry is searched as any text.
+        starts = found.starts(text)
+        is_whole = literal.end_of(text) in (len(text), None)
+        return not starts or (is_whole and (0 in starts or _is_holder(text)))
+    if text.startswith(("[", "(")):
+        return not found.starts(text)
+    if text.startswith("|"):
+        return "\n" not in text
+    is_ordered = text.startswith(("OrderedDict(", "collections.OrderedDict("))
+    is_yaml = mmrazor.START.search(text) and not found.starts(text)
+    return bool(is_ordered or is_yaml or nasbench201.NAMED.match(text))
+
+
+def _is_holder(text: str) -> bool:
+    """Whether a table's text has the key of a genotype."""
+    return any(f'"{key}"' in text or f"'{key}'" in text for key in _HOLDERS)
+
+
+def _refuse_surrogates(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise GenotypeError("the text is no Unicode text") from None
+
+
+def _alone(text: str, names: Mapping[str, str]) -> Genotype:
+    """The genotype of a text that is nothing else."""
+    text = found.unwrapped(text)
+    if match := nasbench201.NAMED.match(text):
+        return nasbench201.read_indices(match[1], literal.value_of(match[2]))
+    if text.startswith("|"):
+        return nasbench201.read(_renamed_201(text, names))
+    if text.startswith("{"):
+        return _from_value(_renamed(_table(text), names))
+    if text.startswith(("[", "(", "OrderedDict(", "collections.OrderedDict(")):
+        return _from_value(_renamed(literal.value_of(text), names))
+    if mmrazor.START.search(text):
+        return _from_value(_renamed(mmrazor.parse(text), names))
+    return _searched(text, names).genotype
+
+
+def _table(text: str) -> Any:
+    """A dictionary of JSON or of Python."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
+        try:
+            return literal.value_of(text)
+        except GenotypeError:
+            raise GenotypeError("the genotype is not valid JSON", where=str(error)) from None
+
+
+def _searched(text: str, names: Mapping[str, str]) -> Reading:
+    """The last complete genotype in a text."""
+    starts = found.starts(text)
+    if not starts and "!!python/" in text:
         raise GenotypeError(
-            "the matrix form is a square of 0 and 1 above its diagonal, and an operation for each "
-            "row"
+            "the YAML has objects of Python, which are never made",
+            remedy="write the genotype as text or JSON; docs/bring.md lists the forms",
         )
-    if names[0] != "input" or names[-1] != OUTPUT:
-        raise GenotypeError("the first row is the input and the last the output")
-    # NAS-Bench-101 leaves out nodes without an input; their operation has no effect.
-    kept = _reachable(matrix)
-    if kept[-1] != size - 1:
-        raise GenotypeError("no path leads from the input to the output")
-    parts = tuple(
-        (names[node].replace("-", "_"), place, kept.index(source))
-        for place, node in enumerate(kept)
-        for source in kept[:place]
-        if matrix[source][node]
+    if not starts:
+        raise GenotypeError(
+            "the text is not a genotype",
+            where=text[:60],
+            remedy="expected Genotype(normal=[...], ...), JSON, or another form of docs/bring.md",
+        )
+    several = found.names(text) if len(starts) > 1 else []
+    if len(several) > 1:
+        raise GenotypeError(
+            f"the file has several genotypes by name: {', '.join(several)[:300]}",
+            remedy=f"choose one, as in FILE:{several[-1]}",
+        )
+    cut: found.Passage | None = None
+    for count, start in enumerate(reversed(starts)):
+        if count >= found.MAX_TRIES:
+            break
+        passage = found.passage(text, start)
+        if not passage.is_complete:
+            cut = cut or passage
+            continue
+        try:
+            genotype = _of_passage(passage.text, names)
+        except _UnwrittenError as error:
+            if len(starts) == 1:
+                raise GenotypeError(error.what, where=error.where, remedy=error.remedy) from None
+            continue
+        except GenotypeError as error:
+            if len(starts) == 1:
+                raise
+            raise GenotypeError(
+                error.what, where=f"line {passage.line}, {error.where}"[:200], remedy=error.remedy
+            ) from None
+        return Reading(genotype, _note(starts, passage, cut))
+    if cut is None:
+        raise GenotypeError("the text holds no genotype that is written out")
+    raise GenotypeError(
+        "the genotype is cut off: its brackets are never closed",
+        where=f"line {cut.line}: {cut.text}"[:80],
     )
-    return Genotype(parts, (len(kept) - 1,), form=NASBENCH101)
 
 
-def _reachable(matrix: list[list[int]]) -> list[int]:
-    """The first row, and all rows that a path leads to from it."""
-    fed = [0]
-    for node in range(1, len(matrix)):
-        if any(matrix[source][node] for source in fed):
-            fed.append(node)
-    return fed
+def _note(starts: list[int], passage: found.Passage, cut: found.Passage | None) -> str:
+    if len(starts) == 1:
+        return ""
+    note = f"the genotype of line {passage.line}"
+    if cut is not None:
+        return f"{note} is read; that of line {cut.line} is cut off"
+    which = "the last" if passage.start == starts[-1] else "the last that is written out"
+    return f"{note} is read, {which} of {len(starts)}"
+
+
+class _UnwrittenError(GenotypeError):
+    """A piece of code that makes a genotype of variables, as in a search's own source."""
+
+
+def _of_passage(text: str, names: Mapping[str, str]) -> Genotype:
+    if text.startswith("|"):
+        return nasbench201.read(_renamed_201(text, names))
+    if text.startswith("{"):
+        return _from_value(_renamed(_table(text), names))
+    if text.startswith("O"):
+        return _from_value(_renamed(literal.value_of(text), names))
+    call = literal.parsed(text)
+    if not isinstance(call, ast.Call):
+        raise literal.refused(call)
+    keys = [keyword.arg for keyword in call.keywords]
+    known = cells.fields_of(keys)
+    if len(call.args) > len(known):
+        raise GenotypeError(f"Genotype(...) has the parts {', '.join(known)}", where=text[:60])
+    written = list(zip(known, call.args, strict=False))
+    for keyword in call.keywords:
+        if keyword.arg in cells.IGNORED:
+            continue
+        if keyword.arg not in known or keyword.arg in dict(written):
+            raise GenotypeError(f"Genotype(...) has no part {keyword.arg!r} to set here")
+        written.append((keyword.arg, keyword.value))
+    if written and all(isinstance(n, ast.Name | ast.Attribute | ast.Call) for _, n in written):
+        error = literal.refused(written[0][1])
+        raise _UnwrittenError(error.what, where=error.where)
+    fields = {key: literal.literal(node) for key, node in written}
+    return cells.from_fields(_renamed(fields, names))
 
 
 def from_json(value: Any) -> Genotype:
-    """Read `Genotype.to_json`, NNI's form, NAS-Bench-101's, or `{"normal": ..., "reduce": ...}`.
+    """The genotype of a decoded JSON value, in any form that is one.
 
     Raises:
         GenotypeError: the JSON is none of these.
     """
     if not isinstance(value, dict):
         raise GenotypeError("a genotype in JSON is an object with normal and reduce")
-    if isinstance(value.get("genotype"), dict):
-        value = value["genotype"]
+    return _from_value(value)
+
+
+def _from_value(value: Any, depth: int = 0) -> Genotype:
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        for holder in _HOLDERS:
+            inner = value.get(holder)
+            if isinstance(inner, dict | list) and inner and depth < _MAX_NESTED:
+                return _from_value(inner, depth + 1)
+            if isinstance(inner, str) and inner and len(inner) <= MAX_TEXT and depth < _MAX_NESTED:
+                return _from_string(inner, depth + 1)
+        return _from_table(value)
+    if isinstance(value, list):
+        return _from_list(value)
+    raise GenotypeError("a genotype in JSON is an object with normal and reduce")
+
+
+def _from_string(text: str, depth: int) -> Genotype:
+    if text.lstrip().startswith("{"):
+        return _from_value(_table(text.strip()), depth)
+    return _alone(text, {})
+
+
+def _from_table(value: dict[str, Any]) -> Genotype:
     if "matrix" in value and "ops" in value:
-        return _from_matrix(value)
-    if "recurrent" in value:
-        return _recurrent(value.get("recurrent"), value.get("concat"))
-    if "normal" in value and ("reduce" in value or value.get("form", DARTS) != DARTS):
-        return _build({key: value[key] for key in value if key in Genotype.__struct_fields__})
-    if any(isinstance(key, str) and re.match(r"^(normal|reduce)_n\d+_", key) for key in value):
-        return _from_nni(value)
+        return nasbench101.read(value)
+    if any(key in value for key in ("recurrent", "normal", "reduce")):
+        return cells.from_fields(value)
+    keys = list(value)
+    if any(nasbench301.KEY.match(key) for key in keys):
+        return nasbench301.read(value)
+    if any(nni_hub.KEY.match(key) for key in keys):
+        return nni_hub.read(value)
+    if any(mmrazor.KEY.match(key) and isinstance(value[key], dict) for key in keys):
+        return mmrazor.read(value)
+    if any(nni_legacy.KEY.match(key) for key in keys):
+        return nni_legacy.read(value)
     raise GenotypeError(
         "the JSON holds no genotype",
-        remedy="expected the keys normal and reduce, recurrent and concat, or NNI's",
+        remedy="expected the keys normal and reduce, recurrent and concat, or a form of "
+        "docs/bring.md",
     )
 
 
-def _recurrent(parts: Any, concat: Any) -> Genotype:
-    """A recurrent cell of pairs (operation, input) and the states of its mean; all by default."""
-    if not isinstance(parts, list | tuple) or not 1 <= len(parts) < MAX_STATES:
-        raise GenotypeError("recurrent must be a list of (operation, input), one for each node")
-    if any(not isinstance(part, list | tuple) or len(part) != 2 for part in parts):
-        raise GenotypeError("recurrent must be a list of (operation, input), one for each node")
-    states = range(1, len(parts) + 1) if concat is None else concat
-    if not isinstance(states, list | tuple | range):
-        raise GenotypeError("concat must be a list of states")
-    chain = tuple((part[0], node, part[1]) for node, part in enumerate(parts, 1))
-    return Genotype(chain, tuple(states), form=RECURRENT)
-
-
-def _build(fields: dict[str, Any]) -> Genotype:
-    form = fields.get("form", DARTS)
-    if not isinstance(form, str):
-        raise GenotypeError("form must be a name")
-    plain: dict[str, Any] = {"form": form}
-    for cell in CELLS if form == DARTS else ("normal",):
-        parts = fields.get(cell)
-        if not isinstance(parts, list | tuple) or len(parts) > 1000:
-            raise GenotypeError(f"{cell} must be a list of edges")
-        if any(not isinstance(part, list | tuple) for part in parts):
-            raise GenotypeError(f"{cell} must be a list of (operation, input)")
-        plain[cell] = tuple(tuple(part) for part in parts)
-        concat = fields.get(f"{cell}_concat")
-        if concat is None:
-            concat = range(2, 2 + len(parts) // 2)
-        if not isinstance(concat, list | tuple | range):
-            raise GenotypeError(f"{cell}_concat must be a list of states")
-        plain[f"{cell}_concat"] = tuple(concat)
-    return Genotype(**plain)
-
-
-def _from_nni(value: dict[str, Any]) -> Genotype:
-    fields: dict[str, Any] = {}
-    for cell in CELLS:
-        parts: list[Part] = []
-        nodes = [
-            int(match[1])
-            for key in value
-            if (match := re.fullmatch(rf"{cell}_n([0-9]{{1,3}})_switch", str(key)))
-        ]
-        if not nodes or max(nodes) >= MAX_STATES:
-            raise GenotypeError(f"the NNI form has no {cell} nodes", where=f"{cell}_n2_switch")
-        for node in range(2, max(nodes) + 1):
-            # An edge that the switch leaves out does not count; in some files it has an operation.
-            switch = value.get(f"{cell}_n{node}_switch", [])
-            for name in switch if isinstance(switch, list) else [switch]:
-                match = re.fullmatch(rf"{cell}_n{node}_p([0-9]{{1,3}})", str(name))
-                operation = value.get(str(name))
-                if not match or not isinstance(operation, str) or operation not in NNI_OPERATIONS:
-                    raise GenotypeError(
-                        "the NNI form names an unknown edge or operation", where=str(name)[:60]
-                    )
-                parts.append((NNI_OPERATIONS[operation], node, int(match[1])))
-        plain = all(sum(p[1] == node for p in parts) == 2 for node in range(2, max(nodes) + 1))
-        fields[cell] = tuple((p[0], p[2]) for p in parts) if plain else tuple(parts)
-        fields[f"{cell}_concat"] = tuple(range(2, max(nodes) + 1))
-    return Genotype(**fields)
-
-
-def parse(text: str) -> Genotype:
-    """Read a genotype from Python-like text, JSON or a string, without evaluating it.
-
-    Raises:
-        GenotypeError: the text is not a genotype.
-    """
-    text = text.strip()
-    if len(text) > MAX_TEXT:
-        raise GenotypeError(f"the genotype is longer than {MAX_TEXT} characters")
-    if text.startswith("|"):
-        return _parse_201(text)
-    if text.startswith("{"):
-        try:
-            return from_json(msgspec.json.decode(text))
-        except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
-            raise GenotypeError("the genotype is not valid JSON", where=str(error)) from None
-    try:
-        with warnings.catch_warnings():
-            # Python warns of odd escapes on stderr, which may be the dashboard's terminal.
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text, mode="exec").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+def _from_list(value: list[Any]) -> Genotype:
+    if compact.fits(value):
+        return compact.read(value)
+    if len(value) == 4 and all(isinstance(part, list) for part in value):
+        return cells.from_four(value)
+    if len(value) == 6 and all(type(number) is int for number in value):
         raise GenotypeError(
-            "the text is not a genotype", remedy="expected Genotype(normal=[...], ...) or JSON"
-        ) from None
-    calls = [node.value for node in tree if isinstance(node, ast.Assign | ast.Expr)]
-    if len(tree) != 1 or len(calls) != 1 or not isinstance(calls[0], ast.Call):
-        raise GenotypeError("expected exactly one Genotype(...)", where=text[:60])
-    call = calls[0]
-    if not isinstance(call.func, ast.Name) or call.func.id != "Genotype":
-        raise GenotypeError("only Genotype(...) is understood", where=text[:60])
-    names = [name for name in Genotype.__struct_fields__ if name != "form"]
-    if any(keyword.arg in ("recurrent", "concat") for keyword in call.keywords):
-        names = ["recurrent", "concat"]
-    if len(call.args) > len(names):
-        raise GenotypeError(f"Genotype(...) has the parts {', '.join(names)}", where=text[:60])
-    fields = {name: _literal(node) for name, node in zip(names, call.args, strict=False)}
-    for keyword in call.keywords:
-        if keyword.arg not in names or keyword.arg in fields:
-            raise GenotypeError(f"Genotype(...) has no part {keyword.arg!r} to set here")
-        fields[keyword.arg] = _literal(keyword.value)
-    if "recurrent" in names:
-        return _recurrent(fields.get("recurrent"), fields.get("concat"))
-    return _build(fields)
-
-
-def _literal(node: ast.expr) -> Any:
-    """The value of a nested list, tuple, string, integer, or a `range` of two integers."""
-    match node:
-        case ast.Constant(value=str() as value):
-            return value
-        # No larger ones: Python refuses to print an integer of thousands of digits.
-        case ast.Constant(value=int() as value) if type(value) is int and value < 2**63:
-            return value
-        case ast.List(elts=items) | ast.Tuple(elts=items):
-            return [_literal(item) for item in items]
-        case ast.Call(func=ast.Name(id=("range" | "list") as name), args=args, keywords=[]):
-            values = [_literal(arg) for arg in args]
-            if name == "list" and len(values) == 1 and isinstance(values[0], list):
-                return values[0]
-            if (
-                name == "range"
-                and 1 <= len(values) <= 2
-                and all(type(v) is int and 0 <= v <= MAX_STATES for v in values)
-            ):
-                return list(range(*values))
+            "six numbers are a cell of NAS-Bench-201 only with the name of their table",
+            remedy=f"write {nasbench201.REMEDY}",
+        )
     raise GenotypeError(
-        "the genotype holds something that is not a literal",
-        where=f"line {node.lineno}, column {node.col_offset + 1}",
+        "the list holds no genotype",
+        remedy="expected normal, normal_concat, reduce and reduce_concat, or compact tuples",
     )
+
+
+def _renamed(value: Any, names: Mapping[str, str], depth: int = 0) -> Any:
+    """A value whose strings have the known names of operations; keys stay."""
+    if not names or depth > literal.MAX_DEPTH:
+        return value
+    if isinstance(value, str):
+        return names.get(value, value)
+    if isinstance(value, dict):
+        return {key: _renamed(item, names, depth + 1) for key, item in value.items()}
+    return (
+        [_renamed(item, names, depth + 1) for item in value] if isinstance(value, list) else value
+    )
+
+
+def _renamed_201(text: str, names: Mapping[str, str]) -> str:
+    """A string of NAS-Bench-201 with the known names of operations."""
+    for theirs, ours in names.items():
+        text = text.replace(f"|{theirs}~", f"|{ours}~")
+    return text
 
 
 class Published(msgspec.Struct, frozen=True):

@@ -74,7 +74,10 @@ DATASETS = {
         "imagenet[:DIR], train/CLASS/* and val/CLASS/*, streamed; not downloaded",
     ),
     "npz": Entry(
-        "darts_engine.data.sources.npz:load", "npz:FILE, arrays images and labels of uint8"
+        "darts_engine.data.sources.npz:load", "npz:FILE, arrays images and labels by usual names"
+    ),
+    "npy": Entry(
+        "darts_engine.data.sources.npy:load", "npy:IMAGES.npy,LABELS.npy, an array a file"
     ),
     "folder": Entry(
         "darts_engine.data.sources.images:load", "folder:DIR, one sub-folder of images a class"
@@ -103,12 +106,19 @@ TEXTS = {
 
 def is_text(dataset: str) -> bool:
     """Whether a data set's name, as in `text:FOLDER`, is one of `TEXTS`."""
-    return dataset.partition(":")[0] in names(TEXTS)
+    kind = dataset.partition(":")[0]
+    # What packages add is read only where a name is not built in.
+    return kind in TEXTS or (kind not in DATASETS and kind in names(TEXTS))
 
 
 def spelt(table: dict[str, Entry]) -> str:
     """The built-in names as `--dataset` takes them: with a path where there is no default one."""
-    paths = {"text": "text:PATH", "npz": "npz:FILE", "folder": "folder:DIR"}
+    paths = {
+        "text": "text:PATH",
+        "npz": "npz:FILE",
+        "npy": "npy:IMAGES,LABELS",
+        "folder": "folder:DIR",
+    }
     return ", ".join(paths.get(name, name) for name in table)
 
 

@@ -4,7 +4,9 @@ Every field is also a command-line option (`option_name`), made from the field, 
 command line always agree. Defaults are sized for the bundled digits; recipes change them.
 """
 
+import codecs
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -168,10 +170,34 @@ def from_plain(plain: dict[str, Any], *, where: str = "") -> Config:
         config = msgspec.convert(plain, KINDS[kind])
         # A path that is no valid text could not be written into the event log.
         msgspec.json.encode(config)
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:
-        raise ConfigError(f"a setting cannot be: {error}", where=where) from None
+    except msgspec.ValidationError as error:
+        raise _cannot_be(str(error), plain, kind, where) from None
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"a setting is no valid text: {error}", where=where) from None
     refuse_nonsense(config, where)
     return config
+
+
+_EXPECTED = re.compile(r"Expected `(\w+)`(.*?)(?:, got `\w+`)? - at `\$\.(\w+)(?:\.(\w+))?`")
+_WORDS = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text",
+          "object": "a table"}  # fmt: skip
+
+
+def _cannot_be(message: str, plain: dict[str, Any], kind: str, where: str) -> ConfigError:
+    """The error for a value of a wrong type or range, by the name of its option."""
+    found = _EXPECTED.match(message)
+    if found is None:
+        return ConfigError(f"a setting cannot be: {message}", where=where)
+    expected, limit, section, field = found.groups()
+    wanted = _WORDS.get(expected, expected) + limit
+    if field is None:
+        return ConfigError(f"[{section}] must be {wanted}: {plain[section]!r}"[:200], where=where)
+    setting = next(s for s in settings(kind) if (s.section, s.field) == (section, field))
+    return ConfigError(
+        f"{setting.option_name} cannot be {plain[section][field]!r:.80}: it is {wanted}",
+        where=f"{where}, {setting.key}" if where else setting.key,
+        remedy=f"the default is {setting.default!r}",
+    )
 
 
 def from_toml(text: str, *, where: str = "") -> Config:
@@ -205,6 +231,9 @@ def tables(text: str, *, where: str = "") -> dict[str, Any]:
     """
     if len(text) > MAX_BYTES:
         raise ConfigError(f"the config is larger than {MAX_BYTES} bytes", where=where)
+    text = text.removeprefix("\ufeff")
+    if "\0" in text[:8]:
+        raise ConfigError("the config is in UTF-16", where=where, remedy="save it again, as UTF-8")
     try:
         plain: dict[str, Any] = msgspec.toml.decode(text)
     except (ValueError, RecursionError) as error:
@@ -243,9 +272,17 @@ def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             # One byte more shows that it is too large.
-            return file.read(MAX_BYTES + 1).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the config cannot be read: {error}", where=str(path)) from None
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"the config cannot be read: {error.strerror}", where=str(path)) from None
+    # As Windows' tools write it.
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if is_wide else "utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(
+            "the config is no text in UTF-8", where=str(path), remedy="save it again, as UTF-8"
+        ) from None
 
 
 def override(config: Config, changes: dict[str, Any]) -> Config:

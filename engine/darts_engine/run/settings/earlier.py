@@ -64,7 +64,11 @@ TRAIN = (
         lambda plain: value_of(plain, "network.network") != "genotype",
     ),
 )
-LATER = {"search": SEARCH, "train": TRAIN}
+DATA = (
+    Later("data.labels", lambda _: "", lambda _: False),
+    Later("data.max_level", lambda _: 0.0, lambda _: False),
+)
+LATER = {"search": SEARCH + DATA, "train": TRAIN + DATA}
 
 
 def kind_of(plain: Tables) -> str:

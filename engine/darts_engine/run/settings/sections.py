@@ -62,7 +62,8 @@ class DataSection(Section, frozen=True, kw_only=True):
     dataset: Annotated[
         str,
         Meta(
-            description="digits, cifar10, cifar100, svhn, imagenet[:DIR], npz:FILE or folder:DIR. "
+            description="digits, cifar10, cifar100, svhn, imagenet[:DIR], npz:FILE, "
+            "npy:IMAGES,LABELS or folder:DIR. "
             "Text: verses, text:FILE, text:FOLDER, penn[:DIR] or wikitext2[:DIR]."
         ),
     ] = "digits"
@@ -86,6 +87,13 @@ class DataSection(Section, frozen=True, kw_only=True):
     image_size: Annotated[
         int, Meta(ge=0, le=1024, description="Resize to N x N pixels; 0 = as they are.")
     ] = 0
+    labels: Annotated[
+        str, Meta(description="folder: a CSV of file names and labels, beside a flat folder.")
+    ] = ""
+    max_level: Annotated[
+        float,
+        Meta(ge=0, description="folder, npz, npy: the level that is white; 0 = by what is there."),
+    ] = 0.0
     batch_size: Annotated[
         int,
         Meta(

@@ -10,6 +10,7 @@ from effort import times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from darts_engine.run.architecture.forms import nni_legacy
 from darts_engine.run.architecture.genotype import CELLS, NNI_OPERATIONS, Edge, Genotype
 from darts_engine.run.architecture.text import MAX_TEXT, from_json, parse, published
 from darts_engine.run.errors import GenotypeError
@@ -36,17 +37,17 @@ BEYOND_NNI = {"NASNet", "AmoebaNet", "ENASNet"} | {n for n in PUBLISHED if n.sta
 @pytest.mark.parametrize("name", sorted(BEYOND_NNI))
 def test_cells_that_nni_cannot_say_are_refused(name: str) -> None:
     with pytest.raises(GenotypeError):
-        PUBLISHED[name].to_nni()
+        nni_legacy.write(PUBLISHED[name])
 
 
 @pytest.mark.parametrize("name", sorted(set(PUBLISHED) - BEYOND_NNI))
 def test_published_cells_survive_nni(name: str) -> None:
     cell = PUBLISHED[name]
-    written = cell.to_nni()
+    written = nni_legacy.write(cell)
     again = parse(json.dumps(written))
     for kind in CELLS:
         assert again.edges(kind) == cell.edges(kind)
-    assert again.to_nni() == written
+    assert nni_legacy.write(again) == written
 
 
 def test_the_nni_form_of_darts_v2_is_read_as_published() -> None:

@@ -147,7 +147,7 @@ def test_a_path_that_is_no_text_is_refused_before_a_run_is_made() -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     noise = tmp_path / "noise.toml"
-    noise.write_bytes(b"\xff\xfe")
+    noise.write_bytes(b"\xff\xff")
     for path in (tmp_path, tmp_path / "missing.toml", noise):
         with pytest.raises(ConfigError) as refusal:
             config.read(path)
@@ -170,3 +170,42 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_any_nested_value_makes_a_config_or_a_config_error(plain: dict[str, object]) -> None:
     with contextlib.suppress(ConfigError):
         config.from_plain(plain)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_config_as_windows_writes_it_is_read_or_refused_in_one_sentence(tmp_path, encoding):
+    path = tmp_path / "config.toml"
+    path.write_bytes("[search]\r\nepochs = 7\r\n".encode(encoding))
+    if encoding.startswith("utf-16-"):
+        with pytest.raises(ConfigError, match=r"^the config is in UTF-16\n"):
+            config.read(path)
+        path.write_bytes(
+            {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}[encoding] + path.read_bytes()
+        )
+    assert config.read(path).epochs == 7
+
+
+def test_a_config_in_another_encoding_is_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_bytes(b'[data]\ndataset = "folder:caf\xe9"\n')
+    with pytest.raises(ConfigError, match=r"^the config is no text in UTF-8\n"):
+        config.read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[search]\nepochs = "x"', "--epochs cannot be 'x': it is an integer"),
+        ("[search]\nepochs = -1", "--epochs cannot be -1: it is an integer >= 1"),
+        ("[data]\nflip = 3", "--flip cannot be 3: it is true or false"),
+        ('[weights]\nlr = "fast"', "--lr cannot be 'fast': it is a number"),
+        ("[alpha]\nlr = true", "--alpha-lr cannot be True: it is a number"),
+        ("[data]\ndataset = [1]", r"--dataset cannot be \[1\]: it is text"),
+        ("data = 3", r"\[data\] must be a table: 3"),
+    ],
+)
+def test_a_wrong_value_is_told_by_the_name_of_its_option(text, words):
+    with pytest.raises(ConfigError, match=f"^{words}") as refusal:
+        config.from_toml(text, where="mine.toml")
+    assert "$" not in str(refusal.value)
+    assert refusal.value.where.startswith("mine.toml")

@@ -2,7 +2,13 @@
 
 from darts_engine.run.architecture.derivation import NONE
 from darts_engine.run.architecture.genotype import RECURRENT
-from darts_engine.run.architecture.kept import kept_columns, row_counts, row_labels, strongest
+from darts_engine.run.architecture.kept import (
+    choosable,
+    kept_columns,
+    row_counts,
+    row_labels,
+    strongest,
+)
 from darts_engine.run.architecture.layout import CellLayout, Matrix
 from darts_engine.run.events import AlphaSampled
 from darts_engine.run.state import RunState
@@ -135,10 +141,15 @@ def winners(state: RunState, layout: CellLayout, sample: AlphaSampled) -> list[t
     rows = sample.weights.get(layout.name, [])
     # The number of parents belongs to the space, so any of the run's genotypes has it.
     counts = row_counts(layout, state.genotype.genotype if state.genotype else None)
-    found = [
-        tuple(sorted(strongest(row, layout, count)))
-        for row, count in zip(rows, counts, strict=False)
-    ]
+    candidates = choosable(layout)
+    found: list[tuple[int, ...]] = []
+    for row, count in zip(rows, counts, strict=False):
+        whole = [weight for weight in row if weight is not None]
+        if count == 1 and candidates and len(whole) == len(layout.operations):
+            # Long runs have thousands of samples: one column needs no sorting.
+            found.append((max(candidates, key=whole.__getitem__),))
+        else:
+            found.append(tuple(sorted(strongest(row, layout, count))))
     return found + [()] * (len(layout.edges) - len(found))
 
 

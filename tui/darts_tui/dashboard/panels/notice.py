@@ -64,6 +64,8 @@ def _download(event: events.DownloadProgressed) -> Line:
 
 
 def _resume(view: View) -> Line:
+    if view.state.is_imported:
+        return (Span("It was imported from a log: nothing goes on with it.", "muted"),)
     return (
         Span("Go on with  ", "muted"),
         Span(f"darts-tui resume {clean(view.name)}", "accent bold"),
