@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from darts_engine.run.architecture import spaces
 from darts_engine.run.architecture.networks import OF_GENOTYPES
 from darts_engine.run.architecture.operations import refuse_unknown
 from darts_engine.run.backwards import end_of_last_line
-from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundError
-from darts_engine.run.folder import RunFolder, create
+from darts_engine.run.errors import BusyError, ConfigError, ExitCode, NotFoundError, RunError
+from darts_engine.run.folder import RunFolder, create, find
 from darts_engine.run.settings import catalog, config, methods, presets, recipes
 from darts_engine.run.settings.config import Config, SearchConfig, TrainConfig
 from darts_engine.run.settings.earlier import value_of
@@ -60,11 +61,12 @@ def train_config(
         RunError: the genotype cannot be found or read.
     """
     asked = _asked("train", file, given)
+    found = ""
     name = given.get("network.network", value_of(asked, "network.network"))
     text = given.get("network.genotype", value_of(asked, "network.genotype"))
     if name in (None, *OF_GENOTYPES) and isinstance(text, str | None):
         # The genotype decides whether this is a training on text, and with that the defaults.
-        _, genotype, note = named(text or NEWEST, runs, operations)
+        found, genotype, note = named(text or NEWEST, runs, operations)
         refuse_unknown(genotype)
         if note:
             print_err(note)
@@ -78,10 +80,22 @@ def train_config(
     chosen = gathered("train", file, given)
     _print_kept_rules(file, chosen, given)
     assert isinstance(chosen, TrainConfig)
+    is_of_a_run = isinstance(text, str | None) and (text or NEWEST).startswith(RUN_PREFIX)
+    is_set = value_of(asked, "data.dataset") or given.get("data.dataset")
+    if is_of_a_run and not is_set and chosen.network.genotype:
+        _print_other_data(runs, found, chosen.data.dataset)
     weights = _present(chosen.network.weights) if chosen.network.weights else ""
     full = config.override(chosen, {"network.weights": weights})
     assert isinstance(full, TrainConfig)
     return full
+
+
+def _print_other_data(runs: Path, search: str, dataset: str) -> None:
+    """Say that a training reads other data than the search whose genotype it has."""
+    with suppress(RunError):
+        its = find(runs, search).read_config().data.dataset
+        if its != dataset:
+            print_err(f"{search} read {its}, and this training reads {dataset}: --dataset sets it")
 
 
 def gathered(kind: str, file: Path | None, given: dict[str, Any]) -> Config:
