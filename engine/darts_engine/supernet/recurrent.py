@@ -240,12 +240,7 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
             outputs.append(hidden)
         return torch.stack(outputs)
 
-    def _step(
-        self,
-        nodes: Sequence[Node],
-        state: Tensor,
-        mask: Tensor | None,
-    ) -> list[Tensor]:
+    def _step(self, nodes: Sequence[Node], state: Tensor, mask: Tensor | None) -> list[Tensor]:
         """s_1 ... s_N from s_0, each (B, n)."""
         states = [state]
         for matrix, bundles, number in nodes:

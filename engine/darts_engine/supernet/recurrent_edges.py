@@ -70,9 +70,8 @@ def _steps(
     # The activations are faster on dense memory.
     candidate = candidate.contiguous()
     values = [_value(name, candidate) for name in names]
-    sums_R = weights_RK.sum(1)
-    carried = (sums_R @ states.flatten(1)).view_as(states[0])
-    mixed = states * -sums_R[:, None, None]
+    mixed = states * -weights_RK.sum(1)[:, None, None]
+    carried = -mixed.sum(0)
     for value, weight in zip(values, weights_RK[:, :, None, None].unbind(1), strict=True):
         mixed = torch.addcmul(mixed, value, weight)
     return _Steps(gate.sigmoid(), values, carried, mixed)

@@ -69,3 +69,12 @@ def test_only_the_gradients_that_are_asked_for_are_computed():
     assert part[1].grad is None
     assert torch.equal(part[0].grad, whole[0].grad)
     assert torch.equal(part[2].grad, whole[2].grad)
+
+
+def test_autocast_does_not_round_what_a_state_carries():
+    states, matrix, weights = (tensor.detach().float() for tensor in inputs(("tanh",)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        total = received(("tanh",), states, None, torch.zeros_like(matrix), weights)
+    # Matrices of zeros halve every state.
+    expected = (weights[:, :, None] * states / 2).sum(0)
+    torch.testing.assert_close(total, expected, rtol=0, atol=1e-6)
