@@ -3,11 +3,21 @@
 Liu et al., DARTS, 2019, arXiv 1806.09055, section 3.1.2. Each takes and gives any shape.
 """
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 OPERATIONS = {
     "tanh": torch.tanh,
     "relu": torch.relu,
     "sigmoid": torch.sigmoid,
     "identity": torch.positive,
+}
+# A factor times the derivative, from the factor and the operation's value; they are broadcast.
+SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "tanh": torch.ops.aten.tanh_backward,
+    "relu": lambda factor, value: torch.ops.aten.threshold_backward(factor, value, 0),
+    "sigmoid": torch.ops.aten.sigmoid_backward,
+    "identity": lambda factor, _: factor,
 }

@@ -9,20 +9,16 @@ of the hidden dropout:
     s_i    = norm(sum over j < i and operations f of a_f (s_j + sigmoid(c) (f(g) - s_j)))
     output = mean of s_1 ... s_N, which is also the h of the next time step
 
-One batch norm without parameters serves s_0 and every node at every time step. Two identities make
-this faster than the definition. The operations of an edge share the state and the gate:
-
-    sum of a_f (s + c (f(g) - s)) = S s + c (sum of a_f f(g) - S s),  S = sum of a_f
-
-And all nodes after a state multiply it by their matrices, so one wide product serves them all.
+One batch norm without parameters serves s_0 and every node at every time step. All edges of a node
+share its matrix, so they are one product; `recurrent_edges.py` says what comes after it.
 
 Shapes: T time steps, B columns of text, n the width, V words, N nodes, E = N (N + 1) / 2 edges, O
-operations, R the nodes after a state.
+operations.
 """
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,12 +41,36 @@ from darts_engine.run.architecture.derivation_recurrent import RECURRENT_OPERATI
 from darts_engine.run.architecture.genotype import NONE, RECURRENT
 from darts_engine.run.errors import CheckpointError
 from darts_engine.supernet.mixing import Matrices, Mixing
-from darts_engine.supernet.recurrent_edges import mixed_edges
+from darts_engine.supernet.recurrent_edges import received
 from darts_engine.supernet.relaxed import Batch, Inputs, Outcome, RelaxedNetwork
 
-# A bundle of edges: their operations, their nodes' matrices side by side (n, R * 2n), and their
-# weights (R, K).
-Bundle = tuple[Sequence[str], Tensor, Tensor]
+
+class Bundle(NamedTuple):
+    """Edges into a node that compute the same operations.
+
+    Attributes:
+        names: the K operations.
+        sources: the R states that the edges come from.
+        weights: of the operations, (R, K).
+    """
+
+    names: Sequence[str]
+    sources: Sequence[int]
+    weights: Tensor
+
+
+class Node(NamedTuple):
+    """What a node computes at every time step.
+
+    Attributes:
+        matrix: W_i, (n, 2n).
+        bundles: all edges that compute something.
+        number: what stands for the operations that are not computed, (), or None.
+    """
+
+    matrix: Tensor
+    bundles: Sequence[Bundle]
+    number: Tensor | None
 
 
 class RecurrentSupernet(RelaxedNetwork, LanguageModel):
@@ -208,11 +228,7 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
         mask: Tensor | None,
     ) -> Tensor:
         """The cell's outputs (T, B, n); `language_model.RunCell` says of what."""
-        if active is None:
-            step = partial(self._step, self._bundles(weights_EO))
-        else:
-            numbers = self._numbers(weights_EO, active)
-            step = partial(self._step_of_drawn, self._drawn(weights_EO, active), numbers)
+        nodes = self._nodes(weights_EO, active)
         # The inputs of all time steps are there at once, so their part of W_0 is one product.
         of_inputs = (inputs @ self.first[: self.width]).unbind()
         of_hidden = self.first[self.width :]
@@ -220,110 +236,68 @@ class RecurrentSupernet(RelaxedNetwork, LanguageModel):
         for product in of_inputs:
             gate, candidate = (product + masked(hidden, mask) @ of_hidden).chunk(2, -1)
             state = self.norm(hidden + gate.sigmoid() * (candidate.tanh() - hidden))
-            hidden = torch.stack(step(state, mask)).mean(0)
+            hidden = torch.stack(self._step(nodes, state, mask)).mean(0)
             outputs.append(hidden)
         return torch.stack(outputs)
 
-    def _step(self, bundles: Sequence[Bundle], state: Tensor, mask: Tensor | None) -> list[Tensor]:
-        """s_1 ... s_N from s_0, each (B, n). The bundle of a state has all edges that leave it."""
-        sums = carried = None
-        states = []
-        for names, matrix, weights_RK in bundles:
-            sums = mixed_edges(names, matrix, weights_RK, state, masked(state, mask), sums)
-            # The next node has now received all it gets; the others wait for the states between.
-            received, sums = sums.split((1, len(weights_RK) - 1), 1)
-            carried = self._carried(carried, state)
-            state = self._node(received.squeeze(1), carried)
-            states.append(state)
-        return states
+    def _step(self, nodes: Sequence[Node], state: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """s_1 ... s_N from s_0, each (B, n)."""
+        states = [state]
+        for matrix, bundles, number in nodes:
+            brought = [] if number is None else [number.expand_as(state)]
+            for names, sources, weights_RK in bundles:
+                leaving = torch.stack([states[source] for source in sources])
+                brought.append(received(names, leaving, mask, matrix, weights_RK))
+            if self.has_auxiliary_skip:
+                brought.append(self.stochastic.auxiliary * torch.stack(states).sum(0))
+            total = sum(brought[1:], brought[0]) if brought else torch.zeros_like(state)
+            states.append(self.norm(total))
+        return states[1:]
 
-    def _step_of_drawn(
-        self,
-        drawn: Sequence[Sequence[tuple[int, Bundle]]],
-        numbers: Sequence[Tensor] | None,
-        state: Tensor,
-        mask: Tensor | None,
-    ) -> list[Tensor]:
-        """The same where a relaxation has chosen the operations that are computed (GDAS).
+    def _nodes(self, weights_EO: Tensor, active: Sequence[Sequence[int]] | None) -> list[Node]:
+        """What each node computes; without `active` every operation of every edge but `none`."""
+        drawn = iter([range(len(self.names))] * len(weights_EO) if active is None else active)
+        numbers = self._numbers(weights_EO, active)
+        nodes = []
+        rows = weights_EO.split(self._edges_of_nodes())
+        for node, (matrix, weights_RO) in enumerate(zip(self._matrices(), rows, strict=True)):
+            # The edges that compute the same operations are one product.
+            sources: dict[tuple[int, ...], list[int]] = {}
+            for source in range(node + 1):
+                kept = tuple(o for o in next(drawn) if self.names[o] != NONE)
+                sources.setdefault(kept, []).append(source)
+            bundles = [
+                Bundle([self.names[o] for o in kept], group, weights_RO[group][:, list(kept)])
+                for kept, group in sources.items()
+                if kept
+            ]
+            nodes.append(Node(matrix, bundles, None if numbers is None else numbers[node]))
+        return nodes
 
-        Args:
-            drawn: for each state, the edges that leave it and compute something: (node, bundle).
-            numbers: what each node receives for the gradients of the others; None is nothing.
-            state: s_0.
-            mask: of the hidden dropout.
-        """
-        zero = torch.zeros_like(state)[:, None]
-        sums = [zero] * len(drawn) if numbers is None else [zero + number for number in numbers]
-        carried = None
-        states = []
-        for node, leaving in enumerate(drawn):
-            for later, (names, matrix, weights_RK) in leaving:
-                sums[later] = mixed_edges(
-                    names, matrix, weights_RK, state, masked(state, mask), sums[later]
-                )
-            carried = self._carried(carried, state)
-            state = self._node(sums[node].squeeze(1), carried)
-            states.append(state)
-        return states
-
-    def _carried(self, carried: Tensor | None, state: Tensor) -> Tensor | None:
-        """The sum of all states up to this one; None where no edge has an auxiliary skip."""
-        if not self.has_auxiliary_skip:
-            return None
-        return state if carried is None else carried + state
-
-    def _node(self, received: Tensor, carried: Tensor | None) -> Tensor:
-        """A node's state, (B, n), of what its edges and their auxiliary skips bring."""
-        if carried is not None:
-            received = received + self.stochastic.auxiliary * carried
-        state: Tensor = self.norm(received)
-        return state
-
-    def _bundles(self, weights_EO: Tensor) -> list[Bundle]:
-        """For each state, all edges that leave it."""
-        kept = [o for o, name in enumerate(self.names) if name != NONE]
-        names = [self.names[o] for o in kept]
-        rows = edges_of(self.nodes.shape[1])
-        found: list[Bundle] = []
-        for state in range(self.nodes.shape[1]):
-            leaving = [edge for edge, (source, _) in enumerate(rows) if source == state]
-            weights_RK = weights_EO[leaving][:, kept]
-            found.append((names, self._matrices(slice(state, None)), weights_RK))
-        return found
-
-    def _drawn(
-        self, weights_EO: Tensor, active: Sequence[Sequence[int]]
-    ) -> list[list[tuple[int, Bundle]]]:
-        """For each state, (node, bundle) of the edges that leave it and compute something."""
-        found: list[list[tuple[int, Bundle]]] = [[] for _ in range(self.nodes.shape[1])]
-        for edge, (source, target) in enumerate(edges_of(self.nodes.shape[1])):
-            kept = [o for o in active[edge] if self.names[o] != NONE]
-            if kept:
-                node = target - 1
-                names = [self.names[o] for o in kept]
-                matrix = self._matrices(slice(node, target))
-                found[source].append((node, (names, matrix, weights_EO[edge : edge + 1, kept])))
-        return found
-
-    def _numbers(self, weights_EO: Tensor, active: Sequence[Sequence[int]]) -> list[Tensor] | None:
+    def _numbers(
+        self, weights_EO: Tensor, active: Sequence[Sequence[int]] | None
+    ) -> Sequence[Tensor] | None:
         """For each node, the sum of the weights that are not computed, kept for its gradient."""
-        if not weights_EO.requires_grad:
+        if active is None or not weights_EO.requires_grad:
             return None
         left_out = torch.ones(weights_EO.shape, dtype=torch.bool)
         for row, columns in zip(left_out, active, strict=True):
             row[list(columns)] = False
         of_edges = (weights_EO * devices.send(left_out, weights_EO.device)).sum(1)
-        nodes = range(1, self.nodes.shape[1] + 1)
-        return [part.sum() for part in of_edges.split(list(nodes))]
+        return [part.sum() for part in of_edges.split(self._edges_of_nodes())]
 
-    def _matrices(self, nodes: slice) -> Tensor:
-        """Matrices of nodes side by side, (n, R * 2n)."""
-        matrix = self.nodes[:, nodes].flatten(1)
-        kind = matrix.device.type
-        # Autocast would cast it again at every time step.
-        return (
-            matrix.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else matrix
-        )
+    def _edges_of_nodes(self) -> list[int]:
+        """How many edges enter each node: one from every state before it."""
+        return list(range(1, self.nodes.shape[1] + 1))
+
+    def _matrices(self) -> list[Tensor]:
+        """The matrix of each node, (n, 2n)."""
+        matrices = [matrix.contiguous() for matrix in self.nodes.unbind(1)]
+        kind = self.nodes.device.type
+        if not torch.is_autocast_enabled(kind):
+            return matrices
+        # Autocast would cast them again at every time step.
+        return [matrix.to(torch.get_autocast_dtype(kind)) for matrix in matrices]
 
 
 def masked(state: Tensor, mask: Tensor | None) -> Tensor:
