@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from darts_engine.methods.architects.first_order import BOTH_WHOLE, Shards
+from darts_engine.run import events
+from darts_engine.runner.position import Position
 from darts_engine.runner.scores import Figures
 from darts_engine.supernet.relaxed import Batch, Inputs
 
@@ -27,6 +29,10 @@ class Sides(ABC):
     def steps_of(self, epoch: int) -> int:  # noqa: ARG002  only text has others in each epoch
         """Weight steps of an epoch, from 1."""
         return self.steps_per_epoch
+
+    @abstractmethod
+    def about(self, position: Position) -> list[events.Event]:
+        """Events about what was found in the data."""
 
     @abstractmethod
     def count(self, epoch: int, step: int) -> int:

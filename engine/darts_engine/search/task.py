@@ -327,8 +327,7 @@ class Search:
 
     def opening(self, position: Position) -> list[events.Event]:
         """What the data set has, and the alphas that the first step starts from."""
-        data = self.halves.about(position) if isinstance(self.halves, Halves) else []
-        return [*data, *self._report.alphas(position)]
+        return [*self.halves.about(position), *self._report.alphas(position)]
 
     def report(self, position: Position) -> list[events.Event]:
         """The mean losses of the steps since the last report, and at times the alphas."""

@@ -16,8 +16,10 @@ from torch import Tensor
 from darts_engine.data.text.columns import window
 from darts_engine.data.text.corpus import Corpus
 from darts_engine.data.text.lengths import Window, mean_steps, windows
+from darts_engine.run import events
 from darts_engine.run.settings.config import SearchConfig
-from darts_engine.runner.scores import Figures
+from darts_engine.runner.position import Position
+from darts_engine.runner.scores import Figures, about
 from darts_engine.runner.text_scores import mean_loss
 from darts_engine.search.sides import Sides
 from darts_engine.supernet.relaxed import Batch, Inputs
@@ -45,6 +47,7 @@ class TextSides(Sides):
         self._valid = corpus.columns("valid", batch).to(device)
         self._whole_valid = corpus.columns("valid", text.eval_batch).to(device)
         self._bptt, self._seed = text.bptt, config.engine.seed
+        self._found = corpus.found()
         self._windows: tuple[int, list[Window]] = (0, [])
         self.weight_hidden = torch.zeros(batch, text.width, device=device)
         self.alpha_hidden = torch.zeros_like(self.weight_hidden)
@@ -54,6 +57,10 @@ class TextSides(Sides):
             "alpha": len(corpus.valid),
             "test": len(corpus.test),
         }
+
+    def about(self, position: Position) -> list[events.Event]:
+        """An event about the parts of the text."""
+        return about(self._found, "", position)
 
     def begin_epoch(self) -> None:
         """Forget what was read."""

@@ -35,6 +35,7 @@ from darts_engine.runner.loop import Timing
 from darts_engine.runner.meter import FiniteGuard, Mean, number
 from darts_engine.runner.position import Position
 from darts_engine.runner.stopwatch import Stopwatch
+from darts_engine.runner.scores import about
 from darts_engine.runner.text_scores import TextScores, mean_loss
 from darts_engine.training.going_back import GoingBack, Rollback
 from darts_engine.training.text_inputs import TextInputs
@@ -86,16 +87,18 @@ class TrainText:
     # The step -------------------------------------------------------------------------------------
 
     def opening(self, position: Position) -> list[events.Event]:
-        """Load the weights of `network.weights`, if it is set and the run is new.
+        """What the text has; load the weights of `network.weights`, if it is set, into a new run.
 
         Raises:
             CheckpointError: they are of another network; name another file.
         """
+        found = about(self._corpus.found(), "", position)
         file = self.config.network.weights
         if not file or position.global_step:
-            return []
+            return found
         official_state.load_file(self.network, Path(file))
-        return [events.LogWritten(level="info", message=f"starts from the weights in {file}")]
+        note = events.LogWritten(level="info", message=f"starts from the weights in {file}")
+        return [*found, note]
 
     def steps_of(self, epoch: int) -> int:
         """Steps of an epoch, from 1."""

@@ -187,7 +187,8 @@ def test_it_starts_from_weights_in_the_official_layout(tmp_path):
     cell = published()["RNN_DARTS_V2"].genotype.text()
     changes = {"network__genotype": cell, "network__weights": str(tmp_path / "official.pt")}
     task = text_training(text, **PLAIN, **changes)
-    (told,) = task.opening(Position())
+    found, told = task.opening(Position())
+    assert "perplexity" in found.message
     assert "official.pt" in told.message
     # A run that goes on has its own.
     assert not task.opening(Position(epoch=1, step=1, global_step=1))

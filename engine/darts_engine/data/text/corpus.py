@@ -64,6 +64,19 @@ class Corpus:
             content.update(ids.cpu().numpy().tobytes())
         return content.hexdigest()
 
+    def found(self) -> str:
+        """What the text has, in a line for people."""
+        perplexity = self.unigram_perplexity()
+        return (
+            f"{_listed(self.counts)}; the frequencies of tokens alone give its validation part "
+            f"perplexity {perplexity:.1f}"
+        )
+
+    @property
+    def counts(self) -> Counts:
+        """Tokens of each part, and of different ones."""
+        return Counts(len(self.train), len(self.valid), len(self.test), len(self.tokens))
+
     def unigram_perplexity(self, part: str = "valid") -> float:
         """Perplexity of a part under how often each token is in `train`, whatever came before.
 
@@ -135,7 +148,7 @@ def _tell_unknown(corpus: Corpus, lost: list[int], text: TextSection, watch: Wat
 
 
 def _tell_counts(corpus: Corpus, published: Counts, limit: int, watch: Watch) -> None:
-    found = Counts(len(corpus.train), len(corpus.valid), len(corpus.test), len(corpus.tokens))
+    found = corpus.counts
     if limit and limit < published.vocabulary:
         published = published._replace(vocabulary=found.vocabulary)
     if found != published:

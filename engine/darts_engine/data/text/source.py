@@ -30,7 +30,7 @@ class Request:
 
 
 class Counts(NamedTuple):
-    """Published numbers of tokens, with `<eos>`, and of different ones."""
+    """Numbers of tokens, with `<eos>`, and of different ones."""
 
     train: int
     valid: int
