@@ -117,14 +117,13 @@ class TextSearch(Search):
 
     def identity(self) -> dict[str, str]:
         """What a checkpoint and a run must have in common."""
-        config, corpus = self.config, self._corpus
+        config = self.config
         data, text = config.data, config.text
         return {
             "kind": "search",
             "method": config.search.method,
             "space": f"{config.space.space} n={text.width} N={config.space.nodes}",
-            "data": f"{corpus.name} of {len(corpus.train)} and {len(corpus.valid)} tokens, "
-            f"{len(corpus.tokens)} different",
+            "data": self._corpus.identity(),
             # A position in an epoch means nothing in other windows.
             "data order": f"batch {data.batch_size} bptt {text.bptt} seed {config.engine.seed}",
         }

@@ -277,6 +277,7 @@ def test_what_it_reports_and_keeps() -> None:
     assert told.train_loss > 0
     assert told.alpha_loss > 0
     assert "n=6 N=3" in search.identity()["space"]
+    assert search.identity()["data"] == corpus().identity()
 
 
 @pytest.mark.parametrize("statistics", ["batch", "running"])

@@ -1,5 +1,6 @@
 """A text as ids: the corpus that a search or a training reads."""
 
+import hashlib
 import math
 from dataclasses import dataclass, replace
 from typing import Self
@@ -54,6 +55,18 @@ class Corpus:
                 remedy="read it in fewer columns: --batch-size, --eval-batch",
             )
         return layout.columns(ids, batch)
+
+    def identity(self) -> str:
+        """What tells this text from another for a run that learns from it, in one line.
+
+        The vocabulary and every token of train and valid decide it; where the text lies does not,
+        nor the test part, which no run reads.
+        """
+        content = hashlib.blake2b("\n".join(self.tokens.words).encode(), digest_size=8)
+        for part in (self.train, self.valid):
+            content.update(part.cpu().numpy().tobytes())
+        lengths = f"{len(self.train)} and {len(self.valid)}"
+        return f"{lengths} {self.tokens.kind} {content.hexdigest()}"
 
     def unigram_perplexity(self, part: str = "valid") -> float:
         """Perplexity of a part under how often each token is in `train`, whatever came before.
