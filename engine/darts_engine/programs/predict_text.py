@@ -60,7 +60,9 @@ def _drawn(log_probabilities: Tensor, temperature: float, draws: torch.Generator
     """The next token by the log-probabilities (V,)."""
     if not temperature:
         return int(log_probabilities.argmax())
-    shares = (log_probabilities / temperature).softmax(0)
+    # Below the likeliest, so that one of them stays however small the temperature is.
+    below = log_probabilities.double() - log_probabilities.max()
+    shares = (below / temperature).softmax(0)
     return int(torch.multinomial(shares, 1, generator=draws))
 
 

@@ -79,13 +79,21 @@ class Corpus:
         return math.exp(-float(log_probabilities[getattr(self, part)].mean()))
 
 
-def read(data: DataSection, text: TextSection, watch: Watch | None = None) -> Corpus:
+def read(
+    data: DataSection,
+    text: TextSection,
+    watch: Watch | None = None,
+    *,
+    every_token: bool = False,
+) -> Corpus:
     """The text that a config names, as `verses`, `text:FOLDER`, `penn:DIR` or `wikitext2`.
 
     Args:
         data: `dataset` names the text, `data_dir` where published ones are, `batch_size` columns.
         text: what a token is, and how many are told apart.
         watch: takes notes: what became `<unk>`, and published counts that differ.
+        every_token: tell all tokens of all parts apart, whatever `text.vocabulary` is: a network
+            that was trained on another text decides which it knows.
 
     Raises:
         DataError: a part is missing, unreadable, empty, or shorter than its columns need.
@@ -103,7 +111,10 @@ def read(data: DataSection, text: TextSection, watch: Watch | None = None) -> Co
     load = catalog.resolve("text", catalog.TEXTS, kind)
     try:
         found: Text = load(Request(rest, data, text, watch))
-        tokens, parts, lost = numbered(found, text.tokens, text.vocabulary)
+        limit = text.vocabulary
+        if every_token:
+            found, limit = replace(found, closed=True), 0
+        tokens, parts, lost = numbered(found, text.tokens, limit)
     except OSError as error:
         raise DataError(
             f"the text cannot be read: {error.strerror or error}",
