@@ -34,6 +34,7 @@ class TextSides(Sides):
     Attributes:
         weight_hidden: the state (B, n) before the next weight batch.
         alpha_hidden: that before the next alpha batch. Both are zero where an epoch begins.
+        longest: rows of the longest window that either part has room for.
 
     Raises:
         DataError: a part is too short for its columns.
@@ -44,6 +45,7 @@ class TextSides(Sides):
         self._train = corpus.columns("train", batch).to(device)
         self._valid = corpus.columns("valid", batch).to(device)
         self._whole_valid = corpus.columns("valid", text.eval_batch).to(device)
+        self.longest = max(len(self._train), len(self._valid)) - 1
         self._bptt, self._seed = text.bptt, config.engine.seed
         self._windows: tuple[int, list[Window]] = (0, [])
         self.weight_hidden = torch.zeros(batch, text.width, device=device)

@@ -58,7 +58,7 @@ class TextSearch(Search):
 
     def footprint(self) -> Footprint:
         """The memory that a step needs."""
-        return memory.of_search(self.supernet, self.config)
+        return memory.of_search(self.supernet, self.config, self.halves.longest)
 
     # The step -------------------------------------------------------------------------------------
 

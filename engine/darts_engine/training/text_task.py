@@ -183,7 +183,7 @@ class TrainText:
 
     def footprint(self) -> Footprint:
         """The memory that a step needs."""
-        return memory.of_training(self.network, self.config)
+        return memory.of_training(self.network, self.config, len(self._train) - 1)
 
     def describe(self) -> dict[str, Any]:
         """The fields of `RunStarted` that only the training knows."""

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from darts_engine.data.text.columns import columns, window
 from darts_engine.data.text.lengths import windows
+from darts_engine.memory import text as memory
 from darts_engine.run import events
-from darts_engine.run.settings.config import override
+from darts_engine.run.settings.config import SearchConfig, override
 from darts_engine.runner.loop import Timing
 from darts_engine.runner.position import Position
 from darts_engine.search.text_task import TextSearch
@@ -333,6 +334,21 @@ def test_its_memory_is_estimated_and_it_stays_as_it_was(order: int) -> None:
     assert 0 < found.per_image < found.fixed
     wider = text_search(search__order=order, text__width=12).footprint()
     assert wider.per_image > found.per_image
+
+
+def test_a_windows_memory_is_that_of_the_text_and_is_not_tried_at_any_length() -> None:
+    """Of a text of 40 rows, a window of a million tokens is one of 39."""
+    rows = text_search(text__bptt=39).footprint()
+    assert text_search(text__bptt=1_000_000).footprint() == rows
+    supernet, config = text_search().supernet, override(text_search().config, {"text.bptt": 3000})
+    assert isinstance(config, SearchConfig)
+    found = [memory.of_search(supernet, config, length) for length in (128, 192, 3000)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(memory, "TRIED", 192)
+        tried = memory.of_search(supernet, config, 192)
+    assert found[1].per_image == pytest.approx(tried.per_image, rel=0.01)
+    assert found[1].fixed == pytest.approx(tried.fixed, rel=0.01)
+    assert found[2].per_image > 20 * found[0].per_image
 
 
 def test_the_error_of_the_finite_difference_is_measured() -> None:
