@@ -185,6 +185,18 @@ def test_a_word_that_the_network_does_not_know_is_named(run, network, darts):
     assert (found.prompt, found.unknown) == ("the <unk>", ["zebra"])
 
 
+def test_a_long_prompt_is_read_in_parts(network, monkeypatch):
+    prompt, seen = "the cat sat on a mat " * 3, []
+    whole = predict_text.continued(network, prompt, length=20, temperature=1, seed=0)
+    monkeypatch.setattr(predict_text, "AT_ONCE", 5)
+    read = text_trained.TrainedText.read
+    monkeypatch.setattr(
+        text_trained.TrainedText, "read", lambda *a: seen.append(len(a[1])) or read(*a)
+    )
+    assert predict_text.continued(network, prompt, length=20, temperature=1, seed=0) == whole
+    assert seen == [5, 5, 5, 3] + [1] * 19
+
+
 def test_a_temperature_near_zero_takes_the_likeliest_words(network):
     texts = {
         predict_text.continued(network, "the cat", length=20, temperature=t, seed=0).text
