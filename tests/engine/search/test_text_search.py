@@ -12,6 +12,7 @@ from torch.nn import functional
 from darts_engine.data.text.columns import columns, window
 from darts_engine.data.text.lengths import windows
 from darts_engine.memory import text as memory
+from darts_engine.methods.architects import second_order
 from darts_engine.run import events
 from darts_engine.run.settings.config import SearchConfig, override
 from darts_engine.runner.loop import Timing
@@ -121,6 +122,44 @@ def test_alpha_learns_on_the_validation_part_and_leaves_the_weights_side_alone()
             # Loaded by hand: the alpha step came before the weights moved.
             torch.testing.assert_close(search.halves.alpha_hidden, reading.hidden)
     assert not torch.equal(search.halves.alpha_hidden, search.halves.weight_hidden)
+
+
+def test_the_virtual_step_has_the_rate_of_its_window_and_alphas_state_comes_from_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    search = text_search(search__order=2, text__bptt=7, **PLAIN)
+    # A window of half the length, 3 tokens.
+    epoch, number = next(
+        (epoch, n)
+        for epoch in range(1, 200)
+        for n in range(1, search.steps_of(epoch) + 1)
+        if search.halves.window(epoch, n).drawn == 3
+    )
+    search.begin_epoch(epoch)
+    for before in range(1, number):
+        search.step(epoch, before)
+    ahead = copy.deepcopy(search.supernet)
+    rates: list[float] = []
+    displacement = second_order.VirtualStep.displacement
+
+    def watched(self: second_order.VirtualStep, weights: Any, gradients: Any) -> Any:
+        rates.append(self.lr)
+        by = displacement(self, weights, gradients)
+        with torch.no_grad():
+            for weight, step in zip(ahead.weights(), by, strict=True):
+                weight.sub_(step)
+        return by
+
+    monkeypatch.setattr(second_order.VirtualStep, "displacement", watched)
+    (tokens, hidden), _ = search.halves.alpha_batch(epoch, number)
+    mixing = search.method.expected_mixing()
+    weights = {cell: w.detach().clone() for cell, w in mixing.weights.items()}
+    search.step(epoch, number)
+    assert rates == [search.config.weights.lr * 3 / 7]
+    ahead.train()
+    with torch.no_grad():
+        wanted = ahead.read(tokens, hidden, mixing._replace(weights=weights)).hidden
+    torch.testing.assert_close(search.halves.alpha_hidden, wanted)
 
 
 def test_an_alpha_batch_wraps_without_forgetting() -> None:
