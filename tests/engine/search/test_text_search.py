@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from darts_engine.data.text.lengths import windows
 from darts_engine.memory import text as memory
 from darts_engine.methods.architects import second_order
 from darts_engine.run import events
+from darts_engine.run.errors import DataError
 from darts_engine.run.settings.config import SearchConfig, override
 from darts_engine.runner.loop import Timing
 from darts_engine.runner.position import Position
@@ -318,6 +320,15 @@ def test_what_it_reports_and_keeps() -> None:
     assert told.alpha_loss > 0
     assert "n=6 N=3" in search.identity()["space"]
     assert search.identity()["data"] == corpus().identity()
+
+
+@pytest.mark.parametrize("part", ["train", "valid"])
+def test_columns_that_are_all_of_the_same_text_are_refused(part: str) -> None:
+    """In four columns of 0 1 0 1 ... the norm has no variance: alpha's first gradient was none."""
+    same = replace(corpus(), **{part: torch.arange(80) % 2})
+    config = text_search().config
+    with pytest.raises(DataError, match=f"all 4 columns are the same text.*\n.*{part}"):
+        TextSearch(config, same, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("statistics", ["batch", "running"])
