@@ -4,6 +4,7 @@ The batch is the number of columns. Shapes: T tokens that a step reads, B column
 vocabulary, n width, N nodes.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -21,17 +22,20 @@ from darts_engine.supernet.recurrent import RecurrentSupernet
 
 UNIT, SIZES = "columns", "--width, --bptt or --vocabulary"
 FLOAT_BYTES = 4
+# Tokens of the longest window that is tried. What a pass keeps grows evenly with them.
+TRIED = 128
 
 # Tokens (T, B), the hidden state (B, n) before them, and the next tokens (T, B).
 TextBatch = tuple[tuple[Tensor, Tensor], Tensor]
 
 
-def of_search(supernet: RecurrentSupernet, config: SearchConfig) -> Footprint:
+def of_search(supernet: RecurrentSupernet, config: SearchConfig, rows: int) -> Footprint:
     """The footprint of a search: of its alpha step or its weight step, whichever is larger.
 
     Args:
         supernet: on its device; unchanged.
         config: of the search.
+        rows: tokens of the longest window that the text has room for.
     """
     precision = partial(devices.autocast, next(supernet.parameters()).device, config.engine)
     alphas, weights = list(supernet.alphas.parameters()), list(supernet.weights())
@@ -44,22 +48,26 @@ def of_search(supernet: RecurrentSupernet, config: SearchConfig) -> Footprint:
         with frozen(alphas), precision():
             supernet.loss(batch)
 
-    def make(columns: int, device: torch.device) -> TextBatch:
-        tokens = torch.zeros(config.text.bptt, columns, dtype=torch.int64, device=device)
-        return (tokens, supernet.first_hidden(columns)), tokens
-
     order, exact = config.search.order, config.search.hvp == "exact"
     passes = [forward_for_alphas, forward_for_weights] if order == 1 else [supernet.loss]
-    found = measure(supernet, passes, make, order=order, exact=exact)
-    return found._replace(unit=UNIT, sizes=SIZES)
+
+    def of_window(length: int) -> Footprint:
+        def make(columns: int, device: torch.device) -> TextBatch:
+            tokens = torch.zeros(length, columns, dtype=torch.int64, device=device)
+            return (tokens, supernet.first_hidden(columns)), tokens
+
+        return measure(supernet, passes, make, order=order, exact=exact)
+
+    return _at(min(config.text.bptt, rows), of_window)
 
 
-def of_training(network: RecurrentNetwork, config: TrainConfig) -> Footprint:
+def of_training(network: RecurrentNetwork, config: TrainConfig, rows: int) -> Footprint:
     """The footprint of a training, of a step of the longest window.
 
     Args:
         network: on its device; unchanged.
         config: of the training.
+        rows: tokens of the longest window that the text has room for.
     """
     precision = partial(devices.autocast, next(network.parameters()).device, config.engine)
     length = config.text.bptt + (LONGER if config.text.length_jitter else 0)
@@ -70,14 +78,29 @@ def of_training(network: RecurrentNetwork, config: TrainConfig) -> Footprint:
             reading = network.read(tokens, hidden)
         negative_log_likelihood(reading.log_probabilities, targets)
 
-    def make(columns: int, device: torch.device) -> TextBatch:
-        tokens = torch.zeros(length, columns, dtype=torch.int64, device=device)
-        return (tokens, network.first_hidden(columns)), tokens
+    def of_window(length: int) -> Footprint:
+        def make(columns: int, device: torch.device) -> TextBatch:
+            tokens = torch.zeros(length, columns, dtype=torch.int64, device=device)
+            return (tokens, network.first_hidden(columns)), tokens
 
-    found = measure(network, [forward], make)
+        return measure(network, [forward], make)
+
+    found = _at(min(length, rows), of_window)
     averages = sum(w.numel() * w.element_size() for w in network.parameters())
-    fixed = found.fixed + (averages if config.text.nonmono else 0)
-    return found._replace(fixed=fixed, unit=UNIT, sizes=SIZES)
+    return found._replace(fixed=found.fixed + (averages if config.text.nonmono else 0))
+
+
+def _at(length: int, of_window: Callable[[int], Footprint]) -> Footprint:
+    """The footprint with windows of a length; a long one is worked out from two short ones."""
+    found = of_window(min(length, TRIED))
+    if length > TRIED:
+        half = of_window(TRIED // 2)
+        times = (length - TRIED) / (TRIED - TRIED // 2)
+        found = found._replace(
+            fixed=found.fixed + round(times * (found.fixed - half.fixed)),
+            per_image=found.per_image + round(times * (found.per_image - half.per_image)),
+        )
+    return found._replace(unit=UNIT, sizes=SIZES)
 
 
 def check_weights_fit(config: Config, vocabulary: int, device: torch.device) -> None:

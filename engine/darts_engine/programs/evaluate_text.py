@@ -44,11 +44,13 @@ def training(
     Raises:
         RunError: there is no checkpoint or no text, or it does not fit the network.
     """
-    corpus = read(config)
     if weights is not None:
+        corpus = read(config)
         network = text_trained.of_weights(weights, config, corpus.tokens)
     else:
         assert folder is not None
+        # The network knows its words, and which of them are in another text's train says nothing.
+        corpus = corpora.read(config.data, config.text, every_token=True)
         network = text_trained.of_run(folder, which, config)
     columns = in_words_of(network.tokens, corpus, part, config.text.eval_batch)
     hidden = network.network.first_hidden(columns.shape[1])

@@ -21,6 +21,9 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.training import text_trained, trained
 from darts_engine.training.text_trained import TrainedText
 
+# Tokens of a prompt that are read at once: each has the probabilities of the whole vocabulary.
+AT_ONCE = 512
+
 
 def continued(
     network: TrainedText, prompt: str, *, length: int, temperature: float, seed: int
@@ -43,7 +46,9 @@ def continued(
     draws = streams.generator(seed, "continuation")
     added: list[int] = []
     hidden = network.network.first_hidden(1)
-    tokens = first.to(network.device)[:, None]
+    *before, tokens = first.to(network.device)[:, None].split(AT_ONCE)
+    for part in before:
+        _, hidden = network.read(part, hidden)
     while len(added) < length:
         log_probabilities, hidden = network.read(tokens, hidden)
         added.append(_drawn(log_probabilities[-1, 0].float().cpu(), temperature, draws))
@@ -60,7 +65,9 @@ def _drawn(log_probabilities: Tensor, temperature: float, draws: torch.Generator
     """The next token by the log-probabilities (V,)."""
     if not temperature:
         return int(log_probabilities.argmax())
-    shares = (log_probabilities / temperature).softmax(0)
+    # Below the likeliest, so that one of them stays however small the temperature is.
+    below = log_probabilities.double() - log_probabilities.max()
+    shares = (below / temperature).softmax(0)
     return int(torch.multinomial(shares, 1, generator=draws))
 
 

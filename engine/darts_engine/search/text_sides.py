@@ -17,6 +17,7 @@ from darts_engine.data.text.columns import window
 from darts_engine.data.text.corpus import Corpus
 from darts_engine.data.text.lengths import Window, mean_steps, windows
 from darts_engine.run import events
+from darts_engine.run.errors import DataError
 from darts_engine.run.settings.config import SearchConfig
 from darts_engine.runner.position import Position
 from darts_engine.runner.scores import Figures, about
@@ -36,16 +37,20 @@ class TextSides(Sides):
     Attributes:
         weight_hidden: the state (B, n) before the next weight batch.
         alpha_hidden: that before the next alpha batch. Both are zero where an epoch begins.
+        longest: rows of the longest window that either part has room for.
 
     Raises:
-        DataError: a part is too short for its columns.
+        DataError: a part is too short for its columns, or they are all of the same text.
     """
 
     def __init__(self, config: SearchConfig, corpus: Corpus, device: torch.device) -> None:
         batch, text = config.data.batch_size, config.text
         self._train = corpus.columns("train", batch).to(device)
         self._valid = corpus.columns("valid", batch).to(device)
+        for part, columns in (("train", self._train), ("valid", self._valid)):
+            _refuse_equal(columns, f"{corpus.name}, {part}")
         self._whole_valid = corpus.columns("valid", text.eval_batch).to(device)
+        self.longest = max(len(self._train), len(self._valid)) - 1
         self._bptt, self._seed = text.bptt, config.engine.seed
         self._found = corpus.found()
         self._windows: tuple[int, list[Window]] = (0, [])
@@ -130,3 +135,13 @@ class TextSides(Sides):
         hidden, device = state["hidden"], self.weight_hidden.device
         self.weight_hidden = hidden["weights"].to(device)
         self.alpha_hidden = hidden["alpha"].to(device)
+
+
+def _refuse_equal(columns: Tensor, where: str) -> None:
+    """Batch norm divides by the deviation among columns: where that is zero, gradients explode."""
+    if bool((columns == columns[:, :1]).all()):
+        raise DataError(
+            f"all {columns.shape[1]} columns are the same text, and batch norm compares them",
+            where=where,
+            remedy="the text repeats itself: use another --batch-size, or another text",
+        )

@@ -58,7 +58,7 @@ class TextSearch(Search):
 
     def footprint(self) -> Footprint:
         """The memory that a step needs."""
-        return memory.of_search(self.supernet, self.config)
+        return memory.of_search(self.supernet, self.config, self.halves.longest)
 
     # The step -------------------------------------------------------------------------------------
 
@@ -117,15 +117,13 @@ class TextSearch(Search):
 
     def identity(self) -> dict[str, str]:
         """What a checkpoint and a run must have in common."""
-        config, corpus = self.config, self._corpus
+        config = self.config
         data, text = config.data, config.text
         return {
             "kind": "search",
             "method": config.search.method,
             "space": f"{config.space.space} n={text.width} N={config.space.nodes}",
-            # Words have other numbers in a text that begins otherwise, so counts are not enough.
-            "data": f"{corpus.name} of {len(corpus.train)} and {len(corpus.valid)} tokens, "
-            f"{len(corpus.tokens)} different, {corpus.digest('train', 'valid')}",
+            "data": self._corpus.identity(),
             # A position in an epoch means nothing in other windows.
             "data order": f"batch {data.batch_size} bptt {text.bptt} seed {config.engine.seed}",
         }

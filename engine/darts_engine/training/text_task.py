@@ -186,7 +186,7 @@ class TrainText:
 
     def footprint(self) -> Footprint:
         """The memory that a step needs."""
-        return memory.of_training(self.network, self.config)
+        return memory.of_training(self.network, self.config, len(self._train) - 1)
 
     def describe(self) -> dict[str, Any]:
         """The fields of `RunStarted` that only the training knows."""
@@ -323,13 +323,12 @@ class TrainText:
 
     def identity(self) -> dict[str, str]:
         """What a checkpoint and a run must have in common."""
-        corpus, data = self._corpus, self.config.data
+        data = self.config.data
         return {
             "kind": "train",
             "network": f"recurrent n={self.config.text.width}",
             "genotype": self.genotype.text(),
-            # Where it lies may change.
-            "data": f"{len(corpus.train)} {corpus.tokens.kind} {corpus.digest('train')}",
+            "data": self._corpus.identity(),
             # A position in an epoch means nothing in other columns or windows.
             "data order": f"batch {data.batch_size} seed {self.config.engine.seed}",
         }

@@ -13,8 +13,11 @@ from torch.nn import functional
 from darts_engine.data.text.columns import columns, window
 from darts_engine.data.text.lengths import windows
 from darts_engine.data.text.vocabulary import Vocabulary
+from darts_engine.memory import text as memory
+from darts_engine.methods.architects import second_order
 from darts_engine.run import events
-from darts_engine.run.settings.config import override
+from darts_engine.run.errors import DataError
+from darts_engine.run.settings.config import SearchConfig, override
 from darts_engine.runner.loop import Timing
 from darts_engine.runner.position import Position
 from darts_engine.search.text_task import TextSearch
@@ -122,6 +125,44 @@ def test_alpha_learns_on_the_validation_part_and_leaves_the_weights_side_alone()
             # Loaded by hand: the alpha step came before the weights moved.
             torch.testing.assert_close(search.halves.alpha_hidden, reading.hidden)
     assert not torch.equal(search.halves.alpha_hidden, search.halves.weight_hidden)
+
+
+def test_the_virtual_step_has_the_rate_of_its_window_and_alphas_state_comes_from_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    search = text_search(search__order=2, text__bptt=7, **PLAIN)
+    # A window of half the length, 3 tokens.
+    epoch, number = next(
+        (epoch, n)
+        for epoch in range(1, 200)
+        for n in range(1, search.steps_of(epoch) + 1)
+        if search.halves.window(epoch, n).drawn == 3
+    )
+    search.begin_epoch(epoch)
+    for before in range(1, number):
+        search.step(epoch, before)
+    ahead = copy.deepcopy(search.supernet)
+    rates: list[float] = []
+    displacement = second_order.VirtualStep.displacement
+
+    def watched(self: second_order.VirtualStep, weights: Any, gradients: Any) -> Any:
+        rates.append(self.lr)
+        by = displacement(self, weights, gradients)
+        with torch.no_grad():
+            for weight, step in zip(ahead.weights(), by, strict=True):
+                weight.sub_(step)
+        return by
+
+    monkeypatch.setattr(second_order.VirtualStep, "displacement", watched)
+    (tokens, hidden), _ = search.halves.alpha_batch(epoch, number)
+    mixing = search.method.expected_mixing()
+    weights = {cell: w.detach().clone() for cell, w in mixing.weights.items()}
+    search.step(epoch, number)
+    assert rates == [search.config.weights.lr * 3 / 7]
+    ahead.train()
+    with torch.no_grad():
+        wanted = ahead.read(tokens, hidden, mixing._replace(weights=weights)).hidden
+    torch.testing.assert_close(search.halves.alpha_hidden, wanted)
 
 
 def test_an_alpha_batch_wraps_without_forgetting() -> None:
@@ -279,6 +320,16 @@ def test_what_it_reports_and_keeps() -> None:
     assert told.train_loss > 0
     assert told.alpha_loss > 0
     assert "n=6 N=3" in search.identity()["space"]
+    assert search.identity()["data"] == corpus().identity()
+
+
+@pytest.mark.parametrize("part", ["train", "valid"])
+def test_columns_that_are_all_of_the_same_text_are_refused(part: str) -> None:
+    """In four columns of 0 1 0 1 ... the norm has no variance: alpha's first gradient was none."""
+    same = replace(corpus(), **{part: torch.arange(80) % 2})
+    config = text_search().config
+    with pytest.raises(DataError, match=f"all 4 columns are the same text.*\n.*{part}"):
+        TextSearch(config, same, torch.device("cpu"))
 
 
 def test_a_text_in_another_order_is_another_text() -> None:
@@ -346,6 +397,21 @@ def test_its_memory_is_estimated_and_it_stays_as_it_was(order: int) -> None:
     assert 0 < found.per_image < found.fixed
     wider = text_search(search__order=order, text__width=12).footprint()
     assert wider.per_image > found.per_image
+
+
+def test_a_windows_memory_is_that_of_the_text_and_is_not_tried_at_any_length() -> None:
+    """Of a text of 40 rows, a window of a million tokens is one of 39."""
+    rows = text_search(text__bptt=39).footprint()
+    assert text_search(text__bptt=1_000_000).footprint() == rows
+    supernet, config = text_search().supernet, override(text_search().config, {"text.bptt": 3000})
+    assert isinstance(config, SearchConfig)
+    found = [memory.of_search(supernet, config, length) for length in (128, 192, 3000)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(memory, "TRIED", 192)
+        tried = memory.of_search(supernet, config, 192)
+    assert found[1].per_image == pytest.approx(tried.per_image, rel=0.01)
+    assert found[1].fixed == pytest.approx(tried.fixed, rel=0.01)
+    assert found[2].per_image > 20 * found[0].per_image
 
 
 def test_the_error_of_the_finite_difference_is_measured() -> None:

@@ -138,6 +138,27 @@ def test_the_loss_has_both_additions_and_the_rate_is_scaled_by_the_length():
     assert told.train_loss == pytest.approx(likelihood.item(), abs=1e-6)
 
 
+def test_the_gradient_of_the_loss_with_its_additions_is_clipped_before_the_decay():
+    task = text_training(
+        **PLAIN, text__slowness=0.25, weights__grad_clip=0.01, weights__weight_decay=0.01
+    )
+    weights = list(task.network.parameters())
+    before = [weight.detach().clone() for weight in weights]
+    here = task._windows_of(1)[0]
+    reading = task.network.read(task._train[: here.length], torch.zeros(4, 6))
+    targets = task._train[1 : here.length + 1]
+    total = functional.nll_loss(reading.log_probabilities.flatten(0, 1), targets.flatten())
+    total = total + 0.25 * (reading.states[1:] - reading.states[:-1]).square().mean()
+    gradients = torch.autograd.grad(total, weights)
+    norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    assert norm > 0.05
+    task.step(1, 1)
+    rate = 5.0 * here.drawn / 8
+    for now, was, gradient in zip(weights, before, gradients, strict=True):
+        wanted = was - rate * (gradient * 0.01 / (norm + 1e-6) + 0.01 * was)
+        torch.testing.assert_close(now.detach(), wanted)
+
+
 def test_under_averages_a_step_has_the_rate_of_its_own_length_too():
     task = text_training()
     task._mean.begin()

@@ -86,6 +86,22 @@ def test_another_text_is_read_in_the_networks_words(run, tmp_path):
         evaluate_text.training(config, run, None, "last", part="test", official=False)
 
 
+def test_a_word_is_known_if_the_network_knows_it_wherever_it_is_in_the_other_text(run, tmp_path):
+    lines = text(40, 9)
+    where = tmp_path / "other"
+    where.mkdir()
+    # Of its words, train has but two, and a limit would leave fewer.
+    (where / "train.txt").write_text("the cat\n" * 20)
+    for part in ("valid", "test"):
+        (where / f"{part}.txt").write_text(lines)
+    config = in_columns(run, 1, data__dataset=f"text:{where}", text__vocabulary=3)
+    found = evaluate_text.training(config, run, None, "last", part="test", official=False)
+    (tmp_path / "same.txt").write_text(lines * 10)
+    whole = in_columns(run, 1, data__dataset=f"text:{tmp_path / 'same.txt'}")
+    same = evaluate_text.training(whole, run, None, "last", part="valid", official=False)
+    assert (found.loss, found.tokens) == (same.loss, same.tokens)
+
+
 def test_a_searchs_supernet_is_evaluated_as_its_last_epoch_validated(tmp_path, darts):
     folder = make_text_search(tmp_path, "searched", search__epochs=1)
     assert Engine(folder).wait() == 0
@@ -167,6 +183,26 @@ def test_a_word_that_the_network_does_not_know_is_named(run, network, darts):
     )  # fmt: skip
     found = predict_text.continued(with_unknown, "the zebra", length=1, temperature=1, seed=0)
     assert (found.prompt, found.unknown) == ("the <unk>", ["zebra"])
+
+
+def test_a_long_prompt_is_read_in_parts(network, monkeypatch):
+    prompt, seen = "the cat sat on a mat " * 3, []
+    whole = predict_text.continued(network, prompt, length=20, temperature=1, seed=0)
+    monkeypatch.setattr(predict_text, "AT_ONCE", 5)
+    read = text_trained.TrainedText.read
+    monkeypatch.setattr(
+        text_trained.TrainedText, "read", lambda *a: seen.append(len(a[1])) or read(*a)
+    )
+    assert predict_text.continued(network, prompt, length=20, temperature=1, seed=0) == whole
+    assert seen == [5, 5, 5, 3] + [1] * 19
+
+
+def test_a_temperature_near_zero_takes_the_likeliest_words(network):
+    texts = {
+        predict_text.continued(network, "the cat", length=20, temperature=t, seed=0).text
+        for t in (0, 5e-324, 1e-46, 1e-40, 1e-9)
+    }
+    assert len(texts) == 1
 
 
 # export-network -----------------------------------------------------------------------------------

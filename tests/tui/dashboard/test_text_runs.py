@@ -1,6 +1,7 @@
 """Runs on text: edges in stretches, the cell as a chain, perplexity, where averaging began."""
 
 import contextlib
+import math
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,7 +27,14 @@ from darts_tui.dashboard.panels.health import HealthPanel
 from darts_tui.dashboard.panels.schedules import SchedulesPanel
 from darts_tui.dashboard.panels.view import View
 from darts_tui.dashboard.run_list import read_entry
-from darts_tui.dashboard.widgets.curve import perplexity_axis
+from darts_tui.dashboard.widgets.curve import (
+    Curve,
+    Plot,
+    draw,
+    log_axis,
+    perplexity_axis,
+    trace,
+)
 from darts_tui.dashboard.widgets.stretches import brackets, stretches
 
 LOOKS = [
@@ -157,6 +165,25 @@ def test_a_perplexity_axis_holds_its_values_and_rising_ticks_within(values, rows
     assert low <= min(values) <= max(values) <= high
     assert list(ticks) == sorted(set(ticks))
     assert all(low <= tick <= high for tick in ticks)
+
+
+EXPLODED = [[1e308], [1.0, 1.7e308], [5e-324, 2.0], [0.0, -1.0], [1e300, 1.01e300]]
+
+
+@pytest.mark.parametrize("values", EXPLODED)
+def test_an_axis_holds_numbers_near_the_end_of_the_floats(values: list[float]):
+    """The exp of a loss of 709 nats is one."""
+    for axis in (log_axis, lambda values: perplexity_axis(values, 9)):
+        low, high, ticks = axis(values)
+        assert 0 < low < high < math.inf
+        assert all(low <= tick <= high for tick in ticks)
+        curve = Curve([0.0, 1.0], (values * 2)[:2], "accent")
+        assert len(draw(Plot([curve], 1, low, high, log=True, ticks=ticks), 40, 9)) == 9
+
+
+@pytest.mark.parametrize("value", [1e17, 1e300, -1e17, 0.0, 3.0])
+def test_a_constant_norm_is_drawn_however_large_it_is(value: float):
+    assert len(trace([value, value], 20, 3, "accent", "braille")) == 3
 
 
 def test_ticks_are_round_where_perplexities_are_close():

@@ -56,13 +56,17 @@ class Corpus:
             )
         return layout.columns(ids, batch)
 
-    def digest(self, *parts: str) -> str:
-        """16 hexadecimal digits of the vocabulary and these parts: equal where the text is."""
+    def identity(self) -> str:
+        """What tells this text from another for a run that learns from it, in one line.
+
+        The vocabulary and every token of train and valid decide it; where the text lies does not,
+        nor the test part, which no run reads.
+        """
         content = hashlib.blake2b("\n".join(self.tokens.words).encode(), digest_size=8)
-        for part in parts:
-            ids: Tensor = getattr(self, part)
-            content.update(ids.cpu().numpy().tobytes())
-        return content.hexdigest()
+        for part in (self.train, self.valid):
+            content.update(part.cpu().numpy().tobytes())
+        lengths = f"{len(self.train)} and {len(self.valid)}"
+        return f"{lengths} {self.tokens.kind} {content.hexdigest()}"
 
     def found(self) -> str:
         """What the text has, in a line for people."""
@@ -88,13 +92,21 @@ class Corpus:
         return math.exp(-float(log_probabilities[getattr(self, part)].mean()))
 
 
-def read(data: DataSection, text: TextSection, watch: Watch | None = None) -> Corpus:
+def read(
+    data: DataSection,
+    text: TextSection,
+    watch: Watch | None = None,
+    *,
+    every_token: bool = False,
+) -> Corpus:
     """The text that a config names, as `verses`, `text:FOLDER`, `penn:DIR` or `wikitext2`.
 
     Args:
         data: `dataset` names the text, `data_dir` where published ones are, `batch_size` columns.
         text: what a token is, and how many are told apart.
         watch: takes notes: what became `<unk>`, and published counts that differ.
+        every_token: tell all tokens of all parts apart, whatever `text.vocabulary` is: a network
+            that was trained on another text decides which it knows.
 
     Raises:
         DataError: a part is missing, unreadable, empty, or shorter than its columns need.
@@ -112,7 +124,10 @@ def read(data: DataSection, text: TextSection, watch: Watch | None = None) -> Co
     load = catalog.resolve("text", catalog.TEXTS, kind)
     try:
         found: Text = load(Request(rest, data, text, watch))
-        tokens, parts, lost = numbered(found, text.tokens, text.vocabulary)
+        limit = text.vocabulary
+        if every_token:
+            found, limit = replace(found, closed=True), 0
+        tokens, parts, lost = numbered(found, text.tokens, limit)
     except OSError as error:
         raise DataError(
             f"the text cannot be read: {error.strerror or error}",

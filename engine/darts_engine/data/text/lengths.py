@@ -85,4 +85,5 @@ def _lengths(chance: Tensor, normal: Tensor | None, bptt: int, jitter: float) ->
     base = torch.where(chance < WHOLE, float(bptt), bptt / 2)
     if normal is None:
         return base.long()
-    return (base + jitter * normal).long().clamp(min=SHORTEST).clamp(max=bptt + LONGER)
+    # Brought into the bounds before it is rounded: a giant number is no int64.
+    return (base + jitter * normal).clamp(SHORTEST, bptt + LONGER).long()

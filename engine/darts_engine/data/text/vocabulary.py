@@ -193,6 +193,8 @@ def _part(part: Iterable[str], kind: str, numbers: defaultdict[str, int], where:
             last = piece[-1]
     if last != "\n":
         found.append(np.array([number(end)], dtype=np.int32))
+    # A word that is whole in one piece has not been looked at.
+    _refuse_giant(max(numbers, key=len, default=""), where)
     if all((tokens == numbers.get(end, -1)).all() for tokens in found):
         raise DataError(f"this part of the text has no {kind}", where=where, remedy="write some")
     return np.concatenate(found)
@@ -208,13 +210,17 @@ def _whole_words(pieces: Iterable[str], where: str) -> Iterator[str]:
             yield rest + piece[:cut]
             rest = ""
         rest += piece[cut:]
-        if len(rest) > LONGEST_WORD:
-            raise DataError(
-                f"a word has more than {LONGEST_WORD:,} characters",
-                where=f"{where}: {_short(rest)}",
-                remedy="is it text with blanks? --tokens characters needs none",
-            )
+        _refuse_giant(rest, where)
     yield rest
+
+
+def _refuse_giant(word: str, where: str) -> None:
+    if len(word) > LONGEST_WORD:
+        raise DataError(
+            f"a word has more than {LONGEST_WORD:,} characters",
+            where=f"{where}: {_short(word)}",
+            remedy="is it text with blanks? --tokens characters needs none",
+        )
 
 
 def _words(text: str) -> list[str]:

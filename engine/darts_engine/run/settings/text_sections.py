@@ -27,7 +27,10 @@ class TextSection(Section, frozen=True, kw_only=True):
         int, Meta(ge=1, description="Text: width of the embedding and of the hidden state.")
     ] = 64
     bptt: Annotated[
-        int, Meta(ge=2, description="Text: tokens that a step reads and goes back through.")
+        int,
+        Meta(
+            ge=2, le=1_000_000, description="Text: tokens that a step reads and goes back through."
+        ),
     ] = 35
     output_dropout: Annotated[
         float, Meta(ge=0, lt=1, description="Text: dropout of the cell's output, one mask a step.")

@@ -304,3 +304,18 @@ def test_a_missing_published_text_says_where_it_is_expected(tmp_path, monkeypatc
     (root / "wiki.test.tokens").unlink()
     what, where, remedy = refused("wikitext2")
     assert (what, where) == ("wikitext2: there is no wiki.test.tokens", str(root))
+
+
+def test_a_text_is_the_same_wherever_it_lies_and_its_order_tells_it_from_another(tmp_path):
+    """Another order of the lines leaves counts and vocabulary as they were."""
+    text = "a b c\nb c a\nc a b\n"
+
+    def identity(name, **parts):
+        return corpus_of(f"text:{written(tmp_path / name, text=text, **parts)}").identity()
+
+    known = identity("one")
+    assert identity("two") == known
+    for part in ("train", "valid", "test"):
+        other = identity(part, **{part: "a b c\nc a b\nb c a\n"})
+        # No run reads the test part.
+        assert (other == known) == (part == "test"), part

@@ -87,6 +87,9 @@ def test_a_word_without_end_is_refused():
     piece = "x" * 70_000
     with pytest.raises(DataError, match=r"more than 100,000 characters\ntoy, train: 'xxxx"):
         numbered(Text("toy", [piece, piece, " a"], "a", "a"), WORDS, 0)
+    for whole in (f"{piece * 2} a", f"a {piece * 2}\n"):
+        with pytest.raises(DataError, match="more than 100,000 characters"):
+            numbered(Text("toy", "a", whole, "a"), WORDS, 0)
     _, parts, _ = numbered(Text("toy", ["x" * LONGEST_WORD, "\ta"], "a", "a"), WORDS, 0)
     assert lists(parts)[0] == [0, 1, 2]
 

@@ -16,6 +16,8 @@ from darts_tui.dashboard.widgets.lines import Line, Span
 AXIS_WIDTH = 6
 # The least distance of two numbers beside a logarithmic axis.
 TICK_ROWS = 1.6
+# What a logarithmic axis shows; anything beyond lies on its edge.
+DRAWABLE = (1e-9, 1e300)
 # Dot (row, column) of a braille cell -> its bit, as Unicode numbers them.
 _BRAILLE = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _GRIDS = {"braille": (4, 2), "block": (2, 1), "ascii": (1, 1)}
@@ -81,7 +83,7 @@ def linear_axis(values: Sequence[float], rows: int) -> tuple[float, float, list[
 
 def log_axis(values: Sequence[float]) -> tuple[float, float, list[float]]:
     """Ends of a logarithmic axis at 1, 2 or 5 times a power of ten, and its ticks."""
-    above = [value for value in values if value > 0] or [1.0]
+    above = _drawable(values)
     low, high = min(above), max(above)
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
     marks = [round(m * 10.0**p, 12) for p in powers for m in (1, 2, 5)]
@@ -90,13 +92,19 @@ def log_axis(values: Sequence[float]) -> tuple[float, float, list[float]]:
     return start, end, [m for m in marks if start <= m <= end]
 
 
+def _drawable(values: Sequence[float]) -> list[float]:
+    """Values for a logarithmic axis: the exp of a loss that exploded is near the largest float."""
+    bottom, top = DRAWABLE
+    return [min(max(value, bottom), top) for value in values if value > 0] or [1.0]
+
+
 def perplexity_axis(values: Sequence[float], rows: int) -> tuple[float, float, list[float]]:
     """Ends of a logarithmic axis around `values`, close to them, and its ticks.
 
     Perplexities of one run often lie within a factor of 4, where 1, 2 and 5 times a power of ten
     are too far apart: there the ticks are evenly spaced round numbers.
     """
-    above = [value for value in values if value > 0] or [1.0]
+    above = _drawable(values)
     low, high = min(above), max(above)
     low, high = min(low, 0.99 * high), max(high, 1.01 * low)
     if high > 4 * low:
@@ -153,7 +161,8 @@ def trace(
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     if high <= low:
         # A constant line runs through the middle.
-        low, high = low - 1.0, high + 1.0
+        around = max(1.0, 0.001 * abs(low))
+        low, high = low - around, high + around
     curve = Curve(range(len(values)), values, role)
     plot = Plot([curve], last, low, high, cursor=cursor, glyphs=glyphs)
     return [_merge(line) for line in _raster(plot, height, width)]
