@@ -34,8 +34,8 @@ from darts_engine.run.settings.config import TrainConfig
 from darts_engine.runner.loop import Timing
 from darts_engine.runner.meter import FiniteGuard, Mean, number
 from darts_engine.runner.position import Position
-from darts_engine.runner.stopwatch import Stopwatch
 from darts_engine.runner.scores import about
+from darts_engine.runner.stopwatch import Stopwatch
 from darts_engine.runner.text_scores import TextScores, mean_loss
 from darts_engine.training.going_back import GoingBack, Rollback
 from darts_engine.training.text_inputs import TextInputs

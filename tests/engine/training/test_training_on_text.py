@@ -212,7 +212,8 @@ def test_it_starts_from_weights_in_the_official_layout(tmp_path):
     assert "perplexity" in found.message
     assert "official.pt" in told.message
     # A run that goes on has its own.
-    assert not task.opening(Position(epoch=1, step=1, global_step=1))
+    going_on = task.opening(Position(epoch=1, step=1, global_step=1))
+    assert [event.message for event in going_on] == [found.message]
     hidden = torch.from_numpy(numbers["hidden"])[0].float()
     found, _ = task.network(torch.from_numpy(numbers["x"]), hidden)
     torch.testing.assert_close(found.double(), mine["DARTS_V2/log_prob"], rtol=1e-5, atol=1e-6)
