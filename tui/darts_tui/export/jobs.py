@@ -17,14 +17,14 @@ from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
 from darts_tui.console.event_text import title
 from darts_tui.console.safe_text import clean
-from darts_tui.export import pictures, tables, tensorboard
+from darts_tui.export import parquet, pictures, tables, tensorboard
 from darts_tui.export.dot import THEMES, cell_dot
 from darts_tui.export.files import open_folder, safe_stem, write_whole
 from darts_tui.export.render import FORMATS, RenderError, render
 
 WHAT = ("cells", "alphas", "curves")
 # What other programs read; only by name.
-FOR_OTHERS = ("tensorboard",)
+FOR_OTHERS = ("tensorboard", "parquet")
 # Those of `WHAT` that the run has.
 ALL = "all"
 MAX_CAPTION = 80
@@ -88,8 +88,9 @@ def export(
         target: a run, live or over, or a genotype by itself (which has cells only).
         what: any of "cells" (Graphviz drawings), "alphas" (per cell a heatmap and its history over
             the epochs, and a CSV of every recorded alpha) and "curves" (pictures and CSV files of
-            the epochs); "tensorboard" (an event file of all figures); or "all", those of the first
-            three that there are. Empty is "cells", or "curves" of a training without a genotype.
+            the epochs); "tensorboard" (an event file of all figures); "parquet" (a row per epoch);
+            or "all", those of the first three that there are. Empty is "cells", or "curves" of a
+            training without a genotype.
         formats: any of "svg", "png", "pdf", "dot" (cells only). The CSV files are always written.
         out: the folder; None is the run's exports folder, or the working folder for a genotype by
             itself.
@@ -157,6 +158,13 @@ def _plan_run(plan: ExportPlan, run: RunFolder, what: Collection[str], epoch: in
         began = state.first_t or 0.0
         name = f"{tensorboard.FOLDER}/{stem}/{tensorboard.file_name(began)}"
         plan.tables[name] = tensorboard.file_of(_up_to(run, state.last_seq), rewinds, began)
+    if "parquet" in what:
+        parquet.check()
+        if not state.epochs:
+            raise RunError(
+                "no epoch of the run is over", where=run.name, remedy="try again when one is"
+            )
+        plan.tables[f"{stem}-epochs.parquet"] = [parquet.content(parquet.columns(state, run.name))]
     if "curves" in what:
         plan.add_picture(f"{stem}-curves", pictures.curves(state, run.name))
         plan.tables[f"{stem}-curves.csv"] = tables.epoch_table(state.epochs)
