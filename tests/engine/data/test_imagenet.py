@@ -34,7 +34,8 @@ def test_a_streamed_run_that_is_killed_ends_as_one_that_was_not(runs: Path, kind
         engine.until(lambda history, n=wanted: len(of_type(history, events.CheckpointSaved)) >= n)
         engine.kill()
     assert Engine(killed).wait() == 0
-    assert of_type(events_in(killed), events.Rewound)
+    # Nothing is rewound if it was killed before it had written anything after a checkpoint.
+    assert len(of_type(events_in(killed), events.RunStarted)) == 3
     assert outcome(killed) == outcome(whole)
 
 

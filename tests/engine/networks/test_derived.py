@@ -9,7 +9,9 @@ from torch import nn
 
 from darts_engine.layers.drop_path import DropPath
 from darts_engine.networks.derived import Network
+from darts_engine.networks.recurrent import RecurrentNetwork
 from darts_engine.run.architecture import text as genotypes
+from darts_engine.run.architecture.genotype import RECURRENT
 from darts_engine.run.architecture.size import network_size
 from darts_engine.run.errors import GenotypeError
 
@@ -19,6 +21,11 @@ VARIANTS = {
     "cifar10_C36_L20_with_auxiliary": {},
     "cifar100_C36_L20": {"auxiliary": False, "classes": 100},
     "imagenet_C48_L14": {"stem": "imagenet", "channels": 48, "layers": 14, "classes": 1000},
+}
+VARIANTS |= {
+    "penn_850": {"vocabulary": 10_000, "width": 850},
+    "wikitext2_700": {"vocabulary": 33_278, "width": 700},
+    "search_300": {"vocabulary": 10_000, "width": 300},
 }
 VARIANTS["imagenet_C48_L14_with_auxiliary"] = VARIANTS["imagenet_C48_L14"]
 VARIANTS["imagenet_C48_L14"] = {**VARIANTS["imagenet_C48_L14"], "auxiliary": False}
@@ -36,7 +43,10 @@ def test_every_published_cell_has_its_published_number_of_parameters(name):
     genotype = genotypes.from_json(entry)
     for variant, count in entry["parameters"].items():
         with torch.device("meta"):
-            network = Network(genotype, **VARIANTS[variant])
+            if genotype.form == RECURRENT:
+                network = RecurrentNetwork(genotype, **VARIANTS[variant])
+            else:
+                network = Network(genotype, **VARIANTS[variant])
         assert sum(p.numel() for p in network.parameters()) == count, variant
 
 

@@ -106,7 +106,9 @@ TEXTS = {
 
 def is_text(dataset: str) -> bool:
     """Whether a data set's name, as in `text:FOLDER`, is one of `TEXTS`."""
-    return dataset.partition(":")[0] in names(TEXTS)
+    kind = dataset.partition(":")[0]
+    # What packages add is read only where a name is not built in.
+    return kind in TEXTS or (kind not in DATASETS and kind in names(TEXTS))
 
 
 def names(table: dict[str, Entry]) -> list[str]:
