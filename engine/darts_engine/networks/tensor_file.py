@@ -79,6 +79,11 @@ def _is_same(one: Tensor, other: Tensor) -> bool:
     return one.dim() > 1 and one.dtype == other.dtype and torch.equal(one, other)
 
 
+def is_one(head: bytes) -> bool:
+    """Whether a file that begins so is of this format; at least 9 bytes tell."""
+    return head[:LENGTH].count(0) >= LENGTH // 2 and head[LENGTH : LENGTH + 1] == b"{"
+
+
 def decode(content: bytes, where: str = "") -> Tensors:
     """The tensors and the metadata of a file.
 
@@ -93,7 +98,9 @@ def decode(content: bytes, where: str = "") -> Tensors:
         return _decoded(content)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
-            f"the file of tensors is damaged: {(str(error).splitlines() or [''])[0]}"[:200],
+            f"this is a file of safetensors, and damaged: {(str(error).splitlines() or [''])[0]}"[
+                :200
+            ],
             where=where,
             remedy="copy it anew",
         ) from None

@@ -77,7 +77,7 @@ def _file(header: object, data: bytes = b"") -> bytes:
     ids=range(15),
 )
 def test_a_damaged_file_is_refused(content: bytes) -> None:
-    with pytest.raises(CheckpointError, match="the file of tensors is damaged") as refused:
+    with pytest.raises(CheckpointError, match="a file of safetensors, and damaged") as refused:
         tensor_file.decode(content, "here")
     assert refused.value.where == "here"
 
