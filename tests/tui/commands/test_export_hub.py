@@ -67,6 +67,9 @@ def test_the_card_says_what_was_measured_and_how(run, darts, tmp_path) -> None:
         assert f"\n{heading}\n" in body
     assert "![normal cell](normal.png)" in body
     assert "Genotype(normal=" in body
+    assert (
+        f"Of one training: 3 epochs, batch size {run.read_config().data.batch_size}, seed" in body
+    )
     assert re.search(r"\| accuracy \| \d+\.\d\d % \| .* after epoch \d of 3", body)
 
 

@@ -108,6 +108,7 @@ def card(name: str, about: dict[str, Any], state: RunState, pictures: dict[str, 
         _data(about, state.started),
         "## Figures",
         _table(measured),
+        *_protocol(state.started),
         "## Use",
         f"```python\n{_code(name, is_text=is_text)}\n```",
         _USE,
@@ -181,6 +182,22 @@ def _table(measured: list[Figure]) -> str:
         for f in measured
     ]
     return "\n".join(["| figure | value | measured on |", "|---|---|---|", *rows])
+
+
+def _protocol(started: events.RunStarted | None) -> list[str]:
+    """How the network was trained; empty for a run that has not told it."""
+    if started is None:
+        return []
+    config = started.config
+    parts = [f"{started.epochs} epochs"]
+    parts += [
+        f"{word} {value}"
+        for word, table, key in (("batch size", "data", "batch_size"), ("seed", "engine", "seed"))
+        if isinstance(value := config.get(table, {}).get(key), int)
+    ]
+    versions = [f"{clean(name)} {clean(one)}" for name, one in sorted(started.versions.items())]
+    by = f" By {', '.join(map(_plain, versions))}." if versions else ""
+    return [f"Of one training: {', '.join(parts)}.{by}"]
 
 
 def _code(name: str, *, is_text: bool) -> str:
