@@ -41,7 +41,7 @@ FORMAT = 1
 MAX_MANIFEST_BYTES = 1_000_000
 AUTOMATIC = ("epoch", "time", "stop")
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-OWN = "restore the run's own config.toml and checkpoints, or start a new run"
+OWN = "restore the run's own data, config.toml and checkpoints, or start a new run"
 NAME = re.compile(r"^step-(?P<step>\d{9,})-seq-(?P<seq>\d+)\.pt\Z")
 
 

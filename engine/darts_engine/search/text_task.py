@@ -123,8 +123,9 @@ class TextSearch(Search):
             "kind": "search",
             "method": config.search.method,
             "space": f"{config.space.space} n={text.width} N={config.space.nodes}",
+            # Words have other numbers in a text that begins otherwise, so counts are not enough.
             "data": f"{corpus.name} of {len(corpus.train)} and {len(corpus.valid)} tokens, "
-            f"{len(corpus.tokens)} different",
+            f"{len(corpus.tokens)} different, {corpus.digest('train', 'valid')}",
             # A position in an epoch means nothing in other windows.
             "data order": f"batch {data.batch_size} bptt {text.bptt} seed {config.engine.seed}",
         }

@@ -6,7 +6,6 @@ fall, averages of its weights (`optim/averaged_sgd.py`). The text is read in col
 state goes on from step to step. Shapes: T rows of text, B columns, V tokens, n width.
 """
 
-import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -322,14 +321,12 @@ class TrainText:
     def identity(self) -> dict[str, str]:
         """What a checkpoint and a run must have in common."""
         corpus, data = self._corpus, self.config.data
-        content = hashlib.blake2b("\n".join(corpus.tokens.words).encode(), digest_size=8)
-        content.update(corpus.train.numpy().tobytes())
         return {
             "kind": "train",
             "network": f"recurrent n={self.config.text.width}",
             "genotype": self.genotype.text(),
             # Where it lies may change.
-            "data": f"{len(corpus.train)} {corpus.tokens.kind} {content.hexdigest()}",
+            "data": f"{len(corpus.train)} {corpus.tokens.kind} {corpus.digest('train')}",
             # A position in an epoch means nothing in other columns or windows.
             "data order": f"batch {data.batch_size} seed {self.config.engine.seed}",
         }

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from darts_engine.data.text.columns import columns, window
 from darts_engine.data.text.lengths import windows
+from darts_engine.data.text.vocabulary import Vocabulary
 from darts_engine.run import events
 from darts_engine.run.settings.config import override
 from darts_engine.runner.loop import Timing
@@ -277,6 +279,18 @@ def test_what_it_reports_and_keeps() -> None:
     assert told.train_loss > 0
     assert told.alpha_loss > 0
     assert "n=6 N=3" in search.identity()["space"]
+
+
+def test_a_text_in_another_order_is_another_text() -> None:
+    """Its counts are the same; the ids of its words, places in the embedding, are not."""
+    search, text = text_search(), corpus()
+    same = TextSearch(search.config, corpus(), torch.device("cpu"))
+    assert same.identity() == search.identity()
+    turned = replace(text, tokens=Vocabulary(text.tokens.words[::-1], text.tokens.kind))
+    parts = {"train": text.train.flip(0)}, {"valid": text.valid.flip(0)}
+    for other in (turned, *(replace(text, **part) for part in parts)):
+        found = TextSearch(search.config, other, torch.device("cpu")).identity()
+        assert {key for key, value in found.items() if value != search.identity()[key]} == {"data"}
 
 
 @pytest.mark.parametrize("statistics", ["batch", "running"])

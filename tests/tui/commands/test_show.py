@@ -116,6 +116,11 @@ def test_show_takes_the_network_and_its_size(darts):
     assert small["parameters"] < 300_000
 
 
+def test_a_small_network_has_not_zero_million_multiply_adds(darts):
+    shown = darts("show", "RNN_DARTS_V2", "--width", "64", "--vocabulary", "2119").out
+    assert "217,536  (0.22 M)" in shown
+
+
 def test_a_genotype_may_be_named_in_five_ways(runs, tmp_path):
     make_run(runs, "one", epochs=2, phase="finished")
     make_run(runs, "two", kind="train", epochs=2, phase="finished")

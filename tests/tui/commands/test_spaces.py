@@ -1,6 +1,7 @@
 """darts-tui spaces: the descriptions agree with what the engine builds."""
 
 import json
+import re
 
 import pytest
 
@@ -29,9 +30,18 @@ def test_each_kind_of_cell_is_described(darts):
     output = darts("spaces", "recurrent").out
     assert "8 nodes and 36 edges, each node keeps one" in output
     assert "300 wide, 10,000 tokens: 4,810,000 parameters, 180 alphas" in output
+    assert "begins with --dataset verses, --batch-size 32, --epochs 5, --bptt 12," in output
+    assert "begins with" not in darts("spaces", "darts").out
     output = darts("spaces", "nasnet-like").out
     assert "5 nodes and 20 edges in each" in output
     assert "--nodes" in output
+
+
+def test_the_help_has_the_defaults_that_a_run_on_text_takes(darts):
+    for command, default in (("search", "12"), ("train", "35")):
+        shown = " ".join(darts(command, "--help").out.replace("│", " ").split())
+        after = shown[shown.index("--bptt") :]
+        assert re.search(r"default: \(?(\d+)", after)[1] == default
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -21,6 +21,7 @@ from darts_engine.run.state import fold_all
 from darts_tui.console.event_text import note, perplexity_text
 from darts_tui.dashboard.app import DashboardApp
 from darts_tui.dashboard.panels.chain import chain_rows
+from darts_tui.dashboard.panels.genotype import HistoryPanel
 from darts_tui.dashboard.panels.health import HealthPanel
 from darts_tui.dashboard.panels.schedules import SchedulesPanel
 from darts_tui.dashboard.panels.view import View
@@ -169,6 +170,21 @@ def test_the_schedules_show_since_when_weights_are_averaged():
     assert "cutout" not in words(shown.rows)
     search = SchedulesPanel().content(view_of("search"), 60, 12)
     assert "averag" not in words(search.rows)
+
+
+def test_the_history_has_one_first_derivation_and_no_row_where_nothing_changed():
+    cell = published()["RNN_DARTS_V2"].genotype
+    change = GenotypeChange(cell="recurrent", node=6, removed=["relu(5)"], added=["sigmoid(5)"])
+    at = {"step": 1, "global_step": 1, "genotype": cell, "text": cell.text()}
+    view = view_of("search")
+    view.state.genotypes = [
+        events.GenotypeDerived(epoch=epoch, changed=changed, **at)  # type: ignore[arg-type]
+        for epoch, changed in [(0, []), (1, [change]), (1, []), (2, [])]
+    ]
+    assert words(HistoryPanel().content(view, 60, 5).rows).splitlines() == [
+        "epoch    0  first derivation",
+        "epoch    1  node 6 −relu(5) +sigm(5)",
+    ]
 
 
 def test_health_has_the_hidden_state_and_the_perplexity_of_the_best_checkpoint():

@@ -142,8 +142,14 @@ def test_a_report_of_text_has_perplexities():
     }  # fmt: skip
     text = benchmark_report.markdown(report, ["validation"])
     assert "| method | supernet perplexity | gap |" in text
-    assert "| darts | 97.50 | 97.50 | 97.500 | 97.5 | 97.50 |" in text
-    assert "| b-darts-0 | 0 | 2 | 0 | 88.25 |" in text
+    assert "| darts | 97.50 | 97.50 | 97.500 | 97.50 | 97.5 | 2 forward, 2 backward |" in text
+    assert "| b-darts-0 | 0 | 2 | 88.25 | 4 | 4 |" in text
+    assert "skips" not in text, "a recurrent cell has none"
+    heads = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in heads[:3]} == {8}
+    assert {line.count("|") for line in heads[3:]} == {7}
+    found["gap"] = {"mean": -0.001, "deviation": None}
+    assert "| darts | 97.50 | 0.00 |" in benchmark_report.table(report)
     assert "top-1" not in text
     assert "accuracy" not in text
     picture = benchmark_report._picture(report, "validation")

@@ -142,7 +142,7 @@ def benchmark(
         int | None,
         typer.Option(
             min=1,
-            help="Epochs of each search. Default: those of the file or recipe, else 25.",
+            help="Epochs of each search. Default: those of the file or recipe, else 25; of text 5.",
             rich_help_panel=BENCHMARK,
         ),
     ] = None,
@@ -158,7 +158,7 @@ def benchmark(
         int | None,
         typer.Option(
             min=1,
-            help="Epochs of each training. Default: those of the file, else 20.",
+            help="Epochs of each training. Default: those of the file, else 20; of text 24.",
             rich_help_panel=BENCHMARK,
         ),
     ] = None,

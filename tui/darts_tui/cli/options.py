@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from darts_engine.run import extensions
+from darts_engine.run.architecture.spaces import RECURRENT_SETTINGS
 from darts_engine.run.folder import LATEST, NAME_PATTERN, list_runs
-from darts_engine.run.settings import catalog, methods, presets, search_on_text
+from darts_engine.run.settings import catalog, methods, presets, search_on_text, training_on_text
 from darts_engine.run.settings.config import (
     HVP,
     INITS,
@@ -319,7 +320,7 @@ def with_settings(
         parameters = [
             inspect.Parameter("context", _KEYWORD, annotation=typer.Context),
             *_without(own, "given"),
-            *(_parameter(name, setting) for name, setting in table.items()),
+            *(_parameter(name, setting, kind) for name, setting in table.items()),
         ]
         return _with_signature(generated, command, parameters)
 
@@ -343,18 +344,28 @@ def _with_signature(
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
-def _parameter(name: str, setting: Setting) -> inspect.Parameter:
+def _shown_default(setting: Setting, kind: str) -> bool | str:
+    """The default in the help; of a setting of text what the space or network brings to it."""
+    if setting.key == "network.genotype":
+        return "run:latest"
+    brought = RECURRENT_SETTINGS if kind == "search" else training_on_text.BROUGHT
+    return (
+        str(brought[setting.key]) if setting.section == "text" and setting.key in brought else True
+    )
+
+
+def _parameter(name: str, setting: Setting, kind: str) -> inspect.Parameter:
     flag = setting.option_name
     option = typer.Option(
         f"{flag}/--no-{flag.removeprefix('--')}" if setting.type is bool else flag,
         help=setting.description,
-        show_default="run:latest" if setting.key == "network.genotype" else True,
+        show_default=_shown_default(setting, kind),
         rich_help_panel=PANELS.get(setting.section, setting.section.capitalize()),
         autocompletion=_completion(setting.key),
     )
-    kind: Any = setting.type
+    type_: Any = setting.type
     return inspect.Parameter(
-        name, _KEYWORD, default=setting.default, annotation=Annotated[kind, option]
+        name, _KEYWORD, default=setting.default, annotation=Annotated[type_, option]
     )
 
 

@@ -53,7 +53,7 @@ def protocol(
         int | None,
         typer.Option(
             min=1,
-            help="Epochs of each search. Default: those of the file or recipe, else 12.",
+            help="Epochs of each search. Default: those of the file or recipe, else 12; of text 5.",
             rich_help_panel=PROTOCOL,
         ),
     ] = None,
@@ -69,7 +69,8 @@ def protocol(
         int | None,
         typer.Option(
             min=1,
-            help="Epochs of each full training. Default: those of the file or recipe, else 20.",
+            help="Epochs of each full training. Default: those of the file or recipe, else 20; "
+            "of text 24.",
             rich_help_panel=PROTOCOL,
         ),
     ] = None,

@@ -189,9 +189,14 @@ def size_text(
     return f"{what}\n" + _counts(size)
 
 
+def _millions(count: int) -> str:
+    """A number in millions, below ten of them with two decimals."""
+    return f"{count / 1e6:.{0 if count >= 1e7 else 2}f}"
+
+
 def _counts(size: Size) -> str:
     lines = [f"  parameters     {size.parameters:>13,}  ({size.parameters / 1e6:.2f} M)"]
     if size.parameters_with_auxiliary != size.parameters:
         lines.append(f"  with auxiliary {size.parameters_with_auxiliary:>13,}")
-    lines.append(f"  multiply-adds  {size.multiply_adds:>13,}  ({size.multiply_adds / 1e6:.0f} M)")
+    lines.append(f"  multiply-adds  {size.multiply_adds:>13,}  ({_millions(size.multiply_adds)} M)")
     return "\n".join(lines)

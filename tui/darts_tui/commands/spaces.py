@@ -1,11 +1,13 @@
 """`darts-tui spaces`: the search spaces, the operations of their edges, and their sizes."""
 
+import textwrap
 from typing import Any
 
 from darts_engine.run import extensions
 from darts_engine.run.architecture.spaces import TEXT, spec_of
 from darts_engine.run.settings import catalog
 from darts_engine.run.settings.catalog import SPACES, entry
+from darts_engine.run.settings.config import settings
 from darts_tui.console.console import print_error
 
 
@@ -36,6 +38,7 @@ def describe(name: str) -> dict[str, Any]:
         "parents": list(spec.parents),
         "has_free_nodes": spec.has_free_nodes,
         "reads": spec.reads,
+        "settings": dict(spec.settings),
     }
 
 
@@ -83,9 +86,19 @@ def text(found: dict[str, Any]) -> str:
         f"{found['name']}: {found['about']}\n{found['paper']}\n\n"
         f"cells       {_cells(found)}\n"
         f"candidates  {', '.join(found['candidates'])} ({which})\n"
-        f"supernet    {network}: {weights}{found['alphas']} alphas\n\n"
+        f"supernet    {network}: {weights}{found['alphas']} alphas\n{_begins(found['settings'])}\n"
         f"{sizes} another size."
     )
+
+
+def _begins(brought: dict[str, Any]) -> str:
+    """The options that a search in the space begins with; a line ends only between two of them."""
+    if not brought:
+        return ""
+    options = {setting.key: setting.option_name for setting in settings("search")}
+    words = ", ".join(f"{options[key]}\xa0{value}" for key, value in brought.items())
+    lines = textwrap.wrap(words, 84, break_on_hyphens=False)
+    return f"begins with {(chr(10) + ' ' * 12).join(lines)}\n".replace("\xa0", " ")
 
 
 def _cells(found: dict[str, Any]) -> str:

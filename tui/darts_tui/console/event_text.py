@@ -194,7 +194,8 @@ def _started(event: events.RunStarted) -> Note:
     what = " · ".join(filter(None, parts))
     if event.resumed_at_step is not None:
         return Note("start", "info", f"{what} resumed at step {event.resumed_at_step}")
-    size = f"{event.parameters / 1e6:.2f} M parameters"
+    count = event.parameters
+    size = f"{count / 1e6:.2f} M parameters" if count >= 10_000 else f"{count:,} parameters"
     return Note("start", "info", f"{what}, {event.epochs} epochs, {size}, {event.device}")
 
 

@@ -209,15 +209,17 @@ def _mean_line(runs: Sequence[dict[str, Any]], name: str) -> pictures.Points:
 
 def table(report: dict[str, Any]) -> str:
     """A row for each method, as Markdown."""
-    score = "perplexity" if report.get("is_text", False) else "top-1"
+    # A recurrent cell has no skip connections.
+    is_text = report.get("is_text", False)
+    score = "perplexity" if is_text else "top-1"
     field = score.replace("-", "")
-    head = (
-        f"| method | supernet {score} | gap | eigenvalue | skips | test {score} | search seconds "
-        "| passes per step |\n|---|---|---|---|---|---|---|---|\n"
-    )
+    names = ["method", f"supernet {score}", "gap", "eigenvalue", *([] if is_text else ["skips"])]
+    names += [f"test {score}", "search seconds", "passes per step"]
+    head = f"| {' | '.join(names)} |\n{'|---' * len(names)}|\n"
     rows = [
         f"| {found['method']} | {_cell(found[f'supernet_{field}'])} | {_cell(found['gap'])} "
-        f"| {_cell(found['eigenvalue'], 3)} | {_cell(found['skips'], 1)} "
+        f"| {_cell(found['eigenvalue'], 3)} "
+        f"{'' if is_text else '| ' + _cell(found['skips'], 1) + ' '}"
         f"| {_cell(found[f'test_{field}'])} | {_cell(found['seconds'], 1)} "
         f"| {found['passes_per_step']['forward']} forward, "
         f"{found['passes_per_step']['backward']} backward |"
@@ -230,7 +232,8 @@ def _cell(spread: dict[str, float | None], digits: int = 2) -> str:
     mean, deviation = spread["mean"], spread["deviation"]
     if mean is None:
         return "–"
-    return f"{mean:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")
+    rounded = round(mean, digits) + 0.0  # not -0.0
+    return f"{rounded:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")
 
 
 def markdown(report: dict[str, Any], drawn: Sequence[str]) -> str:
@@ -248,9 +251,12 @@ def markdown(report: dict[str, Any], drawn: Sequence[str]) -> str:
         if is_text
         else "the supernet's accuracy less\nthat of the same weights cut to the derived cells"
     )
+    counted = "" if is_text else "skips are counted in all cells;\n"
+    skips = "" if is_text else "| skips "
     shown = "\n".join(f"![{_label(report, name)}]({name}.png)\n" for name in drawn)
     runs = "".join(
-        f"| {run['run']} | {run['seed']} | {run['epochs']} | {run['skips']} "
+        f"| {run['run']} | {run['seed']} | {run['epochs']} "
+        f"{'' if is_text else '| ' + str(run['skips']) + ' '}"
         f"| {'–' if run[field] is None else format(run[field], '.2f')} "
         f"| {run['passes']['forward']:,} | {run['passes']['backward']:,} |\n"
         for found in report["methods"]
@@ -261,15 +267,14 @@ def markdown(report: dict[str, Any], drawn: Sequence[str]) -> str:
 Space {clean(report["space"])}, data set {clean(report["dataset"])}, {_seeds(report)},
 searches of {report["search_epochs"]} epochs; {trained}.
 Mean ± sample deviation over the seeds, of the last epochs. The gap is {gap};
-the eigenvalue is the dominant one of the Hessian of the validation loss in alpha; skips are counted
-in both cells; passes are those through the supernet in a step in which alpha moves, and do not all
-cost the same.
+the eigenvalue is the dominant one of the Hessian of the validation loss in alpha; {counted}passes
+are those through the supernet in a step in which alpha moves, and do not all cost the same.
 
 {table(report)}
 
 {shown}
 ## Runs
 
-| run | seed | epochs | skips | test {score} | forward passes | backward passes |
-|---|---|---|---|---|---|---|
+| run | seed | epochs {skips}| test {score} | forward passes | backward passes |
+|---|---|---{"" if is_text else "|---"}|---|---|---|
 {runs}"""

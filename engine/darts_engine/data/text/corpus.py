@@ -1,5 +1,6 @@
 """A text as ids: the corpus that a search or a training reads."""
 
+import hashlib
 import math
 from dataclasses import dataclass, replace
 from typing import Self
@@ -54,6 +55,14 @@ class Corpus:
                 remedy="read it in fewer columns: --batch-size, --eval-batch",
             )
         return layout.columns(ids, batch)
+
+    def digest(self, *parts: str) -> str:
+        """16 hexadecimal digits of the vocabulary and these parts: equal where the text is."""
+        content = hashlib.blake2b("\n".join(self.tokens.words).encode(), digest_size=8)
+        for part in parts:
+            ids: Tensor = getattr(self, part)
+            content.update(ids.cpu().numpy().tobytes())
+        return content.hexdigest()
 
     def unigram_perplexity(self, part: str = "valid") -> float:
         """Perplexity of a part under how often each token is in `train`, whatever came before.

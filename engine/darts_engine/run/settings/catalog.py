@@ -111,6 +111,17 @@ def is_text(dataset: str) -> bool:
     return kind in TEXTS or (kind not in DATASETS and kind in names(TEXTS))
 
 
+def spelt(table: dict[str, Entry]) -> str:
+    """The built-in names as `--dataset` takes them: with a path where there is no default one."""
+    paths = {
+        "text": "text:PATH",
+        "npz": "npz:FILE",
+        "npy": "npy:IMAGES,LABELS",
+        "folder": "folder:DIR",
+    }
+    return ", ".join(paths.get(name, name) for name in table)
+
+
 def names(table: dict[str, Entry]) -> list[str]:
     """Every name: the built-in ones, then those that installed packages add."""
     return [*table, *extensions.names(_group(table), table)]

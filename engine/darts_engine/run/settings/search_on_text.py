@@ -100,12 +100,11 @@ def _refuse_other_data(config: SearchConfig, on_text: bool, where: str) -> None:
     dataset, space = config.data.dataset, config.space.space
     if on_text == catalog.is_text(dataset):
         return
-    texts = ", ".join(catalog.TEXTS)
     if on_text:
         raise ConfigError(
             f"the space {space} is of text, and {dataset[:60]!r} is none",
             where=where,
-            remedy=f"use --dataset {texts}, or another --space",
+            remedy=f"use --dataset {catalog.spelt(catalog.TEXTS)}, or another --space",
         )
     raise ConfigError(
         f"{dataset[:60]!r} is a text, and the space {space} is of images",

@@ -63,7 +63,8 @@ class DataSection(Section, frozen=True, kw_only=True):
         str,
         Meta(
             description="digits, cifar10, cifar100, svhn, imagenet[:DIR], npz:FILE, "
-            "npy:IMAGES,LABELS or folder:DIR."
+            "npy:IMAGES,LABELS or folder:DIR. "
+            "Text: verses, text:FILE, text:FOLDER, penn[:DIR] or wikitext2[:DIR]."
         ),
     ] = "digits"
     data_dir: Annotated[
@@ -93,9 +94,13 @@ class DataSection(Section, frozen=True, kw_only=True):
         float,
         Meta(ge=0, description="folder, npz, npy: the level that is white; 0 = by what is there."),
     ] = 0.0
-    batch_size: Annotated[int, Meta(ge=2, description="Images per step; batch norm needs two.")] = (
-        64
-    )
+    batch_size: Annotated[
+        int,
+        Meta(
+            ge=2,
+            description="Images per step; batch norm needs two. Text: columns that a step reads.",
+        ),
+    ] = 64
     crop_padding: Annotated[
         int, Meta(ge=0, description="In memory: random crop after padding by N pixels; 0 = off.")
     ] = 1
@@ -120,7 +125,9 @@ class DataSection(Section, frozen=True, kw_only=True):
 class SpaceSection(Section, frozen=True, kw_only=True):
     """The search space and the size of its supernet."""
 
-    space: Annotated[str, Meta(description="Search space.")] = "darts"
+    space: Annotated[
+        str, Meta(description="Search space; 'darts-tui spaces' lists them. recurrent reads text.")
+    ] = "darts"
     channels: Annotated[int, Meta(ge=2, description="Channels of the first cell (even).")] = 8
     layers: Annotated[int, Meta(ge=3, description="Cells in the supernet; two of them reduce.")] = 4
     nodes: Annotated[int, Meta(ge=1, le=12, description="Intermediate nodes per cell.")] = 4

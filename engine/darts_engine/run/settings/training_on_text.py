@@ -133,7 +133,7 @@ def refuse_nonsense(config: TrainConfig, where: str) -> None:
         raise ConfigError(
             f"the network {network.network} reads {what}, and {config.data.dataset[:60]!r} is none",
             where=where,
-            remedy=f"use another --dataset: {', '.join(known)}",
+            remedy=f"use another --dataset: {catalog.spelt(known)}",
         )
     if on_text:
         _refuse_of_images(config, where)

@@ -108,6 +108,8 @@ def test_a_missing_file_of_a_folder_is_named(tmp_path):
     assert what == "text: there is nothing at this path"
     assert where == str(root / "valid.txt")
     assert remedy == "did you mean 'val.txt'?"
+    (tmp_path / "mine" / "val.txt").unlink()
+    assert refused(f"text:{tmp_path}/mine")[2] == "a folder has train.txt, valid.txt and test.txt"
     assert refused(f"text:{tmp_path}/main")[2] == "did you mean 'mine'?"
     with pytest.raises(DataError, match="write text:PATH"):
         corpus_of("text:")

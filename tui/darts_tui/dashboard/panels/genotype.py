@@ -209,9 +209,11 @@ class HistoryPanel(Panel):
         has_room = foot and height >= len(foot) + 6
         foot = [EMPTY, (Span("as published:", "muted"),), *foot] if has_room else []
         rows: list[Line] = []
-        for derived in view.state.genotypes:
+        for number, derived in enumerate(view.state.genotypes):
             if derived.epoch > view.at_epoch:
                 break
+            if number and not derived.changed:  # an epoch's last derivation, the same as before
+                continue
             changes = [f"{_before(c)} {change_text(c)}".strip() for c in derived.changed]
             words = clean("; ".join(changes) or "first derivation")
             rows.append((Span(f"epoch {derived.epoch:4d}  ", "muted"), Span(words)))
