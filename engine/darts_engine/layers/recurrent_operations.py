@@ -8,11 +8,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+
+def identity(state: Tensor) -> Tensor:
+    """The state itself. `torch.positive` is the same, but ONNX has no word for it."""
+    return state
+
+
 OPERATIONS = {
     "tanh": torch.tanh,
     "relu": torch.relu,
     "sigmoid": torch.sigmoid,
-    "identity": torch.positive,
+    "identity": identity,
 }
 # A factor times the derivative, from the factor and the operation's value; they are broadcast.
 SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

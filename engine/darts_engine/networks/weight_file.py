@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from darts_engine.networks import tensor_file
 from darts_engine.run.errors import CheckpointError
 
 # Names that a state dictionary is saved under. Of several, the first here is the network's.
@@ -41,7 +42,7 @@ class Weights(NamedTuple):
 
 
 def read(path: Path) -> Weights:
-    """The state dictionary in a file of `torch.save`, on the CPU.
+    """The state dictionary in a file of `torch.save` or of safetensors, on the CPU.
 
     Only tensors and plain containers are read from it; nothing in it is executed.
 
@@ -49,6 +50,8 @@ def read(path: Path) -> Weights:
         CheckpointError: it cannot be read, or holds more than tensors and plain containers; save
             `network.state_dict()` instead.
     """
+    if (tensors := _safetensors(path)) is not None:
+        return unwrapped(tensors, str(path))
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -65,6 +68,19 @@ def read(path: Path) -> Weights:
             remedy=REMEDY,
         ) from None
     return unwrapped(value, str(path))
+
+
+def _safetensors(path: Path) -> dict[str, Tensor] | None:
+    """The tensors of a file of safetensors; None for any other file, or one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(tensor_file.LENGTH + 1)
+            if not tensor_file.is_one(head):
+                return None
+            content = head + file.read()
+    except OSError:
+        return None
+    return tensor_file.decode(content, str(path)).tensors
 
 
 def unwrapped(value: object, where: str = "") -> Weights:
@@ -155,12 +171,6 @@ def _refuse_others(path: Path) -> None:
     for start, (what, remedy) in OTHERS.items():
         if head.lstrip().lower().startswith(start):
             raise CheckpointError(f"this {what}, no weights", where=str(path), remedy=remedy)
-    if head[:8].count(0) >= 4 and head[8:9] == b"{":
-        raise CheckpointError(
-            "this is a file of safetensors, which is not read",
-            where=str(path),
-            remedy="torch.save(safetensors.torch.load_file(THIS), FILE)",
-        )
     if not head:
         raise CheckpointError(
             "the file of weights is empty", where=str(path), remedy="copy it anew"

@@ -34,7 +34,7 @@ from darts_engine.run.folder import RunFolder
 from darts_engine.run.private_files import write_private
 from darts_engine.run.settings.config import to_plain
 from darts_engine.run.settings.search_on_text import reads_text
-from darts_engine.training import text_trained, trained
+from darts_engine.training import hub, text_trained, trained
 from darts_engine.training.inputs import Inputs
 from darts_engine.training.text_trained import TrainedText
 from darts_engine.training.trained import Trained
@@ -124,6 +124,8 @@ class Bundle(NamedTuple):
         examples: inputs of the program by name. Batch is the first axis of every input and output.
         outputs: names of what it returns.
         about: the metadata.
+        trained: the network with what it needs to be built again.
+        run: the run's id.
     """
 
     network: TrainedNetwork | RecurrentNetwork
@@ -131,6 +133,8 @@ class Bundle(NamedTuple):
     examples: dict[str, Tensor]
     outputs: tuple[str, ...]
     about: dict[str, Any]
+    trained: Trained | TrainedText
+    run: str = ""
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -138,15 +142,15 @@ class Bundle(NamedTuple):
         return tuple(self.examples.values())
 
 
-def bundle(network: Trained | TrainedText) -> Bundle:
-    """What is written of a trained network."""
+def bundle(network: Trained | TrainedText, run: str = "") -> Bundle:
+    """What is written of a trained network, of the run with this id."""
     if isinstance(network, TrainedText):
         program = export_text.OneToken(network.network)
         about, examples = export_text.describe(network, BATCH), export_text.examples(network)
-        return Bundle(network.network, program, examples, export_text.OUTPUTS, about)
+        return Bundle(network.network, program, examples, export_text.OUTPUTS, about, network, run)
     pixels = {"pixels": _example(network.inputs)}
     images = Program(network.network, network.inputs)
-    return Bundle(network.network, images, pixels, ("logits",), describe(network))
+    return Bundle(network.network, images, pixels, ("logits",), describe(network), network, run)
 
 
 def _state_dict(made: Bundle) -> dict[str, bytes]:
@@ -201,6 +205,10 @@ def _onnx(made: Bundle) -> dict[str, bytes]:
     return {".onnx": model.SerializeToString()}
 
 
+def _hub(made: Bundle) -> dict[str, bytes]:
+    return {f"-hub/{name}": content for name, content in hub.files(made.trained, made.run).items()}
+
+
 def _example(inputs: Inputs) -> Tensor:
     # Two images: torch.export treats a batch size of one as a constant.
     return torch.rand(2, *inputs.image_shape, generator=torch.Generator().manual_seed(0))
@@ -212,11 +220,12 @@ FORMATS: dict[str, Writer] = {
     "torchscript": _torchscript,
     "torch-export": _torch_export,
     "onnx": _onnx,
+    "hub": _hub,
 }
 
 
 def export(
-    network: Trained | TrainedText, formats: list[str], folder: Path, stem: str
+    network: Trained | TrainedText, formats: list[str], folder: Path, stem: str, run: str = ""
 ) -> list[str]:
     """Write the network. No file is written unless all formats can be made.
 
@@ -225,6 +234,7 @@ def export(
         formats: names in `FORMATS`.
         folder: must exist.
         stem: beginning of the files' names.
+        run: the run's id.
 
     Returns:
         The names of the files.
@@ -232,7 +242,7 @@ def export(
     Raises:
         RunError: a format cannot be made here, or a file cannot be written.
     """
-    whole = bundle(network)
+    whole = bundle(network, run)
     made: dict[str, bytes] = {}
     with torch.no_grad():
         # What the network draws once for all images is drawn now, so that it is constant.
@@ -247,6 +257,8 @@ def export(
                 made[f"{stem}{ending}"] = content
     try:
         for name, content in made.items():
+            if "/" in name:
+                (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
             write_private(folder / name, content)
     except OSError as error:
         raise RunError(
@@ -273,7 +285,9 @@ def main(arguments: list[str]) -> int:
         config, folder = trained.config_of(options.config), RunFolder(options.run)
         of_run = text_trained.of_run if reads_text(config) else trained.of_run
         network = of_run(folder, options.checkpoint, config)
-        return export(network, options.formats.split(","), options.out, options.stem)
+        record = folder.read_record()
+        formats = options.formats.split(",")
+        return export(network, formats, options.out, options.stem, record.id if record else "")
 
     return answer(work)
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from darts_engine.networks import official_state, weight_file
+from darts_engine.networks import official_state, tensor_file, weight_file
 from darts_engine.networks.derived import Network
 from darts_engine.networks.wide_resnet import WideResNet
 from darts_engine.run.architecture import text as genotypes
@@ -135,3 +135,13 @@ def test_a_derived_network_in_our_own_names_is_read_too(tmp_path):
     source, target = (Network(genotype, channels=2, layers=3, seed=seed) for seed in (1, 2))
     official_state.load_file(target, saved(tmp_path, {"network": source.state_dict()}))
     assert torch.equal(target.classifier.weight, source.classifier.weight)
+
+
+def test_a_file_of_safetensors_is_read_and_unwrapped_like_any(tmp_path):
+    state = {"module.a.weight": torch.arange(4.0).view(2, 2), "module.b.weight": torch.ones(3)}
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(tensor_file.encode(state, {"format": "pt"}))
+    read = weight_file.read(file)
+    assert read.unwrapped == "without 'module.'"
+    assert read.state.keys() == {"a.weight", "b.weight"}
+    assert torch.equal(read.state["a.weight"], state["module.a.weight"])

@@ -12,7 +12,7 @@ from darts_engine.data.text import corpus as corpora
 from darts_engine.programs import evaluate, evaluate_text, export_network, predict_text
 from darts_engine.run.errors import DataError
 from darts_engine.run.settings import config as configs
-from darts_engine.training import text_trained
+from darts_engine.training import hub, text_trained
 
 # Loading TorchScript warns that it has a successor.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -236,3 +236,25 @@ def test_the_program_dispatches_on_what_the_network_reads(run, capfdbinary, tmp_
     code = evaluate.main([str(config), "--run", str(run.path), "--part", "train"])
     assert code == 0
     assert json.loads(capfdbinary.readouterr().out)["part"] == "train"
+
+
+def test_a_folder_of_the_hub_gives_the_same_bits_and_ties_its_matrix(run, network, darts, tmp_path):
+    result = darts(
+        "export-network", run.path, "--checkpoint", "last", "--format", "hub", "--out", tmp_path
+    )
+    assert result.code == 0, result.err
+    again = hub.load(tmp_path / "texted-hub")
+    assert isinstance(again, text_trained.TrainedText)
+    assert again.tokens == network.tokens
+    tokens = torch.randint(len(network.tokens), (7, 3), generator=torch.Generator().manual_seed(1))
+    hidden = network.network.first_hidden(3)
+    for mine, theirs in zip(network.read(tokens, hidden), again.read(tokens, hidden), strict=True):
+        assert torch.equal(mine, theirs)
+    size = (tmp_path / "texted-hub" / "model.safetensors").stat().st_size
+    stored = sum(p.numel() for p in network.network.parameters()) * 4
+    about = (tmp_path / "texted-hub" / "config.json").stat().st_size
+    assert size < stored + 2 * about
+    text = (tmp_path / "texted-hub" / "README.md").read_text()
+    assert "pipeline_tag: text-generation\n" in text
+    assert "| perplexity |" in text
+    assert "![" in text

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darts_engine.run.errors import ExitCode, NotFoundError, RunError, TooLargeError
+from darts_engine.run.errors import ConfigError, ExitCode, NotFoundError, RunError, TooLargeError
 from darts_engine.run.folder import LATEST, find
 from darts_tui.cli import (
     analysis,
@@ -206,13 +206,28 @@ def tail(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Keep printing until the run ends.")
     ] = False,
+    to: Annotated[
+        tuple[str, Path] | None,
+        typer.Option(
+            metavar="tensorboard DIR",
+            help="Write the figures for TensorBoard, into DIR/RUN, instead of printing.",
+        ),
+    ] = None,
 ) -> int:
-    """Print the events of a run, as notes or as JSON lines.
+    """Print the events of a run, as notes or as JSON lines, or write them for TensorBoard.
 
     Example: darts-tui tail latest --json --from 1200 --follow
     """
-    from darts_tui.commands.tail import print_log
+    from darts_tui.commands.tail import print_log, write_log
 
+    if to is not None:
+        if as_json or first > 1:
+            raise ConfigError(
+                "--to writes the whole log and prints nothing of it",
+                where="--json" if as_json else "--from",
+                remedy="leave it out, or --to",
+            )
+        return write_log(find(runs, run), *to, follow=follow)
     return print_log(find(runs, run), as_json=as_json, first=first, follow=follow)
 
 

@@ -168,8 +168,8 @@ Target = Annotated[
 What = Annotated[
     str | None,
     typer.Option(
-        help="Any of cells, alphas, curves, separated by commas, or all. Default: cells, or curves "
-        "for a training without cells."
+        help="Any of cells, alphas, curves, separated by commas, or all; also tensorboard, "
+        "parquet. Default: cells, or curves for a training without cells."
     ),
 ]
 Formats = Annotated[

@@ -202,9 +202,10 @@ def export_network(
         str,
         typer.Option(
             "--format",
-            help="Any of state-dict, torchscript, torch-export, onnx, with commas. The state "
-            "dictionary is in the official code's layout. The others are programs that take "
-            "pixels in 0 .. 1 and normalise them, or of text one token after another.",
+            help="Any of state-dict, torchscript, torch-export, onnx, hub, with commas. The state "
+            "dictionary is in the official code's layout; hub is a folder for Hugging Face. The "
+            "others are programs that take pixels in 0 .. 1 and normalise them, or of text one "
+            "token after another.",
         ),
     ] = "state-dict,torchscript",
     out: Annotated[
@@ -222,10 +223,12 @@ def export_network(
     from darts_tui.commands.export_network import export
 
     checkpoint = _which(checkpoint)
-    files = export(find(runs, run), split_list(formats), checkpoint=checkpoint, out=out)
+    written = export(find(runs, run), split_list(formats), checkpoint=checkpoint, out=out)
     if as_json:
-        print_json({"files": [str(file) for file in files]})
+        print_json({"files": [str(f) for f in written.files], "messages": written.messages})
         return ExitCode.OK
-    for file in files:
+    for file in written.files:
         print_out(file)
+    for message in written.messages:
+        print_err(message)
     return ExitCode.OK

@@ -17,12 +17,14 @@ from darts_engine.run.log import LogReader
 from darts_engine.run.state import RunState, fold
 from darts_tui.console.event_text import title
 from darts_tui.console.safe_text import clean
-from darts_tui.export import pictures, tables
+from darts_tui.export import parquet, pictures, tables, tensorboard
 from darts_tui.export.dot import THEMES, cell_dot
 from darts_tui.export.files import open_folder, safe_stem, write_whole
 from darts_tui.export.render import FORMATS, RenderError, render
 
 WHAT = ("cells", "alphas", "curves")
+# What other programs read; only by name.
+FOR_OTHERS = ("tensorboard", "parquet")
 # Those of `WHAT` that the run has.
 ALL = "all"
 MAX_CAPTION = 80
@@ -86,7 +88,8 @@ def export(
         target: a run, live or over, or a genotype by itself (which has cells only).
         what: any of "cells" (Graphviz drawings), "alphas" (per cell a heatmap and its history over
             the epochs, and a CSV of every recorded alpha) and "curves" (pictures and CSV files of
-            the epochs); or "all", those of them that there are. Empty is "cells", or "curves" of a
+            the epochs); "tensorboard" (an event file of all figures); "parquet" (a row per epoch);
+            or "all", those of the first three that there are. Empty is "cells", or "curves" of a
             training without a genotype.
         formats: any of "svg", "png", "pdf", "dot" (cells only). The CSV files are always written.
         out: the folder; None is the run's exports folder, or the working folder for a genotype by
@@ -98,7 +101,7 @@ def export(
     Raises:
         RunError: an unknown word, nothing to export yet, or the folder cannot be written.
     """
-    _check("thing to export", what or ["cells"], (*WHAT, ALL))
+    _check("thing to export", what or ["cells"], (*WHAT, *FOR_OTHERS, ALL))
     _check("format", formats, (*FORMATS, "dot"))
     _check("theme", [theme], tuple(THEMES))
     plan = ExportPlan(tuple(f for f in (*FORMATS, "dot") if f in formats), theme)
@@ -150,6 +153,18 @@ def _plan_run(plan: ExportPlan, run: RunFolder, what: Collection[str], epoch: in
             plan.add_picture(f"{name}-over-epochs", pictures.history(layout, past, genotype, words))
         samples = _samples(run, state.last_seq, rewinds)
         plan.tables[f"{stem}-alphas.csv"] = tables.alpha_table(state.started.cells, samples)
+    if "tensorboard" in what:
+        # A folder of its own: TensorBoard names a run after it.
+        began = state.first_t or 0.0
+        name = f"{tensorboard.FOLDER}/{stem}/{tensorboard.file_name(began)}"
+        plan.tables[name] = tensorboard.file_of(_up_to(run, state.last_seq), rewinds, began)
+    if "parquet" in what:
+        parquet.check()
+        if not state.epochs:
+            raise RunError(
+                "no epoch of the run is over", where=run.name, remedy="try again when one is"
+            )
+        plan.tables[f"{stem}-epochs.parquet"] = [parquet.content(parquet.columns(state, run.name))]
     if "curves" in what:
         plan.add_picture(f"{stem}-curves", pictures.curves(state, run.name))
         plan.tables[f"{stem}-curves.csv"] = tables.epoch_table(state.epochs)
@@ -207,10 +222,15 @@ def _events(run: RunFolder) -> Iterator[AnyEvent]:
         yield from reader.read()
 
 
+def _up_to(run: RunFolder, last_seq: int) -> Iterator[AnyEvent]:
+    """The events that `_read` has read; a running engine may have written more since."""
+    return (event for event in _events(run) if event.seq <= last_seq)
+
+
 def _samples(run: RunFolder, last_seq: int, rewinds: list[Rewound]) -> Iterator[AlphaSampled]:
     """The recorded alphas up to `last_seq`, without those that a rewind has undone."""
-    for event in _events(run):
-        if not isinstance(event, AlphaSampled) or event.seq > last_seq:
+    for event in _up_to(run, last_seq):
+        if not isinstance(event, AlphaSampled):
             continue
         if not any(r.to_seq < event.seq < r.seq for r in rewinds):
             yield event
@@ -255,6 +275,8 @@ def _carry_out(plan: ExportPlan, folder: Path) -> Report:
         except RenderError as error:
             report.messages.append(str(error))
     for name, chunks in plan.tables.items():
+        if "/" in name:
+            open_folder((folder / name).parent, own=False)
         report.files.append(write_whole(folder / name, chunks))
     return report
 
