@@ -71,10 +71,11 @@ TINY = ("--epochs", "1", "--layers", "3", "--channels", "2", "--nodes", "1", "--
     ("redirected", "code", "stderr"),
     [
         # As a job of cron that has no stream at all, and hardly a variable.
-        ("<&- >&- 2>&-", 0, 0),
-        (">/dev/full", 8, 5),
-        ("2>/dev/full", 0, 0),
-        ("| head -n 1", 0, 2),
+        ("<&- >&- 2>&-", 0, {0}),
+        (">/dev/full", 8, {5}),
+        ("2>/dev/full", 0, {0}),
+        # It says that nobody reads, unless `head` was still there for the last line.
+        ("| head -n 1", 0, {1, 2}),
     ],
 )
 def test_a_search_goes_to_its_end_whatever_becomes_of_its_streams(
@@ -87,7 +88,7 @@ def test_a_search_goes_to_its_end_whatever_becomes_of_its_streams(
         capture_output=True, text=True, timeout=100,
     )  # fmt: skip
     assert done.returncode == code
-    assert len(done.stderr.splitlines()) == stderr, done.stderr
+    assert len(done.stderr.splitlines()) in stderr, done.stderr
     assert "Traceback" not in done.stderr
     folder = RunFolder(tmp_path / "one")
     deadline = time.monotonic() + 60
